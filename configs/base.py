@@ -1,0 +1,63 @@
+"""Every field of a config, with its default; the other files say what they change.
+
+Not a run of its own: ``data.name``, ``model`` and the steps have no default.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """All sections but ``data``, ``model`` and the stages."""
+    return ml_collections.ConfigDict(
+        dict(
+            method="jnf",
+            seed=0,
+            stages="joint,unimodal",
+            init=dict(joint=""),
+            flow=dict(
+                num_blocks=2,
+                hidden_sizes=(128, 128, 128),
+                context_size=0,
+                num_posterior_samples=1,
+            ),
+            sampler=dict(
+                kernel="dynamic_hmc",
+                num_transitions=100,
+                min_leapfrog=1,
+                max_leapfrog=9,
+                num_leapfrog=10,
+                target_acceptance=0.8,
+                num_adaptation=100,
+                initial_step_size=0.1,
+            ),
+            optimizer=dict(
+                optimizer="adam",
+                learning_rate=1e-3,
+                schedule="constant",
+                warmup_steps=0,
+                b1=0.9,
+                b2=0.999,
+                gradient_clip=0.0,
+                ema_decay=0.0,
+                plateau_patience_epochs=30,
+                plateau_factor=0.1,
+            ),
+            training=dict(
+                select="best",
+                evaluate_every=0,
+                checkpoint_every=0,
+                keep_checkpoints=2,
+                steps_per_dispatch=0,
+                log_every=50,
+            ),
+            evaluation=dict(
+                protocol="v1",
+                num_tuples=0,
+                num_prior_samples=10_000,
+                batch_size=500,
+                num_diagnostic_data=64,
+                seed=0,
+                classifier=dict(num_steps=4_000, batch_size=64, learning_rate=1e-3),
+            ),
+        )
+    )

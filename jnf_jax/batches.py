@@ -1,0 +1,86 @@
+"""Which data a step sees: pure functions of seed and step number, on the host."""
+
+import functools
+import zlib
+
+import numpy as np
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch_order(seed: int, name: str, epoch: int, size: int) -> np.ndarray:
+    rng = np.random.default_rng((seed, zlib.crc32(name.encode()), epoch))
+    return rng.permutation(size).astype(np.int32)
+
+
+def batch_indices(
+    first_step: int,
+    num_steps: int,
+    *,
+    name: str,
+    size: int,
+    batch_size: int,
+    seed: int,
+) -> np.ndarray:
+    """Which data the steps ``first_step``, ``first_step + 1``, … see.
+
+    Each epoch is a permutation, drawn from (seed, name, epoch); its last partial batch
+    is dropped. A pure function of the step, so that resuming needs no position.
+
+    Args:
+      first_step: number of steps taken before.
+      num_steps: how many steps.
+      name: of the stage.
+      size: number of training data.
+      batch_size: at most ``size``.
+      seed: of the run.
+
+    Returns:
+      i32[num_steps, batch_size].
+
+    Raises:
+      ValueError: ``batch_size`` is not between 1 and ``size``.
+    """
+    if not 1 <= batch_size <= size:
+        raise ValueError(
+            f"stage {name!r}: batch_size must be between 1 and the number of training "
+            f"data, {size}, got {batch_size}"
+        )
+    per_epoch = size // batch_size
+    rows = []
+    for step in range(first_step, first_step + num_steps):
+        epoch, position = divmod(step, per_epoch)
+        order = _epoch_order(seed, name, epoch, size)
+        rows.append(order[position * batch_size : (position + 1) * batch_size])
+    return np.stack(rows)
+
+
+def validation_indices(size: int, batch_size: int, num_devices: int = 1) -> np.ndarray:
+    """Batches of one size that cover the validation split.
+
+    As few batches as ``batch_size`` allows, all equally large, so that their plain mean
+    is the mean over the split and one program serves all. What does not divide is left
+    out: fewer data than ``num_batches + num_devices`` per batch, the same ones always.
+
+    Args:
+      size: number of validation data.
+      batch_size: largest batch.
+      num_devices: divides the batch size returned.
+
+    Returns:
+      i32[num_batches, size_of_each].
+
+    Raises:
+      ValueError: fewer data than devices.
+
+    >>> validation_indices(10, 4).tolist()
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    """
+    each = size // -(-size // batch_size)
+    each -= each % num_devices
+    if not each:
+        raise ValueError(
+            f"validation_size must be at least the number of devices, got {size} for "
+            f"{num_devices} devices"
+        )
+    num_batches = size // each
+    return np.arange(num_batches * each, dtype=np.int32).reshape(num_batches, each)

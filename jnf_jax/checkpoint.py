@@ -1,0 +1,273 @@
+"""Checkpoints that are complete or named as damaged; Orbax is hidden behind this file.
+
+One directory a step, below one directory a stage::
+
+    <directory>/00000500/params/        Orbax item: what later stages read
+                         train_state/   Orbax item: the rest of what resuming needs
+                         metadata.json  step and the caller's JSON metadata
+                         manifest.json  size and SHA-256 of every file, written last
+
+A checkpoint without a manifest, or whose files disagree with it, is *damaged*: resuming
+falls back to the newest intact one (``newest_intact``), naming an explicit path is an
+error (``resolve``). Orbax itself returns whatever was stored, or a placeholder, when a
+leaf is missing or has another shape or dtype; ``restore_*`` compare every leaf first.
+"""
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jnf_jax.key_paths import (
+    check_leaves,
+    digest_tree,
+    flatten_tree,
+    join_path,
+    nest_tree,
+)
+from jnf_jax.manifest import (
+    DamagedCheckpointError,
+    read_manifest,
+    verify,
+    write_manifest,
+)
+
+FORMAT = 1
+_STEP_DIGITS = 8
+
+
+def save(
+    directory: Path,
+    step: int,
+    params: Any,
+    train_state: Any,
+    metadata: dict[str, Any],
+    *,
+    keep: int = 2,
+) -> Path:
+    """Writes one checkpoint, then deletes all but the newest ``keep`` complete ones.
+
+    The manifest comes last, by atomic rename, after every file was synced to disk: a
+    process killed at any moment leaves the older checkpoints untouched.
+
+    Args:
+      directory: the stage's directory; created when missing.
+      step: number of optimiser steps taken; names the checkpoint.
+      params: pytree of arrays that later stages read.
+      train_state: pytree of arrays with everything else that resuming needs.
+      metadata: JSON-able; given back by ``read_metadata``.
+      keep: how many complete checkpoints to keep, at least 1. Completeness of the
+        older ones is judged by file sizes, not by hashing them again.
+
+    Returns:
+      The directory of the new checkpoint.
+
+    Raises:
+      ValueError: ``keep`` below 1 or a negative ``step``.
+      OSError: the checkpoint could not be written, say because the disk is full. What
+        was written of it is removed; the checkpoints before it stay.
+    """
+    if keep < 1 or step < 0:
+        raise ValueError(f"keep must be >= 1 and step >= 0, got {keep} and {step}")
+    directory = Path(directory).absolute()
+    path = directory / f"{step:0{_STEP_DIGITS}d}"
+    items = {
+        "params": nest_tree(flatten_tree(params)),
+        "train_state": nest_tree(flatten_tree(train_state)),
+    }
+    record = json.dumps({"format": FORMAT, "step": step, "metadata": metadata})
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _remove_step(directory, step)  # what a killed process left of it
+        with _quiet_orbax():
+            ocp.Checkpointer(ocp.CompositeCheckpointHandler()).save(
+                path,
+                args=ocp.args.Composite(
+                    **{name: ocp.args.StandardSave(x) for name, x in items.items()}
+                ),
+            )
+        (path / "metadata.json").write_text(record)
+        write_manifest(path, step, digest_tree(params))
+    except (OSError, ValueError, RuntimeError) as error:  # TensorStore: ValueError
+        _remove_step(directory, step)
+        last_good, _ = newest_intact(directory)
+        raise OSError(
+            f"could not write the checkpoint of step {step} to {path} (is the disk "
+            f"full?); the last good one is {last_good}. Cause: {error}"
+        ) from error
+    _prune(directory, keep)
+    return path
+
+
+def newest_intact(directory: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
+    """Finds the newest checkpoint whose every file agrees with its manifest.
+
+    Args:
+      directory: a stage's directory; may be missing or empty.
+
+    Returns:
+      The checkpoint, or None where there is none, and ``(path, reason)`` of each
+      damaged one that is newer.
+    """
+    damaged: list[tuple[Path, str]] = []
+    for path in _list_newest_first(directory):
+        try:
+            verify(path)
+        except DamagedCheckpointError as error:
+            damaged.append((path, str(error)))
+        else:
+            return path, damaged
+    return None, damaged
+
+
+def resolve(path: Path) -> Path:
+    """The checkpoint that ``path`` names: itself, or the newest below it; no fallback.
+
+    Args:
+      path: a checkpoint, or a stage's directory holding some.
+
+    Returns:
+      The directory of an intact checkpoint.
+
+    Raises:
+      ValueError: nothing there, or (as ``DamagedCheckpointError``) it is damaged.
+    """
+    path = Path(path).absolute()
+    if _step_of_name(path.name) is None or not path.is_dir():
+        candidates = _list_newest_first(path)
+        if not candidates:
+            raise ValueError(
+                f"no checkpoint at {path}: expected a directory named by its step, or "
+                "one that holds such directories"
+            )
+        path = candidates[0]
+    verify(path)
+    return path
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The JSON metadata that ``save`` was given for the checkpoint at ``path``."""
+    return json.loads((Path(path) / "metadata.json").read_text())["metadata"]
+
+
+def read_step(path: Path) -> int:
+    """The number of optimiser steps behind the checkpoint at ``path``."""
+    return read_manifest(Path(path))["step"]
+
+
+def checkpoint_id(path: Path) -> str:
+    """16 hex digits of the SHA-256 of the parameters (names, dtypes, shapes, values).
+
+    It depends on nothing else, so a run that is repeated bit for bit has the same one.
+    """
+    return read_manifest(Path(path))["params_sha256"][:16]
+
+
+def restore_params(
+    path: Path, like: Any, *, sharding: jax.sharding.Sharding | None = None
+) -> Any:
+    """Reads the parameters of a checkpoint, all of them and nothing else.
+
+    Args:
+      path: the checkpoint (see ``resolve``).
+      like: pytree of ``jax.ShapeDtypeStruct`` (or arrays), as from ``jax.eval_shape``.
+      sharding: where every leaf goes, whatever it was saved from; None is the first
+        device.
+
+    Returns:
+      ``like`` with a ``jax.Array`` for each leaf.
+
+    Raises:
+      ValueError: lists each missing (+), superfluous (-) and different (≠) leaf.
+      DamagedCheckpointError: a file is missing or altered.
+    """
+    return _restore(Path(path), "params", like, sharding)
+
+
+def restore_train_state(
+    path: Path, like: Any, *, sharding: jax.sharding.Sharding | None = None
+) -> Any:
+    """Reads the train state; arguments and errors as in ``restore_params``."""
+    return _restore(Path(path), "train_state", like, sharding)
+
+
+def _restore(
+    path: Path, item: str, like: Any, sharding: jax.sharding.Sharding | None
+) -> Any:
+    path = path.absolute()
+    verify(path)
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    wanted = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        for name, leaf in flatten_tree(like).items()
+    }
+    with _quiet_orbax():
+        reader = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+        stored = flatten_tree(reader.metadata(path / item).item_metadata.tree)
+        check_leaves(f"{item} of {path}", stored, wanted)
+        tree = reader.restore(
+            path / item, args=ocp.args.StandardRestore(nest_tree(wanted))
+        )
+    leaves = flatten_tree(tree)
+    check_leaves(f"{item} of {path}, as read", leaves, wanted)
+    for name, leaf in leaves.items():
+        if not isinstance(leaf, jax.Array):
+            raise TypeError(f"{item} of {path}: {join_path(name)} is {type(leaf)}")
+    return jax.tree.unflatten(
+        jax.tree.structure(like), [leaves[name] for name in wanted]
+    )
+
+
+def _step_of_name(name: str) -> int | None:
+    """Step of a checkpoint's name; Orbax writes under the same name plus a suffix."""
+    head = name.split(".", 1)[0]
+    return int(head) if len(head) >= _STEP_DIGITS and head.isdecimal() else None
+
+
+def _list_newest_first(directory: Path) -> list[Path]:
+    directory = Path(directory).absolute()
+    found = []
+    if directory.is_dir():
+        for path in directory.iterdir():
+            step = _step_of_name(path.name)
+            if step is not None and path.is_dir():
+                found.append((step, path.name, path))
+    return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def _remove_step(directory: Path, step: int) -> None:
+    for path in _list_newest_first(directory):
+        if _step_of_name(path.name) == step:
+            shutil.rmtree(path)
+
+
+def _prune(directory: Path, keep: int) -> None:
+    """Deletes what is not among the newest ``keep`` complete checkpoints."""
+    complete = 0
+    for path in _list_newest_first(directory):
+        try:
+            verify(path, hashes=False)
+            complete += 1
+            keep_this = complete <= keep
+        except DamagedCheckpointError:
+            keep_this = False
+        if not keep_this:
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Orbax logs a traceback a thread for an error that we raise anyway."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,129 @@
+"""The evaluation classifiers: trained once a data set, cached with their accuracy."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.metrics.protocol import Predict, batches
+from jnf_jax.networks.classifier import Classifier
+from jnf_jax.optimizers import TrainSettings
+from jnf_jax.trainer import Stage, train
+from jnf_jax.types import Params, Views
+
+ACCURACY_BATCH_SIZE = 500
+
+
+class Classifiers(NamedTuple):
+    """Frozen classifiers of all modalities.
+
+    Attributes:
+        predict: {m: f32[B, ...]} -> {m: i32[B]}.
+        accuracy: {m: share of real test pictures that are read right}.
+        checkpoint_id: Identity of their weights.
+    """
+
+    predict: Predict
+    accuracy: dict[str, float]
+    checkpoint_id: str
+
+
+def train_classifiers(
+    dataset: Dataset, settings: TrainSettings, cache_dir: Path
+) -> Classifiers:
+    """Trains them, or reads those that an earlier run left in ``cache_dir``.
+
+    Args:
+        dataset: With labels; train and validation splits fit them, test measures them.
+        settings: How they are trained.
+        cache_dir: Below it, one directory for each data set and settings.
+
+    Raises:
+        ValueError: If the data set has no labels.
+    """
+    if dataset.num_classes is None:
+        raise ValueError(f"data set {dataset.name!r} has no labels to classify")
+    identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
+    directory = Path(cache_dir) / "classifiers" / _folder(dataset, settings)
+    network = Classifier(dataset.num_classes)
+    result = train(
+        _classifier_stage(network, dataset),
+        settings,
+        directory=directory,
+        metadata=identity,
+    )
+    params = jax.device_get(result.params)
+
+    def predict(views: Views) -> dict[str, jax.Array]:
+        return {
+            m: network.apply({"params": params[m]}, x).argmax(-1)
+            for m, x in views.items()
+        }
+
+    return Classifiers(predict, _test_accuracy(predict, dataset), result.checkpoint_id)
+
+
+def _folder(dataset: Dataset, settings: TrainSettings) -> str:
+    import hashlib
+
+    text = json.dumps([dataset.record["checksums"], str(settings)], sort_keys=True)
+    return f"{dataset.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
+    """All modalities' classifiers side by side: they share no parameter."""
+
+    def init(rng_key: jax.Array) -> dict[str, Params]:
+        keys = jax.random.split(rng_key, len(dataset.shapes))
+        return {
+            m: network.init(key, jnp.zeros((1, *dataset.shapes[m])))["params"]
+            for m, key in zip(sorted(dataset.shapes), keys, strict=True)
+        }
+
+    def loss(params, frozen, rng_key, batch):
+        del frozen
+        views, labels = batch
+        keys = dict(zip(sorted(views), jax.random.split(rng_key, len(views))))
+        losses = {
+            m: optax.softmax_cross_entropy_with_integer_labels(
+                network.apply({"params": params[m]}, views[m], keys[m]), labels
+            ).mean()
+            for m in views
+        }
+        return sum(losses.values()), {f"loss/{m}": v for m, v in losses.items()}
+
+    def fetch(arrays: Any, indices: jax.Array):
+        return dataset.fetch(arrays["data"], indices), arrays["labels"][indices]
+
+    def arrays_of(split: str) -> dict[str, Any]:
+        part = dataset.splits[split]
+        return {"data": part.arrays, "labels": np.asarray(part.labels, np.int32)}
+
+    return Stage(
+        name="classifiers",
+        init=init,
+        loss=loss,
+        fetch=fetch,
+        train_arrays=arrays_of("train"),
+        train_size=dataset.splits["train"].size,
+        validation_arrays=arrays_of("validation"),
+        validation_size=dataset.splits["validation"].size,
+    )
+
+
+def _test_accuracy(predict: Predict, dataset: Dataset) -> dict[str, float]:
+    test = dataset.splits["test"]
+    arrays = jax.tree.map(jnp.asarray, test.arrays)
+    program = jax.jit(lambda arrays, indices: predict(dataset.fetch(arrays, indices)))
+    right = dict.fromkeys(dataset.shapes, 0)
+    for indices, count in batches(test.size, min(ACCURACY_BATCH_SIZE, test.size)):
+        predicted = program(arrays, indices)
+        for m in right:
+            hits = np.asarray(predicted[m]) == test.labels[indices]
+            right[m] += int(hits[:count].sum())
+    return {m: n / test.size for m, n in right.items()}

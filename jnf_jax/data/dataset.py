@@ -1,0 +1,98 @@
+"""What a data set is here: arrays for the device, a pure `fetch`, and a record.
+
+The arrays of a split go to the device once, as uint8 and int32. `fetch` gathers and
+renders a batch from them inside the jitted step, so no pixel crosses the host again.
+"""
+
+import dataclasses
+import hashlib
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+"""The names of the splits; the position is the number folded into a split's key."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One split: what goes to the device, how many tuples it makes, their labels.
+
+    Attributes:
+      arrays: pytree of numpy arrays, argument 0 of `Dataset.fetch`.
+      size: number of tuples; valid indices are ``0 <= index < size``.
+      labels: i32[size] class of each tuple, or None.
+    """
+
+    arrays: Any
+    size: int
+    labels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A multimodal data set.
+
+    Attributes:
+      name: the name that results carry, e.g. "polymnist_procedural".
+      shapes: modality -> event shape (height, width, channel); f32 in [0, 1].
+      splits: "train", "validation" and "test".
+      fetch: ``(Split.arrays, i32[B]) -> {modality: f32[B, height, width, channel]}``,
+        pure and jit-able; the same index always gives the same pixels.
+      num_classes: number of classes of the labels, or None.
+      record: JSON-able: settings, sizes and SHA-256 checksums.
+    """
+
+    name: str
+    shapes: dict[str, tuple[int, ...]]
+    splits: dict[str, Split]
+    fetch: Callable[[Any, Any], dict[str, Any]]
+    num_classes: int | None
+    record: dict[str, Any]
+
+
+def checksum(array: np.ndarray) -> str:
+    """SHA-256 (hex) of an array's dtype, shape and bytes in C order.
+
+    Example:
+      >>> checksum(np.zeros(2, np.uint8))[:8]
+      '2b57bd4d'
+    """
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A numpy generator of its own for each purpose, from one seed.
+
+    Args:
+      seed: non-negative.
+      *purpose: words and numbers that tell this stream from the others of the seed.
+    """
+    words = [p if isinstance(p, int) else zlib.crc32(p.encode()) for p in purpose]
+    return np.random.default_rng([seed, *words])
+
+
+def require(settings: Any) -> None:
+    """Raises ValueError with every entry of ``settings.faults()``, if there is one."""
+    faults = settings.faults()
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def fault(settings: Any, field: str, expected: str) -> str:
+    """The line that says which field is wrong, what it is and what it may be."""
+    return f"data.{field}: got {getattr(settings, field)!r}, expected {expected}"
+
+
+def build_record(settings: Any, splits: dict[str, Split], checksums: dict) -> dict:
+    """The JSON-able record of a data set: settings, sizes, class counts, checksums."""
+    return {
+        "settings": dataclasses.asdict(settings),
+        "sizes": {name: split.size for name, split in splits.items()},
+        "checksums": checksums,
+    }

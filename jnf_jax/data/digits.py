@@ -1,0 +1,156 @@
+"""`digits`: scikit-learn's handwritten digits as colour modalities. No download.
+
+1,797 greys of 8 × 8 (0 to 16; Alpaydin and Kaynak, UCI, 1998) are enlarged by cubic
+interpolation, binarised, and drawn by the PolyMNIST recipe over one procedural texture
+for each modality.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from jnf_jax.data import dataset, pairing, rendering, textures
+
+THRESHOLD = 7.3
+"""Grey from which a pixel is ink. No enlarged grey is near it: rounding is harmless."""
+
+FRACTIONS = (0.7, 0.1, 0.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `digits`.
+
+    Attributes:
+      seed: of split, pairing, crops and textures.
+      num_modalities: colour modalities, named m0, m1, …
+      image_size: side of the pictures in pixels, 8 to 64.
+      repeats: passes over the training images, each paired afresh (1,258 tuples a pass).
+      validation_repeats: the same for the validation images (180 a pass).
+      test_repeats: the same for the test images (359 a pass).
+    """
+
+    seed: int = 42
+    num_modalities: int = 3
+    image_size: int = 16
+    repeats: int = 16
+    validation_repeats: int = 8
+    test_repeats: int = 4
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        checks = {
+            "seed": (0 <= self.seed < 2**31, "an integer from 0 to 2147483647"),
+            "num_modalities": (1 <= self.num_modalities <= 100, "1 to 100"),
+            "image_size": (8 <= self.image_size <= 64, "8 to 64"),
+            "repeats": (self.repeats >= 1, "at least 1"),
+            "validation_repeats": (self.validation_repeats >= 1, "at least 1"),
+            "test_repeats": (self.test_repeats >= 1, "at least 1"),
+        }
+        return [
+            dataset.fault(self, field, expected)
+            for field, (good, expected) in checks.items()
+            if not good
+        ]
+
+
+def cubic_weights(size: int, source: int) -> np.ndarray:
+    """Catmull–Rom interpolation of `source` samples at `size` points, f64[size, source].
+
+    Both grids are of pixel centres, ``(i + 1/2) · source / size − 1/2``; outside the
+    picture the samples are zero (paper).
+    """
+    centres = (np.arange(size) + 0.5) * source / size - 0.5
+    t = np.abs(centres[:, None] - np.arange(source))
+    near = 1.5 * t**3 - 2.5 * t**2 + 1.0
+    far = -0.5 * t**3 + 2.5 * t**2 - 4.0 * t + 2.0
+    return np.where(t < 1.0, near, np.where(t < 2.0, far, 0.0))
+
+
+def enlarge(greys: np.ndarray, size: int) -> np.ndarray:
+    """Ink of the enlarged digits.
+
+    Args:
+      greys: f64[n, 8, 8], 0 to 16.
+      size: side of the result in pixels.
+
+    Returns:
+      u8[n, size, size]: 1 on ink, 0 off it.
+    """
+    weights = cubic_weights(size, greys.shape[-1])
+    return (weights @ greys @ weights.T >= THRESHOLD).astype(np.uint8)
+
+
+def fetch(arrays, indices, *, modalities: tuple[str, ...]):
+    """Gathers and renders tuples.
+
+    Args:
+      arrays: of a `Split`: ``ink`` u8[n, size, size]; ``pairing`` i32[N, M];
+        ``backgrounds`` {modality: u8[rows, columns, 3]}; ``crop_key`` u32[2].
+      indices: i32[B].
+      modalities: names, in the order of the pairing's columns.
+
+    Returns:
+      {modality: f32[B, size, size, 3]} in [0, 1].
+    """
+    ink = arrays["ink"]
+    rows = arrays["pairing"][indices]
+    batch = {}
+    for position, name in enumerate(modalities):
+        crops = rendering.random_crops(
+            jax.numpy.asarray(arrays["backgrounds"][name]),
+            arrays["crop_key"],
+            position,
+            indices,
+            ink.shape[-1],
+        )
+        batch[name] = rendering.invert_on_ink(crops, ink[rows[:, position]] > 0)
+    return batch
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Builds the data set in memory (a fraction of a second)."""
+    dataset.require(settings)
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    labels = source.target.astype(np.int32)
+    ink = enlarge(source.images, settings.image_size)
+    modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
+    backgrounds = {
+        name: textures.texture(
+            m, seed=settings.seed, wavelength=1.25 * settings.image_size
+        )
+        for m, name in enumerate(modalities)
+    }
+    repeats = (settings.repeats, settings.validation_repeats, settings.test_repeats)
+    parts = pairing.split_by_image(labels, FRACTIONS, seed=settings.seed)
+    splits, checksums = {}, {"images": dataset.checksum(ink)}
+    for split, part, passes in zip(dataset.SPLITS, parts, repeats, strict=True):
+        rows, of_class = pairing.pair_by_class(
+            [labels[part]] * len(modalities),
+            repeats=passes,
+            seed=settings.seed,
+            split=split,
+        )
+        arrays = {
+            "ink": ink[part],
+            "pairing": rows,
+            "backgrounds": backgrounds,
+            "crop_key": rendering.crop_key(settings.seed, split),
+        }
+        splits[split] = dataset.Split(arrays, len(rows), of_class)
+        checksums[f"pairing_{split}"] = dataset.checksum(part[rows])
+    checksums["backgrounds"] = {
+        name: dataset.checksum(picture) for name, picture in backgrounds.items()
+    }
+    return dataset.Dataset(
+        name="digits",
+        shapes={name: (settings.image_size,) * 2 + (3,) for name in modalities},
+        splits=splits,
+        fetch=functools.partial(fetch, modalities=modalities),
+        num_classes=10,
+        record=dataset.build_record(settings, splits, checksums),
+    )

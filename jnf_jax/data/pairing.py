@@ -1,0 +1,92 @@
+"""Which images make a tuple: splits by image, and class-wise pairing by permutation.
+
+Both are computed once on the host, from a seed, and their checksums are recorded.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jnf_jax.data.dataset import generator
+
+
+def split_by_image(
+    labels: np.ndarray, fractions: Sequence[float], *, seed: int
+) -> list[np.ndarray]:
+    """Cuts the images of every class into disjoint parts of the given fractions.
+
+    Args:
+      labels: i32[n] class of each image.
+      fractions: share of each part, at most 1 in all; a class of k images gives part j
+        the ones of its permutation from round(k·Σ_{i<j} f_i) to round(k·Σ_{i≤j} f_i).
+      seed: of the permutation of each class.
+
+    Returns:
+      One sorted i32 array of image indices for each fraction; no image in two of them.
+    """
+    edges = np.cumsum([0.0, *fractions])
+    parts: list[list[np.ndarray]] = [[] for _ in fractions]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        members = generator(seed, "split", int(label)).permutation(members)
+        cuts = np.round(edges * len(members)).astype(int)
+        for part, start, stop in zip(parts, cuts[:-1], cuts[1:], strict=True):
+            part.append(members[start:stop])
+    return [np.sort(np.concatenate(part)).astype(np.int32) for part in parts]
+
+
+def pair_by_class(
+    labels: Sequence[np.ndarray],
+    *,
+    repeats: int,
+    seed: int,
+    split: str,
+    limit: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tuples of images of one class, each modality permuted independently.
+
+    For each class, n = min over modalities of the number of its images (and `limit`);
+    `repeats` times, an independent permutation of the class's images in every modality,
+    cut to n, matched by position. The tuples of one repeat are then shuffled, so that
+    any prefix of them holds all classes.
+
+    Args:
+      labels: for each modality the class of its images, i32[n_m] (the sets may differ).
+      repeats: number of passes, each with fresh permutations.
+      seed: of all permutations.
+      split: "train", "validation" or "test": each has its own permutations.
+      limit: most images of a class that one pass uses; 0 for no limit.
+
+    Returns:
+      pairing i32[N, M], where row i names the image of each modality; labels i32[N].
+
+    Example:
+      >>> digits = np.array([0, 0, 1, 1, 1])
+      >>> rows, of_class = pair_by_class(
+      ...     [digits, digits], repeats=2, seed=0, split="train")
+      >>> rows.shape, bool((digits[rows] == of_class[:, None]).all())
+      ((10, 2), True)
+    """
+    classes = np.unique(labels[0])
+    members = [[np.flatnonzero(one == c) for c in classes] for one in labels]
+    pairs, of_class = [], []
+    for repeat in range(repeats):
+        rows = []
+        for k, label in enumerate(classes):
+            count = min(len(of_modality[k]) for of_modality in members)
+            count = min(count, limit) if limit else count
+            columns = [
+                generator(seed, "pairing", split, repeat, int(label), m).permutation(
+                    of_modality[k]
+                )[:count]
+                for m, of_modality in enumerate(members)
+            ]
+            rows.append(np.stack(columns, axis=1))
+        rows = np.concatenate(rows)
+        order = generator(seed, "order", split, repeat).permutation(len(rows))
+        pairs.append(rows[order])
+        of_class.append(np.asarray(labels[0])[rows[order, 0]])
+    return (
+        np.concatenate(pairs).astype(np.int32),
+        np.concatenate(of_class).astype(np.int32),
+    )

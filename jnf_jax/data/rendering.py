@@ -1,0 +1,66 @@
+"""The PolyMNIST recipe: ink inverts the colours of a random crop of a background.
+
+Source: the PolyMNIST creation routine (Sutter et al., 2021). Ours is a pure function
+of (seed, split, index, modality), so a tuple has the same pixels in every epoch.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from jnf_jax.data.dataset import SPLITS
+
+_UNIT = np.float32(1.0 / 255.0)  # 255 · _UNIT is exactly 1 in float32
+
+
+def crop_key(seed: int, split: str) -> np.ndarray:
+    """The key of a split's crops as u32[2]: (seed, split) of (seed, split, index, m).
+
+    The generator is named, so that the pixels do not follow jax's default one.
+    """
+    key = jax.random.key(seed, impl="threefry2x32")
+    return np.asarray(
+        jax.random.key_data(jax.random.fold_in(key, SPLITS.index(split)))
+    )
+
+
+def random_crops(
+    background: UInt8[Array, "rows columns 3"],
+    key_data: Array,
+    modality: int,
+    indices: Int[Array, " batch"],
+    size: int,
+) -> UInt8[Array, "batch size size 3"]:
+    """One random ``size``² crop of a background for each tuple.
+
+    Args:
+      background: u8[rows, columns, 3], at least ``size`` both ways.
+      key_data: u32[2] from `crop_key`.
+      modality: position of the modality, folded into the key.
+      indices: i32[B] tuples.
+      size: side of the crop in pixels.
+
+    Returns:
+      u8[B, size, size, 3].
+    """
+    key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
+    key = jax.random.fold_in(key, modality)
+    spans = jnp.array([background.shape[0], background.shape[1]]) - size + 1
+
+    def crop(index):
+        top, left = jax.random.randint(
+            jax.random.fold_in(key, index), (2,), 0, spans
+        )
+        return jax.lax.dynamic_slice(background, (top, left, 0), (size, size, 3))
+
+    return jax.vmap(crop)(indices)
+
+
+def invert_on_ink(
+    crops: UInt8[Array, "batch height width 3"],
+    ink: Bool[Array, "batch height width"],
+) -> Float[Array, "batch height width 3"]:
+    """x / 255 off the ink and (255 − x) / 255 on it: f32[B, height, width, 3]."""
+    pixels = jnp.where(ink[..., None], jnp.uint8(255) - crops, crops)
+    return pixels.astype(jnp.float32) * _UNIT

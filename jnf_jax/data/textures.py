@@ -1,0 +1,137 @@
+"""Procedural colour textures: backgrounds that need no download and no licence.
+
+A texture is a scalar field (clouds, stripes, cells, ridges or weave, each with several
+octaves of detail), flattened to a uniform histogram and coloured by a palette whose
+luminance we choose. Only sums, products, square roots and comparisons of doubles touch
+the pixels, all exactly rounded, so a seed gives the same bytes on every machine.
+"""
+
+import colorsys
+
+import numpy as np
+
+from jnf_jax.data.dataset import generator
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
+
+
+def value_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    """Smooth periodic noise f64[size, size] in [0, 1] on a lattice of `cells`² values.
+
+    Neighbouring lattice values are blended with the weight 3t² − 2t³, so that the
+    wavelength is about 2·size/cells pixels.
+    """
+    lattice = rng.random((cells, cells))
+    position = np.arange(size) * (cells / size)
+    low = np.floor(position).astype(int)
+    t = position - low
+    weight = t * t * (3.0 - 2.0 * t)
+    low, high = low % cells, (low + 1) % cells
+    rows = lattice[low] * (1.0 - weight)[:, None] + lattice[high] * weight[:, None]
+    return rows[:, low] * (1.0 - weight) + rows[:, high] * weight
+
+
+def octaves(
+    rng: np.random.Generator, size: int, cells: int, *, num: int = 4, gain: float = 0.55
+) -> np.ndarray:
+    """Σ_k gain^k · noise at 2^k · cells, over Σ_k gain^k: f64[size, size] in [0, 1]."""
+    weights = [gain**k for k in range(num)]
+    layers = [value_noise(rng, size, cells * 2**k) for k in range(num)]
+    mixed = sum(w * layer for w, layer in zip(weights, layers, strict=True))
+    return mixed / sum(weights)
+
+
+def triangle(phase: np.ndarray) -> np.ndarray:
+    """A wave of period 1 in [0, 1] with rounded turns (blended like the noise)."""
+    t = np.abs(2.0 * (phase - np.floor(phase)) - 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def _clouds(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    return octaves(rng, size, cells, gain=0.52)
+
+
+def _stripes(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    y, x = np.meshgrid(*[np.arange(size) / size] * 2, indexing="ij")
+    warp = octaves(rng, size, max(cells // 2, 2))
+    wave = triangle(0.6 * cells * (x + 0.5 * y) + 2.5 * warp)
+    return wave + 0.9 * octaves(rng, size, cells)
+
+
+def _cells(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    """Distance to the nearest of jittered points (Worley noise), plus detail."""
+    y, x = np.meshgrid(*[np.arange(size) * (cells / size)] * 2, indexing="ij")
+    jitter = rng.random((cells, cells, 2))
+    nearest = np.full((size, size), np.inf)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            row, column = np.floor(y).astype(int) + dy, np.floor(x).astype(int) + dx
+            point = jitter[row % cells, column % cells]
+            distance = (row + point[..., 0] - y) ** 2 + (column + point[..., 1] - x) ** 2
+            nearest = np.minimum(nearest, distance)
+    return np.sqrt(nearest) + 0.6 * octaves(rng, size, cells)
+
+
+def _ridges(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    folded = np.abs(2.0 * octaves(rng, size, cells, gain=0.5) - 1.0)
+    return folded + 0.35 * octaves(rng, size, cells)
+
+
+def _weave(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    y, x = np.meshgrid(*[np.arange(size) / size] * 2, indexing="ij")
+    warp_y, warp_x = octaves(rng, size, cells // 2), octaves(rng, size, cells // 2)
+    across = triangle(0.6 * cells * x + 1.2 * warp_x)
+    along = triangle(0.6 * cells * y + 1.2 * warp_y)
+    return np.maximum(across, along) + 0.7 * octaves(rng, size, cells)
+
+
+FIELDS = (_clouds, _stripes, _cells, _ridges, _weave)
+HUES = (0.58, 0.06, 0.36, 0.83, 0.12)
+
+
+def equalise(field: np.ndarray) -> np.ndarray:
+    """Ranks of the values, spread evenly over [0, 1): every field gets one histogram."""
+    ranks = np.empty(field.size)
+    ranks[np.argsort(field, axis=None, kind="stable")] = np.arange(field.size)
+    return ranks.reshape(field.shape) / field.size
+
+
+def texture(
+    index: int,
+    *,
+    seed: int,
+    size: int = 256,
+    wavelength: float = 20.0,
+    luminance: tuple[float, float] = (0.06, 0.66),
+    chroma: float = 0.30,
+) -> np.ndarray:
+    """One colour texture; its kind, hue and noise follow from (seed, index).
+
+    Args:
+      index: which texture, from 0; five kinds, then the same with other hues and noise.
+      seed: of the noise.
+      size: side in pixels.
+      wavelength: of the largest features, in pixels; detail is 1/2, 1/4 and 1/8 of it.
+      luminance: darkest and lightest luminance, in [0, 1]; uniform in between.
+      chroma: strength of the colour, in [0, 1].
+
+    Returns:
+      u8[size, size, 3].
+    """
+    rng = generator(seed, "texture", index)
+    cells = max(int(2 * size / wavelength), 4)
+    field = equalise(FIELDS[index % len(FIELDS)](rng, size, cells))
+    drift = equalise(octaves(rng, size, max(cells // 2, 2)))
+    hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
+    first, second = (
+        np.array(colorsys.hsv_to_rgb(h % 1.0, 1.0, 1.0)) for h in (hue, hue + 0.18)
+    )
+    colour = first + (second - first) * drift[..., None]
+    tint = colour - (colour @ LUMA)[..., None]
+    low, high = luminance
+    grey = low + (high - low) * field
+    # Tint fades towards black, where colours would clip and shift the luminance.
+    strength = chroma * (0.35 + 0.65 * field)
+    pixels = grey[..., None] + strength[..., None] * tint
+    return np.round(255.0 * np.clip(pixels, 0.0, 1.0)).astype(np.uint8)

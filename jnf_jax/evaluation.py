@@ -1,0 +1,154 @@
+"""Evaluating a trained experiment: protocol v1, its record, and pictures."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jnf_jax import logs, pictures, results
+from jnf_jax.classifiers import train_classifiers
+from jnf_jax.experiment import Setup
+from jnf_jax.metrics import coherence
+from jnf_jax.metrics.protocol import HeldOut, evaluate_coherence
+from jnf_jax.types import Params
+
+NUM_PICTURED = 16
+
+
+def default_cache_dir() -> Path:
+    """Where what outlives a run is kept: decoded data and evaluation classifiers."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "jnf_jax"
+
+
+def evaluate(
+    setup: Setup,
+    params: dict[str, Params],
+    checkpoint_ids: dict[str, str],
+    *,
+    config_name: str,
+    command: str,
+    training_seconds: float | None,
+    report=lambda line: None,
+) -> dict[str, Any]:
+    """Runs the protocol and returns the record; see docs/results_schema.md.
+
+    Args:
+        setup: The experiment.
+        params: Parameters by stage.
+        checkpoint_ids: Identities of the stages' parameters.
+        config_name: The config file, as the record names it.
+        command: The command line that made the parameters.
+        training_seconds: Wall time of training, if known.
+        report: Called with lines to show.
+    """
+    experiment, dataset = setup.experiment, setup.dataset
+    begin = time.monotonic()
+    classifiers = train_classifiers(
+        dataset, experiment.classifier, default_cache_dir()
+    )
+    test = dataset.splits["test"]
+    held_out = HeldOut(
+        jax.tree.map(jnp.asarray, test.arrays),
+        dataset.fetch,
+        test.labels,
+        dataset.num_classes,
+    )
+    measured = evaluate_coherence(
+        setup.method.inference,
+        params,
+        held_out,
+        classifiers.predict,
+        experiment.evaluation,
+        report=report,
+    )
+    run = logs.describe_run()
+    commit = (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
+    seconds = time.monotonic() - begin
+    return {
+        "dataset": dataset.name,
+        "method": experiment.method,
+        "protocol": experiment.evaluation.protocol,
+        "config": config_name,
+        "command": command,
+        "commit": commit,
+        "hardware": run["hardware"],
+        "versions": run["versions"],
+        "seeds": [experiment.seed],
+        "wall_seconds": seconds + (training_seconds or 0.0),
+        "evaluation_seconds": seconds,
+        "num_tuples": experiment.evaluation.num_tuples or test.size,
+        "coherence": {
+            "conditional": measured.table.macro,
+            "conditional_micro": measured.table.micro,
+            "num_subsets": measured.table.num_subsets,
+            "joint": {"normal": measured.joint},
+            "joint_entropy": {"normal": measured.joint_entropy},
+            "ceiling": measured.ceiling,
+        },
+        "subset_coherence": {
+            "+".join(subset): {t: a.macro for t, a in targets.items()}
+            for subset, targets in measured.accuracies.items()
+        },
+        "classifiers": classifiers.accuracy,
+        "classifier_checkpoint": classifiers.checkpoint_id,
+        "sampler": {"settings": vars(experiment.sampler), **measured.sampler},
+        "stage1_checkpoint": checkpoint_ids["joint"],
+        "data": dataset.record,
+    }
+
+
+def write_pictures(
+    setup: Setup, params: dict[str, Params], directory: Path
+) -> list[Path]:
+    """Sample grids: from each modality, from all but each, and from the prior."""
+    inference = setup.method.inference
+    names = inference.modalities
+    sizes = sorted({1, len(names) - 1})
+    written = []
+    for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
+        grid = draw_conditional(setup, params, subset, NUM_PICTURED, seed=0)
+        path = Path(directory) / f"given_{'+'.join(subset)}.png"
+        written.append(pictures.save_png(path, grid))
+    grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0)
+    written.append(pictures.save_png(Path(directory) / "unconditional.png", grid))
+    return written
+
+
+def draw_conditional(
+    setup: Setup, params: dict[str, Params], subset: tuple[str, ...], num: int, seed: int
+) -> pictures.Picture:
+    """The first ``num`` test tuples: what is given, and what is generated from it."""
+    test = setup.dataset.splits["test"]
+    indices = jnp.arange(num) % test.size
+    views = jax.jit(setup.dataset.fetch)(test.arrays, indices)
+    inference = setup.method.inference
+    z, _ = inference.infer(params, jax.random.key(seed), views, subset)
+    decoded = _decoded_means(setup, params, z)
+    targets = [m for m in inference.modalities if m not in subset]
+    return pictures.conditional_grid(
+        {m: views[m] for m in subset},
+        {m: decoded[m] for m in targets or inference.modalities},
+    )
+
+
+def draw_unconditional(
+    setup: Setup, params: dict[str, Params], num: int, seed: int
+) -> pictures.Picture:
+    """``num`` draws from the prior, decoded in every modality."""
+    z = setup.method.inference.sample_prior(params, jax.random.key(seed), num)
+    return pictures.unconditional_grid(_decoded_means(setup, params, z))
+
+
+def _decoded_means(setup: Setup, params: dict[str, Params], z: Any):
+    decoded = setup.method.inference.decode(params, z)
+    return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}
+
+
+def write_record(record: dict[str, Any], *paths: Path) -> None:
+    """Writes the record to each of ``paths``, checked against the schema."""
+    for path in paths:
+        results.write(path, record)

@@ -1,0 +1,109 @@
+"""An experiment that is open: its settings, its data, its method, its checkpoints."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from jnf_jax import checkpoint, resume
+from jnf_jax.config import Experiment, resolve
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.registry import DATASETS
+from jnf_jax.methods.method import Method, MethodStage
+from jnf_jax.methods.registry import build_method
+from jnf_jax.types import Params
+
+
+class Setup(NamedTuple):
+    """Settings, data and method of one experiment."""
+
+    experiment: Experiment
+    dataset: Dataset
+    method: Method
+
+
+def open_experiment(config: ml_collections.ConfigDict) -> Setup:
+    """Checks the config, loads the data, builds the method.
+
+    Raises:
+        ValueError: With every fault of the config; or what is wrong with the data.
+    """
+    experiment = resolve(config)
+    dataset = DATASETS[experiment.data_name][1](experiment.data)
+    method = build_method(
+        experiment.method,
+        dataset.shapes,
+        model=experiment.model,
+        flow=experiment.flow,
+        sampler=experiment.sampler,
+    )
+    return Setup(experiment, dataset, method)
+
+
+def stage_directory(workdir: Path, stage: str) -> Path:
+    """Where a run keeps the checkpoints of a stage."""
+    return Path(workdir) / "checkpoints" / stage
+
+
+def stage_identity(
+    setup: Setup, stage: MethodStage, checkpoint_ids: dict[str, str]
+) -> dict[str, Any]:
+    """What decides a stage's parameters, apart from how they are trained; JSON-able.
+
+    Data are known by their checksums, so that a directory may move; earlier stages by
+    the identity of their parameters.
+    """
+    experiment, dataset = setup.experiment, setup.dataset
+    identity = {
+        "data": {"name": dataset.name, "checksums": dataset.record["checksums"]},
+        "method": experiment.method,
+        "model": dataclasses.asdict(experiment.model),
+        "needs": {name: checkpoint_ids[name] for name in stage.needs},
+    }
+    if stage.name == setup.method.stages[-1].name:
+        identity["flow"] = dataclasses.asdict(experiment.flow)
+    return json.loads(json.dumps(identity))
+
+
+def load_stage(
+    setup: Setup, stage: MethodStage, path: Path, checkpoint_ids: dict[str, str]
+) -> tuple[Params, str]:
+    """The parameters of a stage trained before, and their identity; strict.
+
+    Args:
+        setup: Of the run that reads them.
+        stage: The stage.
+        path: A checkpoint, or a directory of checkpoints; no fallback to an older one.
+        checkpoint_ids: Identities of the stages that it needs.
+
+    Raises:
+        ValueError: Nothing there; damaged; trained on other data or for another model;
+            or any leaf missing, extra or misshapen.
+    """
+    path = checkpoint.resolve(path)
+    stored = checkpoint.read_metadata(path)["identity"]["config"]
+    resume.check_identity(path, stored, stage_identity(setup, stage, checkpoint_ids))
+    like = jax.eval_shape(stage.init, jax.random.key(0))
+    return checkpoint.restore_params(path, like), checkpoint.checkpoint_id(path)
+
+
+def load_stages(
+    setup: Setup, workdir: Path
+) -> tuple[dict[str, Params], dict[str, str]]:
+    """Parameters and identities of every stage, from ``init`` or from ``workdir``.
+
+    Raises:
+        ValueError: As ``load_stage``; a stage that was never trained is named.
+    """
+    params, checkpoint_ids = {}, {}
+    for stage in setup.method.stages:
+        path = setup.experiment.init.get(
+            stage.name, stage_directory(workdir, stage.name)
+        )
+        params[stage.name], checkpoint_ids[stage.name] = load_stage(
+            setup, stage, Path(path), checkpoint_ids
+        )
+    return params, checkpoint_ids

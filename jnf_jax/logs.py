@@ -1,0 +1,206 @@
+"""What a run leaves to read: metrics.jsonl and config.json."""
+
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = (
+    "jnf_jax",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "flax",
+    "optax",
+    "distrax",
+    "blackjax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+)
+
+
+class MetricsLog:
+    """Appends records to ``<workdir>/metrics.jsonl``, one JSON object a line.
+
+    Call it with a flat dictionary. A record with ``event="start"`` first drops the
+    lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
+    go to TensorBoard when tensorboardX is installed.
+
+    >>> log = MetricsLog(workdir)
+    >>> log({"event": "train", "stage": "joint", "step": 50, "loss": 12.5})
+    """
+
+    def __init__(self, workdir: Path):
+        """Creates the directory; nothing is written before the first record."""
+        self._workdir = Path(workdir)
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        self._path = self._workdir / "metrics.jsonl"
+        self._boards: dict[str, Any] = {}
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Writes one record and flushes it."""
+        if record.get("event") == "start":
+            drop_records_after(self._path, record["stage"], record["step"])
+        with self._path.open("a") as stream:
+            stream.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
+        self._write_board(record)
+
+    def _write_board(self, record: dict[str, Any]) -> None:
+        if importlib.util.find_spec("tensorboardX") is None or "stage" not in record:
+            return
+        import tensorboardX  # optional, hence here
+
+        stage, step = record["stage"], record["step"]
+        if stage not in self._boards or record.get("event") == "start":
+            folder = self._workdir / "tensorboard" / stage
+            self._boards[stage] = tensorboardX.SummaryWriter(
+                str(folder), purge_step=step
+            )
+        for name, value in record.items():
+            if isinstance(value, float):
+                tag = f"{record.get('event', 'log')}/{name}"
+                self._boards[stage].add_scalar(tag, value, step)
+        self._boards[stage].flush()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl, but for a last line cut short by a kill.
+
+    Args:
+      path: the file; may be missing.
+
+    Returns:
+      One dictionary a line.
+
+    Raises:
+      ValueError: a line before the last is not JSON.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(
+                    f"{path}, line {number} is not JSON: {error}"
+                ) from error
+    return records
+
+
+def drop_records_after(path: Path, stage: str, step: int) -> None:
+    """Rewrites a metrics.jsonl without the records of ``stage`` beyond ``step``."""
+    if not path.exists():
+        return
+    kept = [
+        record
+        for record in read_records(path)
+        if record.get("stage") != stage or record.get("step", 0) <= step
+    ]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    os.replace(temporary, path)
+
+
+def describe_run() -> dict[str, Any]:
+    """What a result must quote: commit, versions and hardware; JSON-able.
+
+    Returns:
+      ``commit`` (None outside a checkout), ``dirty`` (whether tracked files were
+      changed), ``versions``, ``python``, ``hardware``, ``devices``.
+    """
+    commit, dirty = _describe_commit()
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    devices = jax.devices()
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "versions": versions,
+        "python": platform.python_version(),
+        "hardware": _describe_hardware(devices),
+        "devices": [str(device) for device in devices],
+    }
+
+
+def write_config(workdir: Path, config: dict[str, Any]) -> Path:
+    """Writes ``config.json``: the resolved config beside ``describe_run()``.
+
+    Args:
+      workdir: created when missing.
+      config: JSON-able, as resolved.
+
+    Returns:
+      The file, replaced atomically.
+    """
+    path = Path(workdir) / "config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    body = {"config": config, **describe_run()}
+    temporary.write_text(json.dumps(body, indent=2) + "\n")
+    os.replace(temporary, path)
+    return path
+
+
+def _jsonable(record: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows neither NaN nor infinity: they become text."""
+    return {
+        name: str(value)
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in record.items()
+    }
+
+
+def _describe_commit() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package is part of; whether it is changed."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An installed copy may lie inside somebody else's repository: is it tracked there?
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    commit = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return commit, None if changed is None else bool(changed)
+
+
+def _describe_hardware(devices: list[jax.Device]) -> str:
+    """Such as "2 cores of Intel(R) Xeon(R) …" or "4 x NVIDIA H200"."""
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    cores = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count()
+    )
+    return f"{cores} cores of {model}"

@@ -1,0 +1,27 @@
+"""Pure objectives: per-example terms in nats; the caller reduces.
+
+Nothing here knows of networks, optimisers, devices or logging, so that a fork can take
+one function and jax.
+"""
+
+from jnf_jax.losses.jmvae import unimodal_kl
+from jnf_jax.losses.joint import (
+    JointModel,
+    gaussian_kl,
+    iwae_bound,
+    joint_elbo,
+    sampled_log_ratio,
+)
+from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
+
+__all__ = [
+    "JointModel",
+    "UnimodalModel",
+    "UnimodalTerms",
+    "gaussian_kl",
+    "iwae_bound",
+    "joint_elbo",
+    "sampled_log_ratio",
+    "unimodal_kl",
+    "unimodal_nll",
+]

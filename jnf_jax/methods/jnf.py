@@ -1,0 +1,90 @@
+"""JNF (arXiv 2502.03952): a joint VAE, then flow posteriors fitted to it.
+
+Stage ``joint`` trains q(z|X) and the decoders; stage ``unimodal`` fits q_m(z|x_m) to
+the frozen, cached q(z|X); a subset is inferred from the product of its experts divided
+by the prior^(|S|−1).
+"""
+
+import functools
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.losses import UnimodalModel, unimodal_nll
+from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.subset import SubsetInference
+from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
+from jnf_jax.sampling import ChainSettings
+from jnf_jax.types import Params, Views
+
+
+def jnf(
+    joint: JointVAE,
+    experts: tuple[UnimodalPosterior, ...],
+    chains: ChainSettings,
+    *,
+    num_posterior_samples: int = 1,
+) -> Method:
+    """JNF as stages and inference.
+
+    Args:
+        joint: Encoder, decoders and prior of stage ``joint``.
+        experts: One posterior a modality, of stage ``unimodal``.
+        chains: How subsets with 1 < |S| < M are sampled.
+        num_posterior_samples: Draws of z a datum and step in stage ``unimodal``.
+    """
+    stages = (
+        MethodStage("joint", joint.init, joint.loss),
+        MethodStage(
+            "unimodal",
+            functools.partial(init_experts, experts),
+            functools.partial(
+                _unimodal_loss, experts=experts, num_samples=num_posterior_samples
+            ),
+            needs=("joint",),
+            cache=functools.partial(_joint_posterior, joint),
+        ),
+    )
+    return Method(stages, SubsetInference(joint, experts, _stage_unimodal, chains))
+
+
+def _stage_unimodal(params: dict[str, Params]) -> dict[str, Params]:
+    return params["unimodal"]
+
+
+def _joint_posterior(
+    joint: JointVAE, params: dict[str, Params], views: Views
+) -> dict[str, Float[Array, "batch latent"]]:
+    """Mean and scale of the frozen q(z|X): all that stage two needs of stage one."""
+    code = joint.code(params["joint"], views)
+    return {"mean": code.mean, "scale": code.scale}
+
+
+def _cached_posterior(frozen: None, batch: Batch) -> distrax.MultivariateNormalDiag:
+    """q(z|X) as cached at the end of stage ``joint``; reads no pixel."""
+    del frozen
+    return distrax.MultivariateNormalDiag(batch.cached["mean"], batch.cached["scale"])
+
+
+def _unimodal_loss(
+    params: Params,
+    frozen: None,
+    rng_key: jax.Array,
+    batch: Batch,
+    *,
+    experts: tuple[UnimodalPosterior, ...],
+    num_samples: int,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean ``unimodal_nll`` against the cached joint posterior, and its terms."""
+    model = UnimodalModel(
+        joint_posterior=_cached_posterior,
+        posteriors=lambda params, batch: posteriors_of(experts, params, batch.views),
+    )
+    terms = unimodal_nll(
+        params, frozen, rng_key, batch, model=model, num_samples=num_samples
+    )
+    metrics = {f"nll/{m}": jnp.mean(nll) for m, nll in terms.nll.items()}
+    return jnp.mean(terms.loss), metrics

@@ -1,0 +1,140 @@
+"""What a method offers: stages to train, and inference that metrics are written against.
+
+A stage is data: how to initialise its parameters, the loss that they minimise, which
+earlier stages it reads, and what of those may be computed once for the whole set.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Bool, Float, Int
+
+from jnf_jax.sampling import ChainDiagnostics
+from jnf_jax.types import Params, Views
+
+
+class Batch(NamedTuple):
+    """``views`` {m: f32[B, ...]} and, row by row, what a stage cached of earlier ones."""
+
+    views: Views
+    cached: Any = None
+
+
+class SubsetInfo(NamedTuple):
+    """How drawing z ~ q(z|x_S) went, datum by datum.
+
+    Attributes:
+        step_size: Of the leapfrog integrator, shared by all data.
+        acceptance: Mean acceptance probability over the chain's transitions.
+        divergences: Number of divergent transitions.
+        improper: Whether the product of the experts' Gaussian bases over the prior's
+            power is no density in some dimension.
+    """
+
+    step_size: Float[Array, ""]
+    acceptance: Float[Array, " batch"]
+    divergences: Int[Array, " batch"]
+    improper: Bool[Array, " batch"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodStage:
+    """One stage of a method.
+
+    Attributes:
+        name: "joint", "unimodal", …
+        init: ``rng_key -> params`` of this stage.
+        loss: ``(params, frozen, rng_key, batch) -> (mean loss, scalar metrics)``.
+        needs: Names of the stages whose parameters it reads, never updates.
+        cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
+            whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
+            With a cache ``frozen`` is None: the cache is all that the stage reads.
+        has_convolutions: Whether its gradient contains convolutions (slow inside loops
+            on CPU).
+    """
+
+    name: str
+    init: Callable[[jax.Array], Params]
+    loss: Callable[[Params, Params, jax.Array, Batch], tuple[jax.Array, dict]]
+    needs: tuple[str, ...] = ()
+    cache: Callable[[dict[str, Params], Views], Any] | None = None
+    has_convolutions: bool = True
+
+
+class Inference(Protocol):
+    """What metrics and programs ask of a trained model; ``params`` is {stage: params}.
+
+    A subset is a tuple of modality names. All functions are traceable.
+    """
+
+    modalities: tuple[str, ...]
+
+    def infer(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: Float[Array, ""] | None = None,
+    ) -> tuple[Any, SubsetInfo | None]:
+        """One z per datum from q(z|x_S); and how the sampler did, if one ran."""
+        ...
+
+    def adapt(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+    ) -> Float[Array, ""] | None:
+        """The sampler's step size for ``subset``; None where no sampler runs."""
+        ...
+
+    def diagnose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: Float[Array, ""] | None,
+    ) -> ChainDiagnostics | None:
+        """R-hat and effective sample sizes for ``subset``; None without a sampler."""
+        ...
+
+    def decode(self, params: dict[str, Params], z: Any) -> dict[str, Any]:
+        """{modality: p(x_m|z)}."""
+        ...
+
+    def sample_prior(
+        self, params: dict[str, Params], rng_key: jax.Array, num_samples: int
+    ) -> Any:
+        """``num_samples`` draws z ~ p(z)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method is its stages, in the order of training, and its inference."""
+
+    stages: tuple[MethodStage, ...]
+    inference: Inference
+
+
+def check_subset(subset: tuple[str, ...], modalities: tuple[str, ...]) -> None:
+    """Refuses a subset that is empty, has an unknown name, or names one twice.
+
+    Raises:
+        ValueError: With the names that are known.
+    """
+    if not subset:
+        raise ValueError(
+            f"`subset` is empty, expected one or more of {list(modalities)}"
+        )
+    unknown = sorted(set(subset) - set(modalities))
+    if unknown or len(set(subset)) != len(subset):
+        raise ValueError(
+            f"`subset` is {list(subset)}, expected distinct names out of "
+            f"{list(modalities)}"
+        )

@@ -1,0 +1,74 @@
+"""Methods by name, built from settings and the shapes of the data."""
+
+from jnf_jax.methods.jmvae import jmvae
+from jnf_jax.methods.jnf import jnf
+from jnf_jax.methods.joint_vae import JointVAE, View
+from jnf_jax.methods.method import Method
+from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.methods.unimodal import UnimodalPosterior
+from jnf_jax.networks.build import build_decoder, build_trunk
+from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
+from jnf_jax.networks.made import made_stack
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.sampling import ChainSettings
+
+METHODS = ("jmvae", "jnf")
+"""Names that a config's ``method`` may have."""
+
+
+def build_method(
+    name: str,
+    shapes: Shapes,
+    *,
+    model: ModelSettings,
+    flow: FlowSettings,
+    sampler: ChainSettings,
+) -> Method:
+    """The method ``name`` for modalities of ``shapes``.
+
+    Raises:
+        ValueError: If the name is unknown, or with every fault of the settings.
+    """
+    if name not in METHODS:
+        raise ValueError(f"`method` is {name!r}, expected one of {METHODS}")
+    faults = model.faults(shapes) + flow.faults()
+    if faults:
+        raise ValueError("\n".join(faults))
+    joint = _joint_vae(shapes, model)
+    experts = tuple(
+        UnimodalPosterior(
+            m,
+            tuple(shapes[m]),
+            GaussianEncoder(
+                build_trunk(model.network(m)), model.latent_dim, flow.context_size
+            ),
+            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
+        )
+        for m in sorted(shapes)
+    )
+    if name == "jmvae":
+        return jmvae(joint, experts, sampler, alpha=model.alpha)
+    return jnf(
+        joint, experts, sampler, num_posterior_samples=flow.num_posterior_samples
+    )
+
+
+def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
+    encoder = JointEncoder(
+        heads=tuple((m, build_trunk(model.network(m))) for m in sorted(shapes)),
+        hidden_sizes=model.joint_hidden_sizes,
+        latent_size=model.latent_dim,
+        head_size=model.head_size or model.latent_dim,
+    )
+    views = tuple(
+        View(
+            m,
+            tuple(shapes[m]),
+            build_decoder(model.network(m), tuple(shapes[m])),
+            model.likelihood(m).name,
+            model.likelihood(m).scale,
+            model.weight(m, shapes),
+        )
+        for m in sorted(shapes)
+    )
+    return JointVAE(encoder, views, NormalPrior(model.latent_dim), model.beta)

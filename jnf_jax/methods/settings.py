@@ -1,0 +1,146 @@
+"""Settings that a method is built from; each tells all of its own faults at once."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from jnf_jax.likelihoods import LIKELIHOODS
+from jnf_jax.networks.build import NetworkSettings
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Modality name -> event shape."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelihoodSettings:
+    """p(x_m|z) of one modality.
+
+    Attributes:
+        name: A name in ``LIKELIHOODS``.
+        scale: b of a Laplace, s of a Normal; unused by the others.
+        weight: λ_m in the objective.
+    """
+
+    name: str = "laplace"
+    scale: float = 0.75
+    weight: float = 1.0
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = []
+        if self.name not in LIKELIHOODS:
+            found.append(
+                f"`{field}.name` is {self.name!r}, expected one of {sorted(LIKELIHOODS)}"
+            )
+        for name in ("scale", "weight"):
+            if not getattr(self, name) > 0:
+                found.append(
+                    f"`{field}.{name}` is {getattr(self, name)}, expected > 0"
+                )
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The joint VAE.
+
+    Attributes:
+        latent_dim: D.
+        beta: β, the weight of the KL.
+        alpha: α of JMVAE's unimodal divergences; other methods ignore it.
+        joint_hidden_sizes: MLP on the concatenated heads of the joint encoder.
+        head_size: What each head of the joint encoder gives; 0: ``latent_dim``.
+        likelihood_rescaling: Multiply each λ_m by max_n dim(x_n) / dim(x_m).
+        networks: Modality -> NetworkSettings; "default" for those not named.
+        likelihoods: Modality -> LikelihoodSettings; "default" likewise.
+    """
+
+    latent_dim: int
+    networks: Mapping[str, NetworkSettings]
+    likelihoods: Mapping[str, LikelihoodSettings]
+    beta: float = 1.0
+    alpha: float = 0.1
+    joint_hidden_sizes: tuple[int, ...] = (512, 512)
+    head_size: int = 0
+    likelihood_rescaling: bool = False
+
+    def network(self, modality: str) -> NetworkSettings:
+        """Those of ``modality``, or the default ones."""
+        return self.networks.get(modality, self.networks.get("default"))
+
+    def likelihood(self, modality: str) -> LikelihoodSettings:
+        """Those of ``modality``, or the default ones."""
+        return self.likelihoods.get(modality, self.likelihoods.get("default"))
+
+    def weight(self, modality: str, shapes: Shapes) -> float:
+        """λ_m, rescaled if so set."""
+        weight = self.likelihood(modality).weight
+        if self.likelihood_rescaling:
+            sizes = {m: math.prod(shape) for m, shape in shapes.items()}
+            weight *= max(sizes.values()) / sizes[modality]
+        return weight
+
+    def faults(self, shapes: Shapes) -> list[str]:
+        """What is wrong with these settings for a data set of ``shapes``."""
+        found = []
+        if self.latent_dim < 1:
+            found.append(f"`model.latent_dim` is {self.latent_dim}, expected >= 1")
+        if self.beta < 0 or self.alpha < 0:
+            found.append(
+                f"`model.beta` and `model.alpha` are {self.beta} and {self.alpha}, "
+                "expected >= 0"
+            )
+        if self.head_size < 0:
+            found.append(f"`model.head_size` is {self.head_size}, expected >= 0")
+        for section in ("networks", "likelihoods"):
+            given = getattr(self, section)
+            unknown = sorted(set(given) - set(shapes) - {"default"})
+            missing = sorted(set(shapes) - set(given)) if "default" not in given else []
+            if unknown or missing:
+                found.append(
+                    f"`model.{section}` names {sorted(given)}, expected 'default' or "
+                    f"each of {sorted(shapes)}"
+                )
+            else:
+                for modality, shape in shapes.items():
+                    name = modality if modality in given else "default"
+                    field = f"model.{section}.{name}"
+                    found += (
+                        self.network(modality).faults(field, shape)
+                        if section == "networks"
+                        else self.likelihood(modality).faults(field)
+                    )
+        return list(dict.fromkeys(found))
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowSettings:
+    """The unimodal posteriors.
+
+    Attributes:
+        num_blocks: MADE blocks; 0 is the Gaussian posterior.
+        hidden_sizes: Hidden layers of each MADE.
+        context_size: Features of x_m that condition every block; 0: x_m acts through
+            the base alone, as in the paper.
+        num_posterior_samples: Draws of z ~ q(z|X) a datum and step.
+    """
+
+    num_blocks: int = 2
+    hidden_sizes: tuple[int, ...] = (128, 128, 128)
+    context_size: int = 0
+    num_posterior_samples: int = 1
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line a fault."""
+        least = {"num_blocks": 0, "context_size": 0, "num_posterior_samples": 1}
+        found = [
+            f"`flow.{field}` is {getattr(self, field)}, expected >= {bound}"
+            for field, bound in least.items()
+            if getattr(self, field) < bound
+        ]
+        if self.num_blocks and not (self.hidden_sizes and min(self.hidden_sizes) > 0):
+            found.append(
+                f"`flow.hidden_sizes` is {self.hidden_sizes}, expected one or more "
+                "positive sizes"
+            )
+        return found

@@ -1,0 +1,288 @@
+"""z ~ q(z|x_S) for any subset S, from unimodal experts, a prior and a joint encoder.
+
+=============  ==================================================================
+|S| = 1        exact: a draw of the expert itself
+1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / p(z)^(|S|−1); in closed form where
+               every expert and the prior are Gaussian
+|S| = M        the joint encoder q(z|X)
+=============  ==================================================================
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.method import SubsetInfo, check_subset
+from jnf_jax.methods.unimodal import UnimodalPosterior, flow_distribution
+from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.networks.made import Made
+from jnf_jax.sampling import (
+    ChainDiagnostics,
+    ChainSettings,
+    GaussianProduct,
+    adapt_step_size,
+    diagnose,
+    gaussian_product,
+    initial_positions,
+    product_log_density,
+    run_chains,
+)
+from jnf_jax.types import Params, Views
+
+NUM_ADAPTATION_DATA = 128
+"""Data whose chains share in adapting a subset's step size."""
+
+NUM_DIAGNOSTIC_CHAINS = 4
+"""Chains a datum for R-hat and ESS, started from different experts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SubsetInference:
+    """Inference of a method with a joint VAE and experts; hashable, static under jit.
+
+    Attributes:
+        joint: Joint encoder, decoders and prior; parameters ``params["joint"]``.
+        experts: One unimodal posterior a modality.
+        expert_params: ``params by stage -> {m: parameters}`` of the experts.
+        chains: How subsets with 1 < |S| < M are sampled.
+    """
+
+    joint: JointVAE
+    experts: tuple[UnimodalPosterior, ...]
+    expert_params: Callable[[dict[str, Params]], dict[str, Params]]
+    chains: ChainSettings
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modality names, sorted."""
+        return self.joint.modalities
+
+    def infer(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: Float[Array, ""] | None = None,
+    ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
+        """One z per datum; each x_j is encoded once, before any chain.
+
+        Args:
+            params: Parameters by stage.
+            rng_key: Typed key.
+            views: {m: f32[B, ...]}; those of ``subset`` are read.
+            subset: Names of the given modalities.
+            step_size: As ``adapt`` gave it; adapted on the first data if None.
+
+        Returns:
+            z f32[B, D], and how the chains did (None where none ran).
+
+        Raises:
+            ValueError: ``subset`` is empty or has an unknown or repeated name.
+        """
+        check_subset(subset, self.modalities)
+        key, adapt_key = jax.random.split(rng_key)
+        if len(subset) == len(self.modalities):
+            return self._draw_joint(params["joint"], key, dict(views)), None
+        flows, codes = self._experts_of(params, views, subset)
+        if len(subset) == 1:
+            return self._draw_expert(flows[0], key, codes[0]), None
+        if self._is_gaussian:
+            return _draw_gaussian(key, codes)
+        if step_size is None:
+            step_size = self.adapt(params, adapt_key, views, subset)
+        return self._draw_product(params["joint"], flows, key, codes, step_size)
+
+    def adapt(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+    ) -> Float[Array, ""] | None:
+        """One step size for all data of ``subset``; None where no chain is needed."""
+        check_subset(subset, self.modalities)
+        if self._is_gaussian or not 1 < len(subset) < len(self.modalities):
+            return None
+        views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
+        flows, codes = self._experts_of(params, views, subset)
+        return self._adapt_product(params["joint"], flows, rng_key, codes)
+
+    def diagnose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: Float[Array, ""] | None,
+    ) -> ChainDiagnostics | None:
+        """R-hat and ESS of z and z² after the transitions that a draw goes through.
+
+        Four chains a datum start from different experts, run ``num_transitions``, and
+        are then observed for as many again. None where no chain is needed.
+        """
+        if step_size is None:
+            return None
+        flows, codes = self._experts_of(params, views, subset)
+        return self._diagnose_product(
+            params["joint"], flows, rng_key, codes, step_size
+        )
+
+    def decode(
+        self, params: dict[str, Params], z: Float[Array, "batch latent"]
+    ) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z)}."""
+        return self.joint.decode(params["joint"], z)
+
+    def sample_prior(
+        self, params: dict[str, Params], rng_key: jax.Array, num_samples: int
+    ) -> Float[Array, "num_samples latent"]:
+        """z ~ p(z)."""
+        return self.joint.prior_of(params["joint"]).sample(rng_key, num_samples)
+
+    # What follows is compiled. Experts come as tuples without names and share one flow
+    # architecture, so that a program is compiled for each |S|, not for each subset.
+
+    @property
+    def _blocks(self) -> tuple[Made, ...]:
+        return self.experts[0].blocks
+
+    @property
+    def _is_gaussian(self) -> bool:
+        return not self._blocks
+
+    def _experts_of(
+        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+    ) -> tuple[tuple[Params, ...], tuple[GaussianCode, ...]]:
+        """Flow parameters and codes of the members of ``subset``, in sorted order."""
+        members = [expert for expert in self.experts if expert.name in subset]
+        expert_params = self.expert_params(params)
+        return (
+            tuple(expert_params[expert.name]["flow"] for expert in members),
+            tuple(
+                _encode(expert, expert_params[expert.name], views[expert.name])
+                for expert in members
+            ),
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):
+        return self.joint.encode(joint_params, views).sample(seed=rng_key)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw_expert(self, flow: Params, rng_key: jax.Array, code: GaussianCode):
+        return flow_distribution(self._blocks, flow, code).sample(seed=rng_key)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw_product(self, joint_params, flows, rng_key, codes, step_size):
+        start_key, chain_key = jax.random.split(rng_key)
+        product = _base_product(codes)
+        position, info, _ = run_chains(
+            chain_key,
+            self._log_density(joint_params, flows),
+            codes,
+            self._starts(start_key, flows, codes, num_chains=1),
+            step_size,
+            self.chains,
+            jnp.square(product.scale),
+        )
+        improper = ~product.is_proper
+        divergences = info.divergences.sum(axis=0)
+        return position[0], SubsetInfo(
+            step_size, info.acceptance.mean(axis=0), divergences, improper
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _adapt_product(self, joint_params, flows, rng_key, codes):
+        start_key, chain_key = jax.random.split(rng_key)
+        return adapt_step_size(
+            chain_key,
+            self._log_density(joint_params, flows),
+            codes,
+            self._starts(start_key, flows, codes, num_chains=1),
+            self.chains,
+            jnp.square(_base_product(codes).scale),
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _diagnose_product(self, joint_params, flows, rng_key, codes, step_size):
+        start_key, burn_key, chain_key = jax.random.split(rng_key, 3)
+        log_density = self._log_density(joint_params, flows)
+        inverse_mass = jnp.square(_base_product(codes).scale)
+        position = self._starts(
+            start_key, flows, codes, NUM_DIAGNOSTIC_CHAINS, round_robin=True
+        )
+        for key, keep in ((burn_key, False), (chain_key, True)):
+            position, _, draws = run_chains(
+                key,
+                log_density,
+                codes,
+                position,
+                step_size,
+                self.chains,
+                inverse_mass,
+                keep=keep,
+            )
+        return diagnose(draws)
+
+    def _starts(self, rng_key, flows, codes, num_chains, round_robin=False):
+        """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
+        choice_key, *keys = jax.random.split(rng_key, len(codes) + 1)
+        draws = [
+            flow_distribution(self._blocks, flow, code).sample(
+                seed=key, sample_shape=num_chains
+            )
+            for flow, code, key in zip(flows, codes, keys, strict=True)
+        ]
+        return initial_positions(
+            choice_key, jnp.stack(draws), round_robin=round_robin
+        )
+
+    def _log_density(self, joint_params: Params, flows: tuple[Params, ...]):
+        """(z f32[D], codes of one datum) -> log π_S(z)."""
+
+        def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
+            experts = [
+                flow_distribution(self._blocks, flow, code).log_prob
+                for flow, code in zip(flows, codes, strict=True)
+            ]
+            prior = self.joint.prior_of(joint_params)
+            return product_log_density(experts, prior.log_density)(z)
+
+        return log_density
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(expert: UnimodalPosterior, params: Params, x: jax.Array) -> GaussianCode:
+    return expert.encode(params, x)
+
+
+def _base_product(codes: tuple[GaussianCode, ...]) -> GaussianProduct:
+    """Closed-form product of the experts' bases: the posterior where no flow acts.
+
+    With flows it still tells which data have an improper quotient, and how wide each
+    dimension is: the diagonal mass of the chains.
+    """
+    return gaussian_product(
+        jnp.stack([code.mean for code in codes]),
+        jnp.stack([code.scale for code in codes]),
+    )
+
+
+@jax.jit
+def _draw_gaussian(
+    rng_key: jax.Array, codes: tuple[GaussianCode, ...]
+) -> tuple[Float[Array, "batch latent"], SubsetInfo]:
+    """An exact draw of the product of Gaussian experts; always accepted."""
+    product = _base_product(codes)
+    z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)
+    batch = z.shape[0]
+    return z, SubsetInfo(
+        jnp.zeros(()), jnp.ones(batch), jnp.zeros(batch, int), ~product.is_proper
+    )

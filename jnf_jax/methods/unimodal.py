@@ -1,0 +1,86 @@
+"""Unimodal posteriors q_m(z|x_m): a Gaussian encoder each, then a flow."""
+
+import dataclasses
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from jnf_jax.flows import flow_posterior
+from jnf_jax.networks.gaussian import GaussianCode, GaussianEncoder
+from jnf_jax.networks.made import Made
+from jnf_jax.types import Params, Views
+
+
+@dataclasses.dataclass(frozen=True)
+class UnimodalPosterior:
+    """q(z|x) of one modality: N(μ(x), diag σ(x)²) pushed through a masked flow.
+
+    Parameters {"encoder", "flow": {"0", "1", …}}; no block is the Gaussian posterior.
+    The encoder's context, if it has one, conditions every block.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    encoder: GaussianEncoder
+    blocks: tuple[Made, ...]
+
+    def init(self, rng_key: jax.Array) -> Params:
+        """Fresh parameters; the flow starts as the identity."""
+        encoder_key, *block_keys = jax.random.split(rng_key, len(self.blocks) + 1)
+        x = jnp.zeros((1, *self.shape))
+        code, variables = self.encoder.init_with_output(encoder_key, x)
+        return {
+            "encoder": variables["params"],
+            "flow": {
+                str(i): block.init(key, code.mean, code.context)["params"]
+                for i, (block, key) in enumerate(
+                    zip(self.blocks, block_keys, strict=True)
+                )
+            },
+        }
+
+    def encode(self, params: Params, x: jax.Array) -> GaussianCode:
+        """Base mean and scale, and context, of f32[B, ...]: all that z needs of x."""
+        return self.encoder.apply({"params": params["encoder"]}, x)
+
+    def distribution(self, params: Params, code: GaussianCode) -> distrax.Distribution:
+        """q(z|x) from what ``encode`` said of x."""
+        return flow_distribution(self.blocks, params["flow"], code)
+
+
+def flow_distribution(
+    blocks: tuple[Made, ...], flow_params: Params, code: GaussianCode
+) -> distrax.Distribution:
+    """N(mean, diag scale²) pushed through ``blocks``, which may read the context."""
+
+    def conditioner(block: Made, block_params: Params):
+        return lambda z: block.apply({"params": block_params}, z, code.context)
+
+    return flow_posterior(
+        distrax.MultivariateNormalDiag(code.mean, code.scale),
+        [conditioner(block, flow_params[str(i)]) for i, block in enumerate(blocks)],
+    )
+
+
+def init_experts(
+    experts: tuple[UnimodalPosterior, ...], rng_key: jax.Array
+) -> dict[str, Params]:
+    """Fresh parameters {m: …} of every expert."""
+    keys = jax.random.split(rng_key, len(experts))
+    return {
+        expert.name: expert.init(key)
+        for expert, key in zip(experts, keys, strict=True)
+    }
+
+
+def posteriors_of(
+    experts: tuple[UnimodalPosterior, ...], params: dict[str, Params], views: Views
+) -> dict[str, distrax.Distribution]:
+    """{m: q_m(z|x_m)} for every expert, batch [B], event [D]."""
+    return {
+        expert.name: expert.distribution(
+            params[expert.name], expert.encode(params[expert.name], views[expert.name])
+        )
+        for expert in experts
+    }

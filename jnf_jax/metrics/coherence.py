@@ -1,0 +1,274 @@
+"""Coherence: do generated views show what they should? Pure functions of labels.
+
+A classifier c_m per modality, in evaluation mode, has turned decoder means into labels
+before anything here is called (arXiv 1911.03393, 2105.02470; protocol v1)::
+
+    coh(S→t)   macro-average over classes of P[c_t(x̃_t) = y],  z ~ q_S(z|X_S), t ∉ S
+    coh_k      mean over t ∉ S, then over all S with |S| = k
+    coh_joint  P[c_1(x̃_1) = … = c_M(x̃_M)],  z ~ prior
+    coh_ceil   the same agreement with z ~ q_φ(z|X), X a test tuple
+    H_label    −Σ_y p_y log p_y over the agreed draws of coh_joint   (nats)
+
+Everything is counted in NumPy: integers in, Python floats out, ready for JSON.
+"""
+
+import itertools
+import math
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+
+class ClassAccuracy(NamedTuple):
+    """How often predictions equal labels; all in [0, 1]."""
+
+    macro: float
+    """Mean of the per-class accuracies over the classes that occur in the labels."""
+    micro: float
+    """Share of right predictions over all rows, whatever their class."""
+    per_class: Float[np.ndarray, " classes"]
+    """Accuracy of each class; NaN for a class that does not occur."""
+
+
+class Agreement(NamedTuple):
+    """Where the classifiers of all modalities say the same."""
+
+    share: float
+    """Fraction of the draws on which all agree, in [0, 1]."""
+    labels: Integer[np.ndarray, " agreed"]
+    """The common label of each draw on which they agree, in the order of the draws."""
+
+
+class CoherenceTable(NamedTuple):
+    """Conditional coherence by subset size; keys are sizes as strings, "1", "2", …"""
+
+    macro: dict[str, float]
+    """Macro-averaged over classes: the number that protocol v1 quotes."""
+    micro: dict[str, float]
+    """Averaged over rows, stored beside it."""
+    num_subsets: dict[str, int]
+    """How many subsets S went into each size."""
+
+
+def _labels(
+    name: str, values: Integer[Array | np.ndarray, " rows"], num_classes: int
+) -> np.ndarray:
+    """``values`` on the host, once they are known to be labels in [0, num_classes)."""
+    values = np.asarray(values)
+    if values.size == 0:
+        raise ValueError(f"`{name}` is empty: there is nothing to average over")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"`{name}` holds labels {low} to {high}, expected 0 to {num_classes - 1} "
+            f"(num_classes={num_classes})"
+        )
+    return values
+
+
+def class_accuracy(
+    predicted: Integer[Array | np.ndarray, " rows"],
+    labels: Integer[Array | np.ndarray, " labels"],
+    *,
+    num_classes: int,
+) -> ClassAccuracy:
+    """Accuracy per class, its mean over the classes present, and over rows.
+
+    acc_y = #{i : predicted_i = y, labels_i = y} / #{i : labels_i = y};
+    macro = mean of acc_y over the y that occur; micro = #{predicted_i = labels_i} / N.
+
+    Args:
+      predicted: i32[N], the classifier's labels of the generated views.
+      labels: i32[N], the true labels of the tuples they were generated from.
+      num_classes: number of classes C.
+
+    Returns:
+      ``ClassAccuracy(macro, micro, per_class f64[C])``.
+
+    Raises:
+      ValueError: rows differ in number, there are none, or a label is outside [0, C).
+
+    >>> class_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 2]), num_classes=3)
+    ClassAccuracy(macro=0.5, micro=0.75, per_class=array([ 1., nan,  0.]))
+    """
+    if len(predicted) != len(labels):
+        raise ValueError(
+            f"`predicted` has {len(predicted)} rows, expected {len(labels)} as in "
+            "`labels`"
+        )
+    labels = _labels("labels", labels, num_classes)
+    predicted = _labels("predicted", predicted, num_classes)
+    right = predicted == labels
+    present = np.bincount(labels, minlength=num_classes)
+    hits = np.bincount(labels[right], minlength=num_classes)
+    per_class = np.full(num_classes, np.nan)
+    np.divide(hits, present, out=per_class, where=present > 0)
+    return ClassAccuracy(
+        macro=float(per_class[present > 0].mean()),
+        micro=float(right.mean()),
+        per_class=per_class,
+    )
+
+
+def agreement(
+    predicted: Mapping[str, Integer[Array | np.ndarray, " rows"]],
+) -> Agreement:
+    """Share of draws on which the classifiers of *all* modalities say the same.
+
+    P[c_1(x̃_1) = … = c_M(x̃_M)]: joint coherence on prior draws, the ceiling on draws
+    from the joint posterior of test tuples. It has no true label, so a model that
+    always draws one digit scores 1: report `label_entropy` of ``labels`` with it.
+
+    Args:
+      predicted: modality → i32[N], labels of the same N draws.
+
+    Returns:
+      ``Agreement(share, labels i32[share · N])``.
+
+    Raises:
+      ValueError: fewer than two modalities, unequal rows, or no rows.
+
+    >>> agreement({"m0": np.array([3, 1, 4]), "m1": np.array([3, 1, 5])}).labels
+    array([3, 1])
+    """
+    if len(predicted) < 2:
+        raise ValueError(
+            f"`predicted` has modalities {sorted(predicted)}, expected at least two: "
+            "one alone always agrees with itself"
+        )
+    rows = {name: len(labels) for name, labels in sorted(predicted.items())}
+    if len(set(rows.values())) > 1 or 0 in rows.values():
+        raise ValueError(
+            f"`predicted` has rows {rows}, expected one number > 0 for all modalities"
+        )
+    table = np.stack([np.asarray(predicted[name]) for name in rows])
+    agreed = (table == table[0]).all(axis=0)
+    return Agreement(share=float(agreed.mean()), labels=table[0, agreed])
+
+
+def label_entropy(
+    agreed: Integer[Array | np.ndarray, " agreed"], num_classes: int
+) -> float | None:
+    """Entropy −Σ_y p_y log p_y of the agreed labels, in nats.
+
+    Between 0 (one class only) and log C (2.303 for ten classes drawn equally often).
+
+    Args:
+      agreed: i32[K], as `agreement` returns them.
+      num_classes: number of classes C.
+
+    Returns:
+      The entropy, or None where no draw agrees (K = 0) and it is undefined.
+
+    Raises:
+      ValueError: a label is outside [0, C).
+
+    >>> round(label_entropy(np.arange(10), 10), 3)
+    2.303
+    """
+    if len(agreed) == 0:
+        return None
+    counts = np.bincount(_labels("agreed", agreed, num_classes))
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.sum(shares * np.log(1.0 / shares)))
+
+
+def subsets(
+    modalities: Collection[str], *, size: int | None = None
+) -> list[tuple[str, ...]]:
+    """All S with 1 ≤ |S| ≤ M−1, by size and then by name; the full set is excluded.
+
+    Args:
+      modalities: names of the M modalities, in any order.
+      size: only the subsets of this size.
+
+    Returns:
+      Tuples of names, each in sorted order.
+
+    Raises:
+      ValueError: a name occurs twice, there are fewer than two, or ``size`` is outside
+        [1, M−1].
+
+    >>> subsets(["b", "a", "c"])
+    [('a',), ('b',), ('c',), ('a', 'b'), ('a', 'c'), ('b', 'c')]
+    """
+    names = sorted(modalities)
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise ValueError(
+            f"`modalities` is {names}, expected at least two names, all different"
+        )
+    if size is not None and not 1 <= size < len(names):
+        raise ValueError(f"`size` is {size}, expected 1 to {len(names) - 1}")
+    sizes = range(1, len(names)) if size is None else (size,)
+    return [s for k in sizes for s in itertools.combinations(names, k)]
+
+
+def average_by_size(
+    values: Mapping[tuple[str, ...], Mapping[str, float]],
+) -> dict[str, float]:
+    """Mean over the targets t ∉ S, then over all S of equal size.
+
+    coh_k = mean_{|S| = k} mean_{t ∉ S} value(S→t)
+
+    Args:
+      values: subset S → target t → value. A size may be left out, but where one subset
+        of a size is present all must be, each with every target outside it, so that
+        no average is over fewer pairs than its name says.
+
+    Returns:
+      Size as a string → mean, in the order of sizes.
+
+    Raises:
+      ValueError: empty; a subset given twice or missing; a target missing or part of
+        its own subset (self-pairs are no cross-modal generation).
+
+    >>> average_by_size({("a",): {"b": 0.5}, ("b",): {"a": 1.0}})
+    {'1': 0.75}
+    """
+    if not values:
+        raise ValueError("`values` is empty: there is no subset to average over")
+    given = {tuple(sorted(s)): targets for s, targets in values.items()}
+    if len(given) != len(values):
+        raise ValueError(f"`values` names a subset twice: {sorted(values)}")
+    everything = {m for s, targets in given.items() for m in (*s, *targets)}
+    table = {}
+    for size in sorted({len(s) for s in given}):
+        means = []
+        for subset in subsets(everything, size=size):
+            expected = sorted(everything - set(subset))
+            got = sorted(given.get(subset, ()))
+            if got != expected:
+                raise ValueError(
+                    f"`values[{subset}]` has targets {got}, expected {expected}"
+                )
+            means.append(math.fsum(given[subset].values()) / len(expected))
+        table[str(size)] = math.fsum(means) / len(means)
+    return table
+
+
+def coherence_table(
+    accuracies: Mapping[tuple[str, ...], Mapping[str, ClassAccuracy]],
+) -> CoherenceTable:
+    """Conditional coherence of every subset size, macro- and micro-averaged.
+
+    Args:
+      accuracies: subset S → target t ∉ S → `class_accuracy` of t generated from S.
+
+    Returns:
+      ``CoherenceTable(macro, micro, num_subsets)``, each keyed "1", "2", …
+
+    Raises:
+      ValueError: as `average_by_size`.
+    """
+
+    def pick(field: str) -> dict[tuple[str, ...], dict[str, float]]:
+        return {
+            subset: {target: getattr(a, field) for target, a in targets.items()}
+            for subset, targets in accuracies.items()
+        }
+
+    macro = average_by_size(pick("macro"))
+    num_subsets = {k: sum(len(s) == int(k) for s in accuracies) for k in macro}
+    return CoherenceTable(macro, average_by_size(pick("micro")), num_subsets)

@@ -1,0 +1,259 @@
+"""Protocol v1: coherence for every subset, jointly, and its ceiling, on held-out tuples.
+
+Written once against ``methods.Inference``: one z per test tuple, decoder means clipped
+to [0, 1], frozen classifiers, self-pairs excluded, macro-averages. ``v1-small`` is the
+same on all held-out tuples of a small set.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax import sampling
+from jnf_jax.methods.method import Inference, SubsetInfo
+from jnf_jax.metrics import coherence
+from jnf_jax.types import Params, Views
+
+PROTOCOLS = ("v1", "v1-small")
+
+Predict = Callable[[Views], dict[str, jax.Array]]
+"""{m: pictures f32[B, ...]} -> {m: labels i32[B]}, deterministic."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolSettings:
+    """How a trained model is evaluated.
+
+    Attributes:
+        protocol: Its name in the record.
+        num_tuples: Held-out tuples, from the first; 0: all of them.
+        num_prior_samples: Draws for joint coherence.
+        batch_size: Data in one call; changes no number but those of the chains' noise.
+        num_diagnostic_data: Data on which R-hat is computed, 4 chains each.
+        seed: Of all draws, apart from the training seed.
+    """
+
+    protocol: str = "v1"
+    num_tuples: int = 0
+    num_prior_samples: int = 10_000
+    batch_size: int = 500
+    num_diagnostic_data: int = 64
+    seed: int = 0
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = []
+        if self.protocol not in PROTOCOLS:
+            found.append(
+                f"`evaluation.protocol` is {self.protocol!r}, expected one of {PROTOCOLS}"
+            )
+        least = {
+            "num_tuples": 0,
+            "num_prior_samples": 1,
+            "batch_size": 1,
+            "num_diagnostic_data": 2,
+            "seed": 0,
+        }
+        for field, bound in least.items():
+            if getattr(self, field) < bound:
+                found.append(
+                    f"`evaluation.{field}` is {getattr(self, field)}, expected >= {bound}"
+                )
+        return found
+
+
+class HeldOut(NamedTuple):
+    """The tuples that a model is evaluated on: ``fetch(arrays, indices) -> views``."""
+
+    arrays: Any
+    fetch: Callable[[Any, jax.Array], Views]
+    labels: np.ndarray
+    num_classes: int
+
+
+class CoherenceReport(NamedTuple):
+    """What protocol v1 measures; JSON-able but for ``accuracies``.
+
+    Attributes:
+        accuracies: subset -> target -> ``ClassAccuracy``.
+        table: Averages of these by subset size.
+        joint: Agreement of all classifiers on decoded prior draws.
+        joint_entropy: Entropy of the labels agreed on, nats.
+        ceiling: The same agreement on decoded joint-posterior draws of the tuples.
+        sampler: How each subset's chains did, and sentences that warn of it.
+    """
+
+    accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
+    table: coherence.CoherenceTable
+    joint: float
+    joint_entropy: float | None
+    ceiling: float
+    sampler: dict[str, Any]
+
+
+def evaluate_coherence(
+    inference: Inference,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    settings: ProtocolSettings,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> CoherenceReport:
+    """Runs protocol v1.
+
+    Args:
+        inference: Of the method.
+        params: Its parameters by stage.
+        held_out: Tuples with labels.
+        predict: Classifiers of all modalities.
+        settings: Sizes and seed.
+        report: Called with a line for each subset that is done.
+
+    Returns:
+        CoherenceReport.
+    """
+    predict_decoded = _decoded_predictions(inference, predict)
+    keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
+    num_tuples = settings.num_tuples or len(held_out.labels)
+    labels = held_out.labels[:num_tuples]
+    accuracies, sampler, warnings = {}, {}, []
+    for subset in coherence.subsets(inference.modalities):
+        predicted, quality = _predict_from_subset(
+            inference, params, held_out, num_tuples, subset, predict_decoded,
+            settings, next(keys),
+        )  # fmt: skip
+        accuracies[subset] = {
+            target: coherence.class_accuracy(
+                predicted[target], labels, num_classes=held_out.num_classes
+            )
+            for target in inference.modalities
+            if target not in subset
+        }
+        mean = np.mean([a.macro for a in accuracies[subset].values()])
+        report(f"given {', '.join(subset)}: coherence {mean:.3f}")
+        if quality is not None:
+            name = "+".join(subset)
+            warnings += [f"given {name}: {text}" for text in quality.pop("warnings")]
+            sampler[name] = quality
+    everything = tuple(inference.modalities)
+    predicted, _ = _predict_from_subset(
+        inference, params, held_out, num_tuples, everything, predict_decoded,
+        settings, next(keys),
+    )  # fmt: skip
+    ceiling = coherence.agreement(predicted).share
+    drawn = _predict_from_prior(inference, params, predict_decoded, settings, next(keys))
+    joint = coherence.agreement(drawn)
+    return CoherenceReport(
+        accuracies,
+        coherence.coherence_table(accuracies),
+        joint.share,
+        coherence.label_entropy(joint.labels, held_out.num_classes),
+        ceiling,
+        {"subsets": sampler, "warnings": warnings},
+    )
+
+
+def batches(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """(i32[batch_size], number of them that count): the last batch is filled up."""
+    for start in range(0, size, batch_size):
+        count = min(batch_size, size - start)
+        yield np.arange(start, start + batch_size, dtype=np.int32) % size, count
+
+
+def _decoded_predictions(inference: Inference, predict: Predict):
+    """(params, z) -> {m: labels of the clipped decoder means}; compiled once."""
+
+    @jax.jit
+    def predict_decoded(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:
+        decoded = inference.decode(params, z)
+        return predict({m: jnp.clip(decoded[m].mean(), 0, 1) for m in decoded})
+
+    return predict_decoded
+
+
+def _predict_from_subset(
+    inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
+) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Labels of everything generated from ``subset``; and the sampler's quality."""
+    fetch = _compiled_fetch(held_out.fetch)
+    adapt_key, diagnose_key, *keys = jax.random.split(
+        rng_key, 2 + -(-num_tuples // settings.batch_size)
+    )
+    predicted, infos, step_size = [], [], None
+    for key, (indices, count) in zip(
+        keys, batches(num_tuples, settings.batch_size), strict=True
+    ):
+        views = fetch(held_out.arrays, indices)
+        if step_size is None:
+            step_size = inference.adapt(params, adapt_key, views, subset)
+            few = {m: v[: settings.num_diagnostic_data] for m, v in views.items()}
+            diagnosis = inference.diagnose(
+                params, diagnose_key, few, subset, step_size
+            )
+        z, info = inference.infer(params, key, views, subset, step_size)
+        labels = predict_decoded(params, z)
+        predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})
+        infos.append(jax.tree.map(lambda a, n=count: np.atleast_1d(a)[:n], info))
+    joined = {
+        m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]
+    }
+    if infos[0] is None:
+        return joined, None
+    return joined, _sampler_quality(infos, diagnosis)
+
+
+@functools.cache
+def _compiled_fetch(fetch: Callable) -> Callable:
+    return jax.jit(fetch)
+
+
+def _predict_from_prior(
+    inference, params, predict_decoded, settings, rng_key
+) -> dict[str, np.ndarray]:
+    predicted = []
+    for start, (_, count) in zip(
+        itertools.count(),
+        batches(settings.num_prior_samples, settings.batch_size),
+        strict=False,
+    ):
+        key = jax.random.fold_in(rng_key, start)
+        z = inference.sample_prior(params, key, settings.batch_size)
+        labels = predict_decoded(params, z)
+        predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})
+    return {m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]}
+
+
+def _sampler_quality(
+    infos: list[SubsetInfo], diagnosis: sampling.ChainDiagnostics | None
+) -> dict[str, Any]:
+    """Means over data of what the chains said; numbers ready for JSON."""
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
+    quality = {
+        "step_size": float(joined.step_size[0]),
+        "acceptance": float(joined.acceptance.mean()),
+        "share_with_divergences": float((joined.divergences > 0).mean()),
+        "share_improper": float(joined.improper.mean()),
+    }
+    warnings = []
+    if quality["share_improper"] > 0:
+        warnings.append(
+            f"the product of the experts is improper for {quality['share_improper']:.1%} "
+            "of the data: they are broader than the prior somewhere"
+        )
+    if diagnosis is not None:
+        quality |= {
+            "rhat_max": float(diagnosis.rhat_max),
+            "rhat_median": float(diagnosis.rhat_median),
+            "ess_min": float(diagnosis.ess_min),
+            "ess_median": float(diagnosis.ess_median),
+            "share_unconverged": float(diagnosis.share_unconverged),
+        }
+        warnings += sampling.warnings(diagnosis)
+    return quality | {"warnings": warnings}

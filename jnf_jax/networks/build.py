@@ -1,0 +1,80 @@
+"""From a modality's network description to modules."""
+
+import dataclasses
+
+import flax.linen as nn
+
+from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
+from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+
+KINDS = ("conv", "mlp")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSettings:
+    """Networks of one modality: encoder trunk and mirrored decoder.
+
+    Attributes:
+        kind: "conv" (stride-2 convolutions, padding 1) or "mlp".
+        features: Channels after each convolution; "conv" only.
+        kernel_size: Of every convolution; "conv" only.
+        hidden_sizes: Dense layers, after the convolutions or on the flat input.
+        activation: On the decoder's output: "sigmoid" or "identity".
+    """
+
+    kind: str
+    features: tuple[int, ...] = ()
+    kernel_size: int = 4
+    hidden_sizes: tuple[int, ...] = ()
+    activation: str = "sigmoid"
+
+    def faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        """What is wrong with these settings for images of ``shape``, one line each."""
+        found = []
+        if self.kind not in KINDS:
+            found.append(f"`{field}.kind` is {self.kind!r}, expected one of {KINDS}")
+        if self.activation not in ACTIVATIONS:
+            found.append(
+                f"`{field}.activation` is {self.activation!r}, expected one of "
+                f"{tuple(ACTIVATIONS)}"
+            )
+        if self.kind == "mlp" and not self.hidden_sizes:
+            found.append(f"`{field}.hidden_sizes` is empty, expected at least one size")
+        if self.kind == "conv":
+            size = min(shape[:2]) if len(shape) == 3 else 0
+            if not self.features or size == 0 or shape[0] != shape[1]:
+                found.append(
+                    f"`{field}` is convolutional with features {self.features}: expected "
+                    f"one size or more and square images [H, H, C], got shape {shape}"
+                )
+            for _ in self.features:
+                size = (size + 2 - self.kernel_size) // 2 + 1
+            if self.features and size < 1:
+                found.append(
+                    f"`{field}.features` has {len(self.features)} stride-2 layers: too "
+                    f"many for images of shape {shape}"
+                )
+        return found
+
+
+def build_trunk(settings: NetworkSettings) -> nn.Module:
+    """The encoder trunk: f32[B, ...] -> f32[B, features]."""
+    if settings.kind == "conv":
+        return ConvTrunk(
+            settings.features, settings.kernel_size, settings.hidden_sizes
+        )
+    return MlpTrunk(settings.hidden_sizes)
+
+
+def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Module:
+    """The decoder: f32[B, D] -> f32[B, *shape]."""
+    hidden_sizes = settings.hidden_sizes[::-1]
+    if settings.kind == "conv":
+        return ConvDecoder(
+            shape,
+            settings.features,
+            settings.kernel_size,
+            hidden_sizes,
+            settings.activation,
+        )
+    return MlpDecoder(shape, hidden_sizes, settings.activation)

@@ -1,0 +1,60 @@
+"""Decoders: from a latent to what a likelihood is made of."""
+
+import math
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+from jnf_jax.networks.conv import ConvTranspose
+from jnf_jax.networks.gaussian import MlpTrunk
+
+ACTIVATIONS = {"identity": lambda x: x, "sigmoid": jax.nn.sigmoid}
+"""What may be put on a decoder's output."""
+
+
+class MlpDecoder(nn.Module):
+    """Dense layers with ReLU, then one to all pixels."""
+
+    shape: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
+    activation: str
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
+        """z f32[B, D] -> f32[B, *shape]."""
+        h = MlpTrunk(self.hidden_sizes)(z)
+        x = nn.Dense(math.prod(self.shape))(h).reshape(-1, *self.shape)
+        return ACTIVATIONS[self.activation](x)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image of ``ConvTrunk``: dense layers, then stride-2 transposed ones.
+
+    The sizes that the encoder's convolutions pass through are passed in reverse, with
+    an output padding of one where a size was odd.
+    """
+
+    shape: tuple[int, ...]
+    features: tuple[int, ...]
+    kernel_size: int
+    hidden_sizes: tuple[int, ...]
+    activation: str
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
+        """z f32[B, D] -> f32[B, H, W, C]."""
+        k = self.kernel_size
+        sizes = [self.shape[:2]]
+        for _ in self.features:
+            sizes.append(tuple((n + 2 - k) // 2 + 1 for n in sizes[-1]))
+        (height, width), channels = sizes.pop(), self.features[-1]
+        h = MlpTrunk((*self.hidden_sizes, height * width * channels))(z)
+        x = h.reshape(-1, height, width, channels)
+        for features in (*self.features[-2::-1], self.shape[-1]):
+            height, width = sizes.pop()
+            fill = height - (2 * x.shape[1] - 4 + k)
+            x = ConvTranspose(features, k, stride=2, padding=1, output_padding=fill)(x)
+            if sizes:
+                x = nn.relu(x)
+        return ACTIVATIONS[self.activation](x)

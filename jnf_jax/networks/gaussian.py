@@ -1,0 +1,105 @@
+"""Encoders: trunks that turn one modality into features, and Gaussian heads on them."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.networks.conv import Conv
+
+
+class GaussianCode(NamedTuple):
+    """What an encoder says of z: N(mean, diag scale²), and features for a flow.
+
+    All f32[B, ...]; ``context`` is None where nothing conditions the flow.
+    """
+
+    mean: Float[Array, "*batch latent"]
+    scale: Float[Array, "*batch latent"]
+    context: Float[Array, "*batch context"] | None
+
+
+class MlpTrunk(nn.Module):
+    """Flatten, then dense layers with ReLU."""
+
+    hidden_sizes: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch features"]:
+        """x f32[B, ...] -> f32[B, hidden_sizes[-1]]."""
+        x = x.reshape(x.shape[0], -1)
+        for size in self.hidden_sizes:
+            x = nn.relu(nn.Dense(size, kernel_init=nn.initializers.he_normal())(x))
+        return x
+
+
+class ConvTrunk(nn.Module):
+    """Stride-2 convolutions with padding 1 and ReLU, flattened, then dense layers."""
+
+    features: tuple[int, ...]
+    kernel_size: int
+    hidden_sizes: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch features"]:
+        """x f32[B, H, W, C] -> f32[B, features]."""
+        for size in self.features:
+            x = nn.relu(Conv(size, self.kernel_size, stride=2, padding=1)(x))
+        return MlpTrunk(self.hidden_sizes)(x)
+
+
+class GaussianEncoder(nn.Module):
+    """A trunk with heads for the mean, log σ² (as ½ log σ²) and, if asked, a context.
+
+    ::
+
+        h = trunk(x);   μ = W_1 h + b_1;   σ = exp(½ (W_2 h + b_2));   c = W_3 h + b_3
+    """
+
+    trunk: nn.Module
+    latent_size: int
+    context_size: int = 0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch ..."]) -> GaussianCode:
+        """x f32[B, ...] -> GaussianCode of f32[B, D]."""
+        h = self.trunk(x)
+        mean = nn.Dense(self.latent_size, name="mean")(h)
+        log_variance = nn.Dense(
+            self.latent_size,
+            kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"),
+            name="log_variance",
+        )(h)
+        context = None
+        if self.context_size:
+            context = nn.Dense(self.context_size, name="context")(h)
+        return GaussianCode(mean, jnp.exp(0.5 * log_variance), context)
+
+
+class JointEncoder(nn.Module):
+    """q(z|X): one head a modality, their means concatenated, an MLP, a Gaussian.
+
+    ``heads`` pairs modality names with trunks; each head maps its trunk's features to
+    ``head_size`` numbers.
+    """
+
+    heads: tuple[tuple[str, nn.Module], ...]
+    hidden_sizes: tuple[int, ...]
+    latent_size: int
+    head_size: int
+
+    @nn.compact
+    def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
+        """views {m: f32[B, ...]} -> GaussianCode of f32[B, D], without a context."""
+        codes = [
+            nn.Dense(self.head_size, name=f"head_{name}")(trunk(views[name]))
+            for name, trunk in self.heads
+        ]
+        body = MlpTrunk(self.hidden_sizes)
+        return GaussianEncoder(body, self.latent_size, name="body")(
+            jnp.concatenate(codes, axis=-1)
+        )

@@ -1,0 +1,169 @@
+"""Training settings, and the optax transformation that they name."""
+
+import dataclasses
+
+import optax
+
+SCHEDULES = ("constant", "cosine", "plateau")
+OPTIMIZERS = ("adam", "amsgrad", "rmsprop")
+SELECTIONS = ("best", "last")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How a stage is trained; every field counts as part of the run's identity.
+
+    Attributes:
+      num_steps: optimiser steps in all.
+      batch_size: data in one step over all devices; the last partial batch of an epoch
+        is dropped.
+      seed: of initialisation, order of the data and noise of the loss.
+      learning_rate: its peak.
+      schedule: "constant"; "cosine" to zero at ``num_steps``; "plateau": multiplied by
+        ``plateau_factor`` after ``plateau_patience_epochs`` epochs in which the mean
+        training loss did not improve by 1e-4 of itself.
+      warmup_steps: linear from zero to the peak; also before "plateau".
+      optimizer: "adam", "amsgrad" or "rmsprop" (``b2`` is its decay, ``b1`` unused).
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+      gradient_clip: largest global norm of the gradient; 0 is off.
+      ema_decay: of an exponential moving average of the parameters, which is then what
+        is evaluated and handed on; 0 is off.
+      checkpoint_every: steps between checkpoints; 0 is as ``evaluate_every``.
+      keep_checkpoints: how many to keep, at least 1; 2 leave one to fall back to.
+      evaluate_every: steps between passes over the validation split; 0 is a twentieth
+        of the run or one epoch, whichever is longer.
+      select: "best" hands on the parameters of the lowest validation loss, "last" those
+        of the last step.
+      steps_per_dispatch: 0 lets ``trainer.choose_steps_per_dispatch`` choose.
+      plateau_patience_epochs: see ``schedule``.
+      plateau_factor: see ``schedule``.
+      log_every: steps whose metrics are averaged into one line of the log.
+    """
+
+    num_steps: int
+    batch_size: int
+    seed: int = 0
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    optimizer: str = "adam"
+    b1: float = 0.9
+    b2: float = 0.999
+    gradient_clip: float = 0.0
+    ema_decay: float = 0.0
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 2
+    evaluate_every: int = 0
+    select: str = "best"
+    steps_per_dispatch: int = 0
+    plateau_patience_epochs: int = 30
+    plateau_factor: float = 0.1
+    log_every: int = 50
+
+    def faults(self, prefix: str = "") -> list[str]:
+        """Every bad field at once, each as "<prefix><field> must be …, got …"."""
+        known = {
+            "schedule": SCHEDULES,
+            "optimizer": OPTIMIZERS,
+            "select": SELECTIONS,
+        }
+        at_least = {
+            "num_steps": 1,
+            "batch_size": 1,
+            "seed": 0,
+            "warmup_steps": 0,
+            "gradient_clip": 0,
+            "checkpoint_every": 0,
+            "keep_checkpoints": 1,
+            "evaluate_every": 0,
+            "steps_per_dispatch": 0,
+            "plateau_patience_epochs": 1,
+            "log_every": 1,
+        }
+        below_one = ("b1", "b2", "ema_decay")
+        faults = []
+        for field, names in known.items():
+            if getattr(self, field) not in names:
+                faults.append((field, f"one of {', '.join(names)}"))
+        for field, least in at_least.items():
+            # Written so that NaN is a fault as well.
+            if not getattr(self, field) >= least:
+                faults.append((field, f">= {least}"))
+        for field in below_one:
+            if not 0 <= getattr(self, field) < 1:
+                faults.append((field, ">= 0 and < 1"))
+        if not 0 < self.learning_rate < float("inf"):
+            faults.append(("learning_rate", "> 0 and finite"))
+        if not 0 < self.plateau_factor < 1:
+            faults.append(("plateau_factor", "> 0 and < 1"))
+        if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
+            faults.append(("warmup_steps", f"<= num_steps = {self.num_steps}"))
+        return [
+            f"{prefix}{field} must be {expected}, got {getattr(self, field)!r}"
+            for field, expected in faults
+        ]
+
+
+def make_schedule(settings: TrainSettings) -> optax.Schedule:
+    """Learning rate by step, without what "plateau" multiplies it with.
+
+    Args:
+      settings: see ``TrainSettings``.
+
+    Returns:
+      A function of the step number.
+    """
+    peak, warmup = settings.learning_rate, settings.warmup_steps
+    if settings.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(settings.num_steps - warmup, 1))
+    else:
+        after = optax.constant_schedule(peak)
+    if not warmup:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after],
+                                [warmup])  # fmt: skip
+
+
+def make_optimizer(
+    settings: TrainSettings, steps_per_epoch: int
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation of gradients into updates that ``settings`` name.
+
+    Clipping → moments → learning rate → plateau. Its ``update`` takes the training loss
+    as ``value=``, which "plateau" averages over an epoch (as PyTorch's
+    ReduceLROnPlateau, which the authors use, stepped once an epoch).
+
+    Args:
+      settings: see ``TrainSettings``.
+      steps_per_epoch: optimiser steps in one pass over the training data.
+
+    Returns:
+      An optax transformation.
+
+    Raises:
+      ValueError: lists every bad field of ``settings``.
+    """
+    if faults := settings.faults():
+        raise ValueError("; ".join(faults))
+    moments = {
+        "adam": lambda: optax.scale_by_adam(settings.b1, settings.b2),
+        "amsgrad": lambda: optax.scale_by_amsgrad(settings.b1, settings.b2),
+        "rmsprop": lambda: optax.scale_by_rms(settings.b2),
+    }
+    parts = [
+        moments[settings.optimizer](),
+        optax.scale_by_learning_rate(make_schedule(settings)),
+    ]
+    if settings.gradient_clip:
+        parts.insert(0, optax.clip_by_global_norm(settings.gradient_clip))
+    if settings.schedule == "plateau":
+        parts.append(
+            optax.contrib.reduce_on_plateau(
+                factor=settings.plateau_factor,
+                patience=settings.plateau_patience_epochs,
+                rtol=1e-4,
+                accumulation_size=steps_per_epoch,
+            )
+        )
+    return optax.with_extra_args_support(optax.chain(*parts))

@@ -1,0 +1,122 @@
+"""How far training is: a line for the reader, and means for the log."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+
+class Progress:
+    """A line with stage, step, loss, samples/s and time left, on stderr.
+
+    A bar on a terminal, refreshed at most twice a second; elsewhere a plain line every
+    ten seconds, so that log files stay readable.
+    """
+
+    def __init__(self, stage: str, total: int, start: int):
+        """Starts the clock at step ``start`` of ``total``."""
+        self._stage, self._total = stage, total
+        terminal = sys.stderr.isatty()
+        self._interval = 0.5 if terminal else 10.0
+        self._step, self._time = start, time.monotonic()
+        self._rate: float | None = None  # steps a second, smoothed
+        self._bar = None
+        if terminal:
+            self._bar = tqdm(
+                total=total,
+                initial=start,
+                desc=stage,
+                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}",
+            )
+
+    def update(self, step: int, loss: float, batch_size: int) -> None:
+        """Shows the step reached and a recent loss, if the last time is long ago."""
+        elapsed = time.monotonic() - self._time
+        if elapsed < self._interval and step < self._total:
+            return
+        rate = (step - self._step) / max(elapsed, 1e-9)
+        # The first interval holds the compilation, and counts only until the second.
+        smooth = self._rate is not None and self._rate > 0.5 * rate
+        self._rate = 0.7 * self._rate + 0.3 * rate if smooth else rate
+        self._step, self._time = step, time.monotonic()
+        left = (self._total - step) / max(self._rate, 1e-9)
+        text = describe_progress(loss, self._rate * batch_size, left)
+        if self._bar is None:
+            line = f"{self._stage} {step}/{self._total}, {text}"
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Ends the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def describe_progress(loss: float, samples_per_second: float, left: float) -> str:
+    """The changing part of a progress line.
+
+    Args:
+      loss: a recent one.
+      samples_per_second: rate of training.
+      left: expected seconds to the end.
+
+    Returns:
+      One line.
+
+    >>> describe_progress(1.25, 2048.0, 75.0)
+    'loss 1.25, 2,048 samples/s, 1:15 left'
+    """
+    minutes, seconds = divmod(round(min(left, 360_000.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return (
+        f"loss {loss:.5g}, {samples_per_second:,.0f} samples/s, "
+        f"{clock}:{seconds:02d} left"
+    )
+
+
+class MetricsWindow:
+    """Metrics of the steps since the last log line, left on the device until then."""
+
+    def __init__(self, first_step: int):
+        """Starts the clock at ``first_step``."""
+        self.first_step = first_step
+        self._metrics: list[dict[str, Any]] = []
+        self._start = time.monotonic()
+
+    def add(self, metrics: dict[str, Any]) -> float | None:
+        """Keeps the metrics of a call; returns the loss of the call before, if any.
+
+        So it waits for that one: while one call runs the next is prepared, yet a signal
+        never waits for a long queue.
+        """
+        self._metrics.append(metrics)
+        if len(self._metrics) < 2:
+            return None
+        return float(np.ravel(self._metrics[-2]["loss"])[-1])
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time spent inside does not count as training."""
+        begin = time.monotonic()
+        yield
+        self._start += time.monotonic() - begin
+
+    def summary(self, step: int, batch_size: int) -> dict[str, float]:
+        """Mean of every metric up to ``step``, and ``samples_per_second``."""
+        fetched = jax.device_get(self._metrics)
+        means = {
+            name: float(np.mean(np.concatenate([np.ravel(m[name]) for m in fetched])))
+            for name in fetched[0]
+        }
+        elapsed = time.monotonic() - self._start
+        samples = (step - self.first_step) * batch_size
+        return {**means, "samples_per_second": samples / elapsed}

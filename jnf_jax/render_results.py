@@ -1,0 +1,271 @@
+"""Render docs/results.md from the records in results/, so that the two cannot part.
+
+    python -m jnf_jax.render_results            # write docs/results.md
+    python -m jnf_jax.render_results --check    # exit 1 if it is out of date
+
+A section for each folder of configs/: a row for each record, a row "not yet run" for
+each config without one, and the published numbers with what sets them apart.
+"""
+
+import argparse
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax import results
+
+ABSENT = "–"
+TITLES = {
+    "circles_squares": "Circles and squares (toy set)",
+    "digits": "Handwritten digits (from scikit-learn)",
+    "mnist_svhn": "MNIST–SVHN",
+    "polymnist": "PolyMNIST",
+}
+# Metrics that only some data sets have: record key -> heading; each name -> value.
+MORE_METRICS = {
+    "unimodal_log_prob": "log q_j(z|x_j), nats",
+    "wrong_bit": "wrong bit, share of draws",
+}
+HEADER = """\
+<!-- Written by `python -m jnf_jax.render_results`. Change the records, not this. -->
+
+# Results
+
+Every number of ours comes from a record in `results/` ([schema](results_schema.md)),
+measured with the command that stands below its table; "–" is "not measured". Coherence
+*k* is conditional coherence given *k* modalities, macro-averaged over classes and
+averaged over targets outside the given ones and over subsets. Joint coherence names
+what z was drawn from ("normal" is N(0, I)); read it beside the label entropy of the
+agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same agreement on
+reconstructions. ± is the standard deviation over training seeds.
+"""
+
+Rows = Sequence[Sequence[str]]
+
+
+def load_records(root: Path) -> dict[str, dict[str, Any]]:
+    """Path relative to ``root`` -> record, for every JSON under results/.
+
+    Raises:
+      ValueError: a record is not valid, or cannot be traced: no commit, or a config
+        that is not in the repository.
+    """
+    records = {}
+    for path in sorted((root / "results").rglob("*.json")):
+        name = path.relative_to(root).as_posix()
+        record = results.read(path)
+        if record["commit"] == "unknown":
+            raise ValueError(f"{name}: `commit` is unknown, expected the one that ran")
+        if not (root / record["config"]).is_file() or ".." in record["config"]:
+            raise ValueError(
+                f"{name}: `config` is {record['config']!r}, expected a file of this "
+                "repository"
+            )
+        records[name] = record
+    return records
+
+
+def find_configs(root: Path) -> list[str]:
+    """Paths of configs/<data set>/<row>.py: the files there with a `get_config`."""
+    found = []
+    for path in sorted((root / "configs").glob("*/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(getattr(node, "name", None) == "get_config" for node in tree.body):
+            found.append(path.relative_to(root).as_posix())
+    return found
+
+
+def _table(header: Sequence[str], rows: Rows) -> list[str]:
+    """A Markdown table without the columns that are empty in every row."""
+    kept = [
+        i
+        for i in range(len(header))
+        if i == 0 or any(row[i] not in ("", ABSENT) for row in rows)
+    ]
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [[line[i].replace("|", "\\|") for i in kept] for line in lines]
+    return ["| " + " | ".join(line) + " |" for line in cells]
+
+
+def _link(text: str, target: str) -> str:
+    return f"[{text}](../{target})"
+
+
+def _as_published(value: Any) -> str:
+    """With the digits that were published, no more: 0.66, 0.6745 ± 0.036."""
+    if value is None:
+        return ABSENT
+    if results.is_summary(value):
+        return f"{value['mean']:g} ± {value['sd']:g}"
+    return f"{value:g}"
+
+
+def _by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str:
+    """ "a 0.100 · b 0.200", or "–" where there is nothing."""
+    items = sorted((values or {}).items())
+    return " · ".join(f"{name} {text(value)}" for name, value in items) or ABSENT
+
+
+def _sizes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted({size for row in rows for size in row}, key=int)
+
+
+def _our_rows(
+    records: Mapping[str, Mapping], configs: Sequence[str], sizes: Sequence[str]
+) -> Rows:
+    """A row for each record, then for each config that no record names."""
+    rows = []
+    for name, record in records.items():
+        coherence = record["coherence"]
+        conditional = coherence["conditional"]
+        priors = sorted(coherence["joint"])
+        entropies = {prior: results.joint_entropy(record, prior) for prior in priors}
+        rows.append(
+            [
+                _link(Path(record["config"]).stem, record["config"]),
+                record["method"],
+                record["dataset"],
+                record["protocol"],
+                str(len(record["seeds"])),
+                *(results.format_value(conditional.get(size)) for size in sizes),
+                _by_name(coherence["joint"], results.format_value),
+                _by_name(entropies, results.format_value),
+                results.format_value(coherence["ceiling"]),
+                _by_name(record["classifiers"], results.format_value),
+                record["hardware"],
+                results.format_duration(record["wall_seconds"]),
+                _link(record["commit"][:7] + record["commit"][40:], name),
+            ]
+        )
+    run = {record["config"] for record in records.values()}
+    for config in configs:
+        if config not in run:
+            blank = [ABSENT] * (len(sizes) + 10)
+            rows.append([_link(Path(config).stem, config), "not yet run", *blank])
+    return rows
+
+
+def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of `MORE_METRICS`, where a record has any."""
+    header = ["config", *MORE_METRICS.values()]
+    rows = [
+        [
+            _link(Path(record["config"]).stem, record["config"]),
+            *(_by_name(record.get(key), results.format_value) for key in MORE_METRICS),
+        ]
+        for record in records.values()
+        if any(key in record for key in MORE_METRICS)
+    ]
+    return ["", *_table(header, rows)] if rows else []
+
+
+def _provenance(records: Mapping[str, Mapping]) -> list[str]:
+    """How each record came about: command, stage one, sampler, notes."""
+    lines = []
+    for name, record in records.items():
+        stage = record["stage1_checkpoint"]
+        lines.append(f"- {_link(Path(name).stem, name)}: `{record['command']}`")
+        if stage:
+            lines.append(f"  - stage one: `{stage}`")
+        worst = results.worst_of_sampler(record["sampler"].get("subsets", {}))
+        if worst:
+            found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
+            lines.append(f"  - {record['sampler'].get('kernel')}, worst: {found}")
+        lines += [f"  - {note}" for note in record.get("notes", [])]
+    return ["", "How they came about:", "", *lines] if lines else []
+
+
+def _published(published: Mapping[str, Any], section: str) -> list[str]:
+    """Published numbers of a section and the protocols that they used."""
+    rows = [row for row in published["rows"] if row["section"] == section]
+    if not rows:
+        return []
+    sizes = _sizes(row.get("conditional", {}) for row in rows)
+    header = ["published method", "data", *sizes, "joint", "as stated", "protocol"]
+    table = [
+        [
+            row["method"],
+            row["dataset"],
+            *(_as_published(row.get("conditional", {}).get(k)) for k in sizes),
+            _by_name(row.get("joint"), _as_published),
+            _by_name(row.get("stated"), _as_published),
+            row["protocol"],
+            f"{row['source']} [{row['provenance']}]",
+        ]
+        for row in rows
+    ]
+    protocols = sorted({row["protocol"] for row in rows})
+    marks = sorted({row["provenance"] for row in rows})
+    return [
+        "",
+        "### Published numbers",
+        "",
+        "None of these was measured under protocol v1; ± is as published.",
+        "",
+        *_table([*header, "source"], table),
+        "",
+        *(f"- **{name}**: {published['protocols'][name]}" for name in protocols),
+        *(f"- **[{mark}]**: {published['provenance'][mark]}." for mark in marks),
+    ]
+
+
+def render(root: Path) -> str:
+    """The text of docs/results.md; the same files always give the same text.
+
+    Args:
+      root: the repository, with results/, configs/ and docs/published.json.
+
+    Raises:
+      ValueError: see `load_records`.
+    """
+    records, configs = load_records(root), find_configs(root)
+    published = json.loads((root / "docs" / "published.json").read_text("utf-8"))
+    folder = {name: Path(r["config"]).parent.name for name, r in records.items()}
+    sections = {Path(config).parent.name for config in configs} | set(folder.values())
+    lines = [HEADER]
+    for section in sorted(sections):
+        here = {name: r for name, r in records.items() if folder[name] == section}
+        sizes = _sizes(r["coherence"]["conditional"] for r in here.values())
+        header = ["config", "method", "data", "protocol", "seeds", *sizes]
+        header += ["joint", "entropy", "ceiling", "classifiers"]
+        header += ["hardware", "wall time", "commit, record"]
+        own = [c for c in configs if Path(c).parent.name == section]
+        lines += [f"## {TITLES.get(section, section)}", ""]
+        lines += _table(header, _our_rows(here, own, sizes))
+        lines += [*_more_rows(here), *_provenance(here)]
+        lines += [*_published(published, section), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jnf_jax.render_results",
+        description="Render docs/results.md from the records in results/.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if it would change"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("."), help="the repository (default: here)"
+    )
+    args = parser.parse_args(argv)
+    target = args.root / "docs" / "results.md"
+    if not target.parent.is_dir():
+        parser.error(f"{args.root} has no docs/: run it in the repository, or --root")
+    text = render(args.root)
+    if not args.check:
+        target.write_text(text, encoding="utf-8")
+        print(f"wrote {target}")
+        return 0
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{target} is out of date: run python -m jnf_jax.render_results")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Train states in checkpoints: saved, and found again by a run of the same identity."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jnf_jax import checkpoint
+from jnf_jax.train_step import TrainState
+
+
+def save_state(
+    directory: Path,
+    state: TrainState,
+    *,
+    field: str,
+    seconds: float,
+    identity: dict[str, Any],
+    keep: int,
+) -> Path:
+    """Writes ``state`` so that ``restore_state`` finds it.
+
+    Args:
+      directory: of the stage's checkpoints.
+      state: at a step where everything in it is finite.
+      field: which of its fields later stages read: the item ``params``. The other ones
+        are the item ``train_state``, so nothing is stored twice.
+      seconds: wall time of training so far.
+      identity: JSON-able; what another run must share to resume from here.
+      keep: see ``checkpoint.save``.
+
+    Returns:
+      The checkpoint.
+    """
+    return checkpoint.save(
+        directory,
+        int(state.step),
+        getattr(state, field),
+        state._replace(**{field: None}),
+        {"identity": identity, "seconds": seconds},
+        keep=keep,
+    )
+
+
+def restore_state(
+    directory: Path,
+    like: TrainState,
+    *,
+    field: str,
+    identity: dict[str, Any],
+    sharding: jax.sharding.Sharding,
+) -> tuple[TrainState | None, float]:
+    """Reads the newest intact state below ``directory``.
+
+    Args:
+      directory: of the stage's checkpoints; may be missing.
+      like: its shapes and dtypes, as from ``jax.eval_shape``.
+      field: as in ``save_state``.
+      identity: of this run, as JSON gives it back.
+      sharding: where every leaf goes, whatever it was saved from.
+
+    Returns:
+      The state and the seconds spent on it; None and 0.0 where there is none. Leaves
+      may share memory with the reader's buffers: copy before donating.
+
+    Warns:
+      UserWarning: names each damaged checkpoint that was passed over.
+
+    Raises:
+      ValueError: the checkpoint is of another identity, listing what differs, or does
+        not fit ``like``.
+    """
+    path, damaged = checkpoint.newest_intact(directory)
+    for _, reason in damaged:
+        warnings.warn(f"{reason}; resuming from {path or 'step 0'}", stacklevel=2)
+    if path is None:
+        return None, 0.0
+    stored = checkpoint.read_metadata(path)
+    check_identity(path, stored["identity"], identity)
+    selected = checkpoint.restore_params(path, getattr(like, field), sharding=sharding)
+    rest = checkpoint.restore_train_state(
+        path, like._replace(**{field: None}), sharding=sharding
+    )
+    return rest._replace(**{field: selected}), stored["seconds"]
+
+
+def check_identity(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises ValueError listing every key in which two identities differ.
+
+    Args:
+      path: the checkpoint, for the message.
+      stored: its identity.
+      wanted: that of this run.
+    """
+    stored, wanted = _flatten(stored), _flatten(wanted)
+    lines = [
+        f"{name}: checkpoint {stored.get(name, 'nothing')!r}, now "
+        f"{wanted.get(name, 'nothing')!r}"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name, "nothing") != wanted.get(name, "nothing")
+    ]
+    if lines:
+        raise ValueError(
+            f"{path.parent} holds another config: use another workdir, or the config "
+            "that it was made with. They differ in\n  " + "\n  ".join(lines)
+        )
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested JSON as dotted keys."""
+    if not isinstance(tree, dict) or not tree:
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -1,0 +1,44 @@
+"""Sampling from densities known up to a constant: products of experts, HMC, R-hat.
+
+Imports nothing of the program around it: densities come in as callables.
+"""
+
+from jnf_jax.sampling.chains import (
+    ChainDiagnostics,
+    ChainInfo,
+    diagnose,
+    run_chains,
+    warnings,
+)
+from jnf_jax.sampling.hmc import (
+    KERNELS,
+    ChainSettings,
+    Ensemble,
+    TransitionInfo,
+    adapt_step_size,
+    build_ensemble,
+)
+from jnf_jax.sampling.poe import (
+    GaussianProduct,
+    gaussian_product,
+    initial_positions,
+    product_log_density,
+)
+
+__all__ = [
+    "KERNELS",
+    "ChainDiagnostics",
+    "ChainInfo",
+    "ChainSettings",
+    "Ensemble",
+    "GaussianProduct",
+    "TransitionInfo",
+    "adapt_step_size",
+    "build_ensemble",
+    "diagnose",
+    "gaussian_product",
+    "initial_positions",
+    "product_log_density",
+    "run_chains",
+    "warnings",
+]

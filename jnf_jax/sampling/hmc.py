@@ -1,0 +1,244 @@
+"""BlackJAX's HMC kernels over an ensemble: chains x data, one step size for all.
+
+Positions are f32[R, B, D]: R chains for each of B data. A density is called as
+``log_density(z f32[D], context_i) -> f32[]`` where ``context_i`` is one datum's slice
+of ``context``, a pytree with leading axis B: encoders have run already, once.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import blackjax
+import jax
+import jax.numpy as jnp
+from blackjax.adaptation.step_size import dual_averaging_adaptation
+from blackjax.mcmc.dynamic_hmc import DynamicHMCState
+from blackjax.mcmc.hmc import HMCState
+from jaxtyping import Array, Bool, Float, Int
+
+ContextualLogDensity = Callable[[jax.Array, Any], jax.Array]
+"""(z f32[D], one datum's context) -> log-density f32[], nats, up to a constant."""
+
+KERNELS = ("dynamic_hmc", "hmc", "nuts")
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainSettings:
+    """How chains run; hashable, so that it can be a static argument of jit.
+
+    Attributes:
+        kernel: "dynamic_hmc" (trajectories of random length, the same for all chains of
+            a transition), "hmc" (fixed length: resonates on near-Gaussian targets,
+            right means and wrong variances) or "nuts".
+        num_transitions: T, transitions a chain.
+        min_leapfrog, max_leapfrog: bounds, both included, of dynamic_hmc's uniform
+            number of leapfrog steps.
+        num_leapfrog: L of "hmc".
+        max_doublings: bound of a "nuts" trajectory, 2^max_doublings leapfrog steps.
+        target_acceptance: mean acceptance that the step size is adapted to.
+        num_adaptation: transitions of the adaptation; 0 keeps ``initial_step_size``.
+        initial_step_size: where the adaptation starts.
+    """
+
+    kernel: str = "dynamic_hmc"
+    num_transitions: int = 100
+    min_leapfrog: int = 1
+    max_leapfrog: int = 9
+    num_leapfrog: int = 10
+    max_doublings: int = 8
+    target_acceptance: float = 0.8
+    num_adaptation: int = 100
+    initial_step_size: float = 0.1
+
+    def __post_init__(self):
+        if self.kernel not in KERNELS:
+            raise ValueError(
+                f"kernel: got {self.kernel!r}, expected one of {', '.join(KERNELS)}"
+            )
+        for name, least in (
+            ("num_transitions", 1),
+            ("min_leapfrog", 1),
+            ("max_leapfrog", self.min_leapfrog),
+            ("num_leapfrog", 1),
+            ("max_doublings", 1),
+            ("num_adaptation", 0),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)}, expected at least {least}"
+                )
+        if not 0 < self.target_acceptance < 1:
+            raise ValueError(
+                f"target_acceptance: got {self.target_acceptance}, expected in (0, 1)"
+            )
+        if not self.initial_step_size > 0:
+            raise ValueError(
+                f"initial_step_size: got {self.initial_step_size}, expected > 0"
+            )
+
+
+class TransitionInfo(NamedTuple):
+    """What a person wants to know of one transition.
+
+    Attributes:
+        acceptance: acceptance probability, f32[R, B]; 0 for a non-finite proposal.
+        is_divergent: bool[R, B], energy error above 1,000 (non-finite ones included).
+        is_finite: bool[R, B], whether the proposal's density and gradient were. For
+            "nuts" whether those of the state that it chose were.
+        num_leapfrog: gradient evaluations, i32[R, B].
+    """
+
+    acceptance: Float[Array, "chains data"]
+    is_divergent: Bool[Array, "chains data"]
+    is_finite: Bool[Array, "chains data"]
+    num_leapfrog: Int[Array, "chains data"]
+
+
+class Ensemble(NamedTuple):
+    """``init(rng_key, position) -> state`` and ``step(rng_key, state, step_size) ->
+    (state, TransitionInfo)`` of all chains of all data at once."""
+
+    init: Callable
+    step: Callable
+
+
+def _build_kernel(settings: ChainSettings):
+    """BlackJAX's kernel, and its state's batch axes."""
+    if settings.kernel == "nuts":
+        nuts = blackjax.nuts.build_kernel()
+        kernel = lambda *args: nuts(*args, max_num_doublings=settings.max_doublings)  # noqa: E731
+        return kernel, HMCState(0, 0, 0)
+    if settings.kernel == "hmc":
+        hmc = blackjax.hmc.build_kernel()
+        kernel = lambda *args: hmc(*args, settings.num_leapfrog)  # noqa: E731
+        return kernel, HMCState(0, 0, 0)
+    kernel = blackjax.dynamic_hmc.build_kernel(
+        integration_steps_fn=lambda key: jax.random.randint(
+            key, (), settings.min_leapfrog, settings.max_leapfrog + 1
+        )
+    )
+    # The length's generator has no batch axis: one length a transition, so that the
+    # leapfrog loop is not run to the longest of R x B lengths with most chains masked.
+    return kernel, DynamicHMCState(0, 0, 0, None)
+
+
+def _all_finite(*arrays):
+    return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
+
+
+def build_ensemble(
+    log_density: ContextualLogDensity,
+    context: Any,
+    settings: ChainSettings,
+    inverse_mass: Float[Array, "data latent"] | None = None,
+) -> Ensemble:
+    """The kernel named in ``settings``, over chains and data.
+
+    A density of NaN or +inf counts as -inf, and a state whose position, density or
+    gradient is not finite is never entered: a product of experts that is improper may
+    run away until it overflows, and must neither stay there as "infinitely likely" nor
+    poison the state with NaN.
+
+    Args:
+        log_density: (z f32[D], context_i) -> f32[].
+        context: pytree, leading axis B.
+        settings: see ``ChainSettings``.
+        inverse_mass: diagonal of the inverse mass matrix of each datum, ideally the
+            target's variances; f32[B, D], None for ones.
+    """
+    kernel, axes = _build_kernel(settings)
+
+    def guarded(context_i):
+        def log_density_i(z):
+            value = log_density(z, context_i)
+            return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+
+        return log_density_i
+
+    def init_one(rng_key, position, context_i):
+        if settings.kernel == "dynamic_hmc":
+            return blackjax.dynamic_hmc.init(position, guarded(context_i), rng_key)
+        return blackjax.hmc.init(position, guarded(context_i))
+
+    def step_one(rng_key, state, context_i, inverse_mass_i, step_size):
+        new, info = kernel(
+            rng_key, state, guarded(context_i), step_size, inverse_mass_i
+        )
+        entered = _all_finite(new.position, new.logdensity, new.logdensity_grad)
+        is_finite = entered & jnp.isfinite(info.energy)
+        kept = jax.tree.map(lambda a, b: jnp.where(entered, a, b), new[:3], state[:3])
+        return new._replace(**dict(zip(new._fields, kept, strict=False))), (
+            TransitionInfo(
+                acceptance=jnp.where(is_finite, info.acceptance_rate, 0.0),
+                is_divergent=info.is_divergent | ~is_finite,
+                is_finite=is_finite,
+                num_leapfrog=jnp.asarray(info.num_integration_steps),
+            )
+        )
+
+    init_data = jax.vmap(init_one, (None, 0, 0), axes)
+    init_all = jax.vmap(init_data, (None, 0, None), axes)
+    step_data = jax.vmap(step_one, (0, axes, 0, 0, None), (axes, 0))
+    step_all = jax.vmap(step_data, (0, axes, None, None, None), (axes, 0))
+
+    def init(rng_key, position):
+        return init_all(rng_key, position, context)
+
+    def step(rng_key, state, step_size):
+        shape = state.position.shape
+        mass = jnp.ones(shape[1:]) if inverse_mass is None else inverse_mass
+        rng_keys = jax.random.split(rng_key, shape[:2])
+        return step_all(rng_keys, state, context, mass, step_size)
+
+    return Ensemble(init, step)
+
+
+def adapt_step_size(
+    rng_key: jax.Array,
+    log_density: ContextualLogDensity,
+    context: Any,
+    initial_position: Float[Array, "chains data latent"],
+    settings: ChainSettings,
+    inverse_mass: Float[Array, "data latent"] | None = None,
+) -> Float[Array, ""]:
+    """One step size for a subset: dual averaging on the ensemble's acceptance.
+
+    ``settings.num_adaptation`` transitions of all chains drive BlackJAX's dual
+    averaging (arXiv 1111.4246, section 3.2). Ours: what it sees is the median over data
+    of the mean acceptance over a datum's chains. With the mean over data, those whose
+    product is improper (their chains run away and reject) would pull the step size down
+    for all: ten-fold for 30 % of such data. A non-finite proposal counts as acceptance
+    0, and chains that start at a non-finite density or gradient are left out.
+
+    Args:
+        rng_key: for the transitions.
+        log_density: (z f32[D], context_i) -> f32[], nats.
+        context: pytree, leading axis B.
+        initial_position: f32[R, B, D], see ``poe.initial_positions``.
+        settings: kernel, target and number of transitions.
+        inverse_mass: f32[B, D] or None, as the chains will use it.
+
+    Returns:
+        The step size, f32[].
+    """
+    if settings.num_adaptation == 0:
+        return jnp.asarray(settings.initial_step_size)
+    ensemble = build_ensemble(log_density, context, settings, inverse_mass)
+    da_init, da_update, da_final = dual_averaging_adaptation(settings.target_acceptance)
+    init_key, run_key = jax.random.split(rng_key)
+    start = ensemble.init(init_key, initial_position)
+    counted = jnp.isfinite(start.logdensity)
+    counted &= jnp.isfinite(start.logdensity_grad).all(-1)
+
+    def transition(carry, rng_key):
+        state, averaging = carry
+        state, info = ensemble.step(rng_key, state, jnp.exp(averaging.log_step_size))
+        seen = jnp.where(counted, info.acceptance, jnp.nan)
+        typical = jnp.nan_to_num(jnp.nanmedian(jnp.nanmean(seen, axis=0)))
+        return (state, da_update(averaging, typical)), None
+
+    averaging = jax.tree.map(jnp.asarray, da_init(settings.initial_step_size))
+    rng_keys = jax.random.split(run_key, settings.num_adaptation)
+    (_, averaging), _ = jax.lax.scan(transition, (start, averaging), rng_keys)
+    return da_final(averaging)

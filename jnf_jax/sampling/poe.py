@@ -1,0 +1,157 @@
+"""The posterior given a subset: a product of experts divided by powers of the prior.
+
+    log pi_S(z) = sum_{j in S} log q_j(z|x_j) - (|S| - 1) log p(z) + const
+
+by Bayes' rule, from the conditional independence of the views given z (Eq. 12 of
+arXiv 2502.03952 as summarised to us). The exponent is |S| - 1 for every subset size.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+LogDensity = Callable[[jax.Array], jax.Array]
+"""z f32[D] -> log-density f32[], nats, up to a constant."""
+
+
+def _exponent(num_experts: int, prior_exponent: float | None) -> float:
+    if num_experts < 1:
+        raise ValueError("the subset of experts is empty, expected at least one")
+    return num_experts - 1 if prior_exponent is None else prior_exponent
+
+
+def product_log_density(
+    expert_log_probs: Sequence[LogDensity],
+    prior_log_density: LogDensity,
+    *,
+    prior_exponent: float | None = None,
+) -> LogDensity:
+    """log pi_S as a function of z, for any prior with a log-density.
+
+        log pi_S(z) = sum_j log q_j(z) - (|S| - 1) log p(z)
+
+    The result need not be integrable: experts broader than the prior make it grow
+    without bound (``gaussian_product`` tells for Gaussian ones).
+
+    Args:
+        expert_log_probs: one callable an expert in S, z -> log q_j(z|x_j), nats.
+        prior_log_density: z -> log p(z), nats; a missing constant only shifts the
+            result.
+        prior_exponent: what stands for |S| - 1; other values only to reproduce numbers
+            that were obtained with them.
+
+    Returns:
+        A callable with the experts' signature.
+
+    Raises:
+        ValueError: no expert.
+
+    >>> expert = lambda z: -(z**2).sum()  # N(0, 1/2) up to a constant
+    >>> prior = lambda z: -0.5 * (z**2).sum()
+    >>> float(product_log_density([expert] * 3, prior)(jnp.ones(1)))  # 3 (-1) + 2 / 2
+    -2.0
+    """
+    exponent = _exponent(len(expert_log_probs), prior_exponent)
+    experts = tuple(expert_log_probs)
+
+    def log_density(z):
+        log_product = sum(log_prob(z) for log_prob in experts)
+        if exponent == 0:  # 0 * log p(z) would be NaN outside the prior's support
+            return log_product
+        return log_product - exponent * prior_log_density(z)
+
+    return log_density
+
+
+class GaussianProduct(NamedTuple):
+    """Closed form of pi_S for diagonal Gaussians.
+
+    Attributes:
+        mean: f32[*B, D].
+        scale: standard deviation, f32[*B, D].
+        is_proper: bool[*B], whether the quotient is a Gaussian in every dimension.
+            Where it is not, ``mean`` and ``scale`` of the dimensions concerned are
+            those of the product WITHOUT the division.
+    """
+
+    mean: Float[Array, "*batch latent"]
+    scale: Float[Array, "*batch latent"]
+    is_proper: Bool[Array, "*batch"]
+
+
+def gaussian_product(
+    mean: Float[Array, "subset *batch latent"],
+    scale: Float[Array, "subset *batch latent"],
+    *,
+    prior_mean: float | Float[Array, "..."] = 0.0,
+    prior_scale: float | Float[Array, "..."] = 1.0,
+    prior_exponent: float | None = None,
+) -> GaussianProduct:
+    """Product of Gaussian experts over a power of a Gaussian prior, in closed form.
+
+        Lambda_S = sum_j Lambda_j - (|S|-1) Lambda_0
+        mu_S = Lambda_S^-1 [sum_j Lambda_j mu_j - (|S|-1) Lambda_0 mu_0]
+
+    per dimension, Lambda = 1 / scale^2. Where Lambda_S <= 0 there is no such Gaussian;
+    those dimensions get the product without the division (Lambda_S = sum_j Lambda_j)
+    and the datum is marked, for the caller to report the share.
+
+    Args:
+        mean: mu_j, f32[S, *B, D].
+        scale: standard deviations, f32[S, *B, D].
+        prior_mean: broadcastable to [*B, D].
+        prior_scale: standard deviation, broadcastable to [*B, D].
+        prior_exponent: see ``product_log_density``.
+
+    Raises:
+        ValueError: no expert.
+    """
+    exponent = _exponent(mean.shape[0], prior_exponent)
+    expert_precision = scale**-2.0
+    prior_precision = jnp.asarray(prior_scale) ** -2.0
+
+    product_precision = expert_precision.sum(0)
+    product_weighted = (expert_precision * mean).sum(0)
+    quotient_precision = product_precision - exponent * prior_precision
+    quotient_weighted = product_weighted - exponent * prior_precision * prior_mean
+
+    positive = quotient_precision > 0
+    precision = jnp.where(positive, quotient_precision, product_precision)
+    weighted = jnp.where(positive, quotient_weighted, product_weighted)
+    return GaussianProduct(weighted / precision, precision**-0.5, positive.all(-1))
+
+
+def initial_positions(
+    rng_key: jax.Array,
+    expert_samples: Float[Array, "subset chains *batch latent"],
+    *,
+    round_robin: bool = False,
+) -> Float[Array, "chains *batch latent"]:
+    """Where chains start: each at a draw of one expert, z^(0) ~ q_j(z|x_j).
+
+    Args:
+        rng_key: chooses the experts.
+        expert_samples: draws of each expert in LATENT space, after the flow, one a
+            chain: f32[S, R, *B, D].
+        round_robin: chains of one datum take the experts in turn from a random one on,
+            so that their starts are over-dispersed, which R-hat needs. Otherwise each
+            datum and chain picks an expert uniformly.
+
+    Returns:
+        Positions f32[R, *B, D].
+
+    Raises:
+        ValueError: no expert.
+    """
+    num_experts, num_chains, *batch, _ = expert_samples.shape
+    _exponent(num_experts, None)
+    if round_robin:
+        first = jax.random.randint(rng_key, (1, *batch), 0, num_experts)
+        turn = jnp.arange(num_chains).reshape(num_chains, *[1] * len(batch))
+        expert = (first + turn) % num_experts
+    else:
+        expert = jax.random.randint(rng_key, (num_chains, *batch), 0, num_experts)
+    return jnp.take_along_axis(expert_samples, expert[None, ..., None], axis=0)[0]

@@ -1,0 +1,225 @@
+"""One stage on its way: its compiled programs, and what is done with them.
+
+``trainer.train`` decides when; these functions advance, validate, check and save.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax import batches, checkpoint, parallel, resume, train_step
+from jnf_jax.optimizers import TrainSettings, make_optimizer
+from jnf_jax.train_step import Stage, TrainState
+
+
+class Programs(NamedTuple):
+    """The compiled functions; each is traced at most once a run."""
+
+    init: Callable
+    copy: Callable
+    step: Callable
+    steps: Callable
+    validate: Callable
+    record_validation: Callable
+    all_finite: Callable
+
+
+class Run(NamedTuple):
+    """What does not change while a stage trains."""
+
+    stage: Stage
+    settings: TrainSettings
+    directory: Path
+    identity: dict[str, Any]
+    mesh: jax.sharding.Mesh | None
+    log: Callable[[dict[str, Any]], None]
+    programs: Programs
+
+    @property
+    def field(self) -> str:
+        """Which field of the state is handed on."""
+        return train_step.selected_field(self.settings)
+
+    def record(self, event: str, step: int, values: dict[str, Any]) -> None:
+        """Logs one flat record."""
+        self.log({"event": event, "stage": self.stage.name, "step": step, **values})
+
+
+def compile_programs(
+    stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
+) -> Programs:
+    """Wraps the functions of ``train_step`` in jit; compilation waits for their use.
+
+    Args:
+      stage: what to train; captured, so its ``loss`` may be any closure.
+      settings: how.
+      mesh: where; every result is whole on each of its devices.
+
+    Returns:
+      The programs. Those that take a state and return one donate it.
+    """
+    optimizer = make_optimizer(settings, stage.train_size // settings.batch_size)
+    step = train_step.make_step(stage, optimizer, settings, mesh)
+
+    def init(rng_key: jax.Array) -> TrainState:
+        return train_step.init_state(rng_key, stage.init, optimizer, settings)
+
+    def compiled(function: Callable, *donate: int) -> Callable:
+        return jax.jit(
+            function, donate_argnums=donate, out_shardings=parallel.replicated(mesh)
+        )
+
+    return Programs(
+        init=compiled(init),
+        copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree)),
+        step=compiled(step, 0),
+        steps=compiled(train_step.make_steps(step), 0),
+        validate=compiled(train_step.make_validation(stage, settings, mesh)),
+        record_validation=compiled(train_step.record_validation, 0),
+        all_finite=compiled(train_step.all_finite),
+    )
+
+
+def start_state(run: Run) -> tuple[TrainState, float]:
+    """The newest intact state and the seconds spent on it, or a new one and 0.0."""
+    rng_key = train_step.stage_key(run.settings.seed, run.stage.name)
+    state, seconds = resume.restore_state(
+        run.directory,
+        jax.eval_shape(run.programs.init, rng_key),
+        field=run.field,
+        identity=run.identity,
+        sharding=parallel.replicated(run.mesh),
+    )
+    if state is None:
+        return run.programs.init(rng_key), 0.0
+    # What was read may share memory with the reader's buffers; a donated state may not.
+    return run.programs.copy(state), seconds
+
+
+def make_advance(run: Run) -> Callable[[TrainState, int, int], tuple[TrainState, dict]]:
+    """``advance(state, step, count) -> (state, metrics)``: one compiled call.
+
+    A ``count`` of 1 is the step itself, more are a scan: two programs in all, as long
+    as ``count`` takes one other value.
+    """
+    stage, settings = run.stage, run.settings
+    rng_key = train_step.stage_key(settings.seed, stage.name)
+    frozen, arrays, rng_key = jax.device_put(
+        (stage.frozen, stage.train_arrays, rng_key), parallel.replicated(run.mesh)
+    )
+
+    def advance(state: TrainState, step: int, count: int) -> tuple[TrainState, dict]:
+        indices = batches.batch_indices(
+            step,
+            count,
+            name=stage.name,
+            size=stage.train_size,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        )
+        program = run.programs.steps
+        if count == 1:
+            program, indices = run.programs.step, indices[0]
+        indices = jax.device_put(
+            indices, parallel.batch_sharding(run.mesh, axis=indices.ndim - 1)
+        )
+        return program(state, frozen, arrays, indices, rng_key)
+
+    return advance
+
+
+def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
+    """``validate(state, step) -> state``: notes and logs the mean over the split."""
+    stage, settings, mesh = run.stage, run.settings, run.mesh
+    if not stage.validation_size:
+        return lambda state, step: state
+    rows = batches.validation_indices(
+        stage.validation_size, settings.batch_size, 1 if mesh is None else mesh.size
+    )
+    rows = jax.device_put(list(rows), parallel.batch_sharding(mesh))
+    # The same noise every time: differences between steps are those of parameters.
+    rng_key = train_step.stage_key(settings.seed, f"{stage.name}/validation")
+    frozen, arrays, rng_keys = jax.device_put(
+        (
+            stage.frozen,
+            stage.validation_arrays,
+            list(jax.random.split(rng_key, len(rows))),
+        ),
+        parallel.replicated(mesh),
+    )
+
+    def validate(state: TrainState, step: int) -> TrainState:
+        metrics = jax.device_get(
+            [
+                run.programs.validate(state, frozen, arrays, indices, rng_key)
+                for indices, rng_key in zip(rows, rng_keys, strict=True)
+            ]
+        )
+        means = {
+            name: float(np.mean([m[name] for m in metrics])) for name in metrics[0]
+        }
+        if not np.isfinite(means["loss"]):
+            raise FloatingPointError(
+                f"stage {stage.name!r}: the validation loss after step {step} is "
+                f"{means['loss']}; {_describe_last_good(run)}"
+            )
+        run.record("validation", step, means)
+        return run.programs.record_validation(state, np.float32(means["loss"]))
+
+    return validate
+
+
+def check_loss(run: Run, state: TrainState, first_step: int, step: int) -> None:
+    """Raises FloatingPointError if a loss in these steps was not finite."""
+    bad = int(state.first_bad_step)
+    if bad >= 0:
+        raise FloatingPointError(
+            f"stage {run.stage.name!r}: the loss is not finite at step {bad}, found in "
+            f"steps {first_step} to {step}; {_describe_last_good(run)}"
+        )
+
+
+def _describe_last_good(run: Run) -> str:
+    path, _ = checkpoint.newest_intact(run.directory)
+    if path is None:
+        return "there is no checkpoint before it"
+    return f"the last good checkpoint is {path}"
+
+
+def save_if_finite(
+    run: Run, state: TrainState, first_step: int, step: int, seconds: float
+) -> None:
+    """Saves, unless something in the state is not finite.
+
+    Args:
+      run: its directory and identity.
+      state: after ``step`` steps.
+      first_step: since when nobody looked for NaN; for the message.
+      step: number of steps taken.
+      seconds: wall time of training so far.
+
+    Raises:
+      FloatingPointError: a loss since ``first_step`` or a parameter is not finite.
+      OSError: the disk is full, say; see ``checkpoint.save``.
+    """
+    check_loss(run, state, first_step, step)
+    # A gradient can be NaN where the loss is not.
+    if not run.programs.all_finite((state.params, state.ema_params)):
+        raise FloatingPointError(
+            f"stage {run.stage.name!r}: a parameter is not finite, found in steps "
+            f"{first_step} to {step}; {_describe_last_good(run)}"
+        )
+    path = resume.save_state(
+        run.directory,
+        state,
+        field=run.field,
+        seconds=seconds,
+        identity=run.identity,
+        keep=run.settings.keep_checkpoints,
+    )
+    identifier = checkpoint.checkpoint_id(path)
+    run.record("checkpoint", step, {"checkpoint_id": identifier})

@@ -1,0 +1,83 @@
+"""A method's stage on a data set, as the trainer takes it; and what it caches."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.methods.method import Batch, MethodStage
+from jnf_jax.metrics.protocol import batches
+from jnf_jax.trainer import Stage
+from jnf_jax.types import Params
+
+CACHE_BATCH_SIZE = 500
+
+
+def build_stage(
+    method_stage: MethodStage, dataset: Dataset, params: dict[str, Params]
+) -> Stage:
+    """The stage on ``dataset``, reading the parameters of the stages it needs.
+
+    Args:
+        method_stage: A member of ``Method.stages``.
+        dataset: Its train and validation splits are used.
+        params: {stage: parameters} of at least ``method_stage.needs``.
+
+    Returns:
+        A stage whose batches are ``Batch(views, cached)``.
+
+    Raises:
+        ValueError: If a needed stage is missing from ``params``.
+    """
+    missing = [name for name in method_stage.needs if name not in params]
+    if missing:
+        raise ValueError(
+            f"stage {method_stage.name!r} needs the parameters of {missing}; train them "
+            f"in the same run, or name a checkpoint with --config.init.{missing[0]}=…"
+        )
+    frozen = {name: params[name] for name in method_stage.needs}
+    has_cache = method_stage.cache is not None
+    arrays = {}
+    for split in ("train", "validation"):
+        arrays[split] = {"data": dataset.splits[split].arrays}
+        if has_cache:
+            arrays[split]["cached"] = compute_cache(
+                method_stage, dataset, split, frozen
+            )
+
+    def fetch(arrays: Any, indices: jax.Array) -> Batch:
+        cached = jax.tree.map(lambda a: a[indices], arrays.get("cached"))
+        return Batch(dataset.fetch(arrays["data"], indices), cached)
+
+    return Stage(
+        name=method_stage.name,
+        init=method_stage.init,
+        loss=method_stage.loss,
+        fetch=fetch,
+        train_arrays=arrays["train"],
+        train_size=dataset.splits["train"].size,
+        validation_arrays=arrays["validation"],
+        validation_size=dataset.splits["validation"].size,
+        frozen=None if has_cache or not frozen else frozen,
+        has_convolutions=method_stage.has_convolutions,
+    )
+
+
+def compute_cache(
+    method_stage: MethodStage, dataset: Dataset, split: str, params: dict[str, Params]
+) -> Any:
+    """``method_stage.cache`` of every datum of a split, on the host: leaves [N, ...]."""
+
+    @jax.jit
+    def one_batch(params, arrays, indices):
+        return method_stage.cache(params, dataset.fetch(arrays, indices))
+
+    size = dataset.splits[split].size
+    arrays = jax.tree.map(jnp.asarray, dataset.splits[split].arrays)
+    parts = []
+    for indices, count in batches(size, min(CACHE_BATCH_SIZE, size)):
+        cached = one_batch(params, arrays, indices)
+        parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], cached))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

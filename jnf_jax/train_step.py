@@ -1,0 +1,241 @@
+"""What a stage is, and the one pure step that trains every stage.
+
+Nothing here touches a disk or a clock: ``trainer.train`` compiles these functions and
+drives them.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Int32
+
+from jnf_jax import parallel
+from jnf_jax.optimizers import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+    """One thing to train; data, not a subclass.
+
+    Attributes:
+      name: "joint", "unimodal", …; also seeds its random numbers.
+      init: ``init(rng_key) -> params``.
+      loss: ``loss(params, frozen, rng_key, batch) -> (f32[], {name: f32[]})``, the mean
+        loss to minimise and scalars to log.
+      fetch: ``fetch(arrays, i32[B]) -> batch``, pure; runs inside the step.
+      train_arrays: pytree of arrays, put on the devices once, whole on each.
+      train_size: number of training data.
+      validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
+      validation_size: number of validation data; 0 is none.
+      frozen: pytree that the loss reads and nothing updates.
+      has_convolutions: see ``trainer.choose_steps_per_dispatch``.
+    """
+
+    name: str
+    init: Callable[[jax.Array], Any]
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    fetch: Callable[[Any, jax.Array], Any]
+    train_arrays: Any
+    train_size: int
+    validation_arrays: Any = None
+    validation_size: int = 0
+    frozen: Any = None
+    has_convolutions: bool = True
+
+
+class TrainState(NamedTuple):
+    """All that a step changes; keys are derived from seed and step, so none is kept.
+
+    ``best_loss`` is inf before the first validation, ``validation_loss`` is the latest
+    (NaN before the first), ``first_bad_step`` is -1 or the first step whose loss was
+    not finite.
+    """
+
+    params: Any
+    opt_state: Any
+    ema_params: Any  # None without an average
+    best_params: Any  # None for select="last"
+    best_loss: Float[Array, ""]
+    validation_loss: Float[Array, ""]
+    step: Int32[Array, ""]
+    first_bad_step: Int32[Array, ""]
+
+
+def selected_field(settings: TrainSettings) -> str:
+    """Name of the ``TrainState`` field that is handed on to later stages."""
+    if settings.select == "best":
+        return "best_params"
+    return "ema_params" if settings.ema_decay else "params"
+
+
+def stage_key(seed: int, name: str) -> jax.Array:
+    """The typed key from which all of a stage's random numbers derive."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def init_state(
+    rng_key: jax.Array,
+    init: Callable[[jax.Array], Any],
+    optimizer: optax.GradientTransformationExtraArgs,
+    settings: TrainSettings,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      rng_key: key of the stage.
+      init: ``Stage.init``.
+      optimizer: see ``optimizers.make_optimizer``.
+      settings: decide whether an average and the best parameters are kept.
+
+    Returns:
+      The state. Compile this function with ``out_shardings``: buffers of its own for
+      every leaf are what makes donating the state safe.
+    """
+    params = init(rng_key)
+
+    def copy(tree: Any) -> Any:
+        return jax.tree.map(jnp.copy, tree)
+
+    return TrainState(
+        params=params,
+        opt_state=optimizer.init(params),
+        ema_params=copy(params) if settings.ema_decay else None,
+        best_params=copy(params) if settings.select == "best" else None,
+        best_loss=jnp.full((), jnp.inf, jnp.float32),
+        validation_loss=jnp.full((), jnp.nan, jnp.float32),
+        step=jnp.zeros((), jnp.int32),
+        first_bad_step=jnp.full((), -1, jnp.int32),
+    )
+
+
+def make_step(
+    stage: Stage,
+    optimizer: optax.GradientTransformationExtraArgs,
+    settings: TrainSettings,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """One optimiser step as a pure function.
+
+    Args:
+      stage: supplies ``loss`` and ``fetch``.
+      optimizer: see ``optimizers.make_optimizer``.
+      settings: ``ema_decay`` is read.
+      mesh: splits the batch over its devices.
+
+    Returns:
+      ``step(state, frozen, arrays, indices, rng_key) -> (state, metrics)`` with
+      ``indices`` i32[B] into ``arrays`` and ``rng_key`` the stage's key; ``metrics``
+      are f32[] by name, "loss" among them.
+    """
+
+    def step(
+        state: TrainState,
+        frozen: Any,
+        arrays: Any,
+        indices: Int[Array, " batch"],
+        rng_key: jax.Array,
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
+        (loss, metrics), grads = jax.value_and_grad(stage.loss, has_aux=True)(
+            state.params, frozen, jax.random.fold_in(rng_key, state.step), batch
+        )
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, state.params, value=loss
+        )
+        params = optax.apply_updates(state.params, updates)
+        ema_params = state.ema_params
+        if settings.ema_decay:
+            ema_params = optax.incremental_update(
+                params, ema_params, 1.0 - settings.ema_decay
+            )
+        is_first_bad = ~jnp.isfinite(loss) & (state.first_bad_step < 0)
+        state = state._replace(
+            params=params,
+            opt_state=opt_state,
+            ema_params=ema_params,
+            step=state.step + 1,
+            first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
+        )
+        return state, check_scalars({**metrics, "loss": loss})
+
+    return step
+
+
+def make_steps(step: Callable) -> Callable:
+    """``step`` over the leading axis of indices i32[K, B]; metrics become f32[K]."""
+
+    def steps(state, frozen, arrays, indices, rng_key):
+        def body(state: TrainState, indices: jax.Array):
+            return step(state, frozen, arrays, indices, rng_key)
+
+        return jax.lax.scan(body, state, indices)
+
+    return steps
+
+
+def make_validation(
+    stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None = None
+) -> Callable[..., dict[str, jax.Array]]:
+    """Loss and metrics of one validation batch, with the parameters to be handed on.
+
+    Args:
+      stage: supplies ``loss`` and ``fetch``.
+      settings: with ``ema_decay`` the average is evaluated.
+      mesh: splits the batch over its devices.
+
+    Returns:
+      ``validate(state, frozen, arrays, indices, rng_key) -> metrics``.
+    """
+
+    def validate(
+        state: TrainState,
+        frozen: Any,
+        arrays: Any,
+        indices: Int[Array, " batch"],
+        rng_key: jax.Array,
+    ) -> dict[str, jax.Array]:
+        params = state.ema_params if settings.ema_decay else state.params
+        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
+        loss, metrics = stage.loss(params, frozen, rng_key, batch)
+        return check_scalars({**metrics, "loss": loss})
+
+    return validate
+
+
+def record_validation(state: TrainState, loss: Float[Array, ""]) -> TrainState:
+    """Notes a validation loss; keeps the parameters when it is the lowest so far."""
+    state = state._replace(validation_loss=loss)
+    if state.best_params is None:
+        return state
+    candidate = state.params if state.ema_params is None else state.ema_params
+    is_better = loss < state.best_loss
+    return state._replace(
+        best_loss=jnp.where(is_better, loss, state.best_loss),
+        best_params=jax.tree.map(
+            lambda new, old: jnp.where(is_better, new, old),
+            candidate,
+            state.best_params,
+        ),
+    )
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every floating-point value of ``tree`` is finite; bool[]."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]).all()
+
+
+def check_scalars(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Raises ValueError, while tracing, unless every metric is a scalar."""
+    for name, value in metrics.items():
+        if jnp.shape(value):
+            raise ValueError(
+                f"metric {name!r} must be a scalar, got shape {jnp.shape(value)}; the "
+                "loss of a stage takes the mean over its batch"
+            )
+    return metrics

@@ -1,0 +1,297 @@
+"""One trainer for every stage: resumes by itself, stops at NaN, obeys SIGTERM.
+
+    from jnf_jax.trainer import Stage, TrainSettings, train
+
+The step is pure (``train_step.py``); this file decides when to log, to validate and to
+save. All of these moments, and the order of the data, are functions of the step number,
+so that a run that was killed and resumed ends with the same bits as one that was not.
+"""
+
+import contextlib
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jnf_jax import checkpoint, parallel, stage_run
+from jnf_jax.key_paths import digest_tree
+from jnf_jax.optimizers import TrainSettings
+from jnf_jax.progress import MetricsWindow, Progress
+from jnf_jax.train_step import Stage, TrainState
+
+__all__ = [
+    "Stage",
+    "TrainResult",
+    "TrainSettings",
+    "choose_steps_per_dispatch",
+    "train",
+]
+
+SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, by which a scheduler knows to requeue
+
+
+class TrainResult(NamedTuple):
+    """What a finished stage hands on.
+
+    Attributes:
+      params: the selected parameters, on the mesh.
+      step: optimiser steps taken.
+      validation_loss: of ``params``: the lowest for select="best", the latest for
+        "last", None without validation data.
+      checkpoint: directory of the final checkpoint.
+      checkpoint_id: see ``checkpoint.checkpoint_id``.
+      seconds: wall time of training over all resumed parts, lost work excluded.
+      resumed_from: step of the checkpoint that this call started from; 0 is none.
+    """
+
+    params: Any
+    step: int
+    validation_loss: float | None
+    checkpoint: Path
+    checkpoint_id: str
+    seconds: float
+    resumed_from: int
+
+
+def choose_steps_per_dispatch(
+    backend: str, has_convolutions: bool, requested: int = 0
+) -> int:
+    """How many steps one compiled call takes: the one place that decides.
+
+    On CPU the gradient of a convolution inside a loop is 10 to 200 times slower than
+    outside (jax-ml/jax#12868), so there convolutional stages take one step a call.
+
+    Args:
+      backend: ``jax.default_backend()``.
+      has_convolutions: ``Stage.has_convolutions``.
+      requested: a positive number is obeyed; 0 chooses.
+
+    Returns:
+      Steps per call, at least 1.
+
+    >>> choose_steps_per_dispatch("cpu", True), choose_steps_per_dispatch("gpu", True)
+    (1, 50)
+    """
+    if requested < 0:
+        raise ValueError(f"steps_per_dispatch must be >= 0, got {requested}")
+    if requested:
+        return requested
+    return 1 if backend == "cpu" and has_convolutions else 50
+
+
+def train(
+    stage: Stage,
+    settings: TrainSettings,
+    *,
+    directory: Path,
+    metadata: dict[str, Any],
+    mesh: jax.sharding.Mesh | None = None,
+    log: Callable[[dict[str, Any]], None] = lambda record: None,
+    show_progress: bool = True,
+) -> TrainResult:
+    """Trains a stage to its last step, from its newest intact checkpoint if it has one.
+
+    Args:
+      stage: what to train.
+      settings: how.
+      directory: of this stage's checkpoints.
+      metadata: JSON-able identity of the run (its resolved config); a checkpoint of
+        another identity is refused. Stage name, sizes, ``settings`` and the values of
+        ``stage.frozen`` are part of it in any case, the number of devices is not.
+      mesh: devices to split each batch over; None is the first device.
+      log: called with flat records: "event" ("start", "train", "validation" or
+        "checkpoint"), "stage", "step" and scalars; see ``logs.MetricsLog``.
+      show_progress: whether to write a progress line to stderr.
+
+    Returns:
+      The selected parameters and where they were saved. A stage that is already
+      finished is read, not trained.
+
+    Raises:
+      ValueError: bad settings or sizes; the directory holds another config; a
+        checkpoint does not fit the stage.
+      FloatingPointError: the loss or a parameter became NaN or infinite; nothing is
+        saved after that.
+      OSError: a checkpoint could not be written.
+      SystemExit: with code 143, after SIGTERM, once the state is saved.
+    """
+    _check(stage, settings, mesh)
+    run = stage_run.Run(
+        stage=stage,
+        settings=settings,
+        directory=Path(directory),
+        identity=_identify(stage, settings, metadata),
+        mesh=mesh,
+        log=log,
+        programs=stage_run.compile_programs(stage, settings, mesh),
+    )
+    plan = make_plan(stage, settings, jax.default_backend())
+    state, seconds = stage_run.start_state(run)
+    start = int(state.step)
+    run.record("start", start, {})
+    if start < settings.num_steps:
+        with contextlib.ExitStack() as stack:
+            asked_to_stop = stack.enter_context(_catch_sigterm())
+            bar = None
+            if show_progress:
+                bar = Progress(stage.name, settings.num_steps, start)
+                stack.callback(bar.close)
+            state, seconds = _loop(run, plan, state, seconds, bar, asked_to_stop)
+    path, _ = checkpoint.newest_intact(run.directory)
+    best = settings.select == "best"
+    loss = float(state.best_loss if best else state.validation_loss)
+    return TrainResult(
+        params=getattr(state, run.field),
+        step=settings.num_steps,
+        validation_loss=loss if stage.validation_size else None,
+        checkpoint=path,
+        checkpoint_id=checkpoint.checkpoint_id(path),
+        seconds=seconds,
+        resumed_from=start,
+    )
+
+
+class Plan(NamedTuple):
+    """When things happen, in steps; ``evaluate_every`` 0 is never."""
+
+    num_steps: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    steps_per_dispatch: int
+
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        """Whether to log, to validate and to save after ``step`` steps."""
+        logging, validating, saving = (
+            every > 0 and (step % every == 0 or step == self.num_steps)
+            for every in (self.log_every, self.evaluate_every, self.checkpoint_every)
+        )
+        return logging, validating, saving
+
+    def next_count(self, step: int) -> int:
+        """Steps of the next call: a full scan, or 1 where something is due sooner.
+
+        A function of the step alone, so that resuming repeats the same programs.
+        """
+        periods = (self.log_every, self.evaluate_every, self.checkpoint_every)
+        stops = [step - step % every + every for every in periods if every]
+        left = min(*stops, self.num_steps) - step
+        return self.steps_per_dispatch if left >= self.steps_per_dispatch else 1
+
+
+def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
+    """Resolves the zeros of ``settings``; see ``TrainSettings`` for the rules."""
+    per_epoch = stage.train_size // settings.batch_size
+    default = min(max(per_epoch, settings.num_steps // 20), settings.num_steps)
+    evaluate_every = settings.evaluate_every or default
+    checkpoint_every = settings.checkpoint_every or evaluate_every
+    periods = [settings.num_steps, settings.log_every, checkpoint_every]
+    if stage.validation_size:
+        periods.append(evaluate_every)
+    steps = choose_steps_per_dispatch(
+        backend, stage.has_convolutions, settings.steps_per_dispatch
+    )
+    return Plan(
+        num_steps=settings.num_steps,
+        log_every=settings.log_every,
+        evaluate_every=evaluate_every if stage.validation_size else 0,
+        checkpoint_every=checkpoint_every,
+        steps_per_dispatch=min(steps, *periods),
+    )
+
+
+def _check(
+    stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
+) -> None:
+    if faults := settings.faults():
+        raise ValueError(f"stage {stage.name!r}: " + "; ".join(faults))
+    if settings.batch_size > stage.train_size:
+        raise ValueError(
+            f"stage {stage.name!r}: batch_size must be at most the number of training "
+            f"data, got {settings.batch_size} for {stage.train_size}"
+        )
+    if settings.select == "best" and not stage.validation_size:
+        raise ValueError(
+            f"stage {stage.name!r}: select='best' needs validation data, got "
+            "validation_size 0; use select='last'"
+        )
+    parallel.check_batch_size(settings.batch_size, mesh)
+
+
+def _identify(
+    stage: Stage, settings: TrainSettings, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """What runs that continue one another must share, as JSON gives it back."""
+    named = dataclasses.asdict(settings)
+    del named["keep_checkpoints"]  # changes no number
+    return json.loads(
+        json.dumps(
+            {
+                "stage": stage.name,
+                "train_size": stage.train_size,
+                "validation_size": stage.validation_size,
+                "settings": named,
+                "frozen": digest_tree({"frozen": stage.frozen}),
+                "config": metadata,
+            }
+        )
+    )
+
+
+def _loop(
+    run: stage_run.Run,
+    plan: Plan,
+    state: TrainState,
+    seconds: float,
+    bar: Progress | None,
+    asked_to_stop: threading.Event,
+) -> tuple[TrainState, float]:
+    """Takes the remaining steps; returns the last state and the seconds spent."""
+    step = int(state.step)
+    advance, validate = stage_run.make_advance(run), stage_run.make_validate(run)
+    begin, window = time.monotonic() - seconds, MetricsWindow(step)
+    while step < plan.num_steps:
+        count = plan.next_count(step)
+        state, metrics = advance(state, step, count)
+        step += count
+        loss = window.add(metrics)
+        if bar is not None and loss is not None:
+            bar.update(step, loss, run.settings.batch_size)
+        logging, validating, saving = plan.due(step)
+        if logging or validating:
+            stage_run.check_loss(run, state, window.first_step, step)
+        if logging:
+            run.record("train", step, window.summary(step, run.settings.batch_size))
+            window = MetricsWindow(step)
+        if validating:
+            with window.paused():
+                state = validate(state, step)
+        stopping = asked_to_stop.is_set() and step < plan.num_steps
+        if saving or stopping:
+            with window.paused():
+                stage_run.save_if_finite(
+                    run, state, window.first_step, step, time.monotonic() - begin
+                )
+        if stopping:
+            raise SystemExit(SIGTERM_EXIT_CODE)
+    return state, time.monotonic() - begin
+
+
+@contextlib.contextmanager
+def _catch_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets; only the main thread can listen for signals."""
+    asked_to_stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked_to_stop
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    try:
+        yield asked_to_stop
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,48 @@
+"""Names that every layer shares: parameters, views, priors and the terms of an objective.
+
+Symbols follow the papers: z latent ``[B, D]``, x_m modality m, X all of them. All
+likelihood-type quantities are in nats, summed over pixels and tokens, one a datum.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Float
+
+Params = Any
+"""A pytree of parameters; losses take the trainable ones as argument 0."""
+
+Views = Mapping[str, jax.Array]
+"""Modality name -> array ``[B, ...]``; iterated in sorted order."""
+
+
+class ObjectiveTerms(NamedTuple):
+    """Per-example terms of an objective that is maximised; all f32[B], in nats."""
+
+    objective: Float[Array, " batch"]
+    log_likelihood: dict[str, Float[Array, " batch"]]
+    log_ratio: Float[Array, " batch"]
+
+
+class Prior(Protocol):
+    """A density on the latent space and a way to draw from it.
+
+    ``log_density`` may miss a constant, in which case ``is_normalised`` is False and
+    nothing built on it is a likelihood.
+    """
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether ``log_density`` integrates to one."""
+        ...
+
+    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """log p(z), up to a constant unless ``is_normalised``; nats."""
+        ...
+
+    def sample(
+        self, rng_key: jax.Array, num_samples: int
+    ) -> Float[Array, "num_samples latent"]:
+        """``num_samples`` draws z ~ p(z)."""
+        ...

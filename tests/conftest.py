@@ -1,0 +1,5 @@
+"""Shapes are checked at run time in tests only: jaxtyping annotations through beartype."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("jnf_jax", "beartype.beartype")

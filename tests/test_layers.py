@@ -1,0 +1,242 @@
+"""Who may import whom: DESIGN's layer table, checked against every import statement.
+
+Imports inside functions count too: laziness does not lift a module to another layer.
+"""
+
+import ast
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jnf_jax"
+
+# Unit (folder or module of jnf_jax) -> the units that it may import. Each line may name
+# only units above it, so the table itself is an order.
+INTERNAL = {
+    "types": (),
+    "flows.masks": (),
+    "flows": ("types", "flows.masks"),
+    "likelihoods": ("types",),
+    "losses": ("types",),
+    "sampling": ("types",),
+    "networks": ("types", "flows", "flows.masks", "likelihoods"),
+    "priors": ("types", "flows", "flows.masks", "likelihoods", "sampling", "networks"),
+    "methods": (
+        *("types", "flows", "flows.masks", "likelihoods", "losses", "sampling"),
+        *("networks", "priors"),
+    ),
+    "data": ("types",),
+    "parallel": ("types",),
+    "key_paths": (),
+    "manifest": (),
+    "checkpoint": ("types", "parallel", "key_paths", "manifest"),
+    # protocol.py is written against what a method offers, and calls nothing else of it.
+    "metrics": ("types", "losses", "sampling", "methods"),
+    "results_schema": (),
+    "results": ("results_schema",),
+    "pictures": ("types",),
+}
+# Above them, by layer: the trainer, its parts and what it trains; then the config.
+UPPER = {
+    **dict.fromkeys(("batches", "logs", "optimizers", "progress", "resume"), 5),
+    **dict.fromkeys(("stage_run", "train_step", "trainer"), 5),
+    **dict.fromkeys(("classifiers", "stages"), 5),
+    "config": 6,
+}
+PROGRAM = 7  # every module that no table names: train, evaluate, sample, …
+
+NUMERIC = {"numpy", "jax", "jaxtyping"}
+# What a unit may import from outside; for others everything but what is OWNED.
+EXTERNAL = {
+    "types": NUMERIC,
+    "flows.masks": NUMERIC,
+    "flows": NUMERIC | {"distrax"},
+    "likelihoods": NUMERIC | {"distrax"},
+    "losses": NUMERIC | {"distrax", "blackjax"},
+    "sampling": NUMERIC | {"distrax", "blackjax"},
+    "networks": NUMERIC | {"distrax", "flax"},
+    "priors": NUMERIC | {"distrax", "blackjax"},
+    "methods": NUMERIC | {"distrax", "blackjax"},
+    "metrics": NUMERIC | {"distrax", "blackjax", "scipy"},
+    "pictures": NUMERIC | {"PIL"},
+    "results_schema": set(),
+    "results": set(),
+}
+# Packages that one place of the tree wraps for all others.
+OWNED = {
+    "flax": {"networks"},
+    "orbax": {"checkpoint"},
+    "optax": {"layer 5"},
+    "sklearn": {"data"},
+    "grain": {"data"},
+    "tensorflow_datasets": {"data"},
+    "ml_collections": {"layer 6", "layer 7"},
+    "absl": {"layer 6", "layer 7"},
+    "tensorflow": set(),
+    "torch": set(),
+}
+
+
+def unit_of(module: str) -> str:
+    """`jnf_jax.flows.maf` -> `flows`; `jnf_jax` itself is the empty string."""
+    parts = module.split(".")[1:]
+    if parts[:2] == ["flows", "masks"]:
+        return "flows.masks"
+    return parts[0] if parts else ""
+
+
+def level(unit: str) -> int:
+    """Where a unit above the table stands; 4 and below are the table's business."""
+    return 4 if unit in INTERNAL else UPPER.get(unit, PROGRAM)
+
+
+def imports(tree: ast.AST, module: str, is_package: bool) -> set[str]:
+    """Absolute names of everything that a file imports, `from x import y` as `x.y`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")
+            up = len(parts) - node.level + is_package
+            base = ".".join(parts[:up]) + "." if node.level else ""
+            base = (base + (node.module or "")).rstrip(".")
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def faults(module: str, names: set[str]) -> list[str]:
+    """Imports of ``module`` that the tables do not allow."""
+    unit, found = unit_of(module), []
+    places = {unit, f"layer {level(unit)}"}
+    for name in sorted(names):
+        top = name.split(".")[0]
+        if top == "jnf_jax":
+            other = unit_of(name)
+            if other == unit:
+                continue
+            if unit in INTERNAL:
+                allowed = other in INTERNAL[unit]
+            else:
+                # The library's units are all open to what stands above them.
+                allowed = level(other) <= level(unit)
+            if not allowed:
+                found.append(f"{module} imports {name}: `{unit}` is below `{other}`")
+        elif top in sys.stdlib_module_names:
+            continue
+        elif top in OWNED and not places & OWNED[top]:
+            found.append(f"{module} imports {name}, which belongs to {OWNED[top]}")
+        elif unit in EXTERNAL and top not in EXTERNAL[unit]:
+            found.append(f"{module} imports {name}, expected {sorted(EXTERNAL[unit])}")
+    return found
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Every module of the package but its lazy top `__init__`."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name != "jnf_jax":
+            found.append((name, path))
+    return found
+
+
+def test_the_table_is_an_order():
+    seen = set()
+    for unit, allowed in INTERNAL.items():
+        assert set(allowed) <= seen, f"{unit} may import what stands below it"
+        seen.add(unit)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "fault"),
+    [
+        ("jnf_jax.losses.elbo", "import jnf_jax.networks.mlp", "`losses` is below"),
+        ("jnf_jax.losses.elbo", "from jnf_jax import trainer", "`losses` is below"),
+        ("jnf_jax.losses.elbo", "from ..data import digits", "`losses` is below"),
+        ("jnf_jax.losses.elbo", "def f():\n  import flax", "flax, which belongs"),
+        ("jnf_jax.sampling.hmc", "import optax", "optax, which belongs"),
+        ("jnf_jax.sampling.hmc", "import scipy.stats", "expected"),
+        ("jnf_jax.methods.jnf", "from flax import linen", "belongs to {'networks'}"),
+        ("jnf_jax.trainer", "from jnf_jax.config import Config", "is below `config`"),
+        ("jnf_jax.config", "from jnf_jax.train import main", "is below `train`"),
+        ("jnf_jax.flows.masks", "from jnf_jax.flows.maf import x", "is below `flows`"),
+    ],
+)
+def test_the_walk_sees_a_wrong_import(module, source, fault):
+    found = faults(module, imports(ast.parse(source), module, is_package=False))
+    assert len(found) == 1 and fault in found[0], found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (
+            "jnf_jax.losses.elbo",
+            "from jnf_jax.types import Views\nimport distrax, math",
+        ),
+        ("jnf_jax.losses.elbo", "from .terms import log_ratio"),
+        ("jnf_jax.networks.mlp", "from flax import linen"),
+        ("jnf_jax.evaluate", "from absl import app\nfrom jnf_jax import trainer"),
+    ],
+)
+def test_the_walk_lets_a_right_import_pass(module, source):
+    assert not faults(module, imports(ast.parse(source), module, is_package=False))
+
+
+def test_every_import_follows_the_table():
+    found = []
+    for name, path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found += faults(name, imports(tree, name, path.name == "__init__.py"))
+    assert not found, "\n".join(found)
+
+
+def test_configs_import_only_ml_collections_and_siblings():
+    found = []
+    for path in sorted((ROOT / "configs").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for name in imports(ast.parse(path.read_text("utf-8")), module, False):
+            if name.split(".")[0] not in {"ml_collections", "configs"}:
+                found.append(f"{module} imports {name}")
+    assert not found, "\n".join(found)
+
+
+BLOCKED = (
+    *("flax", "orbax", "tensorflow", "tensorflow_datasets", "grain"),
+    *("ml_collections", "sklearn", "matplotlib"),
+)
+
+
+@pytest.mark.parametrize("module", ["jnf_jax.losses", "jnf_jax.sampling"])
+def test_losses_and_sampling_work_without_the_program_around_them(module):
+    script = textwrap.dedent(f"""
+        import importlib, importlib.abc, sys
+
+        class Blocked(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in {BLOCKED}:
+                    raise ImportError(name + " is blocked")
+
+        sys.meta_path.insert(0, Blocked())
+        for name in {BLOCKED}:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                assert "is blocked" in str(error), error
+            else:
+                raise SystemExit(name + " could be imported: the test tests nothing")
+        package = importlib.import_module("{module}")
+        public = [name for name in vars(package) if not name.startswith("_")]
+        print(*public)
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(), f"{module} offers no public names"

@@ -1,0 +1,100 @@
+"""Settings and schedules against their definitions."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jnf_jax.optimizers import TrainSettings, make_optimizer, make_schedule
+
+
+def settings(**changes):
+    return dataclasses.replace(TrainSettings(num_steps=100, batch_size=4), **changes)
+
+
+def run(optimizer, losses, gradient=1.0):
+    """Updates of one scalar parameter with a constant gradient."""
+    params = {"w": jnp.zeros(())}
+    state = optimizer.init(params)
+    updates = []
+    for loss in losses:
+        update, state = optimizer.update(
+            {"w": jnp.full((), gradient)}, state, params, value=jnp.float32(loss)
+        )
+        updates.append(float(update["w"]))
+    return np.array(updates)
+
+
+def test_cosine_with_warmup_starts_at_zero_peaks_and_ends_at_zero():
+    schedule = make_schedule(
+        settings(schedule="cosine", learning_rate=0.5, warmup_steps=20)
+    )
+    np.testing.assert_allclose(schedule(0), 0.0)
+    np.testing.assert_allclose(schedule(10), 0.25)
+    np.testing.assert_allclose(schedule(20), 0.5)
+    np.testing.assert_allclose(schedule(60), 0.25, rtol=1e-6)
+    np.testing.assert_allclose(schedule(100), 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "rmsprop"])
+def test_each_optimizer_descends_a_parabola(name):
+    optimizer = make_optimizer(settings(optimizer=name, learning_rate=0.1), 5)
+    params = {"w": jnp.full((), 3.0)}
+    state = optimizer.init(params)
+    for _ in range(100):
+        updates, state = optimizer.update(
+            {"w": 2 * params["w"]}, state, params, value=params["w"] ** 2
+        )
+        params = optax.apply_updates(params, updates)
+    assert abs(float(params["w"])) < 0.2
+
+
+def test_adam_is_the_one_of_the_paper():
+    # Constant gradient: both corrected moments are exact, so each step is -lr·sign.
+    updates = run(make_optimizer(settings(learning_rate=0.25), 5), [1.0] * 4, -2.0)
+    np.testing.assert_allclose(updates, 0.25, rtol=1e-4)
+
+
+def test_clipping_bounds_the_gradient_before_the_moments():
+    # The first Adam step has the size lr whatever the gradient, so look at eps: with
+    # |g| clipped to 1e-8 = eps the step is lr / 2.
+    clipped = make_optimizer(settings(learning_rate=1.0, gradient_clip=1e-8), 5)
+    np.testing.assert_allclose(run(clipped, [0.0], gradient=5.0), [-0.5], rtol=1e-3)
+
+
+def test_plateau_multiplies_after_patience_epochs_of_the_mean_loss():
+    optimizer = make_optimizer(
+        settings(
+            schedule="plateau",
+            learning_rate=1.0,
+            plateau_patience_epochs=2,
+            plateau_factor=0.5,
+        ),
+        steps_per_epoch=2,
+    )
+    # Epoch means: 3, 2 (better), 2 (not), 2 (not: reduced at its end), 2.
+    losses = [4, 2, 3, 1, 0, 4, 1, 3, 2, 2]
+    updates = run(optimizer, losses)
+    np.testing.assert_allclose(updates, [-1.0] * 7 + [-0.5] * 3, rtol=1e-4)
+
+
+def test_every_fault_is_reported_at_once_and_named():
+    bad = settings(
+        num_steps=0,
+        learning_rate=float("nan"),
+        optimizer="sgd",
+        b2=1.0,
+        select="first",
+        warmup_steps=-1,
+    )
+    faults = bad.faults(prefix="optimizer.")
+    assert len(faults) == 6
+    joined = "\n".join(faults)
+    assert "optimizer.optimizer must be one of adam, amsgrad, rmsprop" in joined
+    assert "optimizer.learning_rate must be > 0 and finite, got nan" in joined
+    with pytest.raises(ValueError, match="num_steps must be >= 1, got 0"):
+        make_optimizer(bad, 1)
+    assert settings().faults() == []
+    assert "warmup_steps" in settings(warmup_steps=101).faults()[0]

@@ -1,0 +1,43 @@
+"""Meshes on whatever devices there are; several devices: tests/multidevice."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh
+
+from jnf_jax import parallel
+
+
+def test_axes_are_auto_so_that_ordinary_code_runs():
+    mesh = parallel.make_mesh(1)
+    assert mesh.axis_names == ("data",)
+    assert mesh.axis_types == (AxisType.Auto,)
+    x = jax.device_put(jnp.ones((4, 3)), parallel.batch_sharding(mesh))
+    assert jax.jit(lambda x: x.T @ x)(x).shape == (3, 3)
+
+
+@pytest.mark.parametrize("num_devices", [0, -1, 10_000])
+def test_number_of_devices_is_checked(num_devices):
+    with pytest.raises(ValueError, match=f"num_devices .*got {num_devices}"):
+        parallel.make_mesh(num_devices)
+
+
+def test_batch_size_must_divide():
+    # One device, named eight times: a size is all that the check reads.
+    eight = Mesh(np.array(jax.devices()[:1] * 8), (parallel.AXIS,))
+    parallel.check_batch_size(32, eight)
+    parallel.check_batch_size(30, None)
+    message = "batch size 30 is not divisible by 8 devices.*: 24"
+    with pytest.raises(ValueError, match=message):
+        parallel.check_batch_size(30, eight)
+    with pytest.raises(ValueError, match="batch size 3 is not.*: 8"):
+        parallel.check_batch_size(3, eight)
+
+
+def test_no_mesh_is_the_first_device():
+    sharding = parallel.replicated(None)
+    assert sharding.device_set == {jax.devices()[0]}
+    assert parallel.batch_sharding(None) == sharding
+    batch = {"x": jnp.ones(3)}
+    assert parallel.constrain_batch(batch, None) is batch

@@ -1,0 +1,254 @@
+"""Records: the schema finds every fault, and docs/results.md is what they say."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jnf_jax import render_results, results
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "docs" / "results_schema.md"
+
+
+@pytest.fixture
+def record():
+    """The example of docs/results_schema.md."""
+    text = SCHEMA.read_text(encoding="utf-8")
+    return json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
+
+
+def _set(record, path, value):
+    *parents, last = path.split(".")
+    for key in parents:
+        record = record[key]
+    record[last] = value
+
+
+def test_the_documented_example_is_valid(record):
+    assert results.validate(record) == []
+
+
+def test_every_required_key_is_documented_and_required(record):
+    table = SCHEMA.read_text(encoding="utf-8").split("## Known optional")[0]
+    documented = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
+    assert documented == set(record)
+    for key in record:
+        short = {k: v for k, v in record.items() if k != key}
+        assert any(f"`{key}` is missing" in f for f in results.validate(short))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("dataset", "", "`dataset` is '', expected a string"),
+        ("commit", "main", "`commit` is 'main', expected 7 to 40 hex digits"),
+        ("seeds", [], r"`seeds` is \[\], expected a list of different integers"),
+        ("seeds", [0, 0], "different integers"),
+        ("seeds", [True], "different integers"),
+        ("wall_seconds", -1.0, "`wall_seconds` is -1.0, expected a finite number >= 0"),
+        ("coherence.ceiling", 83.0, r"`coherence.ceiling` is 83.0, .* in \[0, 1\]"),
+        ("coherence.joint.normal", float("nan"), "`coherence.joint.normal` is nan"),
+        ("coherence.joint.normal", True, "`coherence.joint.normal` is True"),
+        ("coherence.conditional", {"one": 0.5}, "has the key 'one', expected a subset"),
+        ("coherence.conditional", {"0": 0.5}, "has the key '0'"),
+        ("coherence.conditional", [0.5], "expected an object"),
+        ("coherence.conditional.1", {"mean": 0.5, "sd": 0.1}, "expected mean, sd, n"),
+        ("coherence.conditional.1", {"mean": 0.5, "sd": -1, "n": 2}, "1.sd` is -1"),
+        ("coherence.conditional.1", {"mean": 0.5, "sd": 0, "n": 1}, "1.n` is 1"),
+        ("coherence.conditional.1", {"mean": 2.0, "sd": 0, "n": 2}, "1.mean` is 2.0"),
+        ("coherence.joint", {"normal": 0.1, "gmm": 0.5}, "one value, expected one for"),
+        ("coherence.joint_entropy", {"gmm": 2.0}, r"has keys \['gmm'\], expected"),
+        ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
+        ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),
+        ("stage1_checkpoint", 3, "`stage1_checkpoint` is 3"),
+        ("notes", "one", "`notes` is 'one', expected a list of strings"),
+        ("fid", {"m0": float("inf")}, "`fid.m0` is inf, not finite"),
+        ("fid", {"m0": object()}, "`fid.m0` is a object, which JSON does not have"),
+        ("fid", {1: 2.0}, "`fid` has the key 1, expected a string"),
+    ],
+)
+def test_each_fault_is_named_once(record, path, value, fault):
+    _set(record, path, value)
+    faults = results.validate(record)
+    assert len(faults) == 1 and re.search(fault, faults[0]), faults
+
+
+def test_all_faults_are_reported_at_once_and_near_misses_named(record):
+    record["wall_secs"] = record.pop("wall_seconds")
+    record["seeds"] = 0
+    del record["coherence"]["ceiling"]
+    found = "\n".join(results.validate(record))
+    assert "`wall_seconds` is missing; did you mean it by `wall_secs`?" in found
+    assert "`seeds` is 0" in found
+    assert "`coherence.ceiling` is missing" in found
+    assert results.validate([]) == ["the record is a list, expected an object"]
+
+
+def test_what_was_not_measured_is_null_or_empty(record):
+    record["coherence"] |= {"joint": {}, "joint_entropy": None, "ceiling": None}
+    record |= {"sampler": {}, "stage1_checkpoint": None, "fid": {"m0": 12.5}}
+    assert results.validate(record) == []
+    assert "joint, z from" not in results.console_table(record)
+
+
+def test_entropy_belongs_to_its_prior(record):
+    assert results.joint_entropy(record, "normal") == 2.0
+    record["coherence"]["joint"]["gmm"] = 0.5
+    record["coherence"]["joint_entropy"] = {"normal": 1.0, "gmm": None}
+    assert results.validate(record) == []
+    assert results.joint_entropy(record, "normal") == 1.0
+    assert results.joint_entropy(record, "gmm") is None
+
+
+def test_summarise_uses_the_sample_standard_deviation():
+    assert results.summarise([0.25]) == 0.25
+    assert results.summarise([0.5, 0.75, 1.0]) == {"mean": 0.75, "sd": 0.25, "n": 3}
+    with pytest.raises(ValueError, match="`values` is empty"):
+        results.summarise([])
+
+
+def test_a_diagnostic_that_is_undefined_becomes_null(record):
+    diagnostics = {"rhat_max": results.finite_or_none(float("nan")), "ess_min": 3.0}
+    record["sampler"]["subsets"]["m0+m1"] = diagnostics
+    assert results.validate(record) == []
+    worst = results.worst_of_sampler(record["sampler"]["subsets"])
+    assert worst == {"max R-hat": "undefined", "min ESS": "3"}
+
+
+def test_write_and_read_back(record, tmp_path):
+    path = results.write(tmp_path / "digits" / "jnf.json", record)
+    assert results.read(path) == record
+    assert [p.name for p in path.parent.iterdir()] == ["jnf.json"]
+
+
+def test_an_invalid_record_is_neither_written_nor_read(record, tmp_path):
+    path = tmp_path / "bad.json"
+    del record["commit"], record["seeds"]
+    with pytest.raises(ValueError, match="(?s)`commit` is missing.*`seeds` is missing"):
+        results.write(path, record)
+    assert not list(tmp_path.iterdir())
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="bad.json is not a valid record"):
+        results.read(path)
+    path.write_text('{"dataset": ')
+    with pytest.raises(ValueError, match="bad.json is not JSON"):
+        results.read(path)
+
+
+def test_console_table_fits_a_plain_terminal(record):
+    record["classifiers"] = {
+        f"modality_{i}": {"mean": 0.95, "sd": 0.001, "n": 4} for i in range(6)
+    }
+    record["sampler"]["subsets"]["m0+m2"] = {"acceptance": 0.7, "rhat_max": None}
+    text = results.console_table(record)
+    assert text.isascii()
+    assert max(map(len, text.split("\n"))) <= 80
+    for shown in ("0.500 +- 0.020", "0.750", "0.250", "2.000", "0.900", "undefined"):
+        assert shown in text
+    assert text.count("0.950 +- 0.001") == 6
+    assert re.search(r"given 2 modalities +0\.70 +undefined", text)
+
+
+# --- docs/results.md -----------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(record, tmp_path):
+    """A small one: two configs, one record, one published row."""
+    for folder in ("docs", "configs/digits", "results/digits"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("jnf", "jmvae"):
+        config = tmp_path / "configs" / "digits" / f"{name}.py"
+        config.write_text("def get_config():\n    return None\n")
+    (tmp_path / "configs" / "digits" / "networks.py").write_text("WIDTH = 1\n")
+    row = {
+        "section": "digits",
+        "dataset": "other_digits",
+        "method": "rival",
+        "conditional": {"3": {"mean": 0.66, "sd": 0.02}},
+        "protocol": "theirs",
+        "provenance": "README",
+        "source": "a | table",
+    }
+    published = {
+        "rows": [row],
+        "protocols": {"theirs": "Another split."},
+        "provenance": {"README": "stated in a README"},
+    }
+    (tmp_path / "docs" / "published.json").write_text(json.dumps(published))
+    results.write(tmp_path / "results" / "digits" / "jnf.json", record)
+    return tmp_path
+
+
+def test_results_md_is_up_to_date():
+    rendered = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert rendered == render_results.render(ROOT), (
+        "run python -m jnf_jax.render_results"
+    )
+
+
+def test_rows_ours_not_yet_run_and_published(repository):
+    text = render_results.render(repository)
+    ours = next(line for line in text.split("\n") if "(../results/digits" in line)
+    for cell in ("0.500 ± 0.020", "0.750", "normal 0.250", "normal 2.000", "0.900"):
+        assert f"| {cell} |" in ours
+    assert "| [jmvae](../configs/digits/jmvae.py) | not yet run | – |" in text
+    assert "networks" not in text
+    assert (
+        "| rival | other_digits | 0.66 ± 0.02 | theirs | a \\| table [README] |" in text
+    )
+    assert "- **theirs**: Another split." in text
+    assert "- **[README]**: stated in a README." in text
+
+
+def test_rendering_without_records(repository):
+    (repository / "results" / "digits" / "jnf.json").unlink()
+    text = render_results.render(repository)
+    assert text.count("not yet run") == 2
+    assert "How they came about" not in text
+
+
+def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
+    assert "wrong bit" not in render_results.render(repository)
+    record["wrong_bit"] = {"circle": 0.125}
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    assert "circle 0.125 |" in render_results.render(repository)
+
+
+def test_check_tells_by_its_exit_status(repository, capsys):
+    program = ["--root", str(repository)]
+    assert render_results.main([*program, "--check"]) == 1
+    assert "out of date" in capsys.readouterr().out
+    assert render_results.main(program) == 0
+    assert render_results.main([*program, "--check"]) == 0
+    with (repository / "docs" / "results.md").open("a") as file:
+        file.write("0.99, by hand\n")
+    assert render_results.main([*program, "--check"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("commit", "unknown", "jnf.json: `commit` is unknown"),
+        ("config", "configs/digits/gone.py", "gone.py', expected a file of this"),
+        ("config", "../elsewhere.py", "expected a file of this repository"),
+    ],
+)
+def test_a_quoted_run_can_be_traced(repository, record, key, value, message):
+    (repository.parent / "elsewhere.py").write_text("")
+    changed = copy.deepcopy(record) | {key: value}
+    results.write(repository / "results" / "digits" / "jnf.json", changed)
+    with pytest.raises(ValueError, match=message):
+        render_results.render(repository)
+
+
+def test_published_rows_name_their_protocol_and_provenance():
+    published = json.loads((ROOT / "docs" / "published.json").read_text("utf-8"))
+    assert len(published["rows"]) > 20
+    for row in published["rows"]:
+        assert row["protocol"] in published["protocols"], row["method"]
+        assert row["provenance"] in published["provenance"], row["method"]
+        assert row["source"] and ("conditional" in row or "stated" in row)
