@@ -17,6 +17,8 @@ import contextlib
 import json
 import logging
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,13 +87,7 @@ def save(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _remove_step(directory, step)  # what a killed process left of it
-        with _quiet_orbax():
-            ocp.Checkpointer(ocp.CompositeCheckpointHandler()).save(
-                path,
-                args=ocp.args.Composite(
-                    **{name: ocp.args.StandardSave(x) for name, x in items.items()}
-                ),
-            )
+        _save_items(path, items)
         (path / "metadata.json").write_text(record)
         write_manifest(path, step, digest_tree(params))
     except (OSError, ValueError, RuntimeError) as error:  # TensorStore: ValueError
@@ -239,6 +235,27 @@ def _list_newest_first(directory: Path) -> list[Path]:
             if step is not None and path.is_dir():
                 found.append((step, path.name, path))
     return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def _save_items(path: Path, items: dict[str, Any]) -> None:
+    """Saves with Orbax; has no thread writing any more when it returns or raises."""
+    before = set(threading.enumerate())
+    with _quiet_orbax():
+        try:
+            ocp.Checkpointer(ocp.CompositeCheckpointHandler()).save(
+                path,
+                args=ocp.args.Composite(
+                    **{name: ocp.args.StandardSave(x) for name, x in items.items()}
+                ),
+            )
+        finally:
+            # After a failure Orbax leaves its other threads running, which would create
+            # again what is removed. (Pool workers, "asyncio_…", never end.)
+            deadline = time.monotonic() + 10.0
+            for thread in set(threading.enumerate()) - before:
+                if not thread.name.startswith("asyncio"):
+                    # Orbax's own join raises the thread's exception.
+                    threading.Thread.join(thread, max(deadline - time.monotonic(), 0))
 
 
 def _remove_step(directory: Path, step: int) -> None:

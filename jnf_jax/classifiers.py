@@ -88,7 +88,8 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     def loss(params, frozen, rng_key, batch):
         del frozen
         views, labels = batch
-        keys = dict(zip(sorted(views), jax.random.split(rng_key, len(views))))
+        split = jax.random.split(rng_key, len(views))
+        keys = dict(zip(sorted(views), split, strict=True))
         losses = {
             m: optax.softmax_cross_entropy_with_integer_labels(
                 network.apply({"params": params[m]}, views[m], keys[m]), labels

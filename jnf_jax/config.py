@@ -1,7 +1,7 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
 Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``, ``sampler``,
-``optimizer`` and ``training`` (for every stage), one section a stage (overriding these),
+``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
 ``init`` (checkpoints of stages that are not trained here), ``evaluation``.
 """
 
@@ -43,7 +43,6 @@ class Experiment:
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
         classifier: TrainSettings of the evaluation classifiers.
-        workers: Devices in the mesh; 0 is all.
     """
 
     method: str
@@ -66,7 +65,9 @@ class _Faults(list):
     def unknown(self, path: str, name: str, known: typing.Iterable[str]) -> None:
         near = difflib.get_close_matches(name, list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        self.append(f"`{path}{name}` is unknown, expected one of {sorted(known)}.{hint}")
+        self.append(
+            f"`{path}{name}` is unknown, expected one of {sorted(known)}.{hint}"
+        )
 
 
 def resolve(config: ml_collections.ConfigDict) -> Experiment:
@@ -80,66 +81,84 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         ValueError: With one line for every fault.
     """
     tree, faults = config.to_dict(), _Faults()
-    method = tree.pop("method", None)
-    if method not in METHODS:
-        raise ValueError(f"`method` is {method!r}, expected one of {list(METHODS)}")
-    known_stages = STAGES[method]
+    method = _known("method", tree.pop("method", None), METHODS)
     data = tree.pop("data", {})
-    data_name = data.pop("name", None)
-    if data_name not in DATASETS:
-        raise ValueError(f"`data.name` is {data_name!r}, expected one of {list(DATASETS)}")
+    data_name = _known("data.name", data.pop("name", None), DATASETS)
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
-
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
-    stages = tuple(s for s in tree.pop("stages", ",".join(known_stages)).split(",") if s)
-    for stage in stages:
-        if stage not in known_stages:
-            faults.unknown("stages=", stage, known_stages)
-    init = tree.pop("init", {})
-    for stage in sorted(set(init) - set(known_stages)):
-        faults.unknown("init.", stage, known_stages)
+    stages = tuple(
+        s for s in tree.pop("stages", ",".join(STAGES[method])).split(",") if s
+    )
+    init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
+    for field, names in (("stages=", stages), ("init.", init)):
+        for stage in names:
+            if stage not in STAGES[method]:
+                faults.unknown(field, stage, STAGES[method])
 
-    model = tree.pop("model", {})
-    for name, cls in (("networks", NetworkSettings), ("likelihoods", LikelihoodSettings)):
-        model[name] = {
-            m: _parse(cls, section, f"model.{name}.{m}.", faults)
-            for m, section in model.get(name, {}).items()
-        }
-    model = _parse(ModelSettings, model, "model.", faults)
-    flow = _parse(FlowSettings, tree.pop("flow", {}), "flow.", faults)
-    sampler = _parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults)
-
-    shared = tree.pop("optimizer", {}) | tree.pop("training", {})
+    shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
     evaluation = tree.pop("evaluation", {})
     classifier = evaluation.pop("classifier", {})
-    training = {
-        stage: _train_settings(shared, tree.pop(stage, {}), seed, f"{stage}.", faults)
-        for stage in known_stages
-    }
-    protocol = _parse(ProtocolSettings, evaluation, "evaluation.", faults)
-    classifier = _train_settings({}, classifier, 0, "evaluation.classifier.", faults)
-    for name in tree:
-        faults.unknown("", name, (*_SECTIONS, *known_stages))
-    if not faults:
-        faults += data_settings.faults() + flow.faults() + protocol.faults()
-    if faults:
-        raise ValueError("\n".join(["The config has faults:", *faults]))
-    return Experiment(
-        method,
-        seed,
-        stages,
-        data_name,
-        data_settings,
-        model,
-        flow,
-        sampler,
-        training,
-        {stage: path for stage, path in init.items() if path},
-        protocol,
-        classifier,
+    experiment = Experiment(
+        method=method,
+        seed=seed,
+        stages=stages,
+        data_name=data_name,
+        data=data_settings,
+        model=_parse_model(tree.pop("model", {}), faults),
+        flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
+        sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
+        training={
+            stage: _parse(
+                TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
+            )
+            for stage in STAGES[method]
+        },
+        init=init,
+        evaluation=_parse(ProtocolSettings, evaluation, "evaluation.", faults),
+        classifier=_parse(TrainSettings, classifier, "evaluation.classifier.", faults),
     )
+    for name in tree:
+        faults.unknown("", name, (*_SECTIONS, *STAGES[method]))
+    faults += _own_faults(experiment)
+    if faults:
+        raise ValueError("\n".join(["the config has faults:", *faults]))
+    return experiment
+
+
+def _known(field: str, name: Any, known: typing.Iterable[str]) -> str:
+    """A name that decides how the rest is read: where it is wrong, that ends here."""
+    if name not in known:
+        raise ValueError(f"`{field}` is {name!r}, expected one of {sorted(known)}")
+    return name
+
+
+def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
+    parts = {"networks": NetworkSettings, "likelihoods": LikelihoodSettings}
+    for name, cls in parts.items():
+        section[name] = {
+            m: _parse(cls, part, f"model.{name}.{m}.", faults)
+            for m, part in section.get(name, {}).items()
+        }
+    return _parse(ModelSettings, section, "model.", faults)
+
+
+def _own_faults(experiment: Experiment) -> list[str]:
+    """What the settings say of themselves, for those that could be read at all."""
+    training = {**experiment.training, "evaluation.classifier": experiment.classifier}
+    found = [
+        fault
+        for settings in (experiment.data, experiment.flow, experiment.evaluation)
+        if settings is not None
+        for fault in settings.faults()
+    ]
+    return found + [
+        fault
+        for stage, settings in training.items()
+        if settings is not None
+        for fault in settings.faults(f"{stage}.")
+    ]
 
 
 _SECTIONS = (
@@ -155,36 +174,6 @@ _SECTIONS = (
     "stages",
     "training",
 )
-
-
-def identity(config: ml_collections.ConfigDict, stage: str) -> dict[str, Any]:
-    """What of a config decides the parameters that ``stage`` ends with; JSON-able.
-
-    A checkpoint is resumed only by a run of the same identity, and a stage's
-    parameters are read only by a run whose ``data`` and ``model`` equal its own.
-    """
-    tree = config.to_dict()
-    stages = STAGES[tree["method"]]
-    sections = ["method", "seed", "data", "model"]
-    if stage != "joint" or tree["method"] == "jmvae":
-        sections.append("flow")
-    kept = {name: tree.get(name) for name in sections}
-    if stage != stages[0]:
-        kept["init"] = tree.get("init")
-    return kept
-
-
-def _train_settings(
-    shared: Mapping[str, Any],
-    section: Mapping[str, Any],
-    seed: int,
-    path: str,
-    faults: _Faults,
-) -> TrainSettings | None:
-    settings = _parse(TrainSettings, {"seed": seed, **shared, **section}, path, faults)
-    if settings is not None:
-        faults += [f"`{fault}`" for fault in settings.faults(path)]
-    return settings
 
 
 def _parse(cls: type, section: Mapping[str, Any], path: str, faults: _Faults) -> Any:

@@ -1,18 +1,20 @@
 """Evaluating a trained experiment: protocol v1, its record, and pictures."""
 
+import dataclasses
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jnf_jax import logs, pictures, results
+from jnf_jax import logs, pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.experiment import Setup
 from jnf_jax.metrics import coherence
-from jnf_jax.metrics.protocol import HeldOut, evaluate_coherence
+from jnf_jax.metrics.protocol import CoherenceReport, HeldOut, evaluate_coherence
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -31,8 +33,8 @@ def evaluate(
     *,
     config_name: str,
     command: str,
-    training_seconds: float | None,
-    report=lambda line: None,
+    training_seconds: float,
+    report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
 
@@ -42,45 +44,62 @@ def evaluate(
         checkpoint_ids: Identities of the stages' parameters.
         config_name: The config file, as the record names it.
         command: The command line that made the parameters.
-        training_seconds: Wall time of training, if known.
+        training_seconds: Wall time of training.
         report: Called with lines to show.
     """
-    experiment, dataset = setup.experiment, setup.dataset
     begin = time.monotonic()
     classifiers = train_classifiers(
-        dataset, experiment.classifier, default_cache_dir()
+        setup.dataset, setup.experiment.classifier, default_cache_dir()
     )
-    test = dataset.splits["test"]
-    held_out = HeldOut(
-        jax.tree.map(jnp.asarray, test.arrays),
-        dataset.fetch,
-        test.labels,
-        dataset.num_classes,
-    )
+    test = setup.dataset.splits["test"]
     measured = evaluate_coherence(
         setup.method.inference,
         params,
-        held_out,
+        HeldOut(
+            jax.tree.map(jnp.asarray, test.arrays),
+            setup.dataset.fetch,
+            test.labels,
+            setup.dataset.num_classes,
+        ),
         classifiers.predict,
-        experiment.evaluation,
+        setup.experiment.evaluation,
         report=report,
     )
-    run = logs.describe_run()
-    commit = (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
     seconds = time.monotonic() - begin
     return {
-        "dataset": dataset.name,
-        "method": experiment.method,
-        "protocol": experiment.evaluation.protocol,
+        **_describe(setup),
         "config": config_name,
         "command": command,
+        "wall_seconds": seconds + training_seconds,
+        "evaluation_seconds": seconds,
+        **_measured(setup, measured),
+        "classifiers": classifiers.accuracy,
+        "classifier_checkpoint": classifiers.checkpoint_id,
+        "stage1_checkpoint": checkpoint_ids["joint"],
+    }
+
+
+def _describe(setup: Setup) -> dict[str, Any]:
+    """Who was evaluated, on what, where."""
+    experiment, run = setup.experiment, logs.describe_run()
+    commit = (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
+    size = setup.dataset.splits["test"].size
+    return {
+        "dataset": setup.dataset.name,
+        "method": experiment.method,
+        "protocol": experiment.evaluation.protocol,
         "commit": commit,
         "hardware": run["hardware"],
         "versions": run["versions"],
         "seeds": [experiment.seed],
-        "wall_seconds": seconds + (training_seconds or 0.0),
-        "evaluation_seconds": seconds,
-        "num_tuples": experiment.evaluation.num_tuples or test.size,
+        "num_tuples": experiment.evaluation.num_tuples or size,
+        "data": setup.dataset.record,
+    }
+
+
+def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
+    """What protocol v1 measured, as the schema names it."""
+    return {
         "coherence": {
             "conditional": measured.table.macro,
             "conditional_micro": measured.table.micro,
@@ -93,11 +112,10 @@ def evaluate(
             "+".join(subset): {t: a.macro for t, a in targets.items()}
             for subset, targets in measured.accuracies.items()
         },
-        "classifiers": classifiers.accuracy,
-        "classifier_checkpoint": classifiers.checkpoint_id,
-        "sampler": {"settings": vars(experiment.sampler), **measured.sampler},
-        "stage1_checkpoint": checkpoint_ids["joint"],
-        "data": dataset.record,
+        "sampler": {
+            "settings": dataclasses.asdict(setup.experiment.sampler),
+            **measured.sampler,
+        },
     }
 
 
@@ -119,7 +137,11 @@ def write_pictures(
 
 
 def draw_conditional(
-    setup: Setup, params: dict[str, Params], subset: tuple[str, ...], num: int, seed: int
+    setup: Setup,
+    params: dict[str, Params],
+    subset: tuple[str, ...],
+    num: int,
+    seed: int,
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test = setup.dataset.splits["test"]
@@ -146,9 +168,3 @@ def draw_unconditional(
 def _decoded_means(setup: Setup, params: dict[str, Params], z: Any):
     decoded = setup.method.inference.decode(params, z)
     return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}
-
-
-def write_record(record: dict[str, Any], *paths: Path) -> None:
-    """Writes the record to each of ``paths``, checked against the schema."""
-    for path in paths:
-        results.write(path, record)

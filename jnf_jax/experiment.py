@@ -48,6 +48,11 @@ def stage_directory(workdir: Path, stage: str) -> Path:
     return Path(workdir) / "checkpoints" / stage
 
 
+def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
+    """Where a stage that is not trained now is read from: ``init``, or the workdir."""
+    return Path(setup.experiment.init.get(stage) or stage_directory(workdir, stage))
+
+
 def stage_identity(
     setup: Setup, stage: MethodStage, checkpoint_ids: dict[str, str]
 ) -> dict[str, Any]:
@@ -92,18 +97,21 @@ def load_stage(
 
 def load_stages(
     setup: Setup, workdir: Path
-) -> tuple[dict[str, Params], dict[str, str]]:
+) -> tuple[dict[str, Params], dict[str, str], float]:
     """Parameters and identities of every stage, from ``init`` or from ``workdir``.
+
+    Returns:
+        {stage: parameters}, {stage: identity}, and the wall seconds of all their
+        training.
 
     Raises:
         ValueError: As ``load_stage``; a stage that was never trained is named.
     """
-    params, checkpoint_ids = {}, {}
+    params, checkpoint_ids, seconds = {}, {}, 0.0
     for stage in setup.method.stages:
-        path = setup.experiment.init.get(
-            stage.name, stage_directory(workdir, stage.name)
-        )
+        path = stage_path(setup, workdir, stage.name)
         params[stage.name], checkpoint_ids[stage.name] = load_stage(
-            setup, stage, Path(path), checkpoint_ids
+            setup, stage, path, checkpoint_ids
         )
-    return params, checkpoint_ids
+        seconds += checkpoint.read_metadata(checkpoint.resolve(path))["seconds"]
+    return params, checkpoint_ids, seconds

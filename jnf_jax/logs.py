@@ -134,12 +134,16 @@ def describe_run() -> dict[str, Any]:
     }
 
 
-def write_config(workdir: Path, config: dict[str, Any]) -> Path:
+def write_config(
+    workdir: Path, config: dict[str, Any], config_file: str, command: str
+) -> Path:
     """Writes ``config.json``: the resolved config beside ``describe_run()``.
 
     Args:
       workdir: created when missing.
-      config: JSON-able, as resolved.
+      config: JSON-able, with all overrides.
+      config_file: where it came from.
+      command: the command line of the run.
 
     Returns:
       The file, replaced atomically.
@@ -147,7 +151,8 @@ def write_config(workdir: Path, config: dict[str, Any]) -> Path:
     path = Path(workdir) / "config.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    body = {"config": config, **describe_run()}
+    run = {"config_file": config_file, "command": command, **describe_run()}
+    body = {"config": config, **run}
     temporary.write_text(json.dumps(body, indent=2) + "\n")
     os.replace(temporary, path)
     return path

@@ -173,7 +173,8 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
         worst = results.worst_of_sampler(record["sampler"].get("subsets", {}))
         if worst:
             found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
-            lines.append(f"  - {record['sampler'].get('kernel')}, worst: {found}")
+            kernel = results.sampler_kernel(record["sampler"])
+            lines.append(f"  - {kernel}, worst subset: {found}")
         lines += [f"  - {note}" for note in record.get("notes", [])]
     return ["", "How they came about:", "", *lines] if lines else []
 

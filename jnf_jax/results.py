@@ -24,6 +24,7 @@ __all__ = [
     "is_summary",
     "joint_entropy",
     "read",
+    "sampler_kernel",
     "summarise",
     "validate",
     "worst_of_sampler",
@@ -238,6 +239,11 @@ def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     return found
 
 
+def sampler_kernel(sampler: Mapping[str, Any]) -> str:
+    """`sampler.settings.kernel`, or a word that says that it was not recorded."""
+    return sampler.get("settings", {}).get("kernel", "(kernel not recorded)")
+
+
 def _sampler_lines(sampler: Mapping[str, Any]) -> list[str]:
     """The worst that was seen among the subsets of each size."""
     subsets = sampler.get("subsets", {})
@@ -245,7 +251,7 @@ def _sampler_lines(sampler: Mapping[str, Any]) -> list[str]:
         return []
     row = "{:<20}{:>12}{:>12}{:>12}{:>12}{:>12}".format
     lines = [
-        f"sampler {sampler.get('kernel', '')}, the worst subset of each size",
+        f"sampler {sampler_kernel(sampler)}, the worst subset of each size",
         row("", *_DIAGNOSTICS),
     ]
     for size in sorted({len(name.split("+")) for name in subsets}):

@@ -131,10 +131,13 @@ def _sampler_faults(path: str, value: Any) -> list[str]:
     """Diagnostics are numbers, or null where undefined (a chain that never moved)."""
     if not isinstance(value, Mapping):
         return [f"`{path}` is {value!r}, expected an object"]
-    subsets = value.get("subsets", {})
-    if not isinstance(subsets, Mapping):
-        return [f"`{path}.subsets` is {subsets!r}, expected an object"]
-    faults = []
+    faults = [
+        f"`{path}.{key}` is {value[key]!r}, expected an object"
+        for key in ("settings", "subsets")
+        if not isinstance(value.get(key, {}), Mapping)
+    ]
+    subsets = value.get("subsets")
+    subsets = subsets if isinstance(subsets, Mapping) else {}
     for name, found in subsets.items():
         if not isinstance(found, Mapping):
             faults.append(f"`{path}.subsets.{name}` is {found!r}, expected an object")

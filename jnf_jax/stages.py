@@ -34,8 +34,9 @@ def build_stage(
     missing = [name for name in method_stage.needs if name not in params]
     if missing:
         raise ValueError(
-            f"stage {method_stage.name!r} needs the parameters of {missing}; train them "
-            f"in the same run, or name a checkpoint with --config.init.{missing[0]}=…"
+            f"stage {method_stage.name!r} needs the parameters of {missing}; train "
+            "them in the same run, or name a checkpoint with "
+            f"--config.init.{missing[0]}=…"
         )
     frozen = {name: params[name] for name in method_stage.needs}
     has_cache = method_stage.cache is not None
@@ -68,7 +69,7 @@ def build_stage(
 def compute_cache(
     method_stage: MethodStage, dataset: Dataset, split: str, params: dict[str, Params]
 ) -> Any:
-    """``method_stage.cache`` of every datum of a split, on the host: leaves [N, ...]."""
+    """``method_stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
 
     @jax.jit
     def one_batch(params, arrays, indices):

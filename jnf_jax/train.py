@@ -7,24 +7,32 @@ Run again, it goes on where it stopped. Any field of the config can be overridde
 ``--config.init.joint=DIR`` trains stage two on another run's stage one.
 """
 
-import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 
-from jnf_jax import checkpoint, logs, parallel, results
+from jnf_jax import logs, parallel, programs, results
 from jnf_jax.evaluation import evaluate, write_pictures
-from jnf_jax.experiment import load_stage, open_experiment, stage_directory, stage_identity
+from jnf_jax.experiment import (
+    Setup,
+    load_stage,
+    open_experiment,
+    stage_directory,
+    stage_identity,
+    stage_path,
+)
 from jnf_jax.stages import build_stage
 from jnf_jax.trainer import train
+from jnf_jax.types import Params
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "A file with get_config().", lock_config=True
+_CONFIG = programs.define_config("A file with get_config(), as in configs/.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Checkpoints, logs and samples go here."
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and samples go here.")
 _EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate when all stages are there.")
 _OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
 
@@ -46,42 +54,15 @@ def train_and_evaluate(
     """
     workdir = Path(workdir)
     setup = open_experiment(config)
-    experiment, dataset = setup.experiment, setup.dataset
-    sizes = ", ".join(f"{name} {split.size:,}" for name, split in dataset.splits.items())
-    print(f"{dataset.name}: {sizes} tuples of {', '.join(sorted(dataset.shapes))}")
-    logs.write_config(
-        workdir, {**config.to_dict(), "config_file": config_name, "command": command}
+    dataset = setup.dataset
+    sizes = ", ".join(
+        f"{name} {split.size:,}" for name, split in dataset.splits.items()
     )
+    print(f"{dataset.name}: {sizes} tuples of {', '.join(sorted(dataset.shapes))}")
+    logs.write_config(workdir, config.to_dict(), config_name, command)
     log, mesh = logs.MetricsLog(workdir), parallel.make_mesh()
 
-    params, checkpoint_ids, seconds = {}, {}, 0.0
-    for stage in setup.method.stages:
-        name, directory = stage.name, stage_directory(workdir, stage.name)
-        if name in experiment.init or name not in experiment.stages:
-            if name not in experiment.init and not directory.exists():
-                continue
-            path = Path(experiment.init.get(name, directory))
-            params[name], checkpoint_ids[name] = load_stage(
-                setup, stage, path, checkpoint_ids
-            )
-            print(f"stage {name}: read from {path}")
-            continue
-        built = build_stage(stage, dataset, params)
-        result = train(
-            built,
-            experiment.training[name],
-            directory=directory,
-            metadata=stage_identity(setup, stage, checkpoint_ids),
-            mesh=mesh,
-            log=log,
-        )
-        params[name], checkpoint_ids[name] = result.params, result.checkpoint_id
-        seconds += result.seconds
-        print(
-            f"stage {name}: {result.step:,} steps, validation loss "
-            f"{result.validation_loss}, {result.seconds:.0f} s, {result.checkpoint}"
-        )
-
+    params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
     if not with_evaluation or len(params) < len(setup.method.stages):
         return None
     record = evaluate(
@@ -102,24 +83,61 @@ def train_and_evaluate(
     return record
 
 
+def train_stages(
+    setup: Setup,
+    workdir: Path,
+    mesh: jax.sharding.Mesh,
+    log: Callable[[dict[str, Any]], None],
+) -> tuple[dict[str, Params], dict[str, str], float]:
+    """Trains the stages that are to be trained, reads those that were trained before.
+
+    Returns:
+        {stage: parameters} and {stage: identity} of all that are there, and the wall
+        seconds of training.
+    """
+    experiment = setup.experiment
+    params, checkpoint_ids, seconds = {}, {}, 0.0
+    for stage in setup.method.stages:
+        name = stage.name
+        if name in experiment.stages and name not in experiment.init:
+            result = train(
+                build_stage(stage, setup.dataset, params),
+                experiment.training[name],
+                directory=stage_directory(workdir, name),
+                metadata=stage_identity(setup, stage, checkpoint_ids),
+                mesh=mesh,
+                log=log,
+            )
+            params[name], checkpoint_ids[name] = result.params, result.checkpoint_id
+            seconds += result.seconds
+            print(
+                f"stage {name}: {result.step:,} steps in {result.seconds:.0f} s, "
+                f"validation loss {result.validation_loss:.6g}, {result.checkpoint}"
+            )
+        elif (path := stage_path(setup, workdir, name)).exists() or (
+            name in experiment.init
+        ):
+            params[name], checkpoint_ids[name] = load_stage(
+                setup, stage, path, checkpoint_ids
+            )
+            print(f"stage {name}: read from {path}")
+    return params, checkpoint_ids, seconds
+
+
 def main(argv: list[str]) -> None:
-    """Flags, then ``train_and_evaluate``; faults of the user's are told in one go."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}")
-    try:
-        train_and_evaluate(
-            _CONFIG.value,
-            Path(_WORKDIR.value),
-            config_name=config_flags.get_config_filename(flags.FLAGS["config"]),
-            command=shlex.join(["python", "-m", "jnf_jax.train", *sys.argv[1:]]),
-            with_evaluation=_EVALUATE.value,
-            out=Path(_OUT.value) if _OUT.value else None,
-        )
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Flags, then ``train_and_evaluate``."""
+    del argv
+    config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
+    train_and_evaluate(
+        config,
+        Path(_WORKDIR.value),
+        config_name=config_name,
+        command=programs.command_line(),
+        with_evaluation=_EVALUATE.value,
+        out=Path(_OUT.value) if _OUT.value else None,
+    )
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(programs.tell_faults(main))

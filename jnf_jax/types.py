@@ -1,11 +1,11 @@
-"""Names that every layer shares: parameters, views, priors and the terms of an objective.
+"""Names that every layer shares: parameters, views, priors, terms of an objective.
 
 Symbols follow the papers: z latent ``[B, D]``, x_m modality m, X all of them. All
 likelihood-type quantities are in nats, summed over pixels and tokens, one a datum.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -25,6 +25,7 @@ class ObjectiveTerms(NamedTuple):
     log_ratio: Float[Array, " batch"]
 
 
+@runtime_checkable
 class Prior(Protocol):
     """A density on the latent space and a way to draw from it.
 

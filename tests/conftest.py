@@ -1,4 +1,4 @@
-"""Shapes are checked at run time in tests only: jaxtyping annotations through beartype."""
+"""Shapes are checked at run time, in tests only: jaxtyping through beartype."""
 
 from jaxtyping import install_import_hook
 

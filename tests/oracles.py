@@ -1,8 +1,8 @@
 """Truths in closed form that tests compare with; NumPy in float64, nothing of jnf_jax.
 
-The linear-Gaussian model: z ~ N(0, I), x_m = A_m z + b_m + s_m xi. Everything about it is
-Gaussian and known: log p(x) of any views, p(z|x_S) of any subset, which is also what a
-product of experts must give.
+The linear-Gaussian model: z ~ N(0, I), x_m = A_m z + b_m + s_m xi. Everything about it
+is Gaussian and known: log p(x) of any views, p(z|x_S) of any subset, which is also what
+a product of experts must give.
 """
 
 import dataclasses
@@ -116,18 +116,17 @@ def _log_normal(residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return -0.5 * ((residual * solved).sum(-1) + log_det + size * np.log(2 * np.pi))
 
 
-def randomise(params, seed: int, scale: float = 1.0):
-    """The same pytree with every leaf, zeros included, shifted by N(0, scale^2 / fan_in).
+def random_like(shapes, seed: int, scale: float = 0.6):
+    """Parameters of the given shapes with every leaf N(0, scale^2 / fan_in).
 
-    An identity at initialisation hides sign errors; so test away from it.
+    An identity at initialisation hides sign errors, so test away from it. Takes arrays
+    or what ``jax.eval_shape(module.init, ...)`` gives, which costs no compilation.
     """
-    leaves, tree = jax.tree.flatten(params)
+    leaves, tree = jax.tree.flatten(shapes)
     rng = np.random.default_rng(seed)
     return tree.unflatten(
-        leaf
-        + jnp.asarray(
-            scale * rng.standard_normal(leaf.shape) / np.sqrt(leaf.shape[0]),
-            leaf.dtype,
+        jnp.asarray(
+            scale * rng.standard_normal(leaf.shape) / np.sqrt(leaf.shape[0]), leaf.dtype
         )
         for leaf in leaves
     )

@@ -51,7 +51,7 @@ def test_what_is_not_a_number_becomes_text(tmp_path):
 
 
 def test_config_holds_the_run(tmp_path):
-    path = logs.write_config(tmp_path / "new", {"seed": 3})
+    path = logs.write_config(tmp_path / "new", {"seed": 3}, "file.py", "command")
     body = json.loads(path.read_text())
     assert body["config"] == {"seed": 3}
     assert body["versions"]["jax"] and body["versions"]["optax"]

@@ -6,7 +6,9 @@ import importlib.util
 import re
 from pathlib import Path
 
+import jax
 import ml_collections
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -134,7 +136,10 @@ def test_examples_in_docstrings_run(path):
     module = importlib.import_module(
         ".".join(part for part in parts if part != "__init__")
     )
-    failed, tried = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    usual = {"jax": jax, "jnp": jax.numpy, "np": np}  # need no import in an example
+    failed, tried = doctest.testmod(
+        module, extraglobs=usual, optionflags=doctest.ELLIPSIS
+    )
     assert tried and not failed, "see the captured output"
 
 

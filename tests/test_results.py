@@ -63,6 +63,7 @@ def test_every_required_key_is_documented_and_required(record):
         ("coherence.joint_entropy", {"gmm": 2.0}, r"has keys \['gmm'\], expected"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
         ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),
+        ("sampler.settings", "hmc", "`sampler.settings` is 'hmc', expected an object"),
         ("stage1_checkpoint", 3, "`stage1_checkpoint` is 3"),
         ("notes", "one", "`notes` is 'one', expected a list of strings"),
         ("fid", {"m0": float("inf")}, "`fid.m0` is inf, not finite"),
@@ -149,6 +150,7 @@ def test_console_table_fits_a_plain_terminal(record):
     for shown in ("0.500 +- 0.020", "0.750", "0.250", "2.000", "0.900", "undefined"):
         assert shown in text
     assert text.count("0.950 +- 0.001") == 6
+    assert "sampler dynamic_hmc" in text
     assert re.search(r"given 2 modalities +0\.70 +undefined", text)
 
 

@@ -1,6 +1,10 @@
-"""JNF on the embedded digits."""
+"""JNF on the embedded digits: three colour modalities, no download.
+
+python -m jnf_jax.train --config configs/digits/jnf.py --workdir runs/digits
+"""
 
 import ml_collections
+
 from configs import base
 
 
@@ -40,4 +44,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluation.classifier = dict(
         num_steps=1_000, batch_size=64, learning_rate=1e-3, schedule="cosine"
     )
+    config.lock()
     return config

@@ -1,4 +1,4 @@
-"""Data sets: `load(name, **settings)` gives a `Dataset` of splits and a pure `fetch`."""
+"""Data sets: `load(name, **settings)` gives splits of arrays and a pure `fetch`."""
 
 from jnf_jax.data.dataset import Dataset, Split
 from jnf_jax.data.registry import DATASETS, load

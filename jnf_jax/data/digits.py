@@ -8,7 +8,6 @@ for each modality.
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 
 from jnf_jax.data import dataset, pairing, rendering, textures
@@ -77,37 +76,10 @@ def enlarge(greys: np.ndarray, size: int) -> np.ndarray:
       size: side of the result in pixels.
 
     Returns:
-      u8[n, size, size]: 1 on ink, 0 off it.
+      bool[n, size, size]: True on ink.
     """
     weights = cubic_weights(size, greys.shape[-1])
-    return (weights @ greys @ weights.T >= THRESHOLD).astype(np.uint8)
-
-
-def fetch(arrays, indices, *, modalities: tuple[str, ...]):
-    """Gathers and renders tuples.
-
-    Args:
-      arrays: of a `Split`: ``ink`` u8[n, size, size]; ``pairing`` i32[N, M];
-        ``backgrounds`` {modality: u8[rows, columns, 3]}; ``crop_key`` u32[2].
-      indices: i32[B].
-      modalities: names, in the order of the pairing's columns.
-
-    Returns:
-      {modality: f32[B, size, size, 3]} in [0, 1].
-    """
-    ink = arrays["ink"]
-    rows = arrays["pairing"][indices]
-    batch = {}
-    for position, name in enumerate(modalities):
-        crops = rendering.random_crops(
-            jax.numpy.asarray(arrays["backgrounds"][name]),
-            arrays["crop_key"],
-            position,
-            indices,
-            ink.shape[-1],
-        )
-        batch[name] = rendering.invert_on_ink(crops, ink[rows[:, position]] > 0)
-    return batch
+    return weights @ greys @ weights.T >= THRESHOLD
 
 
 def load(settings: Settings) -> dataset.Dataset:
@@ -150,7 +122,7 @@ def load(settings: Settings) -> dataset.Dataset:
         name="digits",
         shapes={name: (settings.image_size,) * 2 + (3,) for name in modalities},
         splits=splits,
-        fetch=functools.partial(fetch, modalities=modalities),
+        fetch=functools.partial(rendering.fetch_paired, modalities=modalities),
         num_classes=10,
         record=dataset.build_record(settings, splits, checksums),
     )

@@ -4,10 +4,13 @@ Source: the PolyMNIST creation routine (Sutter et al., 2021). Ours is a pure fun
 of (seed, split, index, modality), so a tuple has the same pixels in every epoch.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from jnf_jax.data.dataset import SPLITS
 
@@ -27,7 +30,7 @@ def crop_key(seed: int, split: str) -> np.ndarray:
 
 def random_crops(
     background: UInt8[Array, "rows columns 3"],
-    key_data: Array,
+    key_data: UInt32[Array, "2"],
     modality: int,
     indices: Int[Array, " batch"],
     size: int,
@@ -64,3 +67,49 @@ def invert_on_ink(
     """x / 255 off the ink and (255 − x) / 255 on it: f32[B, height, width, 3]."""
     pixels = jnp.where(ink[..., None], jnp.uint8(255) - crops, crops)
     return pixels.astype(jnp.float32) * _UNIT
+
+
+def render_tuples(
+    arrays: Mapping[str, Any],
+    rows: Int[Array, "batch modality"],
+    indices: Int[Array, " batch"],
+    modalities: tuple[str, ...],
+) -> dict[str, Float[Array, "batch size size 3"]]:
+    """Draws the pictures of tuples over crops of the backgrounds.
+
+    Args:
+      arrays: ``ink`` bool[n, size, size]; ``backgrounds`` {modality: u8[rows, columns,
+        3]}; ``crop_key`` u32[2].
+      rows: i32[B, M] which ink each modality shows.
+      indices: i32[B] number of each tuple, which fixes its crops.
+      modalities: names, in the order of the columns of `rows`.
+
+    Returns:
+      {modality: f32[B, size, size, 3]} in [0, 1].
+    """
+    ink = arrays["ink"]
+    return {
+        name: invert_on_ink(
+            random_crops(
+                arrays["backgrounds"][name],
+                arrays["crop_key"],
+                position,
+                indices,
+                ink.shape[-1],
+            ),
+            ink[rows[:, position]],
+        )
+        for position, name in enumerate(modalities)
+    }
+
+
+def fetch_paired(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | np.ndarray,
+    *,
+    modalities: tuple[str, ...],
+) -> dict[str, Float[Array, "batch size size 3"]]:
+    """`render_tuples` for rows of a stored pairing, ``arrays["pairing"]`` i32[N, M]."""
+    arrays = jax.tree.map(jnp.asarray, arrays)
+    indices = jnp.asarray(indices)
+    return render_tuples(arrays, arrays["pairing"][indices], indices, modalities)

@@ -43,7 +43,7 @@ def sampled_log_ratio(
 
 
 def gaussian_kl(
-    posterior: distrax.MultivariateNormalDiag,
+    posterior: distrax.Distribution,
     prior: Prior,
     z: Float[Array, "*batch latent"],
 ) -> Float[Array, "*batch"]:
@@ -54,7 +54,7 @@ def gaussian_kl(
         ½ Σ_d [ (σ_d² + (μ_d − m_d)²) / s_d² − 1 − log(σ_d² / s_d²) ]
 
     Args:
-        posterior: N(μ, diag σ²), batch [...], event [D].
+        posterior: A ``MultivariateNormalDiag``, N(μ, diag σ²), event [D].
         prior: A prior with ``mean`` and ``scale`` (f32[D] or scalar): N(m, diag s²).
         z: Not used; in the signature so that it can stand for ``sampled_log_ratio``.
 

@@ -71,7 +71,5 @@ def unimodal_nll(
     joint = model.joint_posterior(frozen, batch)
     z = jax.lax.stop_gradient(joint.sample(seed=rng_key, sample_shape=num_samples))
     posteriors = model.posteriors(params, batch)
-    nll = {
-        m: -jnp.mean(posteriors[m].log_prob(z), axis=0) for m in sorted(posteriors)
-    }
+    nll = {m: -jnp.mean(posteriors[m].log_prob(z), axis=0) for m in sorted(posteriors)}
     return UnimodalTerms(sum(nll.values()), nll)

@@ -1,7 +1,7 @@
 """JMVAE (arXiv 1611.01891): Gaussian unimodal encoders trained with the joint VAE.
 
-The baseline that JNF grew from: one stage, whose loss adds α Σ_m KL(q(z|X) ‖ q_m(z|x_m))
-to that of the joint VAE. Subsets use JNF's quotient, in closed form; the reference
+The baseline that JNF grew from: one stage, whose loss adds to that of the joint VAE
+α Σ_m KL(q(z|X) ‖ q_m(z|x_m)). Subsets use JNF's quotient, in closed form; the reference
 implementation multiplies the experts without dividing by the prior.
 """
 

@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 import distrax
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
 from jnf_jax.losses import JointModel, gaussian_kl, joint_elbo
+from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.types import ObjectiveTerms, Params, Views
@@ -31,7 +31,7 @@ class View:
 
     name: str
     shape: tuple[int, ...]
-    decoder: nn.Module
+    decoder: Network
     likelihood: str
     scale: float
     weight: float = 1.0

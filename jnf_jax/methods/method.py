@@ -1,4 +1,4 @@
-"""What a method offers: stages to train, and inference that metrics are written against.
+"""What a method offers: stages to train, and inference that metrics build on.
 
 A stage is data: how to initialise its parameters, the loss that they minimise, which
 earlier stages it reads, and what of those may be computed once for the whole set.
@@ -6,7 +6,7 @@ earlier stages it reads, and what of those may be computed once for the whole se
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Bool, Float, Int
@@ -16,7 +16,7 @@ from jnf_jax.types import Params, Views
 
 
 class Batch(NamedTuple):
-    """``views`` {m: f32[B, ...]} and, row by row, what a stage cached of earlier ones."""
+    """``views`` {m: f32[B, ...]}, and what a stage cached of earlier ones, by row."""
 
     views: Views
     cached: Any = None
@@ -63,6 +63,7 @@ class MethodStage:
     has_convolutions: bool = True
 
 
+@runtime_checkable
 class Inference(Protocol):
     """What metrics and programs ask of a trained model; ``params`` is {stage: params}.
 

@@ -30,13 +30,12 @@ class LikelihoodSettings:
         found = []
         if self.name not in LIKELIHOODS:
             found.append(
-                f"`{field}.name` is {self.name!r}, expected one of {sorted(LIKELIHOODS)}"
+                f"`{field}.name` is {self.name!r}, expected one of "
+                f"{sorted(LIKELIHOODS)}"
             )
         for name in ("scale", "weight"):
             if not getattr(self, name) > 0:
-                found.append(
-                    f"`{field}.{name}` is {getattr(self, name)}, expected > 0"
-                )
+                found.append(f"`{field}.{name}` is {getattr(self, name)}, expected > 0")
         return found
 
 

@@ -130,9 +130,7 @@ class SubsetInference:
         if step_size is None:
             return None
         flows, codes = self._experts_of(params, views, subset)
-        return self._diagnose_product(
-            params["joint"], flows, rng_key, codes, step_size
-        )
+        return self._diagnose_product(params["joint"], flows, rng_key, codes, step_size)
 
     def decode(
         self, params: dict[str, Params], z: Float[Array, "batch latent"]
@@ -240,9 +238,7 @@ class SubsetInference:
             )
             for flow, code, key in zip(flows, codes, keys, strict=True)
         ]
-        return initial_positions(
-            choice_key, jnp.stack(draws), round_robin=round_robin
-        )
+        return initial_positions(choice_key, jnp.stack(draws), round_robin=round_robin)
 
     def _log_density(self, joint_params: Params, flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""

@@ -69,8 +69,7 @@ def init_experts(
     """Fresh parameters {m: …} of every expert."""
     keys = jax.random.split(rng_key, len(experts))
     return {
-        expert.name: expert.init(key)
-        for expert, key in zip(experts, keys, strict=True)
+        expert.name: expert.init(key) for expert, key in zip(experts, keys, strict=True)
     }
 
 

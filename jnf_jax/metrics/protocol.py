@@ -1,4 +1,4 @@
-"""Protocol v1: coherence for every subset, jointly, and its ceiling, on held-out tuples.
+"""Protocol v1: coherence of every subset, jointly, and its ceiling, on held-out tuples.
 
 Written once against ``methods.Inference``: one z per test tuple, decoder means clipped
 to [0, 1], frozen classifiers, self-pairs excluded, macro-averages. ``v1-small`` is the
@@ -51,7 +51,8 @@ class ProtocolSettings:
         found = []
         if self.protocol not in PROTOCOLS:
             found.append(
-                f"`evaluation.protocol` is {self.protocol!r}, expected one of {PROTOCOLS}"
+                f"`evaluation.protocol` is {self.protocol!r}, expected one of "
+                f"{PROTOCOLS}"
             )
         least = {
             "num_tuples": 0,
@@ -62,9 +63,8 @@ class ProtocolSettings:
         }
         for field, bound in least.items():
             if getattr(self, field) < bound:
-                found.append(
-                    f"`evaluation.{field}` is {getattr(self, field)}, expected >= {bound}"
-                )
+                got = getattr(self, field)
+                found.append(f"`evaluation.{field}` is {got}, expected >= {bound}")
         return found
 
 
@@ -148,7 +148,9 @@ def evaluate_coherence(
         settings, next(keys),
     )  # fmt: skip
     ceiling = coherence.agreement(predicted).share
-    drawn = _predict_from_prior(inference, params, predict_decoded, settings, next(keys))
+    drawn = _predict_from_prior(
+        inference, params, predict_decoded, settings, next(keys)
+    )
     joint = coherence.agreement(drawn)
     return CoherenceReport(
         accuracies,
@@ -194,16 +196,12 @@ def _predict_from_subset(
         if step_size is None:
             step_size = inference.adapt(params, adapt_key, views, subset)
             few = {m: v[: settings.num_diagnostic_data] for m, v in views.items()}
-            diagnosis = inference.diagnose(
-                params, diagnose_key, few, subset, step_size
-            )
+            diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
         z, info = inference.infer(params, key, views, subset, step_size)
         labels = predict_decoded(params, z)
         predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})
         infos.append(jax.tree.map(lambda a, n=count: np.atleast_1d(a)[:n], info))
-    joined = {
-        m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]
-    }
+    joined = {m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]}
     if infos[0] is None:
         return joined, None
     return joined, _sampler_quality(infos, diagnosis)
@@ -244,16 +242,22 @@ def _sampler_quality(
     warnings = []
     if quality["share_improper"] > 0:
         warnings.append(
-            f"the product of the experts is improper for {quality['share_improper']:.1%} "
-            "of the data: they are broader than the prior somewhere"
+            "the product of the experts is improper for "
+            f"{quality['share_improper']:.1%} of the data: they are broader than the "
+            "prior somewhere"
         )
     if diagnosis is not None:
         quality |= {
-            "rhat_max": float(diagnosis.rhat_max),
-            "rhat_median": float(diagnosis.rhat_median),
-            "ess_min": float(diagnosis.ess_min),
-            "ess_median": float(diagnosis.ess_median),
-            "share_unconverged": float(diagnosis.share_unconverged),
+            "rhat_max": _finite_or_none(diagnosis.rhat_max),
+            "rhat_median": _finite_or_none(diagnosis.rhat_median),
+            "ess_min": _finite_or_none(diagnosis.ess_min),
+            "ess_median": _finite_or_none(diagnosis.ess_median),
+            "share_unconverged": _finite_or_none(diagnosis.share_unconverged),
         }
         warnings += sampling.warnings(diagnosis)
     return quality | {"warnings": warnings}
+
+
+def _finite_or_none(value: jax.Array) -> float | None:
+    """JSON has no NaN: the R-hat of a chain that never moved is None."""
+    return float(value) if np.isfinite(value) else None

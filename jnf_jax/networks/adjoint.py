@@ -20,14 +20,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Images = Float[Array, "batch height width channels"]
+Wide = Float[Array, "batch height width wide"]
+Narrow = Float[Array, "batch rows columns narrow"]
 Kernel = Float[Array, "size size wide narrow"]
 """``[k, k, C_y, C_x]``: ``down`` maps C_y channels to C_x, ``up`` maps them back."""
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def plain_down(y: Images, w: Kernel, *, stride: int, padding: int) -> Images:
+def plain_down(y: Wide, w: Kernel, *, stride: int, padding: int) -> Narrow:
     """``down`` by the library convolution, differentiable in both modes."""
     return jax.lax.conv_general_dilated(
         y, w, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_DIMENSIONS
@@ -35,8 +36,8 @@ def plain_down(y: Images, w: Kernel, *, stride: int, padding: int) -> Images:
 
 
 def _overlap_add(
-    x: Images, w: Kernel, stride: int, padding: int, height: int, width: int
-) -> Images:
+    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
+) -> Wide:
     """The adjoint of ``plain_down`` as one matmul, shifted adds and depth-to-space."""
     batch, rows, columns, _ = x.shape
     size, wide = w.shape[0], w.shape[2]
@@ -66,13 +67,16 @@ def _overlap_add(
         batch, stride * (rows + shifts - 1), stride * (columns + shifts - 1), wide
     )
     # An output padding may reach past the last tap: those pixels are zero.
-    short = [max(0, padding + n - m) for n, m in zip((height, width), full.shape[1:3])]
+    short = [
+        max(0, padding + n - m)
+        for n, m in zip((height, width), full.shape[1:3], strict=True)
+    ]
     full = jnp.pad(full, ((0, 0), (0, short[0]), (0, short[1]), (0, 0)))
     return full[:, padding : padding + height, padding : padding + width]
 
 
 def _weight_gradient(
-    y: Images, x: Images, size: int, stride: int, padding: int
+    y: Wide, x: Narrow, size: int, stride: int, padding: int
 ) -> Kernel:
     kernel = jax.ShapeDtypeStruct((size, size, y.shape[-1], x.shape[-1]), x.dtype)
     down = functools.partial(plain_down, y, stride=stride, padding=padding)
@@ -80,7 +84,7 @@ def _weight_gradient(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def down(y: Images, w: Kernel, stride: int, padding: int) -> Images:
+def down(y: Wide, w: Kernel, stride: int, padding: int) -> Narrow:
     """Strided convolution (torch's ``Conv2d`` geometry), see the module docstring.
 
     Args:
@@ -110,9 +114,9 @@ down.defvjp(_down_forward, _down_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def up(
-    x: Images, w: Kernel, stride: int, padding: int, output_padding: int = 0
-) -> Images:
-    """Transposed convolution (torch's ``ConvTranspose2d`` geometry), adjoint of ``down``.
+    x: Narrow, w: Kernel, stride: int, padding: int, output_padding: int = 0
+) -> Wide:
+    """Transposed convolution (torch's ``ConvTranspose2d``), the adjoint of ``down``.
 
     Args:
         x: f32[B, h, w, C_x].

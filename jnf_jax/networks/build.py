@@ -9,6 +9,9 @@ from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
 
 KINDS = ("conv", "mlp")
 
+Network = nn.Module
+"""What the rest of the package knows of a network: ``init`` and ``apply``."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSettings:
@@ -44,8 +47,8 @@ class NetworkSettings:
             size = min(shape[:2]) if len(shape) == 3 else 0
             if not self.features or size == 0 or shape[0] != shape[1]:
                 found.append(
-                    f"`{field}` is convolutional with features {self.features}: expected "
-                    f"one size or more and square images [H, H, C], got shape {shape}"
+                    f"`{field}` is convolutional with features {self.features}: "
+                    f"expected one or more and images [H, H, C], got shape {shape}"
                 )
             for _ in self.features:
                 size = (size + 2 - self.kernel_size) // 2 + 1
@@ -60,9 +63,7 @@ class NetworkSettings:
 def build_trunk(settings: NetworkSettings) -> nn.Module:
     """The encoder trunk: f32[B, ...] -> f32[B, features]."""
     if settings.kind == "conv":
-        return ConvTrunk(
-            settings.features, settings.kernel_size, settings.hidden_sizes
-        )
+        return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
     return MlpTrunk(settings.hidden_sizes)
 
 

@@ -36,14 +36,12 @@ class Conv(nn.Module):
         if _use_adjoint():
             y = adjoint.down(x, kernel, self.stride, self.padding)
         else:
-            y = adjoint.plain_down(
-                x, kernel, stride=self.stride, padding=self.padding
-            )
+            y = adjoint.plain_down(x, kernel, stride=self.stride, padding=self.padding)
         return y + bias
 
 
 class ConvTranspose(nn.Module):
-    """Transposed convolution with torch's ``ConvTranspose2d`` geometry, channels last."""
+    """Transposed convolution, torch's ``ConvTranspose2d`` geometry, channels last."""
 
     features: int
     kernel_size: int

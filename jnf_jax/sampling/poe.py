@@ -17,17 +17,17 @@ LogDensity = Callable[[jax.Array], jax.Array]
 """z f32[D] -> log-density f32[], nats, up to a constant."""
 
 
-def _exponent(num_experts: int, prior_exponent: float | None) -> float:
+def _exponent(num_experts: int, prior_exponent: float | int | None) -> float:
     if num_experts < 1:
         raise ValueError("the subset of experts is empty, expected at least one")
-    return num_experts - 1 if prior_exponent is None else prior_exponent
+    return float(num_experts - 1 if prior_exponent is None else prior_exponent)
 
 
 def product_log_density(
     expert_log_probs: Sequence[LogDensity],
     prior_log_density: LogDensity,
     *,
-    prior_exponent: float | None = None,
+    prior_exponent: float | int | None = None,
 ) -> LogDensity:
     """log pi_S as a function of z, for any prior with a log-density.
 
@@ -88,7 +88,7 @@ def gaussian_product(
     *,
     prior_mean: float | Float[Array, "..."] = 0.0,
     prior_scale: float | Float[Array, "..."] = 1.0,
-    prior_exponent: float | None = None,
+    prior_exponent: float | int | None = None,
 ) -> GaussianProduct:
     """Product of Gaussian experts over a power of a Gaussian prior, in closed form.
 

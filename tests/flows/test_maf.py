@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import randomise
+from oracles import random_like
 
 from jnf_jax.flows import (
     MaskedAutoregressive,
@@ -15,17 +15,24 @@ from jnf_jax.flows import (
 from jnf_jax.networks.made import made_stack
 
 
+@functools.cache
+def initial_params(made, context_size):
+    context = jnp.ones(context_size) if context_size else None
+    return jax.jit(made.init)(jax.random.key(0), jnp.zeros(made.event_size), context)
+
+
 def conditioners(event_size, hidden_sizes, num_blocks, context_size, *, random=True):
     """The conditioners of a flow, away from the identity unless told otherwise."""
-    context = None
-    if context_size:
-        rng = np.random.default_rng(context_size)
-        context = jnp.asarray(rng.standard_normal(context_size), jnp.float32)
+    rng = np.random.default_rng(context_size)
+    context = jnp.asarray(rng.standard_normal(context_size), jnp.float32)
+    context = context if context_size else None
     found = []
     for block, made in enumerate(made_stack(event_size, hidden_sizes, num_blocks)):
-        params = made.init(jax.random.key(block), jnp.zeros(event_size), context)
         if random:
-            params = randomise(params, seed=block)
+            arguments = jax.random.key(0), jnp.zeros(event_size), context
+            params = random_like(jax.eval_shape(made.init, *arguments), seed=block)
+        else:
+            params = initial_params(made, context_size)
         found.append(jax.tree_util.Partial(made.apply, params, context=context))
     return found
 
@@ -33,8 +40,6 @@ def conditioners(event_size, hidden_sizes, num_blocks, context_size, *, random=T
 # name -> (D, hidden sizes, number of blocks, context size)
 FLOWS = {
     "one_block": (5, (16,), 1, 0),
-    "one_block_context": (5, (16, 16), 1, 3),
-    "two_blocks": (4, (8, 8, 8), 2, 0),
     "two_blocks_context": (4, (8, 8, 8), 2, 2),
     "three_blocks_context": (3, (8,), 3, 2),
     "four_blocks": (3, (8,), 4, 0),
@@ -56,50 +61,49 @@ def events(name, num=6, seed=3):
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_inverse_undoes_forward_and_log_dets_cancel(name):
-    u = events(name)
-    z, forward_log_det = jax.jit(bijector(name).forward_and_log_det)(u)
-    back, inverse_log_det = bijector(name).inverse_and_log_det(z)
-    assert jnp.abs(z - u).max() > 0.1  # far from the identity
-    # float32 through up to four blocks of maps that stretch by up to e^2
-    np.testing.assert_allclose(back, u, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(inverse_log_det, -forward_log_det, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_log_dets_against_autodiff(name):
+def test_bijector(name):
     flow, x = bijector(name), events(name)
 
     @jax.jit
-    def dense(x):
-        jacobians = (
-            jax.vmap(jax.jacfwd(flow.forward))(x),
-            jax.vmap(jax.jacfwd(flow.inverse))(x),
-        )
-        return [jnp.linalg.slogdet(j)[1] for j in jacobians] + [
-            flow.forward_log_det_jacobian(x),
-            flow.inverse_log_det_jacobian(x),
+    def compute(x):
+        z, forward_log_det = flow.forward_and_log_det(x)
+        u, inverse_log_det = flow.inverse_and_log_det(x)
+        back, back_log_det = flow.inverse_and_log_det(z)
+        log_dets = [
+            jnp.linalg.slogdet(jax.vmap(jax.jacfwd(f))(x))[1]
+            for f in (flow.forward, flow.inverse)
         ]
+        return z, u, back, back_log_det, forward_log_det, inverse_log_det, log_dets
 
-    forward, inverse, forward_log_det, inverse_log_det = dense(x)
-    np.testing.assert_allclose(forward_log_det, forward, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(inverse_log_det, inverse, rtol=1e-3, atol=1e-3)
+    z, u, back, back_log_det, forward_log_det, inverse_log_det, dense = compute(x)
+    assert min(jnp.abs(z - x).max(), jnp.abs(u - x).max()) > 0.1  # not the identity
+    assert z.dtype == u.dtype == jnp.float32
+    # float32 through up to four blocks
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    close(back, x, err_msg="inverse after forward")
+    close(back_log_det, -forward_log_det, err_msg="log-determinants cancel")
+    close(forward_log_det, dense[0], err_msg="forward against autodiff")
+    close(inverse_log_det, dense[1], err_msg="inverse against autodiff")
 
 
-@pytest.mark.parametrize("num_blocks", range(5))
-@pytest.mark.parametrize("context_size", [0, 3])
+@pytest.mark.parametrize(
+    ("num_blocks", "context_size"), [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (3, 0)]
+)
 def test_identity_at_initialisation(num_blocks, context_size):
     base = distrax.MultivariateNormalDiag(
         jnp.asarray([0.5, -1.0, 2.0]), jnp.asarray([0.3, 1.0, 2.0])
     )
     blocks = conditioners(3, (6, 6), num_blocks, context_size, random=False)
-    posterior = flow_posterior(base, blocks)
-    z = jnp.asarray([[0.1, 0.2, 0.3], [-4.0, 5.0, 6.0]])
-    np.testing.assert_array_equal(posterior.log_prob(z), base.log_prob(z))
-    rng_key = jax.random.key(0)
-    np.testing.assert_array_equal(
-        posterior.sample(seed=rng_key), base.sample(seed=rng_key)
-    )
+    x = jnp.asarray([[0.1, 0.2, 0.3], [-4.0, 5.0, 6.0]])
+
+    @jax.jit
+    def compare(x):
+        posterior = flow_posterior(base, blocks)
+        rng_key = jax.random.key(0)
+        return [(d.log_prob(x), d.sample(seed=rng_key)) for d in (posterior, base)]
+
+    for got, expected in zip(*compare(x), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
 def test_zero_blocks_is_the_base_itself():
@@ -123,7 +127,7 @@ def test_first_block_is_nearest_to_z():
 def test_odd_blocks_run_in_reverse():
     flow = masked_autoregressive_flow(conditioners(4, (8, 8), 2, 0))
     z = jnp.asarray([0.3, -0.2, 0.9, 1.4])
-    first, second = (jax.jacfwd(block.inverse)(z) for block in flow.bijectors)
+    first, second = (jax.jit(jax.jacfwd(block.inverse))(z) for block in flow.bijectors)
     np.testing.assert_array_equal(first, np.tril(first))
     np.testing.assert_array_equal(second, np.triu(second))
     assert (np.abs(first)[np.tril_indices(4)] > 0).all()
@@ -147,23 +151,31 @@ def test_draws_have_the_density():
         jnp.asarray([[0.3, -0.2, 0.0], [1.0, 0.0, 2.0]]), jnp.full((2, 3), 0.7)
     )
     posterior = flow_posterior(base, conditioners(3, (8, 8), 3, 2))
-    z, log_prob = posterior.sample_and_log_prob(
-        seed=jax.random.key(0), sample_shape=(5,)
-    )
+
+    @jax.jit
+    def draw(rng_key):
+        z, log_prob = posterior.sample_and_log_prob(seed=rng_key, sample_shape=(5,))
+        return z, log_prob, posterior.log_prob(z)
+
+    z, log_prob, again = draw(jax.random.key(0))
     assert z.shape == (5, 2, 3) and log_prob.shape == (5, 2)
-    np.testing.assert_allclose(posterior.log_prob(z), log_prob, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(again, log_prob, rtol=1e-4, atol=1e-4)
 
 
-def test_batch_shapes_jit_vmap_and_grad_agree():
+def test_batch_shapes_vmap_and_grad_agree():
     flow = bijector("two_blocks_context")
     x = events("two_blocks_context", num=12).reshape(3, 4, 4)
     for method in (flow.forward_and_log_det, flow.inverse_and_log_det):
-        y, log_det = method(x)
+
+        @jax.jit
+        def compute(x, method=method):
+            gradient = jax.grad(lambda x: sum(map(jnp.sum, method(x))))(x)
+            return method(x), jax.vmap(jax.vmap(method))(x), gradient
+
+        (y, log_det), mapped, gradient = compute(x)
         assert y.shape == x.shape and log_det.shape == (3, 4)
-        for other in (jax.jit(method), jax.vmap(method), jax.vmap(jax.vmap(method))):
-            for got, expected in zip(other(x), (y, log_det), strict=True):
-                np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
-        gradient = jax.grad(lambda x, method=method: sum(map(jnp.sum, method(x))))(x)
+        for got, expected in zip(mapped, (y, log_det), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
         assert jnp.isfinite(gradient).all() and (gradient != 0).any()
 
 
@@ -171,7 +183,8 @@ def test_bijector_crosses_a_jit_boundary_as_a_pytree():
     flow = bijector("two_blocks_context")
     x = events("two_blocks_context")
     got = jax.jit(lambda flow, x: flow.inverse(x))(flow, x)
-    np.testing.assert_allclose(got, flow.inverse(x), rtol=1e-5, atol=1e-6)
+    expected = jax.jit(flow.inverse)(x)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_log_scale_is_clamped_and_far_points_stay_finite():
@@ -184,7 +197,7 @@ def test_log_scale_is_clamped_and_far_points_stay_finite():
         distrax.MultivariateNormalDiag(jnp.zeros(4), jnp.ones(4)),
         conditioners(4, (8, 8), 2, 0),
     )
-    assert jnp.isfinite(far.log_prob(jnp.full(4, 1e4)))
+    assert jnp.isfinite(jax.jit(far.log_prob)(jnp.full(4, 1e4)))
 
 
 def test_coordinates_still_to_come_are_zero_when_the_conditioner_sees_them():

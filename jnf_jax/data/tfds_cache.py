@@ -1,0 +1,169 @@
+"""Images from prepared TensorFlow Datasets, decoded once to a checked uint8 cache.
+
+Reading needs no TensorFlow: `tfds.data_source` reads array_record files and Pillow (or
+OpenCV) decodes the pictures. Preparing does: `python -m jnf_jax.data.prepare`.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from jnf_jax.data.dataset import checksum
+
+ARRAY_RECORD = "array_record"
+_CHUNK = 1000
+
+
+def default_data_dir() -> str:
+    """``$TFDS_DATA_DIR``, else TFDS's own default."""
+    return os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+
+
+def cache_root(cache_dir: str = "") -> Path:
+    """Where decoded images go: `cache_dir`, else jnf_jax in ``$XDG_CACHE_HOME``.
+
+    Args:
+      cache_dir: folder, made when missing; '' for the default, which is
+        ``~/.cache/jnf_jax`` where the variable is not set.
+    """
+    if cache_dir:
+        return Path(cache_dir).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jnf_jax"
+
+
+def find_prepared(name: str, data_dir: str = "") -> Path:
+    """The folder of the newest prepared version of a TFDS set, in array_record format.
+
+    Args:
+      name: as TFDS knows it, e.g. "mnist".
+      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
+
+    Raises:
+      FileNotFoundError: not there, or in another format; gives the command that
+        prepares it.
+    """
+    root = Path(data_dir or default_data_dir()).expanduser().absolute()
+    formats = {}
+    for info in root.glob(f"{name}/*/dataset_info.json"):
+        version = info.parent.name.split(".")
+        if len(version) == 3 and all(part.isdigit() for part in version):
+            facts = json.loads(info.read_text())
+            formats[tuple(map(int, version))] = facts.get("fileFormat", "tfrecord")
+    usable = [version for version, kind in formats.items() if kind == ARRAY_RECORD]
+    if usable:
+        return root / name / ".".join(map(str, max(usable)))
+    found = f"only {sorted(set(formats.values()))} files" if formats else "nothing"
+    target = root if not formats else f"{root}_{ARRAY_RECORD}"
+    raise FileNotFoundError(
+        f"data_dir: expected {name!r} prepared as {ARRAY_RECORD} in {root}, found "
+        f"{found}. Prepare it once (needs TensorFlow, and a network) with\n"
+        f"  pip install 'jnf_jax[prepare]' && "
+        f"python -m jnf_jax.data.prepare {name} --data_dir={target}\n"
+        "or say where it is: set TFDS_DATA_DIR or the data_dir of the data settings."
+    )
+
+
+def _decode(name: str, split: str, folder: Path) -> dict[str, np.ndarray]:
+    import tensorflow_datasets as tfds
+
+    source = tfds.data_source(
+        f"{name}:{folder.name}",
+        split=split,
+        data_dir=folder.parent.parent,
+        download=False,
+    )
+    images, labels = [], []
+    for start in range(0, len(source), _CHUNK):
+        rows = list(range(start, min(start + _CHUNK, len(source))))
+        examples = source.__getitems__(rows)
+        images.append(np.stack([example["image"] for example in examples]))
+        labels.append(np.array([example["label"] for example in examples], np.int32))
+    return {"images": np.concatenate(images), "labels": np.concatenate(labels)}
+
+
+def load_images(
+    name: str, split: str, *, data_dir: str = "", cache_dir: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one split of a TFDS image set.
+
+    Args:
+      name: as TFDS knows it, e.g. "mnist".
+      split: as TFDS knows it, e.g. "train".
+      data_dir: where TFDS has prepared it (only read); '' for the default.
+      cache_dir: where the decoded arrays are kept; '' for the default.
+
+    Returns:
+      images u8[n, height, width, channel]; labels i32[n].
+
+    Raises:
+      FileNotFoundError: the set is not prepared; gives the command that prepares it.
+    """
+    folder = find_prepared(name, data_dir)
+    # Another preparation of the same version (a subset, say) has its own cache.
+    sizes = sorted((p.name, p.stat().st_size) for p in folder.glob(f"*-{split}.*"))
+    content = repr(sizes) + (folder / "dataset_info.json").read_text()
+    print_of_source = hashlib.sha256(content.encode()).hexdigest()[:12]
+    place = cache_root(cache_dir) / f"{name}-{folder.name}-{print_of_source}" / split
+    arrays = load_or_build(
+        place,
+        lambda: _decode(name, split, folder),
+    )
+    return arrays["images"], arrays["labels"]
+
+
+def load_or_build(
+    folder: Path, build: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Arrays from a cache folder, or built and put there.
+
+    The folder holds ``<name>.npy`` for each array and ``sha256.json``, written last;
+    every file appears by an atomic rename. A file that does not match its checksum is
+    named in a warning and everything is built again.
+
+    Args:
+      folder: of this cache entry alone.
+      build: makes the arrays.
+    """
+    manifest = folder / "sha256.json"
+    if manifest.exists():
+        try:
+            return _read(folder, json.loads(manifest.read_text()))
+        except (ValueError, OSError, EOFError) as error:
+            warnings.warn(
+                f"the cache in {folder} is damaged and is built again: {error}",
+                stacklevel=2,
+            )
+    arrays = build()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        _write(folder / f"{name}.npy", lambda file, a=array: np.save(file, a))
+    sums = json.dumps({name: checksum(array) for name, array in arrays.items()})
+    _write(manifest, lambda file: file.write(sums.encode()))
+    return arrays
+
+
+def _read(folder: Path, sums: dict[str, str]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, expected in sums.items():
+        path = folder / f"{name}.npy"
+        arrays[name] = np.load(path, allow_pickle=False)
+        if checksum(arrays[name]) != expected:
+            raise ValueError(f"{path} does not match its checksum")
+    return arrays
+
+
+def _write(path: Path, write: Callable) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

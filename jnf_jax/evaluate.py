@@ -1,0 +1,48 @@
+"""Evaluates a trained workdir again: protocol v1, its record, and pictures.
+
+    python -m jnf_jax.evaluate --workdir runs/digits --out results/digits/jnf.json
+
+The config is the one that the workdir was trained with, or ``--config FILE`` with
+overrides such as ``--config.sampler.kernel=nuts``; a config for other data or another
+model than the checkpoints' is refused.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from jnf_jax import programs, results
+from jnf_jax.evaluation import evaluate, write_pictures
+from jnf_jax.experiment import load_stages, open_experiment
+
+_CONFIG = programs.define_config("As in training, if not the workdir's own.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
+_OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
+
+
+def main(argv: list[str]) -> None:
+    """Flags, then protocol, record and pictures."""
+    del argv
+    workdir = Path(_WORKDIR.value)
+    config, config_name = programs.config_of(workdir, _CONFIG)
+    setup = open_experiment(config)
+    params, checkpoint_ids, training_seconds = load_stages(setup, workdir)
+    record = evaluate(
+        setup,
+        params,
+        checkpoint_ids,
+        config_name=config_name,
+        command=programs.command_line(),
+        training_seconds=training_seconds,
+        report=print,
+    )
+    for path in [workdir / "results.json", *([Path(_OUT.value)] if _OUT.value else [])]:
+        results.write(path, record)
+    print(results.console_table(record))
+    written = write_pictures(setup, params, workdir / "samples")
+    print(f"Pictures: {', '.join(str(path) for path in written)}")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
+    app.run(programs.tell_faults(main))

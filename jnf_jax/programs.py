@@ -1,0 +1,66 @@
+"""What the programs share: the config flag, a workdir's config, how faults are told."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+
+def define_config(description: str) -> flags.FlagHolder:
+    """The flag ``--config FILE``; its fields become flags, unknown ones are refused."""
+    return config_flags.DEFINE_config_file(
+        "config", None, description, lock_config=True
+    )
+
+
+def config_of(
+    workdir: Path, flag: flags.FlagHolder | None = None
+) -> tuple[ml_collections.ConfigDict, str]:
+    """The config of the flag, or else the one that ``workdir`` was trained with.
+
+    Returns:
+        The config, and the file it came from as records name it.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    if flag is not None and flag.value is not None:
+        return flag.value, config_flags.get_config_filename(flags.FLAGS["config"])
+    path = Path(workdir) / "config.json"
+    if not path.exists():
+        raise ValueError(
+            f"`workdir` {workdir} has no config.json: expected the directory of a run "
+            "of jnf_jax.train"
+        )
+    stored = json.loads(path.read_text())
+    return ml_collections.ConfigDict(stored["config"]), stored["config_file"]
+
+
+def command_line() -> str:
+    """The command that this process runs, for a shell."""
+    module = sys.modules["__main__"].__spec__
+    program = f"python -m {module.name}" if module else "python"
+    return shlex.join([*program.split(), *sys.argv[1:]])
+
+
+def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """``main``, but what a user did wrong is one message and exit code 2, no traceback.
+
+    Anything else is a fault of ours and keeps its traceback.
+    """
+
+    def wrapped(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected arguments {argv[1:]}")
+        try:
+            main(argv)
+        except (ValueError, FileNotFoundError, FloatingPointError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return wrapped

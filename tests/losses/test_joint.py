@@ -1,0 +1,189 @@
+"""The joint objective against the linear-Gaussian model, where all of it is known."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import linear_gaussian
+
+from jnf_jax.losses import (
+    JointModel,
+    gaussian_kl,
+    iwae_bound,
+    joint_elbo,
+    sampled_log_ratio,
+)
+from jnf_jax.priors.normal import NormalPrior
+
+TRUTH = linear_gaussian({"a": 4, "b": 6, "c": 5}, latent_size=3, diagonal=True)
+VIEWS = {m: jnp.asarray(x, jnp.float32) for m, x in TRUTH.sample(0, 7)[1].items()}
+PRIOR = NormalPrior(3)
+
+
+def decode(params, z):
+    """p(x_m|z) = N(A_m z + b_m, s_m² I)."""
+    del params
+    return {
+        m: distrax.MultivariateNormalDiag(
+            z @ jnp.asarray(TRUTH.weights[m].T, jnp.float32) + TRUTH.offsets[m],
+            jnp.full(len(TRUTH.offsets[m]), TRUTH.noises[m]),
+        )
+        for m in TRUTH.weights
+    }
+
+
+def encode(params, views):
+    """The exact posterior, moved and widened by ``params``."""
+    mean, covariance = TRUTH.posterior({m: np.asarray(x) for m, x in VIEWS.items()})
+    del views
+    scale = np.sqrt(np.diag(covariance))
+    return distrax.MultivariateNormalDiag(
+        jnp.asarray(mean, jnp.float32) + params["shift"],
+        jnp.broadcast_to(jnp.asarray(scale, jnp.float32), mean.shape)
+        * jnp.exp(params["log_widen"]),
+    )
+
+
+MODEL = JointModel(encode, decode, lambda params: PRIOR)
+EXACT = {"shift": 0.0, "log_widen": 0.0}
+WRONG = {"shift": 0.3, "log_widen": 0.4}
+LOG_MARGINAL = TRUTH.log_marginal({m: np.asarray(x) for m, x in VIEWS.items()})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_elbo_at_the_exact_posterior_is_log_p_of_x_for_every_key(seed):
+    terms = joint_elbo(EXACT, jax.random.key(seed), VIEWS, model=MODEL)
+    np.testing.assert_allclose(terms.objective, LOG_MARGINAL, rtol=2e-5)
+
+
+def test_terms_add_up_and_carry_no_weight():
+    weights = {"a": 2.0, "b": 0.5, "c": 1.0}
+    key = jax.random.key(1)
+    plain = joint_elbo(WRONG, key, VIEWS, model=MODEL)
+    weighted = joint_elbo(
+        WRONG, key, VIEWS, model=MODEL, likelihood_weights=weights, beta=2.5
+    )
+    for m in weights:
+        np.testing.assert_array_equal(
+            plain.log_likelihood[m], weighted.log_likelihood[m]
+        )
+    expected = sum(weights[m] * plain.log_likelihood[m] for m in weights)
+    np.testing.assert_allclose(
+        weighted.objective, expected - 2.5 * plain.log_ratio, rtol=1e-6
+    )
+    assert plain.objective.shape == (7,)
+
+
+def test_elbo_falls_short_by_the_divergence_to_the_true_posterior():
+    keys = jax.random.split(jax.random.key(0), 4000)
+    objective = jax.vmap(
+        lambda key: joint_elbo(WRONG, key, VIEWS, model=MODEL).objective
+    )(keys)
+    exact, wrong = encode(EXACT, VIEWS), encode(WRONG, VIEWS)
+    gap = LOG_MARGINAL - np.asarray(wrong.kl_divergence(exact))
+    # Monte-Carlo standard error of each datum's mean, five of them allowed.
+    error = np.asarray(objective.std(axis=0)) / np.sqrt(len(keys))
+    assert (np.abs(objective.mean(axis=0) - gap) < 5 * error).all()
+
+
+def test_gaussian_kl_is_the_mean_of_the_sampled_log_ratio():
+    posterior = encode(WRONG, VIEWS)
+    z = posterior.sample(seed=jax.random.key(3), sample_shape=20_000)
+    sampled = sampled_log_ratio(posterior, PRIOR, z)
+    closed = gaussian_kl(posterior, PRIOR, z[0])
+    standard_normal = distrax.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
+    np.testing.assert_allclose(
+        closed, posterior.kl_divergence(standard_normal), rtol=1e-5
+    )
+    error = np.asarray(sampled.std(axis=0)) / np.sqrt(len(z))
+    assert (np.abs(sampled.mean(axis=0) - closed) < 5 * error).all()
+
+
+def test_gaussian_kl_refuses_what_is_not_gaussian():
+    laplace = distrax.Independent(distrax.Laplace(jnp.zeros((2, 3)), 1.0), 1)
+    with pytest.raises(ValueError, match="`posterior` of gaussian_kl"):
+        gaussian_kl(laplace, PRIOR, jnp.zeros((2, 3)))
+
+    class Unnamed:
+        is_normalised = True
+
+        def log_density(self, z):
+            return z.sum(-1)
+
+        def sample(self, rng_key, num_samples):
+            return jax.random.normal(rng_key, (num_samples, 3))
+
+    with pytest.raises(ValueError, match="`prior` of gaussian_kl"):
+        gaussian_kl(encode(EXACT, VIEWS), Unnamed(), jnp.zeros((7, 3)))
+
+
+def test_iwae_is_a_bound_that_tightens():
+    key = jax.random.key(0)
+    bounds = [
+        float(
+            iwae_bound(WRONG, key, VIEWS, model=MODEL, num_importance_samples=k).mean()
+        )
+        for k in (1, 10, 1000)
+    ]
+    assert bounds == sorted(bounds)
+    assert bounds[0] < LOG_MARGINAL.mean() - 0.1
+    # At K = 1,000 the bound is below by about var(w) / 2K, and noisy by sd / √(7 K).
+    assert abs(bounds[-1] - LOG_MARGINAL.mean()) < 0.05
+
+
+def test_iwae_at_the_exact_posterior_is_log_p_of_x():
+    bound = iwae_bound(
+        EXACT, jax.random.key(0), VIEWS, model=MODEL, num_importance_samples=3
+    )
+    np.testing.assert_allclose(bound, LOG_MARGINAL, rtol=2e-5)
+
+
+def test_order_of_modalities_and_batch_does_not_matter():
+    key = jax.random.key(0)
+    forward = joint_elbo(WRONG, key, VIEWS, model=MODEL).objective
+    backward = joint_elbo(
+        WRONG, key, dict(reversed(VIEWS.items())), model=MODEL
+    ).objective
+    np.testing.assert_array_equal(forward, backward)
+
+
+def test_one_trace_over_many_steps():
+    traces = []
+
+    def counted(params, z):
+        traces.append(None)
+        return decode(params, z)
+
+    model = JointModel(encode, counted, lambda params: PRIOR)
+    step = jax.jit(joint_elbo, static_argnames=("model", "log_ratio"))
+    for seed in range(5):
+        step(WRONG, jax.random.key(seed), VIEWS, model=model, log_ratio=gaussian_kl)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("weights", [{"a": 1.0}, dict.fromkeys("abcd", 1.0)])
+def test_wrong_likelihood_weights_are_refused(weights):
+    with pytest.raises(ValueError, match="likelihood_weights.*expected"):
+        joint_elbo(
+            EXACT, jax.random.key(0), VIEWS, model=MODEL, likelihood_weights=weights
+        )
+
+
+def test_no_importance_sample_is_refused():
+    with pytest.raises(ValueError, match="num_importance_samples.*at least 1, got 0"):
+        iwae_bound(
+            EXACT, jax.random.key(0), VIEWS, model=MODEL, num_importance_samples=0
+        )
+
+
+def test_losses_also_run_under_pmap():
+    loss = jax.pmap(
+        lambda params, key, views: (
+            joint_elbo(params, key, views, model=MODEL).objective
+        ),
+        in_axes=(None, 0, 0),
+    )
+    stacked = jax.tree.map(lambda x: x[None], VIEWS)
+    out = loss(EXACT, jax.random.split(jax.random.key(0), 1), stacked)
+    np.testing.assert_allclose(out[0], LOG_MARGINAL, rtol=2e-5)

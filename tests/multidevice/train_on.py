@@ -1,0 +1,107 @@
+"""Trains a small convolutional stage on a mesh of N devices; prints losses as JSON.
+
+JAX_NUM_CPU_DEVICES=8 python train_on.py 8 DIRECTORY
+"""
+
+import argparse
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax import parallel
+from jnf_jax.trainer import Stage, TrainSettings, train
+
+
+def make_stage() -> Stage:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(320, 8, 8, 1), dtype=np.uint8)
+
+    def init(rng_key):
+        first, second = jax.random.split(rng_key)
+        return {
+            "filter": jax.random.normal(first, (3, 3, 1, 4)) / 3,
+            "dense": jax.random.normal(second, (4 * 16, 2)) / 8,
+        }
+
+    def loss(params, frozen, rng_key, batch):
+        features = jax.lax.conv_general_dilated(
+            batch["x"],
+            params["filter"],
+            (2, 2),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        features = jnp.tanh(features).reshape(features.shape[0], -1)
+        z = features @ params["dense"]
+        z = z + frozen * jax.random.normal(rng_key, z.shape)
+        target = jnp.stack([batch["x"].mean((1, 2, 3)), batch["x"].std((1, 2, 3))], 1)
+        error = jnp.mean((z - target) ** 2)
+        return error, {"error": error}
+
+    return Stage(
+        name="joint",
+        init=init,
+        loss=loss,
+        fetch=lambda arrays, indices: {"x": arrays[indices].astype(jnp.float32) / 255},
+        train_arrays=images[:256],
+        train_size=256,
+        validation_arrays=images[256:],
+        validation_size=64,
+        frozen=np.float32(0.1),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("num_devices", type=int)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--stop-after", type=int, default=-1)
+    arguments = parser.parse_args()
+    losses, validation = [], []
+
+    def log(record):
+        if record["event"] == "train":
+            losses.append(record["loss"])
+        if record["event"] == "validation":
+            validation.append(record["loss"])
+        if record["event"] == "train" and record["step"] == arguments.stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    result = train(
+        make_stage(),
+        TrainSettings(
+            num_steps=40,
+            batch_size=arguments.batch_size,
+            learning_rate=1e-2,
+            checkpoint_every=40,
+            evaluate_every=20,
+            log_every=5,
+        ),
+        directory=arguments.directory,
+        metadata={},
+        mesh=parallel.make_mesh(arguments.num_devices),
+        log=log,
+        show_progress=False,
+    )
+    leaves = jax.tree.leaves(result.params)
+    print(
+        json.dumps(
+            {
+                "losses": losses,
+                "validation": validation,
+                "params": np.concatenate([np.ravel(x) for x in leaves]).tolist(),
+                "devices_of_params": len(leaves[0].sharding.device_set),
+                "resumed_from": result.resumed_from,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Hand-stated convolutions against flax's own: values, both gradients, one layout."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.networks import adjoint, conv
+from jnf_jax.networks.decoders import ConvDecoder
+from jnf_jax.networks.gaussian import ConvTrunk
+
+# kernel, stride, padding, output padding, input side
+TRANSPOSED = [(4, 2, 1, 0, 4), (3, 2, 1, 1, 7), (4, 1, 0, 0, 1), (3, 3, 0, 2, 3)]
+STRAIGHT = [(4, 2, 1, 8), (3, 1, 1, 5), (5, 3, 2, 9)]
+
+
+def values_and_gradients(module, variables, x):
+    def loss(variables, x):
+        y = module.apply(variables, x)
+        return (y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum(), y
+
+    (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(
+        variables, x
+    )
+    return y, gradients
+
+
+def assert_same(ours, theirs, size, channels=3, features=5):
+    x = jax.random.normal(jax.random.key(0), (2, size, size, channels))
+    variables = theirs.init(jax.random.key(1), x)
+    shapes = jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x))
+    assert shapes == jax.tree.map(jnp.shape, variables)
+    expected, got = (values_and_gradients(m, variables, x) for m in (theirs, ours))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("k", "s", "p", "op", "size"), TRANSPOSED)
+def test_conv_transpose_equals_flax(k, s, p, op, size, native, monkeypatch):
+    monkeypatch.setattr(conv, "_use_adjoint", lambda: not native)
+    edges = (k - 1 - p, k - 1 - p + op)
+    theirs = nn.ConvTranspose(
+        5, (k, k), (s, s), padding=[edges, edges], transpose_kernel=True
+    )
+    assert_same(conv.ConvTranspose(5, k, s, p, op), theirs, size)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("k", "s", "p", "size"), STRAIGHT)
+def test_conv_equals_flax(k, s, p, size, native, monkeypatch):
+    monkeypatch.setattr(conv, "_use_adjoint", lambda: not native)
+    theirs = nn.Conv(5, (k, k), (s, s), padding=[(p, p), (p, p)])
+    assert_same(conv.Conv(5, k, s, p), theirs, size)
+
+
+def test_up_is_the_adjoint_of_down():
+    """⟨down(y), x⟩ = ⟨y, up(x)⟩."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    y = jax.random.normal(keys[0], (2, 9, 9, 4))
+    w = jax.random.normal(keys[1], (3, 3, 4, 6))
+    x = jax.random.normal(keys[2], (2, 5, 5, 6))
+    left = (adjoint.down(y, w, 2, 1) * x).sum()
+    right = (y * adjoint.up(x, w, 2, 1)).sum()
+    np.testing.assert_allclose(left, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+@pytest.mark.parametrize("size", [16, 28, 15])
+def test_decoder_mirrors_encoder(kernel_size, size):
+    features = (4, 6, 8)
+    x = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    z = jax.ShapeDtypeStruct((2, 7), jnp.float32)
+    trunk = ConvTrunk(features, kernel_size)
+    decoder = ConvDecoder((size, size, 3), features, kernel_size, (10,), "sigmoid")
+    key = jax.random.key(0)
+    h, _ = jax.eval_shape(trunk.init_with_output, key, x)
+    y, variables = jax.eval_shape(decoder.init_with_output, key, z)
+    assert y.shape == x.shape
+    # The last dense layer gives what the encoder's convolutions end with.
+    assert variables["params"]["MlpTrunk_0"]["Dense_1"]["bias"].shape == h.shape[1:]

@@ -1,0 +1,127 @@
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import linear_gaussian
+
+from jnf_jax.sampling import (
+    gaussian_product,
+    initial_positions,
+    product_log_density,
+)
+
+
+def gaussian(mean, scale):
+    return distrax.MultivariateNormalDiag(jnp.asarray(mean), jnp.asarray(scale))
+
+
+def test_product_density_is_the_sum_minus_powers_of_any_prior():
+    experts = [
+        gaussian([0.0, 1.0], [1.0, 2.0]),
+        gaussian([2.0, -1.0], [0.5, 1.0]),
+        gaussian([-1.0, 0.5], [0.7, 0.4]),
+    ]
+    prior = distrax.Independent(
+        distrax.Laplace(jnp.zeros(2), jnp.asarray([1.0, 3.0])), 1
+    )
+    z = jnp.asarray([0.3, -0.7])
+    log_probs = [expert.log_prob for expert in experts]
+    terms = [float(log_prob(z)) for log_prob in log_probs]
+    for size in (1, 2, 3):
+        got = product_log_density(log_probs[:size], prior.log_prob)(z)
+        expected = sum(terms[:size]) - (size - 1) * float(prior.log_prob(z))
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    other = product_log_density(log_probs, prior.log_prob, prior_exponent=1)(z)
+    np.testing.assert_allclose(other, sum(terms) - float(prior.log_prob(z)), rtol=1e-6)
+
+
+def test_one_expert_alone_does_not_ask_the_prior():
+    nowhere = lambda z: jnp.asarray(-jnp.inf)  # noqa: E731
+    expert = gaussian([0.0], [1.0])
+    z = jnp.asarray([0.5])
+    assert product_log_density([expert.log_prob], nowhere)(z) == expert.log_prob(z)
+
+
+def test_empty_subset():
+    with pytest.raises(ValueError, match="subset of experts is empty"):
+        product_log_density([], lambda z: z.sum())
+    with pytest.raises(ValueError, match="subset of experts is empty"):
+        gaussian_product(jnp.zeros((0, 2)), jnp.ones((0, 2)))
+    with pytest.raises(ValueError, match="subset of experts is empty"):
+        initial_positions(jax.random.key(0), jnp.zeros((0, 2, 3)))
+
+
+@pytest.mark.parametrize("subset", [("a",), ("a", "c"), ("a", "b", "c")])
+def test_closed_form_is_the_exact_subset_posterior(subset):
+    # Experts p(z|x_j) of the linear-Gaussian model: their product over p(z)^(|S|-1) is
+    # p(z|x_S), which the model gives by conditioning its dense joint Gaussian.
+    model = linear_gaussian({"a": 3, "b": 4, "c": 5}, 3, seed=1, diagonal=True)
+    _, views = model.sample(seed=2, num=4)
+    experts = [model.posterior({m: views[m]}) for m in subset]
+    mean = jnp.stack([jnp.asarray(m, jnp.float32) for m, _ in experts])
+    scale = jnp.stack(
+        [jnp.broadcast_to(np.sqrt(np.diag(c)), (4, 3)) for _, c in experts]
+    ).astype(jnp.float32)
+    got = gaussian_product(mean, scale)
+    mean, covariance = model.posterior({m: views[m] for m in subset})
+    assert got.is_proper.all()
+    np.testing.assert_allclose(got.mean, mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got.scale[0], np.sqrt(np.diag(covariance)), rtol=1e-4)
+
+
+def test_closed_form_is_the_product_density():
+    rng = np.random.default_rng(0)
+    mean = jnp.asarray(rng.standard_normal((3, 2, 4)), jnp.float32)
+    scale = jnp.asarray(rng.uniform(0.3, 0.8, (3, 2, 4)), jnp.float32)
+    prior = gaussian([0.5, -1.0, 0.0, 2.0], [1.5, 1.0, 2.0, 1.2])
+    product = gaussian_product(
+        mean, scale, prior_mean=prior.loc, prior_scale=prior.scale_diag
+    )
+    z = jnp.asarray(rng.standard_normal((50, 4)), jnp.float32)
+    for i in range(2):
+        experts = [gaussian(mean[j, i], scale[j, i]).log_prob for j in range(3)]
+        log_density = product_log_density(experts, prior.log_prob)(z)
+        log_prob = gaussian(product.mean[i], product.scale[i]).log_prob(z)
+        constant = log_density - log_prob
+        # terms of up to a few hundred nats in float32
+        np.testing.assert_allclose(constant, constant[0], atol=2e-3)
+
+
+def test_improper_products_are_marked_and_stay_finite():
+    # Lambda_S = 2 / s^2 - 1 > 0 iff s^2 < 2; dimension 0 only of the first datum fails.
+    scale = jnp.asarray([[2.0, 0.5], [0.5, 0.5], [1.0, 1.0]])
+    mean = jnp.asarray([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    product = gaussian_product(jnp.stack([mean, -mean]), jnp.stack([scale, scale]))
+    assert product.is_proper.tolist() == [False, True, True]
+    np.testing.assert_allclose(1 - product.is_proper.mean(), 1 / 3, rtol=1e-6)
+    # without the division: precision 2 / 4
+    np.testing.assert_allclose(product.scale[0, 0], np.sqrt(2.0), rtol=1e-6)
+    np.testing.assert_allclose(product.scale[0, 1], (2 / 0.25 - 1) ** -0.5, rtol=1e-6)
+    np.testing.assert_allclose(product.scale[2], 1.0, rtol=1e-6)
+    assert jnp.isfinite(product.mean).all()
+
+
+def test_chains_start_at_uniformly_chosen_experts():
+    # expert j's draws are all j
+    samples = jnp.broadcast_to(jnp.arange(3.0)[:, None, None, None], (3, 40, 25, 2))
+    start = initial_positions(jax.random.key(0), samples)
+    assert start.shape == (40, 25, 2)
+    np.testing.assert_array_equal(start[..., 0], start[..., 1])
+    share = np.bincount(np.asarray(start[..., 0]).ravel().astype(int)) / 1000
+    # binomial standard error sqrt(2/9 / 1000) = 0.015
+    np.testing.assert_allclose(share, 1 / 3, atol=0.06)
+
+
+def test_diagnostic_chains_take_the_experts_in_turn():
+    samples = jnp.broadcast_to(jnp.arange(3.0)[:, None, None, None], (3, 6, 50, 1))
+    start = np.asarray(initial_positions(jax.random.key(1), samples, round_robin=True))
+    np.testing.assert_array_equal(np.diff(start[..., 0], axis=0) % 3, 1)
+    assert set(start[0, :, 0]) == {0.0, 1.0, 2.0}  # data begin with different ones
+
+
+def test_chains_start_from_their_own_draw():
+    samples = jnp.arange(2 * 4 * 5 * 3.0).reshape(2, 4, 5, 3)
+    start = initial_positions(jax.random.key(2), samples)
+    matches = (start[None] == samples).all(-1).any(0)
+    assert matches.all()
