@@ -18,6 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
                 num_blocks=2,
                 hidden_sizes=(128, 128, 128),
                 context_size=0,
+                max_log_scale=4.0,
                 num_posterior_samples=1,
             ),
             sampler=dict(

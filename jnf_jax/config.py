@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -62,7 +62,7 @@ class Experiment:
 class _Faults(list):
     """Collects what is wrong, so that one run of the program tells all of it."""
 
-    def unknown(self, path: str, name: str, known: typing.Iterable[str]) -> None:
+    def unknown(self, path: str, name: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         self.append(
@@ -100,7 +100,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
     evaluation = tree.pop("evaluation", {})
     classifier = evaluation.pop("classifier", {})
-    experiment = Experiment(
+    parts: dict[str, Any] = dict(
         method=method,
         seed=seed,
         stages=stages,
@@ -121,13 +121,13 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     )
     for name in tree:
         faults.unknown("", name, (*_SECTIONS, *STAGES[method]))
-    faults += _own_faults(experiment)
+    faults += _own_faults(parts)
     if faults:
         raise ValueError("\n".join(["the config has faults:", *faults]))
-    return experiment
+    return Experiment(**parts)
 
 
-def _known(field: str, name: Any, known: typing.Iterable[str]) -> str:
+def _known(field: str, name: Any, known: Iterable[str]) -> str:
     """A name that decides how the rest is read: where it is wrong, that ends here."""
     if name not in known:
         raise ValueError(f"`{field}` is {name!r}, expected one of {sorted(known)}")
@@ -144,21 +144,15 @@ def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | No
     return _parse(ModelSettings, section, "model.", faults)
 
 
-def _own_faults(experiment: Experiment) -> list[str]:
+def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     """What the settings say of themselves, for those that could be read at all."""
-    training = {**experiment.training, "evaluation.classifier": experiment.classifier}
-    found = [
-        fault
-        for settings in (experiment.data, experiment.flow, experiment.evaluation)
-        if settings is not None
-        for fault in settings.faults()
-    ]
-    return found + [
-        fault
-        for stage, settings in training.items()
-        if settings is not None
-        for fault in settings.faults(f"{stage}.")
-    ]
+    training = {**parts["training"], "evaluation.classifier": parts["classifier"]}
+    found = []
+    for settings in (parts["data"], parts["flow"], parts["evaluation"]):
+        found += settings.faults() if settings else []
+    for stage, settings in training.items():
+        found += settings.faults(f"{stage}.") if settings else []
+    return found
 
 
 _SECTIONS = (

@@ -14,6 +14,7 @@ from jnf_jax import logs, pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.experiment import Setup
 from jnf_jax.metrics import coherence
+from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import CoherenceReport, HeldOut, evaluate_coherence
 from jnf_jax.types import Params
 
@@ -48,23 +49,21 @@ def evaluate(
         report: Called with lines to show.
     """
     begin = time.monotonic()
+    settings, inference = setup.experiment.evaluation, setup.method.inference
     classifiers = train_classifiers(
         setup.dataset, setup.experiment.classifier, default_cache_dir()
     )
     test = setup.dataset.splits["test"]
-    measured = evaluate_coherence(
-        setup.method.inference,
-        params,
-        HeldOut(
-            jax.tree.map(jnp.asarray, test.arrays),
-            setup.dataset.fetch,
-            test.labels,
-            setup.dataset.num_classes,
-        ),
-        classifiers.predict,
-        setup.experiment.evaluation,
-        report=report,
+    held_out = HeldOut(
+        jax.tree.map(jnp.asarray, test.arrays),
+        setup.dataset.fetch,
+        test.labels,
+        setup.dataset.num_classes,
     )
+    measured = evaluate_coherence(
+        inference, params, held_out, classifiers.predict, settings, report=report
+    )
+    match = mean_unimodal_log_prob(inference, params, held_out, settings)
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
@@ -73,6 +72,7 @@ def evaluate(
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
         **_measured(setup, measured),
+        "unimodal_log_prob": match,
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
         "stage1_checkpoint": checkpoint_ids["joint"],

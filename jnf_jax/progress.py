@@ -92,16 +92,9 @@ class MetricsWindow:
         self._metrics: list[dict[str, Any]] = []
         self._start = time.monotonic()
 
-    def add(self, metrics: dict[str, Any]) -> float | None:
-        """Keeps the metrics of a call; returns the loss of the call before, if any.
-
-        So it waits for that one: while one call runs the next is prepared, yet a signal
-        never waits for a long queue.
-        """
+    def add(self, metrics: dict[str, Any]) -> None:
+        """Keeps the metrics of a call, without waiting for them."""
         self._metrics.append(metrics)
-        if len(self._metrics) < 2:
-            return None
-        return float(np.ravel(self._metrics[-2]["loss"])[-1])
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

@@ -86,7 +86,8 @@ def compile_programs(
 
 def start_state(run: Run) -> tuple[TrainState, float]:
     """The newest intact state and the seconds spent on it, or a new one and 0.0."""
-    rng_key = train_step.stage_key(run.settings.seed, run.stage.name)
+    # Not the key that steps are folded into: splitting a key may repeat those.
+    rng_key = train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
     state, seconds = resume.restore_state(
         run.directory,
         jax.eval_shape(run.programs.init, rng_key),

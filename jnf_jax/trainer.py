@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jnf_jax import checkpoint, parallel, stage_run
 from jnf_jax.key_paths import digest_tree
@@ -256,13 +257,19 @@ def _loop(
     step = int(state.step)
     advance, validate = stage_run.make_advance(run), stage_run.make_validate(run)
     begin, window = time.monotonic() - seconds, MetricsWindow(step)
+    running = None  # the losses of the latest call
     while step < plan.num_steps:
         count = plan.next_count(step)
         state, metrics = advance(state, step, count)
         step += count
-        loss = window.add(metrics)
-        if bar is not None and loss is not None:
-            bar.update(step, loss, run.settings.batch_size)
+        window.add(metrics)
+        # Waits for the call before this one: while one runs the next is prepared, yet a
+        # signal never waits for a long queue.
+        if running is not None:
+            loss = float(np.ravel(running)[-1])
+            if bar is not None:
+                bar.update(step - count, loss, run.settings.batch_size)
+        running = metrics["loss"]
         logging, validating, saving = plan.due(step)
         if logging or validating:
             stage_run.check_loss(run, state, window.first_step, step)
@@ -280,6 +287,8 @@ def _loop(
                 )
         if stopping:
             raise SystemExit(SIGTERM_EXIT_CODE)
+    if bar is not None:
+        bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
     return state, time.monotonic() - begin
 
 

@@ -1,9 +1,11 @@
 """metrics.jsonl survives kills and resumes; config.json says what ran."""
 
+import importlib.machinery
 import io
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -75,6 +77,34 @@ def test_commit_is_that_of_the_checkout_and_notices_changes(tmp_path, monkeypatc
     assert len(described["commit"]) == 40 and described["dirty"] is False
     (tmp_path / "__init__.py").write_text("changed = True\n")
     assert logs.describe_run()["dirty"] is True
+
+
+def test_scalars_go_to_tensorboard_when_it_is_installed(tmp_path, monkeypatch):
+    calls = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            calls.append((folder, purge_step))
+
+        def add_scalar(self, *arguments):
+            calls.append(arguments)
+
+        def flush(self):
+            pass
+
+    fake = types.ModuleType("tensorboardX")
+    fake.__spec__ = importlib.machinery.ModuleSpec("tensorboardX", loader=None)
+    fake.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "tensorboardX", fake)
+    log = logs.MetricsLog(tmp_path / "run")
+    log({"event": "start", "stage": "joint", "step": 40})
+    log(train_record("joint", 50, loss=2.0, note="text"))
+    log({"event": "validation", "stage": "joint", "step": 50, "loss": 3.0})
+    assert calls == [
+        (str(tmp_path / "run" / "tensorboard" / "joint"), 40),
+        ("train/loss", 2.0, 50),
+        ("validation/loss", 3.0, 50),
+    ]
 
 
 def test_progress_is_plain_lines_away_from_a_terminal(monkeypatch):

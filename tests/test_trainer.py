@@ -189,6 +189,14 @@ def test_sigterm_saves_exits_143_and_resumes_bitwise(tmp_path):
     assert whole.checkpoint_id == parts.checkpoint_id
 
 
+@pytest.mark.parametrize("steps_per_dispatch", [1, 10])
+def test_progress_shows_the_end_whatever_the_call(tmp_path, capsys, steps_per_dispatch):
+    settings = dataclasses.replace(SETTINGS, steps_per_dispatch=steps_per_dispatch)
+    train(STAGE, settings, directory=tmp_path, metadata={})
+    [line] = capsys.readouterr().err.splitlines()  # too quick for more than the last
+    assert line.startswith("toy 60/60, loss 0.") and line.endswith("0:00 left")
+
+
 def test_trains_outside_the_main_thread(tmp_path):
     results = []
     thread = threading.Thread(target=lambda: results.append(run(tmp_path)))

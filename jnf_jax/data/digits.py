@@ -26,7 +26,7 @@ class Settings:
       seed: of split, pairing, crops and textures.
       num_modalities: colour modalities, named m0, m1, …
       image_size: side of the pictures in pixels, 8 to 64.
-      repeats: passes over the training images, each paired afresh (1,258 tuples a pass).
+      repeats: passes over the training images, each paired afresh (1,258 a pass).
       validation_repeats: the same for the validation images (180 a pass).
       test_repeats: the same for the test images (359 a pass).
     """
@@ -40,23 +40,20 @@ class Settings:
 
     def faults(self) -> list[str]:
         """Every bad field, one line each; empty when the settings are good."""
+        passes = dataset.between(1, 1000)
         checks = {
-            "seed": (0 <= self.seed < 2**31, "an integer from 0 to 2147483647"),
-            "num_modalities": (1 <= self.num_modalities <= 100, "1 to 100"),
-            "image_size": (8 <= self.image_size <= 64, "8 to 64"),
-            "repeats": (self.repeats >= 1, "at least 1"),
-            "validation_repeats": (self.validation_repeats >= 1, "at least 1"),
-            "test_repeats": (self.test_repeats >= 1, "at least 1"),
+            "seed": dataset.between(0, 2**31 - 1),
+            "num_modalities": dataset.between(1, 100),
+            "image_size": dataset.between(8, 64),
+            "repeats": passes,
+            "validation_repeats": passes,
+            "test_repeats": passes,
         }
-        return [
-            dataset.fault(self, field, expected)
-            for field, (good, expected) in checks.items()
-            if not good
-        ]
+        return dataset.find_faults(self, checks)
 
 
 def cubic_weights(size: int, source: int) -> np.ndarray:
-    """Catmull–Rom interpolation of `source` samples at `size` points, f64[size, source].
+    """Catmull–Rom weights of `source` samples at `size` points: f64[size, source].
 
     Both grids are of pixel centres, ``(i + 1/2) · source / size − 1/2``; outside the
     picture the samples are zero (paper).

@@ -3,7 +3,8 @@
   pip install 'jnf_jax[prepare]'
   python -m jnf_jax.data.prepare mnist --data_dir=~/tensorflow_datasets
 
-Once it is prepared, everything else reads it without TensorFlow.
+Once it is prepared, everything else reads it without TensorFlow. (TFDS's own command,
+``tfds build``, does the same but also imports Apache Beam, which we do not need.)
 """
 
 import argparse
@@ -33,14 +34,15 @@ def prepare(name: str, data_dir: str) -> Path:
         )
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir, file_format=ARRAY_RECORD)
-    builder.download_and_prepare()
-    found = builder.info.file_format.value
+    present = tfds.builder(name, data_dir=data_dir)
+    found = present.info.file_format.value if present.is_prepared() else ARRAY_RECORD
     if found != ARRAY_RECORD:
         raise FileExistsError(
-            f"data_dir: {builder.data_path} holds {name!r} as {found}, expected "
+            f"data_dir: {present.data_path} holds {name!r} as {found}, expected "
             f"{ARRAY_RECORD}; give another data_dir, or remove that folder"
         )
+    builder = tfds.builder(name, data_dir=data_dir, file_format=ARRAY_RECORD)
+    builder.download_and_prepare()
     return Path(builder.data_path)
 
 

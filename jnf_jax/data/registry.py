@@ -1,17 +1,20 @@
 """Data sets by name."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
-from jnf_jax.data import digits
+from jnf_jax.data import circles_squares, digits, mnist_svhn, polymnist
 from jnf_jax.data.dataset import Dataset
 
-DATASETS = {
-    "digits": (digits.Settings, digits.load),
+DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
+    module.__name__.rpartition(".")[2]: (module.Settings, module.load)
+    for module in (circles_squares, digits, mnist_svhn, polymnist)
 }
 """Name -> (settings dataclass, load)."""
 
 
-def load(name: str, **settings) -> Dataset:
+def load(name: str, **settings: Any) -> Dataset:
     """Loads a data set by its name.
 
     Args:
@@ -32,5 +35,5 @@ def load(name: str, **settings) -> Dataset:
     known = [field.name for field in dataclasses.fields(make_settings)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"data: {name!r} has no settings {unknown}, known are {known}")
+        raise ValueError(f"data: got unknown settings {unknown}, expected {known}")
     return load_dataset(make_settings(**settings))

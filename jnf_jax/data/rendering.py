@@ -23,9 +23,7 @@ def crop_key(seed: int, split: str) -> np.ndarray:
     The generator is named, so that the pixels do not follow jax's default one.
     """
     key = jax.random.key(seed, impl="threefry2x32")
-    return np.asarray(
-        jax.random.key_data(jax.random.fold_in(key, SPLITS.index(split)))
-    )
+    return np.asarray(jax.random.key_data(jax.random.fold_in(key, SPLITS.index(split))))
 
 
 def random_crops(
@@ -52,12 +50,15 @@ def random_crops(
     spans = jnp.array([background.shape[0], background.shape[1]]) - size + 1
 
     def crop(index):
-        top, left = jax.random.randint(
-            jax.random.fold_in(key, index), (2,), 0, spans
-        )
+        top, left = jax.random.randint(jax.random.fold_in(key, index), (2,), 0, spans)
         return jax.lax.dynamic_slice(background, (top, left, 0), (size, size, 3))
 
     return jax.vmap(crop)(indices)
+
+
+def to_unit(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x / 255: f32 in [0, 1]."""
+    return pixels.astype(jnp.float32) * _UNIT
 
 
 def invert_on_ink(
@@ -65,8 +66,7 @@ def invert_on_ink(
     ink: Bool[Array, "batch height width"],
 ) -> Float[Array, "batch height width 3"]:
     """x / 255 off the ink and (255 − x) / 255 on it: f32[B, height, width, 3]."""
-    pixels = jnp.where(ink[..., None], jnp.uint8(255) - crops, crops)
-    return pixels.astype(jnp.float32) * _UNIT
+    return to_unit(jnp.where(ink[..., None], jnp.uint8(255) - crops, crops))
 
 
 def render_tuples(
@@ -105,7 +105,7 @@ def render_tuples(
 
 def fetch_paired(
     arrays: Mapping[str, Any],
-    indices: Int[Array, " batch"] | np.ndarray,
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
     *,
     modalities: tuple[str, ...],
 ) -> dict[str, Float[Array, "batch size size 3"]]:

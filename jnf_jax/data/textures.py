@@ -68,7 +68,9 @@ def _cells(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
         for dx in (-1, 0, 1):
             row, column = np.floor(y).astype(int) + dy, np.floor(x).astype(int) + dx
             point = jitter[row % cells, column % cells]
-            distance = (row + point[..., 0] - y) ** 2 + (column + point[..., 1] - x) ** 2
+            distance = (row + point[..., 0] - y) ** 2 + (
+                column + point[..., 1] - x
+            ) ** 2
             nearest = np.minimum(nearest, distance)
     return np.sqrt(nearest) + 0.6 * octaves(rng, size, cells)
 
@@ -87,11 +89,11 @@ def _weave(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 FIELDS = (_clouds, _stripes, _cells, _ridges, _weave)
-HUES = (0.58, 0.06, 0.36, 0.83, 0.12)
+HUES = (0.56, 0.98, 0.38, 0.78, 0.15)
 
 
 def equalise(field: np.ndarray) -> np.ndarray:
-    """Ranks of the values, spread evenly over [0, 1): every field gets one histogram."""
+    """Ranks of the values, spread evenly over [0, 1): one histogram for all fields."""
     ranks = np.empty(field.size)
     ranks[np.argsort(field, axis=None, kind="stable")] = np.arange(field.size)
     return ranks.reshape(field.shape) / field.size
@@ -105,6 +107,7 @@ def texture(
     wavelength: float = 20.0,
     luminance: tuple[float, float] = (0.06, 0.66),
     chroma: float = 0.30,
+    spread: float = 0.14,
 ) -> np.ndarray:
     """One colour texture; its kind, hue and noise follow from (seed, index).
 
@@ -125,7 +128,7 @@ def texture(
     drift = equalise(octaves(rng, size, max(cells // 2, 2)))
     hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
     first, second = (
-        np.array(colorsys.hsv_to_rgb(h % 1.0, 1.0, 1.0)) for h in (hue, hue + 0.18)
+        np.array(colorsys.hsv_to_rgb(h % 1.0, 1.0, 1.0)) for h in (hue, hue + spread)
     )
     colour = first + (second - first) * drift[..., None]
     tint = colour - (colour @ LUMA)[..., None]

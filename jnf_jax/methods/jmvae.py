@@ -25,6 +25,7 @@ def jmvae(
     chains: ChainSettings,
     *,
     alpha: float = 0.1,
+    has_convolutions: bool = True,
 ) -> Method:
     """JMVAE as its one stage and inference.
 
@@ -33,6 +34,7 @@ def jmvae(
         experts: One posterior a modality, without flow blocks.
         chains: Unused by Gaussian experts; part of the shared inference.
         alpha: Weight α of the unimodal divergences.
+        has_convolutions: Whether any network is convolutional.
 
     Raises:
         ValueError: If an expert has flow blocks: the divergence is closed for none.
@@ -45,6 +47,7 @@ def jmvae(
         "joint",
         functools.partial(_init, joint, experts),
         functools.partial(_loss, joint=joint, experts=experts, alpha=alpha),
+        has_convolutions=has_convolutions,
     )
     return Method((stage,), SubsetInference(joint, experts, _in_joint, chains))
 

@@ -27,6 +27,7 @@ def jnf(
     chains: ChainSettings,
     *,
     num_posterior_samples: int = 1,
+    has_convolutions: bool = True,
 ) -> Method:
     """JNF as stages and inference.
 
@@ -35,9 +36,12 @@ def jnf(
         experts: One posterior a modality, of stage ``unimodal``.
         chains: How subsets with 1 < |S| < M are sampled.
         num_posterior_samples: Draws of z a datum and step in stage ``unimodal``.
+        has_convolutions: Whether any network is convolutional.
     """
     stages = (
-        MethodStage("joint", joint.init, joint.loss),
+        MethodStage(
+            "joint", joint.init, joint.loss, has_convolutions=has_convolutions
+        ),
         MethodStage(
             "unimodal",
             functools.partial(init_experts, experts),
@@ -46,6 +50,7 @@ def jnf(
             ),
             needs=("joint",),
             cache=functools.partial(_joint_posterior, joint),
+            has_convolutions=has_convolutions,
         ),
     )
     return Method(stages, SubsetInference(joint, experts, _stage_unimodal, chains))

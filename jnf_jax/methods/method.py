@@ -104,6 +104,12 @@ class Inference(Protocol):
         """R-hat and effective sample sizes for ``subset``; None without a sampler."""
         ...
 
+    def unimodal_log_probs(
+        self, params: dict[str, Params], views: Views, z: Any
+    ) -> dict[str, Float[Array, " batch"]]:
+        """{modality: log q_m(z|x_m)}, nats."""
+        ...
+
     def decode(self, params: dict[str, Params], z: Any) -> dict[str, Any]:
         """{modality: p(x_m|z)}."""
         ...

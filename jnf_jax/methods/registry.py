@@ -43,13 +43,25 @@ def build_method(
                 build_trunk(model.network(m)), model.latent_dim, flow.context_size
             ),
             made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
+            flow.max_log_scale,
         )
         for m in sorted(shapes)
     )
+    has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
     if name == "jmvae":
-        return jmvae(joint, experts, sampler, alpha=model.alpha)
+        return jmvae(
+            joint,
+            experts,
+            sampler,
+            alpha=model.alpha,
+            has_convolutions=has_convolutions,
+        )
     return jnf(
-        joint, experts, sampler, num_posterior_samples=flow.num_posterior_samples
+        joint,
+        experts,
+        sampler,
+        num_posterior_samples=flow.num_posterior_samples,
+        has_convolutions=has_convolutions,
     )
 
 

@@ -121,12 +121,14 @@ class FlowSettings:
         hidden_sizes: Hidden layers of each MADE.
         context_size: Features of x_m that condition every block; 0: x_m acts through
             the base alone, as in the paper.
+        max_log_scale: Bound of each block's log-scale, nats.
         num_posterior_samples: Draws of z ~ q(z|X) a datum and step.
     """
 
     num_blocks: int = 2
     hidden_sizes: tuple[int, ...] = (128, 128, 128)
     context_size: int = 0
+    max_log_scale: float = 4.0
     num_posterior_samples: int = 1
 
     def faults(self) -> list[str]:
@@ -137,6 +139,8 @@ class FlowSettings:
             for field, bound in least.items()
             if getattr(self, field) < bound
         ]
+        if not self.max_log_scale > 0:
+            found.append(f"`flow.max_log_scale` is {self.max_log_scale}, expected > 0")
         if self.num_blocks and not (self.hidden_sizes and min(self.hidden_sizes) > 0):
             found.append(
                 f"`flow.hidden_sizes` is {self.hidden_sizes}, expected one or more "

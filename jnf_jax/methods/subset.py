@@ -19,9 +19,8 @@ from jaxtyping import Array, Float
 
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import SubsetInfo, check_subset
-from jnf_jax.methods.unimodal import UnimodalPosterior, flow_distribution
+from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
-from jnf_jax.networks.made import Made
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
@@ -132,6 +131,16 @@ class SubsetInference:
         flows, codes = self._experts_of(params, views, subset)
         return self._diagnose_product(params["joint"], flows, rng_key, codes, step_size)
 
+    def unimodal_log_probs(
+        self,
+        params: dict[str, Params],
+        views: Views,
+        z: Float[Array, "batch latent"],
+    ) -> dict[str, Float[Array, " batch"]]:
+        """{m: log q_m(z|x_m)} of every expert; nats."""
+        densities = posteriors_of(self.experts, self.expert_params(params), views)
+        return {m: density.log_prob(z) for m, density in densities.items()}
+
     def decode(
         self, params: dict[str, Params], z: Float[Array, "batch latent"]
     ) -> dict[str, distrax.Distribution]:
@@ -148,12 +157,12 @@ class SubsetInference:
     # architecture, so that a program is compiled for each |S|, not for each subset.
 
     @property
-    def _blocks(self) -> tuple[Made, ...]:
-        return self.experts[0].blocks
+    def _family(self) -> UnimodalPosterior:
+        return self.experts[0]
 
     @property
     def _is_gaussian(self) -> bool:
-        return not self._blocks
+        return not self._family.blocks
 
     def _experts_of(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
@@ -175,7 +184,7 @@ class SubsetInference:
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_expert(self, flow: Params, rng_key: jax.Array, code: GaussianCode):
-        return flow_distribution(self._blocks, flow, code).sample(seed=rng_key)
+        return self._family.distribution(flow, code).sample(seed=rng_key)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_product(self, joint_params, flows, rng_key, codes, step_size):
@@ -233,7 +242,7 @@ class SubsetInference:
         """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
         choice_key, *keys = jax.random.split(rng_key, len(codes) + 1)
         draws = [
-            flow_distribution(self._blocks, flow, code).sample(
+            self._family.distribution(flow, code).sample(
                 seed=key, sample_shape=num_chains
             )
             for flow, code, key in zip(flows, codes, keys, strict=True)
@@ -245,7 +254,7 @@ class SubsetInference:
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
             experts = [
-                flow_distribution(self._blocks, flow, code).log_prob
+                self._family.distribution(flow, code).log_prob
                 for flow, code in zip(flows, codes, strict=True)
             ]
             prior = self.joint.prior_of(joint_params)

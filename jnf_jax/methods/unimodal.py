@@ -24,6 +24,7 @@ class UnimodalPosterior:
     shape: tuple[int, ...]
     encoder: GaussianEncoder
     blocks: tuple[Made, ...]
+    max_log_scale: float = 4.0
 
     def init(self, rng_key: jax.Array) -> Params:
         """Fresh parameters; the flow starts as the identity."""
@@ -44,23 +45,26 @@ class UnimodalPosterior:
         """Base mean and scale, and context, of f32[B, ...]: all that z needs of x."""
         return self.encoder.apply({"params": params["encoder"]}, x)
 
-    def distribution(self, params: Params, code: GaussianCode) -> distrax.Distribution:
-        """q(z|x) from what ``encode`` said of x."""
-        return flow_distribution(self.blocks, params["flow"], code)
+    def distribution(
+        self, flow_params: Params, code: GaussianCode
+    ) -> distrax.Distribution:
+        """q(z|x) from ``params["flow"]`` and what ``encode`` said of x.
 
+        It reads no name and no shape of the modality: experts with equal ``blocks``
+        differ in their arguments alone.
+        """
 
-def flow_distribution(
-    blocks: tuple[Made, ...], flow_params: Params, code: GaussianCode
-) -> distrax.Distribution:
-    """N(mean, diag scale²) pushed through ``blocks``, which may read the context."""
+        def conditioner(block: Made, block_params: Params):
+            return lambda z: block.apply({"params": block_params}, z, code.context)
 
-    def conditioner(block: Made, block_params: Params):
-        return lambda z: block.apply({"params": block_params}, z, code.context)
-
-    return flow_posterior(
-        distrax.MultivariateNormalDiag(code.mean, code.scale),
-        [conditioner(block, flow_params[str(i)]) for i, block in enumerate(blocks)],
-    )
+        return flow_posterior(
+            distrax.MultivariateNormalDiag(code.mean, code.scale),
+            [
+                conditioner(block, flow_params[str(i)])
+                for i, block in enumerate(self.blocks)
+            ],
+            max_log_scale=self.max_log_scale,
+        )
 
 
 def init_experts(
@@ -79,7 +83,8 @@ def posteriors_of(
     """{m: q_m(z|x_m)} for every expert, batch [B], event [D]."""
     return {
         expert.name: expert.distribution(
-            params[expert.name], expert.encode(params[expert.name], views[expert.name])
+            params[expert.name]["flow"],
+            expert.encode(params[expert.name], views[expert.name]),
         )
         for expert in experts
     }

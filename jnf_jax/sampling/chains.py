@@ -20,7 +20,7 @@ class ChainInfo(NamedTuple):
         step_size: f32[].
         acceptance: mean acceptance probability, f32[R, B].
         divergences: number of divergent transitions, i32[R, B].
-        non_finite: number of proposals whose density or gradient was not, i32[R, B].
+        non_finite: number of proposals without a finite energy, i32[R, B].
         num_leapfrog: gradient evaluations in all, i32[R, B].
         displacement: root mean square distance from the start a dimension, f32[R, B].
         num_transitions: T, i32[].

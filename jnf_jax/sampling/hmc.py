@@ -84,7 +84,7 @@ class TransitionInfo(NamedTuple):
     Attributes:
         acceptance: acceptance probability, f32[R, B]; 0 for a non-finite proposal.
         is_divergent: bool[R, B], energy error above 1,000 (non-finite ones included).
-        is_finite: bool[R, B], whether the proposal's density and gradient were. For
+        is_finite: bool[R, B], whether the proposal's density and momentum were. For
             "nuts" whether those of the state that it chose were.
         num_leapfrog: gradient evaluations, i32[R, B].
     """
@@ -123,10 +123,6 @@ def _build_kernel(settings: ChainSettings):
     return kernel, DynamicHMCState(0, 0, 0, None)
 
 
-def _all_finite(*arrays):
-    return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
-
-
 def build_ensemble(
     log_density: ContextualLogDensity,
     context: Any,
@@ -135,10 +131,9 @@ def build_ensemble(
 ) -> Ensemble:
     """The kernel named in ``settings``, over chains and data.
 
-    A density of NaN or +inf counts as -inf, and a state whose position, density or
-    gradient is not finite is never entered: a product of experts that is improper may
-    run away until it overflows, and must neither stay there as "infinitely likely" nor
-    poison the state with NaN.
+    A density of NaN or +inf counts as -inf: a product of experts that is improper may
+    run away until it overflows, and must not stay there as "infinitely likely". A
+    gradient that is not finite makes the momentum, hence the energy, so: rejected too.
 
     Args:
         log_density: (z f32[D], context_i) -> f32[].
@@ -165,16 +160,12 @@ def build_ensemble(
         new, info = kernel(
             rng_key, state, guarded(context_i), step_size, inverse_mass_i
         )
-        entered = _all_finite(new.position, new.logdensity, new.logdensity_grad)
-        is_finite = entered & jnp.isfinite(info.energy)
-        kept = jax.tree.map(lambda a, b: jnp.where(entered, a, b), new[:3], state[:3])
-        return new._replace(**dict(zip(new._fields, kept, strict=False))), (
-            TransitionInfo(
-                acceptance=jnp.where(is_finite, info.acceptance_rate, 0.0),
-                is_divergent=info.is_divergent | ~is_finite,
-                is_finite=is_finite,
-                num_leapfrog=jnp.asarray(info.num_integration_steps),
-            )
+        is_finite = jnp.isfinite(info.energy)
+        return new, TransitionInfo(
+            acceptance=jnp.where(is_finite, info.acceptance_rate, 0.0),
+            is_divergent=info.is_divergent | ~is_finite,
+            is_finite=is_finite,
+            num_leapfrog=jnp.asarray(info.num_integration_steps),
         )
 
     init_data = jax.vmap(init_one, (None, 0, 0), axes)

@@ -242,8 +242,9 @@ def test_step_size_survives_improper_targets_and_bad_data():
 
 
 def test_chains_never_hold_a_non_finite_position():
-    # An improper target runs away, NaN data never move, a proper one is not disturbed.
+    # An improper target runs away, NaN data never move, a proper one is undisturbed.
     context = normal_context(3, 4, num_improper=1)
+    context["scale"] = context["scale"].at[0].set(2.0)
     context["mean"] = context["mean"].at[1].set(jnp.nan)
     start = jnp.ones((4, 3, 4))
     final, info, draws = run(
@@ -255,7 +256,7 @@ def test_chains_never_hold_a_non_finite_position():
         settings=SETTINGS,
     )
     assert jnp.isfinite(draws).all() and jnp.isfinite(final).all()
-    assert info.displacement[:, 0].min() > 100 and info.divergences[:, 0].min() > 0
+    assert info.displacement[:, 0].min() > 20 and info.divergences[:, 0].min() > 0
     assert (info.non_finite[:, 1] == SETTINGS.num_transitions).all()
     assert (info.acceptance[:, 1] == 0).all()
     np.testing.assert_array_equal(final[:, 1], start[:, 1])
@@ -265,18 +266,25 @@ def test_chains_never_hold_a_non_finite_position():
     assert any("diverged" in message for message in warnings(diagnostics, info))
 
 
-def test_a_density_that_overflows_upwards_is_not_infinitely_likely():
-    cliff = lambda z, context: jnp.where(z[0] > 1, jnp.inf, -0.5 * (z**2).sum())  # noqa: E731
-    final, info, draws = run(
+def test_infinite_densities_and_nan_gradients_are_never_entered():
+    def log_density(z, overflows):
+        smooth = -0.5 * (z**2).sum()
+        cliff = jnp.where(z[0] > 1, jnp.inf, smooth)  # not "infinitely likely"
+        # finite beyond 1, but the gradient of this where is NaN there
+        root = jnp.sqrt(jnp.where(overflows, 1.0, 1 - z[0]))
+        trap = smooth + 0.1 * jnp.where(z[0] > 1, 0.0, root)
+        return jnp.where(overflows, cliff, trap)
+
+    _, info, draws = run(
         jax.random.key(0),
-        jnp.zeros((2, 1)),
+        jnp.asarray([True, False]),
         jnp.zeros((5, 2, 1)),
         jnp.asarray(0.5),
-        log_density=cliff,
+        log_density=log_density,
         settings=ChainSettings(num_transitions=200),
     )
     assert draws.max() <= 1 and info.non_finite.min() > 0
-    assert (info.displacement > 0).any()
+    assert draws[150:].std(0).min() > 0.1  # nobody is stuck
 
 
 # --- kernels, settings, contracts ----------------------------------------------------

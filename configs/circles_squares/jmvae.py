@@ -1,0 +1,24 @@
+"""JMVAE on circles and squares: Gaussian encoders trained with the joint one.
+
+    python -m jnf_jax.train --config configs/circles_squares/jmvae.py \\
+        --workdir runs/toy/jmvae
+
+α = 0.1 as the authors of arXiv 2502.03952; 30 epochs, as JNF's two stages together.
+"""
+
+import ml_collections
+
+from configs.circles_squares import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JMVAE with the networks of `jnf.py`."""
+    config = jnf.get_config()
+    config.unlock()
+    config.method = "jmvae"
+    config.stages = "joint"
+    config.flow.num_blocks = 0
+    config.joint.num_steps = 30 * jnf.STEPS_PER_EPOCH
+    del config.unimodal
+    config.lock()
+    return config

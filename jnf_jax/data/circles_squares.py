@@ -1,0 +1,144 @@
+"""`circles_squares`: the toy set of the JNF paper, where one bit is shared.
+
+Source: arXiv 2502.03952 and its authors' data script, from whose description this
+generator is written anew. A circle (L2 ball) and a square (L1 ball, a diamond) are both
+filled or both rings; their radii are independent. So p(z | x_j) is broad along the
+other picture's radius, and only the full/empty bit goes across.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from jnf_jax.data import dataset
+
+SIZE = 32
+RADII = (0.3, 0.9)
+HALF_THICKNESS = 0.125
+MODALITIES = ("circle", "square")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `circles_squares`; the sizes are the paper's.
+
+    Attributes:
+      seed: of radii and bits.
+      num_train: pairs to train on.
+      num_validation: pairs to select with.
+      num_test: pairs held out.
+    """
+
+    seed: int = 42
+    num_train: int = 140_000
+    num_validation: int = 30_000
+    num_test: int = 30_000
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        size = dataset.between(2, 10_000_000)
+        checks = {
+            "seed": dataset.between(0, 2**31 - 1),
+            "num_train": size,
+            "num_validation": size,
+            "num_test": size,
+        }
+        return dataset.find_faults(self, checks)
+
+
+def distances() -> dict[str, np.ndarray]:
+    """Each modality's norm ρ on the grid of [−1, 1]²: f32[SIZE, SIZE]."""
+    ticks = np.linspace(-1.0, 1.0, SIZE)
+    y, x = np.meshgrid(ticks, ticks, indexing="ij")
+    norms = (np.sqrt(x**2 + y**2), np.abs(x) + np.abs(y))
+    return {
+        name: norm.astype(np.float32)
+        for name, norm in zip(MODALITIES, norms, strict=True)
+    }
+
+
+def render(
+    norm: Float[np.ndarray, "height width"],
+    radii: Float[Array, " batch"],
+    filled: UInt8[Array, " batch"],
+) -> Float[Array, "batch height width 1"]:
+    """Pictures: ρ ≤ r where filled, |ρ − r| ≤ 1/8 where not; 1 on ink, else 0.
+
+    Args:
+      norm: f32[height, width] ρ on the grid.
+      radii: f32[B] r.
+      filled: u8[B] 1 for full, 0 for a ring.
+
+    Returns:
+      f32[B, height, width, 1].
+    """
+    beyond = norm - radii[:, None, None]
+    ring = jnp.abs(beyond) <= HALF_THICKNESS
+    ink = jnp.where(filled[:, None, None] > 0, beyond <= 0.0, ring)
+    return ink[..., None].astype(jnp.float32)
+
+
+def fetch(
+    arrays: Mapping[str, Array | np.ndarray],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+) -> dict[str, Float[Array, "batch height width 1"]]:
+    """Renders pairs.
+
+    Args:
+      arrays: ``radii`` f32[N, 2], a column for each of `MODALITIES`; ``filled`` u8[N].
+      indices: i32[B].
+
+    Returns:
+      {"circle", "square"}: f32[B, 32, 32, 1], 0 or 1.
+    """
+    indices = jnp.asarray(indices)
+    radii = jnp.asarray(arrays["radii"])[indices]
+    filled = jnp.asarray(arrays["filled"])[indices]
+    return {
+        name: render(norm, radii[:, column], filled)
+        for column, (name, norm) in enumerate(distances().items())
+    }
+
+
+def is_filled(
+    pictures: Float[Array, "*batch height width 1"],
+) -> Bool[Array, "*batch"]:
+    """The full/empty bit that a picture shows: is the middle more ink than not?
+
+    The 12 pixels with |x| + |y| < 0.15 are ink in every filled shape and empty in every
+    ring, whichever the modality, so the bit of a true picture is always read right.
+
+    Args:
+      pictures: f32[..., 32, 32, 1] in [0, 1], e.g. decoder means.
+
+    Returns:
+      bool[...].
+    """
+    middle = jnp.asarray(distances()["square"] < 0.15)
+    ink = jnp.where(middle, pictures[..., 0], 0.0).sum((-2, -1))
+    return ink / middle.sum() > 0.5
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Draws radii and bits; half of each split is filled, in random order."""
+    dataset.require(settings)
+    sizes = (settings.num_train, settings.num_validation, settings.num_test)
+    splits, checksums = {}, {}
+    for split, size in zip(dataset.SPLITS, sizes, strict=True):
+        rng = dataset.generator(settings.seed, "circles_squares", split)
+        radii = rng.uniform(*RADII, (size, len(MODALITIES))).astype(np.float32)
+        filled = rng.permutation(np.arange(size, dtype=np.int32) % 2)
+        arrays = {"radii": radii, "filled": filled.astype(np.uint8)}
+        splits[split] = dataset.Split(arrays, size, filled)
+        checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
+    return dataset.Dataset(
+        name="circles_squares",
+        shapes=dict.fromkeys(MODALITIES, (SIZE, SIZE, 1)),
+        splits=splits,
+        fetch=fetch,
+        num_classes=2,
+        record=dataset.build_record(settings, splits, checksums),
+    )

@@ -1,0 +1,293 @@
+"""`polymnist`: MNIST digits as colour modalities over backgrounds (PolyMNIST).
+
+Source: Sutter et al. (2021). Digits come from TFDS; backgrounds are our procedural
+textures (`polymnist_procedural`), pictures of the user's (`polymnist_rebuilt`), or the
+published pictures are read as they are (`polymnist_official`).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jnf_jax.data import (
+    dataset,
+    pairing,
+    polymnist_official,
+    rendering,
+    textures,
+    tfds_cache,
+)
+
+SIDE = 28
+INK = 128
+"""A pixel of MNIST above this is ink."""
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `polymnist`.
+
+    Attributes:
+      seed: of split, pairing, crops and textures.
+      num_modalities: colour modalities, named m0, m1, …
+      validation_fraction: share of the training images that validation takes.
+      variant: "fixed", the same tuples every epoch; or "fresh", for training only: an
+        epoch's tuples do not come back for `fresh_epochs` epochs. Fresh ones have no
+        place in comparison tables, and "_fresh" in the name says so.
+      fresh_epochs: how many epochs of fresh tuples `splits["train"].size` counts.
+      backgrounds_dir: folder of pictures of your own; sorted by name, the first
+        `num_modalities` are used. '' for procedural textures.
+      official_dir: folder of the published pictures, see `polymnist_official`.
+      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
+      cache_dir: for decoded images; '' for ~/.cache/jnf_jax.
+    """
+
+    seed: int = 42
+    num_modalities: int = 5
+    validation_fraction: float = 0.1
+    variant: str = "fixed"
+    fresh_epochs: int = 100
+    backgrounds_dir: str = ""
+    official_dir: str = ""
+    data_dir: str = ""
+    cache_dir: str = ""
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        checks = {
+            "seed": dataset.between(0, 2**31 - 1),
+            "num_modalities": dataset.between(1, 100),
+            "validation_fraction": dataset.between(0.001, 0.5),
+            "variant": (lambda v: v in ("fixed", "fresh"), "'fixed' or 'fresh'"),
+            "fresh_epochs": dataset.between(1, 1000),
+        }
+        faults = dataset.find_faults(self, checks)
+        if self.official_dir and self.backgrounds_dir:
+            faults.append(
+                f"data.official_dir: got {self.official_dir!r} beside "
+                f"data.backgrounds_dir {self.backgrounds_dir!r}, expected at most one"
+            )
+        if self.official_dir and self.variant == "fresh":
+            faults.append(
+                "data.variant: got 'fresh' with data.official_dir, whose tuples are "
+                "published; expected 'fixed'"
+            )
+        return faults
+
+
+def load_backgrounds(folder: str, num: int) -> list[np.ndarray]:
+    """The first `num` pictures of a folder in the order of their names, as RGB.
+
+    Args:
+      folder: holds the pictures; its subfolders and other files are passed over.
+      num: how many are needed.
+
+    Returns:
+      `num` arrays u8[rows, columns, 3], each at least 28 × 28.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: fewer pictures than `num`, or one smaller than 28 × 28.
+    """
+    from PIL import Image
+
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"data.backgrounds_dir: {root} is no folder")
+    paths = [
+        path
+        for path in sorted(root.iterdir())
+        if path.is_file() and path.suffix.lower() in SUFFIXES
+    ]
+    if len(paths) < num:
+        raise ValueError(
+            f"data.backgrounds_dir: got {len(paths)} pictures in {root}, expected at "
+            f"least {num}, one for each modality ({', '.join(SUFFIXES)})"
+        )
+    pictures = []
+    for path in paths[:num]:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        if min(pixels.shape[:2]) < SIDE:
+            raise ValueError(
+                f"data.backgrounds_dir: {path} has {pixels.shape[0]} × "
+                f"{pixels.shape[1]} pixels, expected at least {SIDE} × {SIDE}"
+            )
+        pictures.append(pixels)
+    return pictures
+
+
+def fetch(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+    *,
+    modalities: tuple[str, ...],
+) -> dict[str, Float[Array, "batch 28 28 3"]]:
+    """Gathers and renders tuples.
+
+    Args:
+      arrays: of a `Split`. With ``pairing`` i32[N, M] tuples are the stored ones; else
+        they are fresh, from ``members`` i32[n] (images sorted by class), ``first`` and
+        ``count`` i32[10], and ``classes`` i32[n]. See `rendering.render_tuples` for
+        the rest.
+      indices: i32[B].
+      modalities: names, in the order of the pairing's columns.
+
+    Returns:
+      {modality: f32[B, 28, 28, 3]} in [0, 1].
+    """
+    if "pairing" in arrays:
+        return rendering.fetch_paired(arrays, indices, modalities=modalities)
+    arrays, indices = jax.tree.map(jnp.asarray, (arrays, indices))
+    # Unlike the stored pairing these are independent draws: within an epoch an image
+    # may come twice in a modality, or not at all.
+    label = arrays["classes"][indices % len(arrays["classes"])]
+    first, count = arrays["first"][label], arrays["count"][label]
+    key = jax.random.wrap_key_data(arrays["pairing_key"], impl="threefry2x32")
+
+    def draw(index, count):
+        own_key = jax.random.fold_in(key, index)
+        return jax.random.randint(own_key, (len(modalities),), 0, count)
+
+    rows = arrays["members"][first[:, None] + jax.vmap(draw)(indices, count)]
+    return rendering.render_tuples(arrays, rows, indices, modalities)
+
+
+def fetch_official(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+) -> dict[str, Float[Array, "batch 28 28 3"]]:
+    """The published pictures of tuples: {modality: f32[B, 28, 28, 3]} in [0, 1].
+
+    Args:
+      arrays: {modality: u8[N, 28, 28, 3]}.
+      indices: i32[B].
+    """
+    indices = jnp.asarray(indices)
+    return {
+        name: rendering.to_unit(jnp.asarray(pictures)[indices])
+        for name, pictures in arrays.items()
+    }
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Builds the data set; MNIST is decoded the first time.
+
+    Raises:
+      FileNotFoundError: MNIST is not prepared (the message has the command), or a
+        folder is missing.
+      ValueError: bad settings, backgrounds or published pictures.
+    """
+    dataset.require(settings)
+    modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
+    build = _load_official if settings.official_dir else _load_rendered
+    name, splits, checksums, fetch_tuples = build(settings, modalities)
+    return dataset.Dataset(
+        name=name,
+        shapes=dict.fromkeys(modalities, (SIDE, SIDE, 3)),
+        splits=splits,
+        fetch=fetch_tuples,
+        num_classes=10,
+        record=dataset.build_record(settings, splits, checksums),
+    )
+
+
+def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
+    folder, seed = settings.backgrounds_dir, settings.seed
+    if folder:
+        pictures = load_backgrounds(folder, len(modalities))
+    else:
+        pictures = [
+            textures.texture(m, seed=seed, size=512, wavelength=1.25 * SIDE)
+            for m in range(len(modalities))
+        ]
+    backgrounds = dict(zip(modalities, pictures, strict=True))
+    (train, train_labels), (test, test_labels) = (
+        tfds_cache.load_images(
+            "mnist", split, data_dir=settings.data_dir, cache_dir=settings.cache_dir
+        )
+        for split in ("train", "test")
+    )
+    held_out = settings.validation_fraction
+    kept, carved = pairing.split_by_image(
+        train_labels, (1.0 - held_out, held_out), seed=seed
+    )
+    sources = (
+        (train[kept], train_labels[kept]),
+        (train[carved], train_labels[carved]),
+        (test, test_labels),
+    )
+    splits = {}
+    checksums = {"backgrounds": jax.tree.map(dataset.checksum, backgrounds)}
+    for split, (images, labels) in zip(dataset.SPLITS, sources, strict=True):
+        fresh = settings.variant == "fresh" and split == "train"
+        tuples = _fresh_tuples if fresh else _fixed_tuples
+        arrays, of_class = tuples(settings, labels, split)
+        checksums[split] = {
+            "images": dataset.checksum(images),
+            **{key: dataset.checksum(array) for key, array in arrays.items()},
+        }
+        arrays["ink"] = images[..., 0] > INK
+        arrays["backgrounds"] = backgrounds
+        arrays["crop_key"] = rendering.crop_key(seed, split)
+        splits[split] = dataset.Split(arrays, len(of_class), of_class)
+    name = "polymnist_rebuilt" if folder else "polymnist_procedural"
+    name += "_fresh" if settings.variant == "fresh" else ""
+    return name, splits, checksums, functools.partial(fetch, modalities=modalities)
+
+
+def _fixed_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
+    rows, of_class = pairing.pair_by_class(
+        [labels] * settings.num_modalities, repeats=1, seed=settings.seed, split=split
+    )
+    return {"pairing": rows}, of_class
+
+
+def _fresh_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
+    count = np.bincount(labels, minlength=10).astype(np.int32)
+    key = jax.random.key(settings.seed, impl="threefry2x32")
+    key = jax.random.fold_in(key, len(dataset.SPLITS) + dataset.SPLITS.index(split))
+    arrays = {
+        "classes": labels,
+        "members": np.argsort(labels, kind="stable").astype(np.int32),
+        "first": (np.cumsum(count) - count).astype(np.int32),
+        "count": count,
+        "pairing_key": np.asarray(jax.random.key_data(key)),
+    }
+    return arrays, np.tile(labels, settings.fresh_epochs)
+
+
+def _load_official(settings: Settings, modalities: tuple[str, ...]) -> tuple:
+    """Published pictures do not say which MNIST image they show, so validation can
+    only be carved by tuple here, not by image."""
+    train, test = (
+        polymnist_official.load_split(
+            settings.official_dir, split, modalities, settings.cache_dir
+        )
+        for split in ("train", "test")
+    )
+    held_out = settings.validation_fraction
+    kept, carved = pairing.split_by_image(
+        train["labels"], (1.0 - held_out, held_out), seed=settings.seed
+    )
+    sources = (
+        {name: array[kept] for name, array in train.items()},
+        {name: array[carved] for name, array in train.items()},
+        test,
+    )
+    splits, checksums = {}, {}
+    for split, arrays in zip(dataset.SPLITS, sources, strict=True):
+        checksums[split] = jax.tree.map(dataset.checksum, arrays)
+        labels = arrays["labels"]
+        pictures = {name: arrays[name] for name in modalities}
+        splits[split] = dataset.Split(pictures, len(labels), labels)
+    return "polymnist_official", splits, checksums, fetch_official

@@ -1,0 +1,242 @@
+"""The programs end to end on a tiny experiment; what a user gets wrong, and is told."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs.digits import jnf as digits_jnf
+from jnf_jax import experiment, programs, results
+from jnf_jax.evaluation import draw_conditional
+from jnf_jax.train import train_and_evaluate
+
+ROOT = Path(__file__).parents[1]
+
+
+def tiny_config(**changes):
+    """Three 8 × 8 modalities, dense networks, a few steps; ``a__b=c`` sets a.b to c."""
+    config = digits_jnf.get_config()
+    config.unlock()
+    config.data.update(image_size=8, repeats=1, validation_repeats=1, test_repeats=1)
+    config.model.latent_dim = 4
+    config.model.joint_hidden_sizes = (16,)
+    config.model.networks.default = dict(
+        kind="mlp", hidden_sizes=(16,), activation="sigmoid"
+    )
+    config.flow.hidden_sizes = (8,)
+    config.sampler.update(num_transitions=4, num_adaptation=4)
+    config.joint = dict(num_steps=20, batch_size=16)
+    config.unimodal = dict(num_steps=20, batch_size=16)
+    config.training.checkpoint_every = 10
+    config.evaluation.update(num_prior_samples=100, num_tuples=50, batch_size=25)
+    config.evaluation.classifier = dict(num_steps=10, batch_size=16)
+    for name, value in changes.items():
+        *path, last = name.split("__")
+        section = config
+        for part in path:
+            section = section[part]
+        section[last] = value
+    return config.lock()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Classifiers of tests never meet those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A workdir with both stages trained and evaluated, and its record."""
+    workdir = tmp_path_factory.mktemp("run")
+    record = train_and_evaluate(
+        tiny_config(),
+        workdir,
+        config_name="configs/digits/jnf.py",
+        command="python -m jnf_jax.train …",
+    )
+    return workdir, record
+
+
+def test_train_writes_what_it_says(trained):
+    workdir, record = trained
+    assert not results.validate(record)
+    assert results.read(workdir / "results.json") == json.loads(json.dumps(record))
+    assert record["dataset"] == "digits" and record["protocol"] == "v1-small"
+    assert set(record["coherence"]["conditional"]) == {"1", "2"}
+    assert set(record["sampler"]["subsets"]) == {"m0+m1", "m0+m2", "m1+m2"}
+    assert set(record["classifiers"]) == {"m0", "m1", "m2"}
+    names = {path.stem for path in (workdir / "samples").glob("*.png")}
+    assert {"given_m0", "given_m1+m2", "unconditional"} <= names
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert {json.loads(line)["stage"] for line in lines} >= {"joint", "unimodal"}
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored["config"]["model"]["latent_dim"] == 4 and stored["versions"]["jax"]
+
+
+def test_running_again_trains_nothing_and_finds_the_same(trained):
+    workdir, record = trained
+    again = train_and_evaluate(tiny_config(), workdir, config_name="c", command="x")
+    assert again["coherence"] == record["coherence"]
+    assert again["stage1_checkpoint"] == record["stage1_checkpoint"]
+
+
+def test_stages_one_at_a_time_end_the_same(trained, tmp_path):
+    """stage two from ``init.joint`` equals stage two after stage one, bit for bit."""
+    workdir, _ = trained
+    joint_only, flows_only = tmp_path / "joint", tmp_path / "flows"
+    done = train_and_evaluate(
+        tiny_config(stages="joint"), joint_only, with_evaluation=False
+    )
+    assert done is None and not (joint_only / "checkpoints" / "unimodal").exists()
+    config = tiny_config(
+        stages="unimodal", init__joint=str(joint_only / "checkpoints" / "joint")
+    )
+    train_and_evaluate(config, flows_only, with_evaluation=False)
+    setup = experiment.open_experiment(config)
+    apart, apart_ids, _ = experiment.load_stages(setup, flows_only)
+    whole, whole_ids, _ = experiment.load_stages(
+        experiment.open_experiment(tiny_config()), workdir
+    )
+    assert apart_ids == whole_ids
+    jax.tree.map(np.testing.assert_array_equal, apart, whole)
+
+
+def test_sample_draws_a_picture(trained, tmp_path):
+    workdir, _ = trained
+    out = tmp_path / "grid.png"
+    command = [sys.executable, "-m", "jnf_jax.sample", "--workdir", str(workdir)]
+    options = ["--given", "m0,m2", "--num", "5", "--out", str(out)]
+    done = subprocess.run(
+        command + options, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.asarray(Image.open(out)).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("m0,m7", "`subset` is.*'m7'.*expected distinct names out of"), ("", "is empty")],
+)
+def test_sample_tells_of_a_wrong_subset(trained, given, message):
+    setup = experiment.open_experiment(tiny_config())
+    params, _, _ = experiment.load_stages(setup, trained[0])
+    subset = tuple(name for name in given.split(",") if name)
+    with pytest.raises(ValueError, match=message):
+        draw_conditional(setup, params, subset, 4, 0)
+
+
+def test_workdir_without_a_run(tmp_path):
+    with pytest.raises(ValueError, match="has no config.json"):
+        programs.config_of(tmp_path)
+
+
+def test_workdir_of_another_config(trained):
+    with pytest.raises(ValueError, match="holds another config.*(?s:.)*model.beta"):
+        train_and_evaluate(tiny_config(model__beta=2.0), trained[0])
+
+
+def test_checkpoint_of_another_dataset(trained):
+    config = tiny_config(
+        data__seed=7,
+        stages="unimodal",
+        init__joint=str(trained[0] / "checkpoints" / "joint"),
+    )
+    with pytest.raises(ValueError, match="(?s)another config.*data.checksums"):
+        train_and_evaluate(config, trained[0].parent / "other")
+
+
+def test_missing_checkpoint(tmp_path):
+    config = tiny_config(stages="unimodal", init__joint=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="no checkpoint at .*nowhere"):
+        train_and_evaluate(config, tmp_path / "run")
+
+
+def test_stage_two_without_stage_one(tmp_path):
+    with pytest.raises(ValueError, match="'unimodal' needs the parameters of.*joint"):
+        train_and_evaluate(tiny_config(stages="unimodal"), tmp_path)
+
+
+def test_damaged_checkpoint_is_an_error_where_named_and_passed_over_on_resume(
+    trained, tmp_path
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained[0], workdir)
+    newest = workdir / "checkpoints" / "joint" / "00000020"
+    largest = max(newest.rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1])
+    config = tiny_config(stages="unimodal", init__joint=str(newest.parent))
+    with pytest.raises(ValueError, match="00000020"):
+        train_and_evaluate(config, tmp_path / "flows")
+    with pytest.warns(UserWarning, match="00000020.*resuming from.*00000010"):
+        train_and_evaluate(tiny_config(stages="joint"), workdir, with_evaluation=False)
+    whole, ids, _ = experiment.load_stages(
+        experiment.open_experiment(tiny_config()), trained[0]
+    )
+    setup = experiment.open_experiment(tiny_config())
+    resumed, resumed_ids, _ = experiment.load_stages(setup, workdir)
+    assert resumed_ids == ids
+    jax.tree.map(np.testing.assert_array_equal, resumed["joint"], whole["joint"])
+
+
+def test_every_fault_of_a_config_is_told_at_once():
+    config = tiny_config(
+        model__latent_dim=0,
+        sampler__kernel="gibbs",
+        optimizer__learning_rate=-1.0,
+        flow__num_blocks=-1,
+        evaluation__protocol="v2",
+    )
+    with pytest.raises(ValueError) as error:
+        experiment.open_experiment(config)
+    for name in ("kernel", "learning_rate", "num_blocks", "protocol"):
+        assert name in str(error.value)
+
+
+def test_latent_of_size_zero():
+    with pytest.raises(ValueError, match="`model.latent_dim` is 0, expected >= 1"):
+        experiment.open_experiment(tiny_config(model__latent_dim=0))
+
+
+def test_unknown_field_suggests_the_near_one():
+    config = tiny_config()
+    config.unlock()
+    config.flow.num_block = 3
+    with pytest.raises(ValueError, match="num_block.*Did you mean 'num_blocks'"):
+        experiment.open_experiment(config)
+
+
+def test_unknown_override_on_the_command_line_suggests_the_near_one():
+    command = [sys.executable, "-m", "jnf_jax.train", "--config=configs/digits/jnf.py"]
+    done = subprocess.run(
+        [*command, "--workdir=unused", "--config.optimizer.learning_rat=1"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0 and "learning_rate" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate", "sample"])
+def test_help_says_what_the_program_does(program):
+    command = [sys.executable, "-m", f"jnf_jax.{program}", "--helpshort"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert f"python -m jnf_jax.{program} --" in done.stdout
+    assert "--workdir" in done.stdout
+
+
+def test_faults_of_the_user_have_no_traceback(capsys):
+    def main(argv):
+        raise ValueError("`seed` is -1, expected >= 0")
+
+    with pytest.raises(SystemExit, match="2"):
+        programs.tell_faults(main)(["program"])
+    assert capsys.readouterr().err == "error: `seed` is -1, expected >= 0\n"
