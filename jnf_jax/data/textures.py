@@ -106,8 +106,8 @@ def texture(
     size: int = 256,
     wavelength: float = 20.0,
     luminance: tuple[float, float] = (0.06, 0.66),
-    chroma: float = 0.30,
-    spread: float = 0.14,
+    chroma: float = 0.2,
+    lean: float = 0.6,
 ) -> np.ndarray:
     """One colour texture; its kind, hue and noise follow from (seed, index).
 
@@ -125,13 +125,16 @@ def texture(
     rng = generator(seed, "texture", index)
     cells = max(int(2 * size / wavelength), 4)
     field = equalise(FIELDS[index % len(FIELDS)](rng, size, cells))
-    drift = equalise(octaves(rng, size, max(cells // 2, 2)))
-    hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
-    first, second = (
-        np.array(colorsys.hsv_to_rgb(h % 1.0, 1.0, 1.0)) for h in (hue, hue + spread)
+    along, across = (
+        2.0 * equalise(octaves(rng, size, max(cells // 2, 2))) - 1.0 for _ in range(2)
     )
-    colour = first + (second - first) * drift[..., None]
-    tint = colour - (colour @ LUMA)[..., None]
+    hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
+    colour = np.array(colorsys.hsv_to_rgb(hue % 1.0, 1.0, 1.0))
+    first = colour - colour @ LUMA
+    first /= np.linalg.norm(first)
+    second = np.cross(LUMA, first)
+    second /= np.linalg.norm(second)
+    tint = (lean + along)[..., None] * first + across[..., None] * second
     low, high = luminance
     grey = low + (high - low) * field
     # Tint fades towards black, where colours would clip and shift the luminance.
