@@ -223,7 +223,14 @@ def test_unknown_override_on_the_command_line_suggests_the_near_one():
     assert done.returncode != 0 and "learning_rate" in done.stderr
 
 
-@pytest.mark.parametrize("program", ["train", "evaluate", "sample"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "sample",
+        pytest.param("train", marks=pytest.mark.slow),
+        pytest.param("evaluate", marks=pytest.mark.slow),
+    ],
+)
 def test_help_says_what_the_program_does(program):
     command = [sys.executable, "-m", f"jnf_jax.{program}", "--helpshort"]
     done = subprocess.run(

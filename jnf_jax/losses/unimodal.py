@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class UnimodalModel:
         posteriors: ``(params, batch) -> {modality: q_m(z|x_m)}``.
     """
 
-    joint_posterior: Callable[[Params, Views], distrax.Distribution]
-    posteriors: Callable[[Params, Views], dict[str, distrax.Distribution]]
+    joint_posterior: Callable[[Params, Any], distrax.Distribution]
+    posteriors: Callable[[Params, Any], dict[str, distrax.Distribution]]
 
 
 class UnimodalTerms(NamedTuple):
@@ -37,7 +37,7 @@ def unimodal_nll(
     params: Params,
     frozen: Params,
     rng_key: jax.Array,
-    batch: Views,
+    batch: Any,
     *,
     model: UnimodalModel,
     num_samples: int = 1,
