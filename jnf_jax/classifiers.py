@@ -12,8 +12,8 @@ import optax
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.metrics.protocol import Predict, batches
 from jnf_jax.networks.classifier import Classifier
-from jnf_jax.optimizers import TrainSettings
-from jnf_jax.trainer import Stage, train
+from jnf_jax.training.optimizers import TrainSettings
+from jnf_jax.training.trainer import Stage, train
 from jnf_jax.types import Params, Views
 
 ACCURACY_BATCH_SIZE = 500

@@ -19,8 +19,8 @@ from jnf_jax.methods.registry import METHODS
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
-from jnf_jax.optimizers import TrainSettings
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.training.optimizers import TrainSettings
 
 STAGES = {"jnf": ("joint", "unimodal"), "jmvae": ("joint",)}
 """The stages of each method, in the order of training."""

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from jnf_jax import checkpoint, resume
+from jnf_jax import checkpoint
 from jnf_jax.config import Experiment, resolve
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.method import Method, MethodStage
 from jnf_jax.methods.registry import build_method
+from jnf_jax.training import resume
 from jnf_jax.types import Params
 
 

@@ -33,8 +33,10 @@ class MetricsLog:
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
     go to TensorBoard when tensorboardX is installed.
 
-    >>> log = MetricsLog(workdir)
-    >>> log({"event": "train", "stage": "joint", "step": 50, "loss": 12.5})
+    ::
+
+        log = MetricsLog(workdir)
+        log({"event": "train", "stage": "joint", "step": 50, "loss": 12.5})
     """
 
     def __init__(self, workdir: Path):

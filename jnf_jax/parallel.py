@@ -28,8 +28,8 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     Raises:
       ValueError: ``num_devices`` is not between 1 and the number of devices.
 
-    >>> make_mesh(1).shape
-    OrderedDict({'data': 1})
+    >>> dict(make_mesh(1).shape)
+    {'data': 1}
     """
     devices = jax.devices()
     num_devices = len(devices) if num_devices is None else num_devices

@@ -9,7 +9,7 @@ import numpy as np
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.methods.method import Batch, MethodStage
 from jnf_jax.metrics.protocol import batches
-from jnf_jax.trainer import Stage
+from jnf_jax.training.trainer import Stage
 from jnf_jax.types import Params
 
 CACHE_BATCH_SIZE = 500

@@ -26,7 +26,7 @@ from jnf_jax.experiment import (
     stage_path,
 )
 from jnf_jax.stages import build_stage
-from jnf_jax.trainer import train
+from jnf_jax.training.trainer import train
 from jnf_jax.types import Params
 
 _CONFIG = programs.define_config("A file with get_config(), as in configs/.")

@@ -31,20 +31,15 @@ INTERNAL = {
     ),
     "data": ("types",),
     "parallel": ("types",),
-    "key_paths": (),
-    "manifest": (),
-    "checkpoint": ("types", "parallel", "key_paths", "manifest"),
+    "checkpoint": ("types", "parallel"),
     # protocol.py is written against what a method offers, and calls nothing else of it.
     "metrics": ("types", "losses", "sampling", "methods"),
-    "results_schema": (),
-    "results": ("results_schema",),
+    "results": (),
     "pictures": ("types",),
 }
-# Above them, by layer: the trainer, its parts and what it trains; then the config.
+# Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
-    **dict.fromkeys(("batches", "logs", "optimizers", "progress", "resume"), 5),
-    **dict.fromkeys(("stage_run", "train_step", "trainer"), 5),
-    **dict.fromkeys(("classifiers", "stages"), 5),
+    **dict.fromkeys(("logs", "training", "classifiers", "stages"), 5),
     "config": 6,
 }
 PROGRAM = 7  # every module that no table names: train, evaluate, sample, …
@@ -63,7 +58,6 @@ EXTERNAL = {
     "methods": NUMERIC | {"distrax", "blackjax"},
     "metrics": NUMERIC | {"distrax", "blackjax", "scipy"},
     "pictures": NUMERIC | {"PIL"},
-    "results_schema": set(),
     "results": set(),
 }
 # Packages that one place of the tree wraps for all others.
@@ -157,13 +151,17 @@ def test_the_table_is_an_order():
     ("module", "source", "fault"),
     [
         ("jnf_jax.losses.elbo", "import jnf_jax.networks.mlp", "`losses` is below"),
-        ("jnf_jax.losses.elbo", "from jnf_jax import trainer", "`losses` is below"),
+        ("jnf_jax.losses.elbo", "from jnf_jax import training", "`losses` is below"),
         ("jnf_jax.losses.elbo", "from ..data import digits", "`losses` is below"),
         ("jnf_jax.losses.elbo", "def f():\n  import flax", "flax, which belongs"),
         ("jnf_jax.sampling.hmc", "import optax", "optax, which belongs"),
         ("jnf_jax.sampling.hmc", "import scipy.stats", "expected"),
         ("jnf_jax.methods.jnf", "from flax import linen", "belongs to {'networks'}"),
-        ("jnf_jax.trainer", "from jnf_jax.config import Config", "is below `config`"),
+        (
+            "jnf_jax.training.step",
+            "from jnf_jax.config import Config",
+            "below `config`",
+        ),
         ("jnf_jax.config", "from jnf_jax.train import main", "is below `train`"),
         ("jnf_jax.flows.masks", "from jnf_jax.flows.maf import x", "is below `flows`"),
     ],
@@ -182,7 +180,7 @@ def test_the_walk_sees_a_wrong_import(module, source, fault):
         ),
         ("jnf_jax.losses.elbo", "from .terms import log_ratio"),
         ("jnf_jax.networks.mlp", "from flax import linen"),
-        ("jnf_jax.evaluate", "from absl import app\nfrom jnf_jax import trainer"),
+        ("jnf_jax.evaluate", "from absl import app\nfrom jnf_jax import training"),
     ],
 )
 def test_the_walk_lets_a_right_import_pass(module, source):

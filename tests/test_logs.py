@@ -9,7 +9,8 @@ import types
 
 import pytest
 
-from jnf_jax import logs, progress
+from jnf_jax import logs
+from jnf_jax.training import progress
 
 
 def train_record(stage, step, **values):

@@ -81,7 +81,7 @@ Check = tuple[Callable[[Any], bool], str]
 """A test of a setting's value, and the words that say what it accepts."""
 
 
-def between(low: float, high: float) -> Check:
+def between(low: int | float, high: int | float) -> Check:
     """low ≤ value ≤ high."""
     return lambda value: low <= value <= high, f"{low} to {high}"
 

@@ -90,7 +90,7 @@ def load(settings: Settings) -> dataset.Dataset:
     modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
     backgrounds = {
         name: textures.texture(
-            m, seed=settings.seed, wavelength=1.25 * settings.image_size
+            m, seed=settings.seed, wavelength=1.875 * settings.image_size
         )
         for m, name in enumerate(modalities)
     }

@@ -207,7 +207,7 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
         pictures = load_backgrounds(folder, len(modalities))
     else:
         pictures = [
-            textures.texture(m, seed=seed, size=512, wavelength=1.25 * SIDE)
+            textures.texture(m, seed=seed, size=512, wavelength=1.875 * SIDE)
             for m in range(len(modalities))
         ]
     backgrounds = dict(zip(modalities, pictures, strict=True))

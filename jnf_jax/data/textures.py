@@ -1,14 +1,15 @@
 """Procedural colour textures: backgrounds that need no download and no licence.
 
 A texture is a scalar field (clouds, stripes, cells, ridges or weave, each with several
-octaves of detail), flattened to a uniform histogram and coloured by a palette whose
-luminance we choose. Only sums, products, square roots and comparisons of doubles touch
+octaves of detail), flattened to a uniform histogram, given tones of our choice and a
+colour that drifts. Only sums, products, square roots and comparisons of doubles touch
 the pixels, all exactly rounded, so a seed gives the same bytes on every machine.
 """
 
 import colorsys
 
 import numpy as np
+from jaxtyping import UInt8
 
 from jnf_jax.data.dataset import generator
 
@@ -91,6 +92,21 @@ def _weave(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 FIELDS = (_clouds, _stripes, _cells, _ridges, _weave)
 HUES = (0.56, 0.98, 0.38, 0.78, 0.15)
 
+TONES = ((0.0, 0.58, 0.68, 1.0), (0.05, 0.34, 0.66, 0.82))
+"""Share of pixels -> luminance, piecewise linear: dark, a steep step, light.
+
+Inverting a middle grey changes nothing, so few pixels are near 1/2. Both sides are
+common, so a linear classifier cannot tell ink by its brightness.
+"""
+
+CHROMA = 0.24
+LEAN = 0.92
+"""How far colours lean to a texture's own hue. They vary by more than that all around
+it, as inverting a colour that all pixels share would mark ink for a linear classifier.
+"""
+
+ACROSS = 0.8
+
 
 def equalise(field: np.ndarray) -> np.ndarray:
     """Ranks of the values, spread evenly over [0, 1): one histogram for all fields."""
@@ -99,45 +115,40 @@ def equalise(field: np.ndarray) -> np.ndarray:
     return ranks.reshape(field.shape) / field.size
 
 
+def _tint(rng: np.random.Generator, index: int, size: int, cells: int) -> np.ndarray:
+    """Colour without luminance, f64[size, size, 3]: two slow fields in its plane."""
+    along, across = (
+        2.0 * equalise(octaves(rng, size, max(cells // 3, 2))) - 1.0 for _ in range(2)
+    )
+    hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
+    colour = np.array(colorsys.hsv_to_rgb(hue % 1.0, 1.0, 1.0))
+    first = colour - colour @ LUMA
+    second = np.cross(LUMA, first)
+    first, second = (axis / np.sqrt(axis @ axis) for axis in (first, second))
+    return (LEAN + along)[..., None] * first + (ACROSS * across)[..., None] * second
+
+
 def texture(
-    index: int,
-    *,
-    seed: int,
-    size: int = 256,
-    wavelength: float = 20.0,
-    luminance: tuple[float, float] = (0.06, 0.66),
-    chroma: float = 0.2,
-    lean: float = 0.6,
-) -> np.ndarray:
+    index: int, *, seed: int, size: int = 256, wavelength: float = 30.0
+) -> UInt8[np.ndarray, "size size 3"]:
     """One colour texture; its kind, hue and noise follow from (seed, index).
 
     Args:
       index: which texture, from 0; five kinds, then the same with other hues and noise.
       seed: of the noise.
       size: side in pixels.
-      wavelength: of the largest features, in pixels; detail is 1/2, 1/4 and 1/8 of it.
-      luminance: darkest and lightest luminance, in [0, 1]; uniform in between.
-      chroma: strength of the colour, in [0, 1].
+      wavelength: of the largest features, in pixels; detail is 1/2, 1/4 and 1/8 of it,
+        and colours drift over 3 times it.
 
     Returns:
       u8[size, size, 3].
     """
     rng = generator(seed, "texture", index)
-    cells = max(int(2 * size / wavelength), 4)
+    cells = max(round(2 * size / wavelength), 4)
     field = equalise(FIELDS[index % len(FIELDS)](rng, size, cells))
-    along, across = (
-        2.0 * equalise(octaves(rng, size, max(cells // 2, 2))) - 1.0 for _ in range(2)
-    )
-    hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
-    colour = np.array(colorsys.hsv_to_rgb(hue % 1.0, 1.0, 1.0))
-    first = colour - colour @ LUMA
-    first /= np.linalg.norm(first)
-    second = np.cross(LUMA, first)
-    second /= np.linalg.norm(second)
-    tint = (lean + along)[..., None] * first + across[..., None] * second
-    low, high = luminance
-    grey = low + (high - low) * field
+    grey = np.interp(field, *TONES)
     # Tint fades towards black, where colours would clip and shift the luminance.
-    strength = chroma * (0.35 + 0.65 * field)
+    strength = CHROMA * (0.35 + 0.65 * field)
+    tint = _tint(rng, index, size, cells)
     pixels = grey[..., None] + strength[..., None] * tint
     return np.round(255.0 * np.clip(pixels, 0.0, 1.0)).astype(np.uint8)

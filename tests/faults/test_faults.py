@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jnf_jax import checkpoint, logs
-from jnf_jax.manifest import DamagedCheckpointError, verify
+from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
 
 pytestmark = pytest.mark.slow
 

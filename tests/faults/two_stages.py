@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax.key_paths import digest_tree
+from jnf_jax.checkpoint.key_paths import digest_tree
 from jnf_jax.logs import MetricsLog
-from jnf_jax.trainer import Stage, TrainSettings, train
+from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 SETTINGS = TrainSettings(
     num_steps=160,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import parallel
-from jnf_jax.trainer import Stage, TrainSettings, train
+from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 
 def make_stage() -> Stage:

@@ -26,14 +26,14 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jnf_jax.key_paths import (
+from jnf_jax.checkpoint.key_paths import (
     check_leaves,
     digest_tree,
     flatten_tree,
     join_path,
     nest_tree,
 )
-from jnf_jax.manifest import (
+from jnf_jax.checkpoint.manifest import (
     DamagedCheckpointError,
     read_manifest,
     verify,

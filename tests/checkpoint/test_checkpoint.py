@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax import checkpoint, manifest
+from jnf_jax import checkpoint
+from jnf_jax.checkpoint import manifest
 
 
 class Moments(NamedTuple):
@@ -223,7 +224,7 @@ def test_full_disk_leaves_the_last_good_one_and_says_so(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_manifest", write_manifest)
+        patch.setattr(checkpoint.store, "write_manifest", write_manifest)
         with pytest.raises(OSError, match="last good one is .*00000001.*No space"):
             save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["00000001"]

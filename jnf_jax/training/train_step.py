@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, Int32
 
 from jnf_jax import parallel
-from jnf_jax.optimizers import TrainSettings
+from jnf_jax.training.optimizers import TrainSettings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jnf_jax import checkpoint
-from jnf_jax.train_step import TrainState
+from jnf_jax.training.train_step import TrainState
 
 
 def save_state(

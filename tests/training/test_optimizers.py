@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax.optimizers import TrainSettings, make_optimizer, make_schedule
+from jnf_jax.training.optimizers import TrainSettings, make_optimizer, make_schedule
 
 
 def settings(**changes):

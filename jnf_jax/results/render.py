@@ -1,7 +1,7 @@
 """Render docs/results.md from the records in results/, so that the two cannot part.
 
-    python -m jnf_jax.render_results            # write docs/results.md
-    python -m jnf_jax.render_results --check    # exit 1 if it is out of date
+    python -m jnf_jax.results.render            # write docs/results.md
+    python -m jnf_jax.results.render --check    # exit 1 if it is out of date
 
 A section for each folder of configs/: a row for each record, a row "not yet run" for
 each config without one, and the published numbers with what sets them apart.
@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax import results
+from jnf_jax.results.record import (
+    format_duration,
+    format_value,
+    is_summary,
+    joint_entropy,
+    read,
+    sampler_kernel,
+    worst_of_sampler,
+)
 
 ABSENT = "–"
 TITLES = {
@@ -30,7 +38,7 @@ MORE_METRICS = {
     "wrong_bit": "wrong bit, share of draws",
 }
 HEADER = """\
-<!-- Written by `python -m jnf_jax.render_results`. Change the records, not this. -->
+<!-- Written by `python -m jnf_jax.results.render`. Change the records, not this. -->
 
 # Results
 
@@ -56,7 +64,7 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
     records = {}
     for path in sorted((root / "results").rglob("*.json")):
         name = path.relative_to(root).as_posix()
-        record = results.read(path)
+        record = read(path)
         if record["commit"] == "unknown":
             raise ValueError(f"{name}: `commit` is unknown, expected the one that ran")
         if not (root / record["config"]).is_file() or ".." in record["config"]:
@@ -98,7 +106,7 @@ def _as_published(value: Any) -> str:
     """With the digits that were published, no more: 0.66, 0.6745 ± 0.036."""
     if value is None:
         return ABSENT
-    if results.is_summary(value):
+    if is_summary(value):
         return f"{value['mean']:g} ± {value['sd']:g}"
     return f"{value:g}"
 
@@ -122,7 +130,7 @@ def _our_rows(
         coherence = record["coherence"]
         conditional = coherence["conditional"]
         priors = sorted(coherence["joint"])
-        entropies = {prior: results.joint_entropy(record, prior) for prior in priors}
+        entropies = {prior: joint_entropy(record, prior) for prior in priors}
         rows.append(
             [
                 _link(Path(record["config"]).stem, record["config"]),
@@ -130,13 +138,13 @@ def _our_rows(
                 record["dataset"],
                 record["protocol"],
                 str(len(record["seeds"])),
-                *(results.format_value(conditional.get(size)) for size in sizes),
-                _by_name(coherence["joint"], results.format_value),
-                _by_name(entropies, results.format_value),
-                results.format_value(coherence["ceiling"]),
-                _by_name(record["classifiers"], results.format_value),
+                *(format_value(conditional.get(size)) for size in sizes),
+                _by_name(coherence["joint"], format_value),
+                _by_name(entropies, format_value),
+                format_value(coherence["ceiling"]),
+                _by_name(record["classifiers"], format_value),
                 record["hardware"],
-                results.format_duration(record["wall_seconds"]),
+                format_duration(record["wall_seconds"]),
                 _link(record["commit"][:7] + record["commit"][40:], name),
             ]
         )
@@ -154,7 +162,7 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     rows = [
         [
             _link(Path(record["config"]).stem, record["config"]),
-            *(_by_name(record.get(key), results.format_value) for key in MORE_METRICS),
+            *(_by_name(record.get(key), format_value) for key in MORE_METRICS),
         ]
         for record in records.values()
         if any(key in record for key in MORE_METRICS)
@@ -170,10 +178,10 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
         lines.append(f"- {_link(Path(name).stem, name)}: `{record['command']}`")
         if stage:
             lines.append(f"  - stage one: `{stage}`")
-        worst = results.worst_of_sampler(record["sampler"].get("subsets", {}))
+        worst = worst_of_sampler(record["sampler"].get("subsets", {}))
         if worst:
             found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
-            kernel = results.sampler_kernel(record["sampler"])
+            kernel = sampler_kernel(record["sampler"])
             lines.append(f"  - {kernel}, worst subset: {found}")
         lines += [f"  - {note}" for note in record.get("notes", [])]
     return ["", "How they came about:", "", *lines] if lines else []
@@ -244,7 +252,7 @@ def render(root: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m jnf_jax.render_results",
+        prog="python -m jnf_jax.results.render",
         description="Render docs/results.md from the records in results/.",
     )
     parser.add_argument(
@@ -264,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if target.is_file() and target.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{target} is out of date: run python -m jnf_jax.render_results")
+    print(f"{target} is out of date: run python -m jnf_jax.results.render")
     return 1
 
 

@@ -1,11 +1,10 @@
 """Records of runs: written, read, and printed as a table for a terminal.
 
-`jnf_jax.results_schema` says what a record must hold, docs/results_schema.md what each
+`jnf_jax.results.schema` says what a record must hold, docs/results_schema.md what each
 field means.
 """
 
 import json
-import math
 import os
 import statistics
 import textwrap
@@ -13,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.results_schema import Record, is_summary, validate
+from jnf_jax.results.schema import Record, is_summary, validate
 
 __all__ = [
     "Record",
     "console_table",
-    "finite_or_none",
     "format_duration",
     "format_value",
     "is_summary",
@@ -53,17 +51,6 @@ def summarise(values: Sequence[float]) -> float | dict[str, float | int]:
         return float(values[0])
     mean, sd = statistics.fmean(values), statistics.stdev(values)
     return {"mean": mean, "sd": sd, "n": len(values)}
-
-
-def finite_or_none(value: float) -> float | None:
-    """What a record holds for a diagnostic: null where it is undefined.
-
-    An R-hat is NaN where a chain never moved, and JSON has no NaN.
-
-    >>> finite_or_none(1.5), finite_or_none(float("nan"))
-    (1.5, None)
-    """
-    return float(value) if math.isfinite(value) else None
 
 
 def joint_entropy(record: Record, prior: str) -> Any:
