@@ -1,6 +1,7 @@
 """Evaluating a trained experiment: protocol v1, its record, and pictures."""
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jnf_jax import logs, pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.experiment import Setup
+from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import CoherenceReport, HeldOut, evaluate_coherence
@@ -144,16 +146,16 @@ def draw_conditional(
     seed: int,
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
-    test = setup.dataset.splits["test"]
-    indices = jnp.arange(num) % test.size
-    views = jax.jit(setup.dataset.fetch)(test.arrays, indices)
-    inference = setup.method.inference
+    test, inference = setup.dataset.splits["test"], setup.method.inference
+    # As many as the protocol takes at once: its compiled programs then serve here too.
+    size = max(num, setup.experiment.evaluation.batch_size)
+    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(size) % test.size)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
-    decoded = _decoded_means(setup, params, z)
+    decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]
     return pictures.conditional_grid(
-        {m: views[m] for m in subset},
-        {m: decoded[m] for m in targets or inference.modalities},
+        {m: views[m][:num] for m in subset},
+        {m: decoded[m][:num] for m in targets or inference.modalities},
     )
 
 
@@ -161,10 +163,14 @@ def draw_unconditional(
     setup: Setup, params: dict[str, Params], num: int, seed: int
 ) -> pictures.Picture:
     """``num`` draws from the prior, decoded in every modality."""
-    z = setup.method.inference.sample_prior(params, jax.random.key(seed), num)
-    return pictures.unconditional_grid(_decoded_means(setup, params, z))
+    inference = setup.method.inference
+    z = inference.sample_prior(params, jax.random.key(seed), num)
+    return pictures.unconditional_grid(_decoded_means(inference, params, z))
 
 
-def _decoded_means(setup: Setup, params: dict[str, Params], z: Any):
-    decoded = setup.method.inference.decode(params, z)
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded_means(
+    inference: Inference, params: dict[str, Params], z: Any
+) -> dict[str, jax.Array]:
+    decoded = inference.decode(params, z)
     return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}

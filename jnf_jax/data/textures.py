@@ -92,8 +92,8 @@ def _weave(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 FIELDS = (_clouds, _stripes, _cells, _ridges, _weave)
 HUES = (0.56, 0.98, 0.38, 0.78, 0.15)
 
-TONES = ((0.0, 0.58, 0.68, 1.0), (0.05, 0.34, 0.66, 0.82))
-"""Share of pixels -> luminance, piecewise linear: dark, a steep step, light.
+TONES = ((0.0, 0.05), (0.58, 0.34), (0.68, 0.66), (1.0, 0.82))
+"""(Share of pixels, their highest luminance), linear in between: dark, a step, light.
 
 Inverting a middle grey changes nothing, so few pixels are near 1/2. Both sides are
 common, so a linear classifier cannot tell ink by its brightness.
@@ -115,6 +115,14 @@ def equalise(field: np.ndarray) -> np.ndarray:
     return ranks.reshape(field.shape) / field.size
 
 
+def _tones(field: np.ndarray) -> np.ndarray:
+    """`TONES` of an equalised field (the last bit of `np.interp` may vary)."""
+    grey = np.full(field.shape, TONES[0][1])
+    for (start, low), (stop, high) in zip(TONES[:-1], TONES[1:], strict=True):
+        grey += (high - low) / (stop - start) * np.clip(field - start, 0, stop - start)
+    return grey
+
+
 def _tint(rng: np.random.Generator, index: int, size: int, cells: int) -> np.ndarray:
     """Colour without luminance, f64[size, size, 3]: two slow fields in its plane."""
     along, across = (
@@ -122,9 +130,9 @@ def _tint(rng: np.random.Generator, index: int, size: int, cells: int) -> np.nda
     )
     hue = HUES[index % len(HUES)] + 0.381966 * (index // len(HUES))
     colour = np.array(colorsys.hsv_to_rgb(hue % 1.0, 1.0, 1.0))
-    first = colour - colour @ LUMA
+    first = colour - (colour * LUMA).sum()
     second = np.cross(LUMA, first)
-    first, second = (axis / np.sqrt(axis @ axis) for axis in (first, second))
+    first, second = (axis / np.sqrt((axis * axis).sum()) for axis in (first, second))
     return (LEAN + along)[..., None] * first + (ACROSS * across)[..., None] * second
 
 
@@ -146,7 +154,7 @@ def texture(
     rng = generator(seed, "texture", index)
     cells = max(round(2 * size / wavelength), 4)
     field = equalise(FIELDS[index % len(FIELDS)](rng, size, cells))
-    grey = np.interp(field, *TONES)
+    grey = _tones(field)
     # Tint fades towards black, where colours would clip and shift the luminance.
     strength = CHROMA * (0.35 + 0.65 * field)
     tint = _tint(rng, index, size, cells)

@@ -1,0 +1,141 @@
+"""Inference from subsets: closed form, a 2-D grid, and one program a subset size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import random_like
+
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.sampling import ChainSettings, gaussian_product
+
+SHAPES = {"a": (3, 3, 1), "b": (4, 4, 1), "c": (2, 2, 3)}
+NETWORK = NetworkSettings("mlp", hidden_sizes=(8,))
+
+
+def make(name="jnf", num_blocks=1, latent_dim=2):
+    method = build_method(
+        name,
+        SHAPES,
+        model=ModelSettings(
+            latent_dim,
+            {"default": NETWORK},
+            {"default": LikelihoodSettings("normal", 0.5)},
+            joint_hidden_sizes=(8,),
+        ),
+        flow=FlowSettings(num_blocks=num_blocks, hidden_sizes=(8,), max_log_scale=0.5),
+        sampler=ChainSettings(num_transitions=200, num_adaptation=100),
+    )
+    params = {
+        stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
+        for seed, stage in enumerate(method.stages)
+    }
+    return method, params
+
+
+def make_views(num, seed=0):
+    """The same datum ``num`` times, so that draws of z are draws for it."""
+    rng = np.random.default_rng(seed)
+    return {
+        m: jnp.asarray(np.repeat(rng.random((1, *s)), num, axis=0), jnp.float32)
+        for m, s in SHAPES.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["jnf", "jmvae"])
+def test_gaussian_experts_are_multiplied_in_closed_form(name):
+    method, params = make(name, num_blocks=0)
+    inference, views = method.inference, make_views(20_000)
+    z, info = inference.infer(params, jax.random.key(0), views, ("a", "c"))
+    _, codes = inference._experts_of(params, views, ("a", "c"))
+    expected = gaussian_product(
+        jnp.stack([code.mean[0] for code in codes]),
+        jnp.stack([code.scale[0] for code in codes]),
+    )
+    error = np.asarray(expected.scale) / np.sqrt(len(z))  # of the mean
+    assert (np.abs(z.mean(0) - expected.mean) < 5 * error).all()
+    np.testing.assert_allclose(z.std(0), expected.scale, rtol=0.03)  # 5 / √(2 · 20,000)
+    assert (info.improper == ~expected.is_proper).all() and (info.acceptance == 1).all()
+
+
+def test_chains_have_the_moments_of_a_grid_integration():
+    """D = 2, three modalities, |S| = 2: prior^1 divides two flow experts."""
+    method, params = make(num_blocks=1)
+    for expert in params["unimodal"].values():  # narrow: the quotient must be proper
+        expert["encoder"]["log_variance"]["bias"] -= 2.0
+    inference, views = method.inference, make_views(1_000)
+    subset = ("a", "b")
+    z, info = inference.infer(params, jax.random.key(1), views, subset)
+
+    flows, codes = inference._experts_of(params, views, subset)
+    one = jax.tree.map(lambda leaf: leaf[0], codes)
+    log_density = inference._log_density(params["joint"], flows)
+    ticks = jnp.linspace(-8, 8, 321)
+    grid = jnp.stack(jnp.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+    log_p = jax.jit(jax.vmap(lambda point: log_density(point, one)))(grid)
+    weight = np.asarray(jax.nn.softmax(log_p), np.float64)[:, None]
+    mean = (weight * grid).sum(0)
+    sd = np.sqrt((weight * (grid - mean) ** 2).sum(0))
+
+    # 1,000 chains of 200 transitions, one draw each: independent.
+    assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
+    np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
+    assert 0.5 < info.acceptance.mean() < 0.98
+
+
+def test_subsets_of_one_size_share_a_program():
+    method, params = make(num_blocks=1)
+    inference, views = method.inference, make_views(8)
+    before = type(inference)._draw_product._cache_size()
+    for subset in [("a", "b"), ("a", "c"), ("b", "c")]:
+        inference.infer(params, jax.random.key(0), views, subset, jnp.float32(0.1))
+    assert type(inference)._draw_product._cache_size() == before + 1
+
+
+def test_all_modalities_ask_the_joint_encoder():
+    method, params = make()
+    views = make_views(20_000)
+    z, info = method.inference.infer(params, jax.random.key(0), views, ("a", "b", "c"))
+    joint = method.inference.joint.encode(params["joint"], views)
+    np.testing.assert_allclose(z.mean(0), joint.loc[0], atol=0.1)
+    np.testing.assert_allclose(z.std(0), joint.scale_diag[0], rtol=0.03)
+    assert info is None
+
+
+def test_order_of_the_subset_and_other_modalities_do_not_matter():
+    method, params = make(num_blocks=1)
+    inference, views = method.inference, make_views(8)
+    step, key = jnp.float32(0.1), jax.random.key(0)
+    one, _ = inference.infer(params, key, views, ("a", "c"), step)
+    only = {"c": views["c"], "a": views["a"]}
+    two, _ = inference.infer(params, key, only, ("c", "a"), step)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_stage_two_reads_the_cache_alone():
+    """No decoder, no joint encoder: zero parameters of stage one change nothing."""
+    method, params = make()
+    stage = method.stages[1]
+    views = make_views(5)
+    cached = stage.cache(params, views)
+    assert {k: v.shape for k, v in cached.items()} == {"mean": (5, 2), "scale": (5, 2)}
+    loss, metrics = stage.loss(
+        params["unimodal"], None, jax.random.key(0), Batch(views, cached)
+    )
+    np.testing.assert_allclose(loss, sum(metrics.values()), rtol=1e-6)
+    assert set(metrics) == {"nll/a", "nll/b", "nll/c"}
+
+
+@pytest.mark.parametrize("subset", [(), ("a", "x"), ("a", "a")])
+def test_wrong_subsets_are_refused(subset):
+    method, params = make()
+    with pytest.raises(ValueError, match=r"`subset` is.*\['a', 'b', 'c'\]"):
+        method.inference.infer(params, jax.random.key(0), make_views(2), subset)
+
+
+def test_jmvae_refuses_flows():
+    with pytest.raises(ValueError, match="must be Gaussian, got flow blocks"):
+        make("jmvae", num_blocks=1)
