@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 
 from jnf_jax import logs, pictures
 from jnf_jax.classifiers import train_classifiers
+from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
@@ -21,12 +21,6 @@ from jnf_jax.metrics.protocol import CoherenceReport, HeldOut, evaluate_coherenc
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
-
-
-def default_cache_dir() -> Path:
-    """Where what outlives a run is kept: decoded data and evaluation classifiers."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "jnf_jax"
 
 
 def evaluate(
@@ -53,7 +47,9 @@ def evaluate(
     begin = time.monotonic()
     settings, inference = setup.experiment.evaluation, setup.method.inference
     classifiers = train_classifiers(
-        setup.dataset, setup.experiment.classifier, default_cache_dir()
+        setup.dataset,
+        setup.experiment.classifier,
+        cache_root(getattr(setup.experiment.data, "cache_dir", "")),
     )
     test = setup.dataset.splits["test"]
     held_out = HeldOut(
@@ -75,6 +71,7 @@ def evaluate(
         "evaluation_seconds": seconds,
         **_measured(setup, measured),
         "unimodal_log_prob": match,
+        **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
         "stage1_checkpoint": checkpoint_ids["joint"],
@@ -118,6 +115,17 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
             "settings": dataclasses.asdict(setup.experiment.sampler),
             **measured.sampler,
         },
+    }
+
+
+def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
+    """{m: share of what is generated from m that shows another label than m}."""
+    return {
+        "wrong_bit": {
+            subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
+            for subset, targets in measured.accuracies.items()
+            if len(subset) == 1
+        }
     }
 
 

@@ -31,7 +31,8 @@ class MetricsLog:
 
     Call it with a flat dictionary. A record with ``event="start"`` first drops the
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
-    go to TensorBoard when tensorboardX is installed.
+    go to TensorBoard when tensorboardX is installed, and to a Weights & Biases project
+    when one is named.
 
     ::
 
@@ -39,12 +40,17 @@ class MetricsLog:
         log({"event": "train", "stage": "joint", "step": 50, "loss": 12.5})
     """
 
-    def __init__(self, workdir: Path):
-        """Creates the directory; nothing is written before the first record."""
+    def __init__(self, workdir: Path, *, wandb_project: str | None = None):
+        """Creates the directory; nothing is written before the first record.
+
+        Raises:
+          ValueError: ``wandb_project`` is given, and wandb is not installed.
+        """
         self._workdir = Path(workdir)
         self._workdir.mkdir(parents=True, exist_ok=True)
         self._path = self._workdir / "metrics.jsonl"
         self._boards: dict[str, Any] = {}
+        self._wandb = _start_wandb(self._workdir, wandb_project)
 
     def __call__(self, record: dict[str, Any]) -> None:
         """Writes one record and flushes it."""
@@ -53,6 +59,9 @@ class MetricsLog:
         with self._path.open("a") as stream:
             stream.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
         self._write_board(record)
+        if self._wandb is not None and "stage" in record:
+            named = {f"{record['stage']}/{k}": v for k, v in record.items()}
+            self._wandb.log(_jsonable(named))
 
     def _write_board(self, record: dict[str, Any]) -> None:
         if importlib.util.find_spec("tensorboardX") is None or "stage" not in record:
@@ -70,6 +79,22 @@ class MetricsLog:
                 tag = f"{record.get('event', 'log')}/{name}"
                 self._boards[stage].add_scalar(tag, value, step)
         self._boards[stage].flush()
+
+
+def _start_wandb(workdir: Path, project: str | None) -> Any:
+    """A Weights & Biases run named after the workdir, which a resumed one continues."""
+    if project is None:
+        return None
+    if importlib.util.find_spec("wandb") is None:
+        raise ValueError(
+            f"`wandb_project` is {project!r}, but wandb is not installed: "
+            "pip install 'jnf_jax[wandb]'"
+        )
+    import wandb  # optional, hence here
+
+    return wandb.init(
+        project=project, id=workdir.name, dir=str(workdir), resume="allow"
+    )
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Checkpoints, logs and samples go here."
 )
 _EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate when all stages are there.")
+_WANDB = flags.DEFINE_string("wandb_project", None, "Also log to this W&B project.")
 _OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
 
 
@@ -45,6 +46,7 @@ def train_and_evaluate(
     command: str = "",
     with_evaluation: bool = True,
     out: Path | None = None,
+    wandb_project: str | None = None,
 ) -> dict | None:
     """What the program does; returns the record, or None where nothing was evaluated.
 
@@ -60,7 +62,8 @@ def train_and_evaluate(
     )
     print(f"{dataset.name}: {sizes} tuples of {', '.join(sorted(dataset.shapes))}")
     logs.write_config(workdir, config.to_dict(), config_name, command)
-    log, mesh = logs.MetricsLog(workdir), parallel.make_mesh()
+    log = logs.MetricsLog(workdir, wandb_project=wandb_project)
+    mesh = parallel.make_mesh()
 
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
     if not with_evaluation or len(params) < len(setup.method.stages):
@@ -135,6 +138,7 @@ def main(argv: list[str]) -> None:
         command=programs.command_line(),
         with_evaluation=_EVALUATE.value,
         out=Path(_OUT.value) if _OUT.value else None,
+        wandb_project=_WANDB.value,
     )
 
 

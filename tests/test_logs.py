@@ -108,6 +108,25 @@ def test_scalars_go_to_tensorboard_when_it_is_installed(tmp_path, monkeypatch):
     ]
 
 
+def test_scalars_go_to_a_wandb_project_that_is_named(tmp_path, monkeypatch):
+    started, logged = [], []
+    fake = types.ModuleType("wandb")
+    fake.__spec__ = importlib.machinery.ModuleSpec("wandb", loader=None)
+    fake.log = logged.append
+    fake.init = lambda **options: started.append(options) or fake
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    log = logs.MetricsLog(tmp_path / "run", wandb_project="views")
+    log(train_record("joint", 50, loss=2.0))
+    assert started[0]["project"] == "views" and started[0]["id"] == "run"
+    assert logged[0]["joint/loss"] == 2.0 and logged[0]["joint/step"] == 50
+
+
+def test_a_wandb_project_without_wandb_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="'views'.*wandb is not installed"):
+        logs.MetricsLog(tmp_path, wandb_project="views")
+
+
 def test_progress_is_plain_lines_away_from_a_terminal(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)

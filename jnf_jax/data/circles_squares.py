@@ -141,4 +141,5 @@ def load(settings: Settings) -> dataset.Dataset:
         fetch=fetch,
         num_classes=2,
         record=dataset.build_record(settings, splits, checksums),
+        read_label=is_filled,
     )

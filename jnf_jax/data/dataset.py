@@ -43,6 +43,8 @@ class Dataset:
         pure and jit-able; the same index always gives the same pixels.
       num_classes: number of classes of the labels, or None.
       record: JSON-able: settings, sizes and SHA-256 checksums.
+      read_label: pictures of any modality f32[B, ...] -> i32[B], where a rule reads the
+        label without error; evaluation then trains no classifier.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Dataset:
     fetch: Callable[[Any, Any], dict[str, Any]]
     num_classes: int | None
     record: dict[str, Any]
+    read_label: Callable[[Any], Any] | None = None
 
 
 def checksum(array: np.ndarray) -> str:
@@ -58,7 +61,7 @@ def checksum(array: np.ndarray) -> str:
 
     Example:
       >>> checksum(np.zeros(2, np.uint8))[:8]
-      '2b57bd4d'
+      '11170b97'
     """
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())

@@ -39,9 +39,7 @@ def jnf(
         has_convolutions: Whether any network is convolutional.
     """
     stages = (
-        MethodStage(
-            "joint", joint.init, joint.loss, has_convolutions=has_convolutions
-        ),
+        MethodStage("joint", joint.init, joint.loss, has_convolutions=has_convolutions),
         MethodStage(
             "unimodal",
             functools.partial(init_experts, experts),
