@@ -1,4 +1,4 @@
-"""Every field of a config, with its default; the other files say what they change.
+"""What configs have in common; the other files say what they change.
 
 Not a run of its own: ``data.name``, ``model`` and the steps have no default.
 """
@@ -58,7 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
                 batch_size=500,
                 num_diagnostic_data=64,
                 seed=0,
-                classifier=dict(num_steps=4_000, batch_size=64, learning_rate=1e-3),
+                classifier=dict(num_steps=4_000, batch_size=64, select="last"),
             ),
         )
     )

@@ -147,7 +147,9 @@ def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | No
 def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     """What the settings say of themselves, for those that could be read at all."""
     training = {**parts["training"], "evaluation.classifier": parts["classifier"]}
-    found = []
+    found = parts["model"].own_faults() if parts["model"] else []
+    if not parts["stages"]:
+        found.append("`stages` is empty, expected one or more, separated by commas")
     for settings in (parts["data"], parts["flow"], parts["evaluation"]):
         found += settings.faults() if settings else []
     for stage, settings in training.items():
@@ -183,6 +185,14 @@ def _parse(cls: type, section: Mapping[str, Any], path: str, faults: _Faults) ->
         value = tuple(value) if isinstance(value, list) else value
         if isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if hints[name] is float else value
+        if value != value:
+            faults.append(f"`{path}{name}` is NaN")
+        if isinstance(value, bool) and hints[name] in (int, float):
+            faults.append(f"`{path}{name}` is {value}, expected a number")
+        if hints[name] == tuple[int, ...] and not all(
+            type(entry) is int for entry in value if isinstance(value, tuple)
+        ):
+            faults.append(f"`{path}{name}` is {value!r}, expected integers")
         expected = typing.get_origin(hints[name]) or hints[name]
         if isinstance(expected, types.UnionType | type) and not isinstance(
             value, expected

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jnf_jax import programs, results
+from jnf_jax import logs, programs, results
 from jnf_jax.evaluation import evaluate, write_pictures
 from jnf_jax.experiment import load_stages, open_experiment
 
@@ -24,15 +24,15 @@ def main(argv: list[str]) -> None:
     """Flags, then protocol, record and pictures."""
     del argv
     workdir = Path(_WORKDIR.value)
-    config, config_name = programs.config_of(workdir, _CONFIG)
+    config, _ = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
     params, checkpoint_ids, training_seconds = load_stages(setup, workdir)
     record = evaluate(
         setup,
         params,
         checkpoint_ids,
-        config_name=config_name,
-        command=programs.command_line(),
+        provenance=logs.provenance(workdir)
+        | {"evaluation_command": programs.command_line()},
         training_seconds=training_seconds,
         report=print,
     )

@@ -10,14 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnf_jax import logs, pictures
+from jnf_jax import pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
-from jnf_jax.metrics.protocol import CoherenceReport, HeldOut, evaluate_coherence
+from jnf_jax.metrics.protocol import (
+    CoherenceReport,
+    HeldOut,
+    evaluate_coherence,
+    protocol_name,
+)
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -28,8 +33,7 @@ def evaluate(
     params: dict[str, Params],
     checkpoint_ids: dict[str, str],
     *,
-    config_name: str,
-    command: str,
+    provenance: dict[str, Any],
     training_seconds: float,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -39,8 +43,8 @@ def evaluate(
         setup: The experiment.
         params: Parameters by stage.
         checkpoint_ids: Identities of the stages' parameters.
-        config_name: The config file, as the record names it.
-        command: The command line that made the parameters.
+        provenance: How the parameters were made: ``config``, ``command``, ``commit``,
+            ``hardware``, ``versions`` (see ``logs.provenance``).
         training_seconds: Wall time of training.
         report: Called with lines to show.
     """
@@ -65,8 +69,7 @@ def evaluate(
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
-        "config": config_name,
-        "command": command,
+        **provenance,
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
         **_measured(setup, measured),
@@ -79,18 +82,14 @@ def evaluate(
 
 
 def _describe(setup: Setup) -> dict[str, Any]:
-    """Who was evaluated, on what, where."""
-    experiment, run = setup.experiment, logs.describe_run()
-    commit = (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
+    """What was evaluated, on what."""
+    experiment = setup.experiment
     size = setup.dataset.splits["test"].size
     return {
         "dataset": setup.dataset.name,
         "method": experiment.method,
-        "protocol": experiment.evaluation.protocol,
-        "commit": commit,
-        "hardware": run["hardware"],
-        "versions": run["versions"],
-        "seeds": [experiment.seed],
+        "protocol": protocol_name(experiment.evaluation, experiment.sampler, size),
+        "seeds": [experiment.training["joint"].seed],
         "num_tuples": experiment.evaluation.num_tuples or size,
         "data": setup.dataset.record,
     }
@@ -114,7 +113,9 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
         "sampler": {
             "settings": dataclasses.asdict(setup.experiment.sampler),
             **measured.sampler,
-        },
+        }
+        if measured.sampler["subsets"]
+        else {},
     }
 
 
@@ -138,7 +139,11 @@ def write_pictures(
     sizes = sorted({1, len(names) - 1})
     written = []
     for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
-        grid = draw_conditional(setup, params, subset, NUM_PICTURED, seed=0)
+        # As many data as the protocol takes at once: its compiled programs serve.
+        size = setup.experiment.evaluation.batch_size
+        grid = draw_conditional(
+            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED
+        )
         path = Path(directory) / f"given_{'+'.join(subset)}.png"
         written.append(pictures.save_png(path, grid))
     grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0)
@@ -152,18 +157,17 @@ def draw_conditional(
     subset: tuple[str, ...],
     num: int,
     seed: int,
+    num_shown: int | None = None,
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test, inference = setup.dataset.splits["test"], setup.method.inference
-    # As many as the protocol takes at once: its compiled programs then serve here too.
-    size = max(num, setup.experiment.evaluation.batch_size)
-    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(size) % test.size)
+    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(num) % test.size)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]
     return pictures.conditional_grid(
-        {m: views[m][:num] for m in subset},
-        {m: decoded[m][:num] for m in targets or inference.modalities},
+        {m: views[m][:num_shown] for m in subset},
+        {m: decoded[m][:num_shown] for m in targets or inference.modalities},
     )
 
 

@@ -64,7 +64,7 @@ def stage_identity(
     """
     experiment, dataset = setup.experiment, setup.dataset
     identity = {
-        "data": {"name": dataset.name, "checksums": dataset.record["checksums"]},
+        "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
         "method": experiment.method,
         "model": dataclasses.asdict(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
@@ -74,26 +74,46 @@ def stage_identity(
     return json.loads(json.dumps(identity))
 
 
+def _trained_on(dataset: Dataset) -> dict[str, Any]:
+    """The checksums of what training reads: all but the test split's."""
+    checksums = dataset.record["checksums"]
+    return {name: value for name, value in checksums.items() if "test" not in name}
+
+
 def load_stage(
-    setup: Setup, stage: MethodStage, path: Path, checkpoint_ids: dict[str, str]
-) -> tuple[Params, str]:
-    """The parameters of a stage trained before, and their identity; strict.
+    setup: Setup,
+    stage: MethodStage,
+    path: Path,
+    checkpoint_ids: dict[str, str],
+    sharding: jax.sharding.Sharding | None = None,
+) -> tuple[Params, str, float]:
+    """The parameters of a stage trained before, their identity, the seconds they took.
 
     Args:
         setup: Of the run that reads them.
         stage: The stage.
         path: A checkpoint, or a directory of checkpoints; no fallback to an older one.
         checkpoint_ids: Identities of the stages that it needs.
+        sharding: Where the parameters go; None is the first device.
 
     Raises:
-        ValueError: Nothing there; damaged; trained on other data or for another model;
-            or any leaf missing, extra or misshapen.
+        ValueError: Nothing there; damaged; not trained to its end; trained on other
+            data or for another model; or any leaf missing, extra or misshapen.
     """
     path = checkpoint.resolve(path)
-    stored = checkpoint.read_metadata(path)["identity"]["config"]
-    resume.check_identity(path, stored, stage_identity(setup, stage, checkpoint_ids))
+    stored = checkpoint.read_metadata(path)
+    identity = stored["identity"]
+    wanted = stage_identity(setup, stage, checkpoint_ids)
+    resume.check_identity(path, identity["config"], wanted)
+    step, num_steps = checkpoint.read_step(path), identity["settings"]["num_steps"]
+    if step < num_steps:
+        raise ValueError(
+            f"{path} stopped at step {step} of {num_steps}: run jnf_jax.train again to "
+            "finish the stage first"
+        )
     like = jax.eval_shape(stage.init, jax.random.key(0))
-    return checkpoint.restore_params(path, like), checkpoint.checkpoint_id(path)
+    params = checkpoint.restore_params(path, like, sharding=sharding)
+    return params, checkpoint.checkpoint_id(path), stored["seconds"]
 
 
 def load_stages(
@@ -111,8 +131,8 @@ def load_stages(
     params, checkpoint_ids, seconds = {}, {}, 0.0
     for stage in setup.method.stages:
         path = stage_path(setup, workdir, stage.name)
-        params[stage.name], checkpoint_ids[stage.name] = load_stage(
+        params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
             setup, stage, path, checkpoint_ids
         )
-        seconds += checkpoint.read_metadata(checkpoint.resolve(path))["seconds"]
+        seconds += spent
     return params, checkpoint_ids, seconds

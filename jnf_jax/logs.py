@@ -1,5 +1,6 @@
 """What a run leaves to read: metrics.jsonl and config.json."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -93,7 +94,11 @@ def _start_wandb(workdir: Path, project: str | None) -> Any:
     import wandb  # optional, hence here
 
     return wandb.init(
-        project=project, id=workdir.name, dir=str(workdir), resume="allow"
+        project=project,
+        id=hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:16],
+        name=str(workdir),
+        dir=str(workdir),
+        resume="allow",
     )
 
 
@@ -158,6 +163,26 @@ def describe_run() -> dict[str, Any]:
         "python": platform.python_version(),
         "hardware": _describe_hardware(devices),
         "devices": [str(device) for device in devices],
+    }
+
+
+def provenance(workdir: Path) -> dict[str, Any]:
+    """How the parameters in ``workdir`` were made, as records quote it.
+
+    Args:
+      workdir: holding the ``config.json`` of its run.
+
+    Returns:
+      ``config``, ``command``, ``commit`` ("unknown" outside a checkout, "-dirty" after
+      it where tracked files were changed), ``hardware``, ``versions``.
+    """
+    run = json.loads((Path(workdir) / "config.json").read_text())
+    return {
+        "config": run["config_file"],
+        "command": run["command"],
+        "commit": (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else ""),
+        "hardware": run["hardware"],
+        "versions": run["versions"],
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
             raise app.UsageError(f"unexpected arguments {argv[1:]}")
         try:
             main(argv)
-        except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        except (ValueError, OSError, FloatingPointError) as error:
+            raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+            if Path(__file__).parent not in Path(raised_in).parents:
+                raise  # not a message of ours
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
 

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     setup = open_experiment(programs.config_of(workdir)[0])
     if _GIVEN.value is not None:
         subset = tuple(sorted(name for name in _GIVEN.value.split(",") if name))
-        check_subset(subset, setup.method.inference.modalities)
+        check_subset(subset, setup.method.inference.modalities, name="--given")
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
         picture = draw_unconditional(setup, params, _NUM.value, _SEED.value)

@@ -13,6 +13,7 @@ from jnf_jax.training.trainer import Stage
 from jnf_jax.types import Params
 
 CACHE_BATCH_SIZE = 500
+MAX_CACHED = 2_000_000
 
 
 def build_stage(
@@ -43,6 +44,12 @@ def build_stage(
     arrays = {}
     for split in ("train", "validation"):
         arrays[split] = {"data": dataset.splits[split].arrays}
+        if has_cache and dataset.splits[split].size > MAX_CACHED:
+            raise ValueError(
+                f"stage {method_stage.name!r} would cache the joint posterior of "
+                f"{dataset.splits[split].size:,} tuples, expected at most "
+                f"{MAX_CACHED:,}; use a set with fixed tuples (data.variant='fixed')"
+            )
         if has_cache:
             arrays[split]["cached"] = compute_cache(
                 method_stage, dataset, split, frozen

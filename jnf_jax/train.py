@@ -61,9 +61,17 @@ def train_and_evaluate(
         f"{name} {split.size:,}" for name, split in dataset.splits.items()
     )
     print(f"{dataset.name}: {sizes} tuples of {', '.join(sorted(dataset.shapes))}")
-    logs.write_config(workdir, config.to_dict(), config_name, command)
-    log = logs.MetricsLog(workdir, wandb_project=wandb_project)
     mesh = parallel.make_mesh()
+    check_sizes(setup, mesh)
+    metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
+
+    def log(record: dict[str, Any]) -> None:
+        # Once the workdir has proved to be this config's; what made its parameters
+        # stays on record when they are only read again.
+        is_new = not (workdir / "config.json").exists() or record["step"] == 0
+        if record["event"] == "start" and is_new:
+            logs.write_config(workdir, config.to_dict(), config_name, command)
+        metrics(record)
 
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
     if not with_evaluation or len(params) < len(setup.method.stages):
@@ -72,8 +80,7 @@ def train_and_evaluate(
         setup,
         params,
         checkpoint_ids,
-        config_name=config_name,
-        command=command,
+        provenance=logs.provenance(workdir),
         training_seconds=seconds,
         report=print,
     )
@@ -86,6 +93,33 @@ def train_and_evaluate(
     return record
 
 
+def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
+    """Refuses sizes that would stop the run only after hours of training.
+
+    Raises:
+        ValueError: A batch larger than the training split or not divisible by the
+            devices; more evaluation tuples than there are.
+    """
+    splits, experiment = setup.dataset.splits, setup.experiment
+    sizes = {
+        f"{s}.batch_size": experiment.training[s].batch_size for s in experiment.stages
+    }
+    sizes["evaluation.classifier.batch_size"] = experiment.classifier.batch_size
+    for field, size in sizes.items():
+        if size > splits["train"].size:
+            raise ValueError(
+                f"`{field}` is {size}, expected at most the {splits['train'].size} "
+                "training tuples"
+            )
+    for stage in experiment.stages:
+        parallel.check_batch_size(experiment.training[stage].batch_size, mesh)
+    if experiment.evaluation.num_tuples > splits["test"].size:
+        raise ValueError(
+            f"`evaluation.num_tuples` is {experiment.evaluation.num_tuples}, expected "
+            f"at most the {splits['test'].size} test tuples"
+        )
+
+
 def train_stages(
     setup: Setup,
     workdir: Path,
@@ -96,7 +130,7 @@ def train_stages(
 
     Returns:
         {stage: parameters} and {stage: identity} of all that are there, and the wall
-        seconds of training.
+        seconds that all of them were trained.
     """
     experiment = setup.experiment
     params, checkpoint_ids, seconds = {}, {}, 0.0
@@ -120,9 +154,10 @@ def train_stages(
         elif (path := stage_path(setup, workdir, name)).exists() or (
             name in experiment.init
         ):
-            params[name], checkpoint_ids[name] = load_stage(
-                setup, stage, path, checkpoint_ids
+            params[name], checkpoint_ids[name], spent = load_stage(
+                setup, stage, path, checkpoint_ids, parallel.replicated(mesh)
             )
+            seconds += spent
             print(f"stage {name}: read from {path}")
     return params, checkpoint_ids, seconds
 

@@ -117,7 +117,9 @@ def test_scalars_go_to_a_wandb_project_that_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", fake)
     log = logs.MetricsLog(tmp_path / "run", wandb_project="views")
     log(train_record("joint", 50, loss=2.0))
-    assert started[0]["project"] == "views" and started[0]["id"] == "run"
+    assert started[0]["project"] == "views" and started[0]["name"] == str(
+        tmp_path / "run"
+    )
     assert logged[0]["joint/loss"] == 2.0 and logged[0]["joint/step"] == 50
 
 

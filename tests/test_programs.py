@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from configs.digits import jnf as digits_jnf
-from jnf_jax import experiment, programs, results
+from jnf_jax import experiment, parallel, programs, results
 from jnf_jax.evaluation import draw_conditional
-from jnf_jax.train import train_and_evaluate
+from jnf_jax.methods.method import check_subset
+from jnf_jax.train import train_and_evaluate, train_stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +35,9 @@ def tiny_config(**changes):
     config.joint = dict(num_steps=20, batch_size=16)
     config.unimodal = dict(num_steps=20, batch_size=16)
     config.training.checkpoint_every = 10
-    config.evaluation.update(num_prior_samples=100, num_tuples=50, batch_size=25)
+    config.evaluation.update(
+        num_prior_samples=100, num_tuples=50, batch_size=25, num_diagnostic_data=8
+    )
     config.evaluation.classifier = dict(num_steps=10, batch_size=16)
     for name, value in changes.items():
         *path, last = name.split("__")
@@ -70,7 +73,7 @@ def test_train_writes_what_it_says(trained):
     workdir, record = trained
     assert not results.validate(record)
     assert results.read(workdir / "results.json") == json.loads(json.dumps(record))
-    assert record["dataset"] == "digits" and record["protocol"] == "v1-small"
+    assert record["dataset"] == "digits" and record["protocol"] == "v1-small-custom"
     assert set(record["coherence"]["conditional"]) == {"1", "2"}
     assert set(record["sampler"]["subsets"]) == {"m0+m1", "m0+m2", "m1+m2"}
     assert set(record["classifiers"]) == {"m0", "m1", "m2"}
@@ -140,8 +143,10 @@ def test_workdir_without_a_run(tmp_path):
 
 
 def test_workdir_of_another_config(trained):
+    before = (trained[0] / "config.json").read_text()
     with pytest.raises(ValueError, match="holds another config.*(?s:.)*model.beta"):
         train_and_evaluate(tiny_config(model__beta=2.0), trained[0])
+    assert (trained[0] / "config.json").read_text() == before
 
 
 def test_checkpoint_of_another_dataset(trained):
@@ -197,13 +202,41 @@ def test_every_fault_of_a_config_is_told_at_once():
     )
     with pytest.raises(ValueError) as error:
         experiment.open_experiment(config)
-    for name in ("kernel", "learning_rate", "num_blocks", "protocol"):
+    for name in ("latent_dim", "kernel", "learning_rate", "num_blocks", "protocol"):
         assert name in str(error.value)
 
 
 def test_latent_of_size_zero():
     with pytest.raises(ValueError, match="`model.latent_dim` is 0, expected >= 1"):
         experiment.open_experiment(tiny_config(model__latent_dim=0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__likelihoods__default__name": "bernoulli"}, "takes logits.*identity"),
+        ({"joint__batch_size": 5_000}, "`joint.batch_size` is 5000, expected at most"),
+        ({"evaluation__num_tuples": 9_999}, "`evaluation.num_tuples` is 9999"),
+        ({"data__num_modalities": 1}, "num_modalities: got 1, expected 2 to 100"),
+        ({"stages": ""}, "`stages` is empty"),
+    ],
+)
+def test_what_would_fail_late_is_told_before_training(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train_and_evaluate(tiny_config(**changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_that_was_not_finished_is_not_read(tmp_path):
+    def stop(record):
+        if record["event"] == "checkpoint" and record["step"] == 10:
+            raise KeyboardInterrupt
+
+    setup = experiment.open_experiment(tiny_config(stages="joint"))
+    with pytest.raises(KeyboardInterrupt):
+        train_stages(setup, tmp_path, parallel.make_mesh(1), stop)
+    with pytest.raises(ValueError, match="stopped at step 10 of 20"):
+        experiment.load_stages(setup, tmp_path)
 
 
 def test_unknown_field_suggests_the_near_one():
@@ -242,8 +275,17 @@ def test_help_says_what_the_program_does(program):
 
 def test_faults_of_the_user_have_no_traceback(capsys):
     def main(argv):
-        raise ValueError("`seed` is -1, expected >= 0")
+        check_subset((), ("a", "b"), name="--given")
 
     with pytest.raises(SystemExit, match="2"):
         programs.tell_faults(main)(["program"])
-    assert capsys.readouterr().err == "error: `seed` is -1, expected >= 0\n"
+    told = "error: `--given` is empty, expected one or more of ['a', 'b']\n"
+    assert capsys.readouterr().err == told
+
+
+def test_faults_that_are_not_the_users_keep_their_traceback():
+    def main(argv):
+        np.zeros(2).reshape(3)
+
+    with pytest.raises(ValueError, match="cannot reshape"):
+        programs.tell_faults(main)(["program"])

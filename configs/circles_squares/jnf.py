@@ -41,6 +41,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.joint = dict(num_steps=15 * STEPS_PER_EPOCH, batch_size=128)
     config.unimodal = dict(num_steps=15 * STEPS_PER_EPOCH, batch_size=128)
     config.evaluation.num_tuples = 10_000
-    config.evaluation.classifier = dict(num_steps=500, batch_size=64)
     config.lock()
     return config

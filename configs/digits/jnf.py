@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.unimodal = dict(num_steps=2_500, batch_size=64)
     config.evaluation.protocol = "v1-small"
     config.evaluation.classifier = dict(
-        num_steps=1_500, batch_size=64, schedule="cosine"
+        num_steps=1_500, batch_size=64, schedule="cosine", select="last"
     )
     config.lock()
     return config

@@ -19,6 +19,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.unimodal.num_steps = 2_000
     config.optimizer.schedule = "cosine"
     config.unlock()
-    config.evaluation.classifier = dict(num_steps=2_000, batch_size=64)
+    config.evaluation.classifier = dict(num_steps=2_000, batch_size=64, select="last")
     config.lock()
     return config

@@ -43,7 +43,7 @@ class Settings:
         passes = dataset.between(1, 1000)
         checks = {
             "seed": dataset.between(0, 2**31 - 1),
-            "num_modalities": dataset.between(1, 100),
+            "num_modalities": dataset.between(2, 100),
             "image_size": dataset.between(8, 64),
             "repeats": passes,
             "validation_repeats": passes,

@@ -65,7 +65,7 @@ class Settings:
         """Every bad field, one line each; empty when the settings are good."""
         checks = {
             "seed": dataset.between(0, 2**31 - 1),
-            "num_modalities": dataset.between(1, 100),
+            "num_modalities": dataset.between(2, 100),
             "validation_fraction": dataset.between(0.001, 0.5),
             "variant": (lambda v: v in ("fixed", "fresh"), "'fixed' or 'fresh'"),
             "fresh_epochs": dataset.between(1, 1000),

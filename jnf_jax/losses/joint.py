@@ -149,8 +149,8 @@ def iwae_bound(
         log (1/K) Σ_k p(X|z_k) p(z_k) / q(z_k|X),   z_k ~ q(z|X)
 
     Source: arXiv 1509.00519. Tightens with K; with an unnormalised prior it misses
-    −log Z and bounds nothing. The K draws are decoded one after the other, so memory
-    does not grow with K.
+    −log Z and bounds nothing. The K draws are decoded one after the other, so that
+    memory does not grow with K (it does where the bound is differentiated).
 
     Args:
         params: Parameters of encoder, decoders and prior.

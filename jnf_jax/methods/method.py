@@ -129,7 +129,9 @@ class Method:
     inference: Inference
 
 
-def check_subset(subset: tuple[str, ...], modalities: tuple[str, ...]) -> None:
+def check_subset(
+    subset: tuple[str, ...], modalities: tuple[str, ...], name: str = "subset"
+) -> None:
     """Refuses a subset that is empty, has an unknown name, or names one twice.
 
     Raises:
@@ -137,11 +139,11 @@ def check_subset(subset: tuple[str, ...], modalities: tuple[str, ...]) -> None:
     """
     if not subset:
         raise ValueError(
-            f"`subset` is empty, expected one or more of {list(modalities)}"
+            f"`{name}` is empty, expected one or more of {list(modalities)}"
         )
     unknown = sorted(set(subset) - set(modalities))
     if unknown or len(set(subset)) != len(subset):
         raise ValueError(
-            f"`subset` is {list(subset)}, expected distinct names out of "
+            f"`{name}` is {list(subset)}, expected distinct names out of "
             f"{list(modalities)}"
         )

@@ -79,8 +79,8 @@ class ModelSettings:
             weight *= max(sizes.values()) / sizes[modality]
         return weight
 
-    def faults(self, shapes: Shapes) -> list[str]:
-        """What is wrong with these settings for a data set of ``shapes``."""
+    def own_faults(self) -> list[str]:
+        """What is wrong with these settings, whatever the data set."""
         found = []
         if self.latent_dim < 1:
             found.append(f"`model.latent_dim` is {self.latent_dim}, expected >= 1")
@@ -91,6 +91,16 @@ class ModelSettings:
             )
         if self.head_size < 0:
             found.append(f"`model.head_size` is {self.head_size}, expected >= 0")
+        if min(self.joint_hidden_sizes, default=1) < 1:
+            found.append(
+                f"`model.joint_hidden_sizes` is {self.joint_hidden_sizes}, expected "
+                "positive sizes"
+            )
+        return found
+
+    def faults(self, shapes: Shapes) -> list[str]:
+        """What is wrong with these settings for a data set of ``shapes``."""
+        found = self.own_faults()
         for section in ("networks", "likelihoods"):
             given = getattr(self, section)
             unknown = sorted(set(given) - set(shapes) - {"default"})
@@ -107,9 +117,24 @@ class ModelSettings:
                     found += (
                         self.network(modality).faults(field, shape)
                         if section == "networks"
-                        else self.likelihood(modality).faults(field)
+                        else self._likelihood_faults(modality, field)
                     )
         return list(dict.fromkeys(found))
+
+    def _likelihood_faults(self, modality: str, field: str) -> list[str]:
+        found = self.likelihood(modality).faults(field)
+        network, name = self.network(modality), self.likelihood(modality).name
+        if network and name == "bernoulli" and network.activation != "identity":
+            found.append(
+                f"`{field}.name` is 'bernoulli', which takes logits: expected a "
+                f"network with activation 'identity', got {network.activation!r}"
+            )
+        if name == "categorical":
+            found.append(
+                f"`{field}.name` is 'categorical', expected a likelihood of pixels: "
+                "the networks so far give one number a pixel"
+            )
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

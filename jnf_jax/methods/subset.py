@@ -153,8 +153,9 @@ class SubsetInference:
         """z ~ p(z)."""
         return self.joint.prior_of(params["joint"]).sample(rng_key, num_samples)
 
-    # What follows is compiled. Experts come as tuples without names and share one flow
-    # architecture, so that a program is compiled for each |S|, not for each subset.
+    # What follows is compiled. The prior is N(0, I) and all experts have one family, as
+    # ``build_method`` makes them. Experts come as tuples without names and share one
+    # architecture of flow, so that a program is compiled for each |S|, not each subset.
 
     @property
     def _family(self) -> UnimodalPosterior:

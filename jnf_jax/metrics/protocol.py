@@ -22,6 +22,10 @@ from jnf_jax.types import Params, Views
 
 PROTOCOLS = ("v1", "v1-small")
 
+V1_TUPLES, V1_PRIOR_SAMPLES, V1_DIAGNOSTIC_DATA = 10_000, 10_000, 64
+V1_SAMPLER = sampling.ChainSettings()
+"""What the protocol fixes; the defaults of the sampler are its own."""
+
 Predict = Callable[[Views], dict[str, jax.Array]]
 """{m: pictures f32[B, ...]} -> {m: labels i32[B]}, deterministic."""
 
@@ -34,7 +38,8 @@ class ProtocolSettings:
         protocol: Its name in the record.
         num_tuples: Held-out tuples, from the first; 0: all of them.
         num_prior_samples: Draws for joint coherence.
-        batch_size: Data in one call; changes no number but those of the chains' noise.
+        batch_size: Data in one call. Draws depend on it; it must hold the data that
+            adapt the sampler and those that diagnose it.
         num_diagnostic_data: Data on which R-hat is computed, 4 chains each.
         seed: Of all draws, apart from the training seed.
     """
@@ -57,7 +62,7 @@ class ProtocolSettings:
         least = {
             "num_tuples": 0,
             "num_prior_samples": 1,
-            "batch_size": 1,
+            "batch_size": self.num_diagnostic_data,
             "num_diagnostic_data": 2,
             "seed": 0,
         }
@@ -66,6 +71,20 @@ class ProtocolSettings:
                 got = getattr(self, field)
                 found.append(f"`evaluation.{field}` is {got}, expected >= {bound}")
         return found
+
+
+def protocol_name(
+    settings: ProtocolSettings, sampler: sampling.ChainSettings, test_size: int
+) -> str:
+    """The protocol's name, or "<name>-custom" where a run departs from its rules."""
+    expected = test_size if settings.protocol == "v1-small" else V1_TUPLES
+    is_exact = (
+        (settings.num_tuples or test_size) == expected
+        and settings.num_prior_samples == V1_PRIOR_SAMPLES
+        and settings.num_diagnostic_data == V1_DIAGNOSTIC_DATA
+        and dataclasses.replace(sampler, initial_step_size=0.1) == V1_SAMPLER
+    )
+    return settings.protocol if is_exact else f"{settings.protocol}-custom"
 
 
 class HeldOut(NamedTuple):
@@ -140,7 +159,10 @@ def evaluate_coherence(
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
             name = "+".join(subset)
-            warnings += [f"given {name}: {text}" for text in quality.pop("warnings")]
+            quality_warnings = quality.pop("warnings")
+            warnings += [f"given {name}: {text}" for text in quality_warnings]
+            for text in quality_warnings:
+                report(f"  warning: {text}")
             sampler[name] = quality
     everything = tuple(inference.modalities)
     predicted, _ = _predict_from_subset(
@@ -245,6 +267,12 @@ def _sampler_quality(
             "the product of the experts is improper for "
             f"{quality['share_improper']:.1%} of the data: they are broader than the "
             "prior somewhere"
+        )
+    if not 0.5 <= quality["acceptance"]:
+        warnings.append(f"mean acceptance {quality['acceptance']:.2f}")
+    if quality["share_with_divergences"] > 0.05:
+        warnings.append(
+            f"chains of {quality['share_with_divergences']:.1%} of the data diverged"
         )
     if diagnosis is not None:
         quality |= {

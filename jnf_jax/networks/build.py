@@ -43,6 +43,9 @@ class NetworkSettings:
             )
         if self.kind == "mlp" and not self.hidden_sizes:
             found.append(f"`{field}.hidden_sizes` is empty, expected at least one size")
+        if min((*self.hidden_sizes, *self.features, self.kernel_size)) < 1:
+            found.append(f"`{field}` has sizes below 1: {self}")
+            return found
         if self.kind == "conv":
             size = min(shape[:2]) if len(shape) == 3 else 0
             if not self.features or size == 0 or shape[0] != shape[1]:

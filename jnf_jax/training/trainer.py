@@ -290,6 +290,8 @@ def _loop(
             raise SystemExit(SIGTERM_EXIT_CODE)
     if bar is not None:
         bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
+    if asked_to_stop.is_set():  # during the last call: all is saved, yet asked is asked
+        raise SystemExit(SIGTERM_EXIT_CODE)
     return state, time.monotonic() - begin
 
 
