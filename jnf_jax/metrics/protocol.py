@@ -7,7 +7,6 @@ same on all held-out tuples of a small set.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -238,12 +237,10 @@ def _predict_from_prior(
     inference, params, predict_decoded, settings, rng_key
 ) -> dict[str, np.ndarray]:
     predicted = []
-    for start, (_, count) in zip(
-        itertools.count(),
-        batches(settings.num_prior_samples, settings.batch_size),
-        strict=False,
+    for number, (_, count) in enumerate(
+        batches(settings.num_prior_samples, settings.batch_size)
     ):
-        key = jax.random.fold_in(rng_key, start)
+        key = jax.random.fold_in(rng_key, number)
         z = inference.sample_prior(params, key, settings.batch_size)
         labels = predict_decoded(params, z)
         predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})

@@ -54,7 +54,7 @@ def read(folder, num_modalities=2):
     )
 
 
-def check(data):
+def check_contents(data):
     assert data.name == "polymnist_official"
     # Four tuples a digit; validation takes a quarter.
     assert data.record["sizes"] == {"train": 30, "validation": 10, "test": 20}
@@ -70,13 +70,13 @@ def check(data):
 
 
 def test_tensors_are_read_and_again_from_the_cache(as_tensors):
-    check(read(as_tensors))
-    check(read(as_tensors))
+    check_contents(read(as_tensors))
+    check_contents(read(as_tensors))
     assert len(list((as_tensors / "cache").iterdir())) == 2
 
 
 def test_files_are_read_in_the_order_of_their_numbers(as_files):
-    check(read(as_files))
+    check_contents(read(as_files))
 
 
 def test_both_forms_give_the_same_data(as_tensors, as_files):
