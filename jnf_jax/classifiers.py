@@ -1,8 +1,11 @@
 """The evaluation classifiers: trained once a data set, cached with their accuracy."""
 
+import contextlib
+import fcntl
+import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset
-from jnf_jax.metrics.protocol import Predict, batches
+from jnf_jax.metrics.protocol import Predict
 from jnf_jax.networks.classifier import Classifier
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.trainer import Stage, train
@@ -61,21 +65,38 @@ def train_classifiers(
     identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
     directory = Path(cache_dir) / "classifiers" / _folder(dataset, settings)
     network = Classifier(dataset.num_classes)
-    result = train(
-        _classifier_stage(network, dataset),
-        settings,
-        directory=directory,
-        metadata=identity,
-    )
-    params = jax.device_get(result.params)
+    with _one_run_at_a_time(directory):
+        result = train(
+            _classifier_stage(network, dataset),
+            settings,
+            directory=directory,
+            metadata=identity,
+        )
 
-    def predict(views: Views) -> dict[str, jax.Array]:
+    def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {
             m: network.apply({"params": params[m]}, x).argmax(-1)
             for m, x in views.items()
         }
 
+    predict = jax.tree_util.Partial(classify, jax.device_get(result.params))
     return Classifiers(predict, _test_accuracy(predict, dataset), result.checkpoint_id)
+
+
+@contextlib.contextmanager
+def _one_run_at_a_time(directory: Path) -> Iterator[None]:
+    """A second run that wants the same classifiers waits, then reads the first's.
+
+    The lock belongs to the process, so that one that is killed holds nobody up. Of the
+    processes of one run only the first asks for it: they train together.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _predict_by_rule(read_label: Callable[[jax.Array], jax.Array]) -> Predict:
@@ -124,6 +145,7 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         fetch=fetch,
         train_arrays=arrays_of("train"),
         train_size=dataset.splits["train"].size,
+        num_epochs=dataset.splits["train"].num_epochs,
         validation_arrays=arrays_of("validation"),
         validation_size=dataset.splits["validation"].size,
     )
@@ -132,11 +154,15 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
 def _test_accuracy(predict: Predict, dataset: Dataset) -> dict[str, float]:
     test = dataset.splits["test"]
     arrays = jax.tree.map(jnp.asarray, test.arrays)
-    program = jax.jit(lambda arrays, indices: predict(dataset.fetch(arrays, indices)))
-    right = dict.fromkeys(dataset.shapes, 0)
-    for indices, count in batches(test.size, min(ACCURACY_BATCH_SIZE, test.size)):
-        predicted = program(arrays, indices)
-        for m in right:
-            hits = np.asarray(predicted[m]) == test.labels[indices]
-            right[m] += int(hits[:count].sum())
-    return {m: n / test.size for m, n in right.items()}
+
+    @jax.jit
+    def is_right(predict, arrays, labels, rows):
+        predicted = predict(dataset.fetch(arrays, rows))
+        return {m: predicted[m] == labels[rows] for m in predicted}
+
+    program = functools.partial(is_right, jax.tree_util.Partial(predict))
+    labels = jnp.asarray(test.labels)
+    right = map_batches(
+        lambda _, rows: program(arrays, labels, rows), test.size, ACCURACY_BATCH_SIZE
+    )
+    return {m: float(hits.mean()) for m, hits in right.items()}

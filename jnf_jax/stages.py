@@ -4,11 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.methods.method import Batch, MethodStage
-from jnf_jax.metrics.protocol import batches
 from jnf_jax.training.trainer import Stage
 from jnf_jax.types import Params
 
@@ -68,6 +67,7 @@ def build_stage(
         train_size=dataset.splits["train"].size,
         validation_arrays=arrays["validation"],
         validation_size=dataset.splits["validation"].size,
+        num_epochs=dataset.splits["train"].num_epochs,
         frozen=None if has_cache or not frozen else frozen,
         has_convolutions=method_stage.has_convolutions,
     )
@@ -82,10 +82,9 @@ def compute_cache(
     def one_batch(params, arrays, indices):
         return method_stage.cache(params, dataset.fetch(arrays, indices))
 
-    size = dataset.splits[split].size
     arrays = jax.tree.map(jnp.asarray, dataset.splits[split].arrays)
-    parts = []
-    for indices, count in batches(size, min(CACHE_BATCH_SIZE, size)):
-        cached = one_batch(params, arrays, indices)
-        parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], cached))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return map_batches(
+        lambda _, rows: one_batch(params, arrays, rows),
+        dataset.splits[split].size,
+        CACHE_BATCH_SIZE,
+    )

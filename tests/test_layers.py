@@ -18,6 +18,7 @@ PACKAGE = ROOT / "jnf_jax"
 # only units above it, so the table itself is an order.
 INTERNAL = {
     "types": (),
+    "batching": (),
     "flows.masks": (),
     "flows": ("types", "flows.masks"),
     "likelihoods": ("types",),
@@ -33,7 +34,7 @@ INTERNAL = {
     "parallel": ("types",),
     "checkpoint": ("types", "parallel"),
     # protocol.py is written against what a method offers, and calls nothing else of it.
-    "metrics": ("types", "losses", "sampling", "methods"),
+    "metrics": ("types", "batching", "losses", "sampling", "methods"),
     "results": (),
     "pictures": ("types",),
 }
@@ -48,6 +49,7 @@ NUMERIC = {"numpy", "jax", "jaxtyping"}
 # What a unit may import from outside; for others everything but what is OWNED.
 EXTERNAL = {
     "types": NUMERIC,
+    "batching": NUMERIC,
     "flows.masks": NUMERIC,
     "flows": NUMERIC | {"distrax"},
     "likelihoods": NUMERIC | {"distrax"},

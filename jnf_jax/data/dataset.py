@@ -24,11 +24,13 @@ class Split:
       arrays: pytree of numpy arrays, argument 0 of `Dataset.fetch`.
       size: number of tuples; valid indices are ``0 <= index < size``.
       labels: i32[size] class of each tuple, or None.
+      num_epochs: how many epochs `size` counts; more than 1 for tuples drawn afresh.
     """
 
     arrays: Any
     size: int
     labels: np.ndarray | None
+    num_epochs: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -239,7 +239,9 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
         arrays["ink"] = images[..., 0] > INK
         arrays["backgrounds"] = backgrounds
         arrays["crop_key"] = rendering.crop_key(seed, split)
-        splits[split] = dataset.Split(arrays, len(of_class), of_class)
+        splits[split] = dataset.Split(
+            arrays, len(of_class), of_class, settings.fresh_epochs if fresh else 1
+        )
     name = "polymnist_rebuilt" if folder else "polymnist_procedural"
     name += "_fresh" if settings.variant == "fresh" else ""
     return name, splits, checksums, functools.partial(fetch, modalities=modalities)

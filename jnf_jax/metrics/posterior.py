@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
+from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, batches
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
 from jnf_jax.types import Params, Views
 
 
@@ -40,11 +41,11 @@ def mean_unimodal_log_prob(
 
     fetch = jax.jit(held_out.fetch)
     num_tuples = settings.num_tuples or len(held_out.labels)
-    totals = dict.fromkeys(inference.modalities, 0.0)
     rng_key = jax.random.key(settings.seed)
-    for number, (indices, count) in enumerate(batches(num_tuples, settings.batch_size)):
-        views = fetch(held_out.arrays, indices)
-        found = log_probs(params, views, jax.random.fold_in(rng_key, number))
-        for m in totals:
-            totals[m] += float(np.asarray(found[m])[:count].sum(dtype=np.float64))
-    return {m: total / num_tuples for m, total in totals.items()}
+
+    def one_batch(number: int, rows: np.ndarray):
+        views = fetch(held_out.arrays, rows)
+        return log_probs(params, views, jax.random.fold_in(rng_key, number))
+
+    found = map_batches(one_batch, num_tuples, settings.batch_size)
+    return {m: float(found[m].mean(dtype=np.float64)) for m in inference.modalities}

@@ -7,7 +7,7 @@ same on all held-out tuples of a small set.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import sampling
+from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference, SubsetInfo
 from jnf_jax.metrics import coherence
 from jnf_jax.types import Params, Views
@@ -26,7 +27,11 @@ V1_SAMPLER = sampling.ChainSettings()
 """What the protocol fixes; the defaults of the sampler are its own."""
 
 Predict = Callable[[Views], dict[str, jax.Array]]
-"""{m: pictures f32[B, ...]} -> {m: labels i32[B]}, deterministic."""
+"""{m: pictures f32[B, ...]} -> {m: labels i32[B]}, deterministic.
+
+Weights that it needs are best bound by ``jax.tree_util.Partial``: they are then handed
+to the compiled program instead of being built into it.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,22 +188,15 @@ def evaluate_coherence(
     )
 
 
-def batches(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """(i32[batch_size], number of them that count): the last batch is filled up."""
-    for start in range(0, size, batch_size):
-        count = min(batch_size, size - start)
-        yield np.arange(start, start + batch_size, dtype=np.int32) % size, count
-
-
 def _decoded_predictions(inference: Inference, predict: Predict):
     """(params, z) -> {m: labels of the clipped decoder means}; compiled once."""
 
     @jax.jit
-    def predict_decoded(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:
+    def predict_decoded(predict, params: dict[str, Params], z: Any) -> Any:
         decoded = inference.decode(params, z)
         return predict({m: jnp.clip(decoded[m].mean(), 0, 1) for m in decoded})
 
-    return predict_decoded
+    return functools.partial(predict_decoded, jax.tree_util.Partial(predict))
 
 
 def _predict_from_subset(
@@ -206,26 +204,26 @@ def _predict_from_subset(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Labels of everything generated from ``subset``; and the sampler's quality."""
     fetch = _compiled_fetch(held_out.fetch)
+    batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
-        rng_key, 2 + -(-num_tuples // settings.batch_size)
+        rng_key, 2 + -(-num_tuples // batch_size)
     )
-    predicted, infos, step_size = [], [], None
-    for key, (indices, count) in zip(
-        keys, batches(num_tuples, settings.batch_size), strict=True
-    ):
-        views = fetch(held_out.arrays, indices)
-        if step_size is None:
-            step_size = inference.adapt(params, adapt_key, views, subset)
-            few = {m: v[: settings.num_diagnostic_data] for m, v in views.items()}
-            diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
-        z, info = inference.infer(params, key, views, subset, step_size)
-        labels = predict_decoded(params, z)
-        predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})
-        infos.append(jax.tree.map(lambda a, n=count: np.atleast_1d(a)[:n], info))
-    joined = {m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]}
-    if infos[0] is None:
-        return joined, None
-    return joined, _sampler_quality(infos, diagnosis)
+    first = fetch(held_out.arrays, np.arange(batch_size, dtype=np.int32))
+    step_size = inference.adapt(params, adapt_key, first, subset)
+    few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
+    diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
+
+    def draw(number: int, rows: np.ndarray):
+        views = fetch(held_out.arrays, rows)
+        z, info = inference.infer(params, keys[number], views, subset, step_size)
+        # The step size is one number for all data, known already.
+        per_datum = info and info._replace(step_size=None)
+        return predict_decoded(params, z), per_datum
+
+    predicted, info = map_batches(draw, num_tuples, batch_size)
+    if info is None:
+        return predicted, None
+    return predicted, _sampler_quality(info, float(step_size), diagnosis)
 
 
 @functools.cache
@@ -236,27 +234,22 @@ def _compiled_fetch(fetch: Callable) -> Callable:
 def _predict_from_prior(
     inference, params, predict_decoded, settings, rng_key
 ) -> dict[str, np.ndarray]:
-    predicted = []
-    for number, (_, count) in enumerate(
-        batches(settings.num_prior_samples, settings.batch_size)
-    ):
+    def draw(number: int, rows: np.ndarray):
         key = jax.random.fold_in(rng_key, number)
-        z = inference.sample_prior(params, key, settings.batch_size)
-        labels = predict_decoded(params, z)
-        predicted.append({m: np.asarray(v)[:count] for m, v in labels.items()})
-    return {m: np.concatenate([part[m] for part in predicted]) for m in predicted[0]}
+        return predict_decoded(params, inference.sample_prior(params, key, len(rows)))
+
+    return map_batches(draw, settings.num_prior_samples, settings.batch_size)
 
 
 def _sampler_quality(
-    infos: list[SubsetInfo], diagnosis: sampling.ChainDiagnostics | None
+    info: SubsetInfo, step_size: float, diagnosis: sampling.ChainDiagnostics | None
 ) -> dict[str, Any]:
     """Means over data of what the chains said; numbers ready for JSON."""
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *infos)
     quality = {
-        "step_size": float(joined.step_size[0]),
-        "acceptance": float(joined.acceptance.mean()),
-        "share_with_divergences": float((joined.divergences > 0).mean()),
-        "share_improper": float(joined.improper.mean()),
+        "step_size": step_size,
+        "acceptance": float(info.acceptance.mean()),
+        "share_with_divergences": float((info.divergences > 0).mean()),
+        "share_improper": float(info.improper.mean()),
     }
     warnings = []
     if quality["share_improper"] > 0:

@@ -63,7 +63,7 @@ def compile_programs(
     Returns:
       The programs. Those that take a state and return one donate it.
     """
-    optimizer = make_optimizer(settings, stage.train_size // settings.batch_size)
+    optimizer = make_optimizer(settings, stage.steps_per_epoch(settings.batch_size))
     step = train_step.make_step(stage, optimizer, settings, mesh)
 
     def init(rng_key: jax.Array) -> TrainState:

@@ -33,6 +33,8 @@ class Stage:
       validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
       validation_size: number of validation data; 0 is none.
       frozen: pytree that the loss reads and nothing updates.
+      num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
+        were drawn for each.
       has_convolutions: see ``trainer.choose_steps_per_dispatch``.
     """
 
@@ -45,7 +47,12 @@ class Stage:
     validation_arrays: Any = None
     validation_size: int = 0
     frozen: Any = None
+    num_epochs: int = 1
     has_convolutions: bool = True
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Steps in one pass over the data, at least 1."""
+        return max(self.train_size // self.num_epochs // batch_size, 1)
 
 
 class TrainState(NamedTuple):

@@ -189,7 +189,7 @@ class Plan(NamedTuple):
 
 def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
     """Resolves the zeros of ``settings``; see ``TrainSettings`` for the rules."""
-    per_epoch = stage.train_size // settings.batch_size
+    per_epoch = stage.steps_per_epoch(settings.batch_size)
     default = min(max(per_epoch, settings.num_steps // 20), settings.num_steps)
     evaluate_every = settings.evaluate_every or default
     checkpoint_every = settings.checkpoint_every or evaluate_every

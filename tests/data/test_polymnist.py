@@ -98,6 +98,8 @@ def test_fresh_tuples_are_new_every_epoch_and_of_one_class(places, prepared):
         "polymnist", num_modalities=3, variant="fresh", fresh_epochs=4, **places
     )
     assert data.name == "polymnist_procedural_fresh"
+    assert data.splits["train"].num_epochs == 4
+    assert data.splits["validation"].num_epochs == 1
     split = data.splits["train"]
     assert split.size == 200 and split.labels.shape == (200,)
     # A picture of the background alone tells ink apart, so put a black one there.

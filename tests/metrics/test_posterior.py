@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, batches
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
 
 MEAN, SCALE = np.array([0.5, -1.0]), np.array([0.4, 0.8])
 EXPERTS = {"a": (0.0, 1.0), "b": (0.3, 2.0)}
@@ -55,9 +55,3 @@ def test_mean_log_prob_is_the_cross_entropy():
         expected = -0.5 * np.sum(np.log(2 * np.pi * width**2) + squares)
         # The sd of one draw's log q_m is below 1 nat; 5 standard errors of 4,990.
         assert abs(got[m] - expected) < 5 / np.sqrt(4_990)
-
-
-def test_batches_cover_every_index_once():
-    parts = [indices[:count] for indices, count in batches(23, 10)]
-    np.testing.assert_array_equal(np.concatenate(parts), np.arange(23))
-    assert all(len(indices) == 10 for indices, _ in batches(23, 10))

@@ -483,6 +483,14 @@ def test_plan_takes_two_sizes_of_call_and_meets_every_event():
     assert short.evaluate_every == short.checkpoint_every == 3
 
 
+def test_fresh_data_count_their_own_epochs():
+    settings = TrainSettings(num_steps=20, batch_size=TRAIN_SIZE // 8)
+    for num_epochs, per_epoch in ((1, 8), (2, 4), (100, 1)):
+        stage = make_stage(num_epochs=num_epochs)
+        assert stage.steps_per_epoch(settings.batch_size) == per_epoch
+        assert make_plan(stage, settings, "cpu").evaluate_every == per_epoch
+
+
 def test_epochs_see_each_datum_at_most_once_and_depend_on_the_step_alone():
     options = {"name": "toy", "size": 70, "batch_size": 16, "seed": 3}
     rows = batches.batch_indices(0, 12, **options)
