@@ -1,4 +1,4 @@
-"""Sampling from densities known up to a constant: products of experts, HMC, R-hat.
+"""Sampling from densities known up to a constant: products of experts, HMC, Langevin.
 
 Imports nothing of the program around it: densities come in as callables.
 """
@@ -18,6 +18,15 @@ from jnf_jax.sampling.hmc import (
     adapt_step_size,
     build_ensemble,
 )
+from jnf_jax.sampling.langevin import (
+    LANGEVIN_KERNELS,
+    LangevinInfo,
+    LangevinRun,
+    LangevinSettings,
+    LangevinState,
+    check_run,
+    run_langevin,
+)
 from jnf_jax.sampling.poe import (
     GaussianProduct,
     gaussian_product,
@@ -27,18 +36,25 @@ from jnf_jax.sampling.poe import (
 
 __all__ = [
     "KERNELS",
+    "LANGEVIN_KERNELS",
     "ChainDiagnostics",
     "ChainInfo",
     "ChainSettings",
     "Ensemble",
     "GaussianProduct",
+    "LangevinInfo",
+    "LangevinRun",
+    "LangevinSettings",
+    "LangevinState",
     "TransitionInfo",
     "adapt_step_size",
     "build_ensemble",
+    "check_run",
     "diagnose",
     "gaussian_product",
     "initial_positions",
     "product_log_density",
     "run_chains",
+    "run_langevin",
     "warnings",
 ]

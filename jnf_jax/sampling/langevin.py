@@ -1,0 +1,228 @@
+"""Langevin dynamics, unadjusted and Metropolis-adjusted, as kernels and as short runs.
+
+The update, in BlackJAX's convention (the step size is ε throughout)::
+
+    z' = z + ε ∇log p(z) + √(2ε) ξ,    ξ ~ N(0, I)
+
+Papers on energy-based priors (arXiv 2006.08205, 2409.19862) write
+z' = z + (s²/2) ∇log p(z) + s ξ, which is the same with ε = s²/2: their s = 0.4 is our
+ε = 0.08. Unadjusted, the stationary law is biased: N(0, 1) is sampled with variance
+1/(1 − ε/2). "mala" (BlackJAX's) accepts z' with the Metropolis–Hastings probability and
+has the exact law at any ε.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import blackjax
+import jax
+import jax.numpy as jnp
+from blackjax.mcmc.diffusions import overdamped_langevin
+from blackjax.mcmc.mala import MALAState
+from jaxtyping import Array, Bool, Float, Int
+
+LogDensity = Callable[[jax.Array], jax.Array]
+"""z f32[D] -> log-density f32[], nats, up to a constant."""
+
+LANGEVIN_KERNELS = ("ula", "mala")
+
+ENERGY_RISE_LIMIT = 1_000.0
+"""Nats, beside one a dimension, that a chain may climb before it counts as diverged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LangevinSettings:
+    """A run of fixed length; hashable, so that it can be a static argument of jit.
+
+    Attributes:
+        kernel: "ula" (no correction) or "mala".
+        num_steps: T; 0 returns the start.
+        step_size: ε of the update above; a paper's s is ε = s²/2.
+    """
+
+    kernel: str = "ula"
+    num_steps: int = 60
+    step_size: float = 0.08
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = []
+        if self.kernel not in LANGEVIN_KERNELS:
+            found.append(
+                f"`{field}.kernel` is {self.kernel!r}, expected one of "
+                f"{LANGEVIN_KERNELS}"
+            )
+        if self.num_steps < 0:
+            found.append(f"`{field}.num_steps` is {self.num_steps}, expected >= 0")
+        if not 0 < self.step_size < float("inf"):
+            found.append(f"`{field}.step_size` is {self.step_size}, expected > 0")
+        return found
+
+
+class LangevinState(NamedTuple):
+    """Where one chain is: position f32[D], log-density f32[], its gradient f32[D]."""
+
+    position: Float[Array, " latent"]
+    logdensity: Float[Array, ""]
+    logdensity_grad: Float[Array, " latent"]
+
+
+class LangevinInfo(NamedTuple):
+    """What one step did.
+
+    Attributes:
+        energy: −log p(z') up to a constant, nats, f32[].
+        gradient_norm: ‖∇log p(z)‖ where the step began, f32[].
+        displacement: ‖z' − z‖, f32[].
+        acceptance: Metropolis acceptance probability; 1 for "ula", f32[].
+        is_finite: Whether everything at the new position was finite, bool[].
+    """
+
+    energy: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    displacement: Float[Array, ""]
+    acceptance: Float[Array, ""]
+    is_finite: Bool[Array, ""]
+
+
+def init(position: Float[Array, " latent"], logdensity_fn: LogDensity) -> LangevinState:
+    """The state of a chain that starts at ``position``."""
+    return LangevinState(position, *jax.value_and_grad(logdensity_fn)(position))
+
+
+def build_kernel(kernel: str = "ula") -> Callable:
+    """``kernel(rng_key, state, logdensity_fn, step_size) -> (state, LangevinInfo)``.
+
+    Args:
+        kernel: "ula" or "mala".
+
+    Raises:
+        ValueError: If the kernel is unknown.
+
+    >>> step = build_kernel()
+    >>> state = init(jnp.ones(2), lambda z: -0.5 * (z**2).sum())
+    >>> state, info = step(jax.random.key(0), state, lambda z: -0.5 * (z**2).sum(), 0.1)
+    >>> float(info.acceptance)
+    1.0
+    """
+    if kernel not in LANGEVIN_KERNELS:
+        raise ValueError(f"`kernel` is {kernel!r}, expected one of {LANGEVIN_KERNELS}")
+    mala = blackjax.mala.build_kernel()
+
+    def step(rng_key, state, logdensity_fn, step_size):
+        if kernel == "mala":
+            new, info = mala(rng_key, MALAState(*state), logdensity_fn, step_size)
+            acceptance = jnp.nan_to_num(info.acceptance_rate)
+        else:
+            integrator = overdamped_langevin(jax.value_and_grad(logdensity_fn))
+            new = integrator(rng_key, state, step_size)
+            acceptance = jnp.ones(())
+        new = LangevinState(*new)
+        return new, LangevinInfo(
+            energy=-new.logdensity,
+            gradient_norm=jnp.linalg.norm(state.logdensity_grad),
+            displacement=jnp.linalg.norm(new.position - state.position),
+            acceptance=acceptance,
+            is_finite=jnp.isfinite(new.logdensity)
+            & jnp.isfinite(new.logdensity_grad).all()
+            & jnp.isfinite(new.position).all(),
+        )
+
+    return step
+
+
+class LangevinRun(NamedTuple):
+    """What happened along each of N chains.
+
+    Attributes:
+        energy: −log p at the end, nats up to a constant, f32[N].
+        gradient_norm: ‖∇log p‖, mean over steps, f32[N].
+        displacement: ‖z^(T) − z^(0)‖, f32[N].
+        acceptance: Mean over steps, f32[N].
+        first_bad_step: Step (counted from 1) at which the chain diverged; 0: never.
+            i32[N].
+    """
+
+    energy: Float[Array, " chains"]
+    gradient_norm: Float[Array, " chains"]
+    displacement: Float[Array, " chains"]
+    acceptance: Float[Array, " chains"]
+    first_bad_step: Int[Array, " chains"]
+
+
+def run_langevin(
+    rng_key: jax.Array,
+    log_density: LogDensity,
+    initial_position: Float[Array, "chains latent"],
+    settings: LangevinSettings,
+) -> tuple[Float[Array, "chains latent"], LangevinRun]:
+    """``settings.num_steps`` steps of N chains; traceable, one scan.
+
+    Whether the run is short-run, persistent or warm-started is a matter of where it
+    starts: draws of a reference, the last positions of the run before, or draws of a
+    posterior. A chain diverges where a number is no longer finite, or where its energy
+    is 1,000 nats + D above its start (noise around a mode costs about D/2); it then
+    stays where it was before that step, and ``first_bad_step`` tells.
+
+    Args:
+        rng_key: Typed key.
+        log_density: z f32[D] -> f32[], nats.
+        initial_position: z^(0), f32[N, D].
+        settings: Kernel, number of steps, step size.
+
+    Returns:
+        z^(T) f32[N, D], always finite where the start was, and ``LangevinRun``.
+    """
+    kernel = build_kernel(settings.kernel)
+    latent_size = initial_position.shape[-1]
+
+    def one_chain(rng_key, position):
+        start = init(position, log_density)
+        limit = -start.logdensity + ENERGY_RISE_LIMIT + latent_size
+
+        def step(carry, number):
+            state, first_bad, totals = carry
+            key = jax.random.fold_in(rng_key, number)
+            new, info = kernel(key, state, log_density, settings.step_size)
+            is_bad = ~info.is_finite | (info.energy > limit)
+            stays = (first_bad > 0) | is_bad
+            state = jax.tree.map(
+                lambda old, new: jnp.where(stays, old, new), state, new
+            )
+            first_bad = jnp.where((first_bad == 0) & is_bad, number, first_bad)
+            seen = (info.gradient_norm, info.acceptance)
+            totals = jax.tree.map(jnp.add, totals, seen)
+            return (state, first_bad, totals), None
+
+        numbers = jnp.arange(1, settings.num_steps + 1)
+        carry = start, jnp.int32(0), (jnp.zeros(()), jnp.zeros(()))
+        (state, first_bad, totals), _ = jax.lax.scan(step, carry, numbers)
+        steps = max(settings.num_steps, 1)
+        return state.position, LangevinRun(
+            energy=-state.logdensity,
+            gradient_norm=totals[0] / steps,
+            displacement=jnp.linalg.norm(state.position - position),
+            acceptance=totals[1] / steps,
+            first_bad_step=first_bad,
+        )
+
+    rng_keys = jax.random.split(rng_key, initial_position.shape[0])
+    return jax.vmap(one_chain)(rng_keys, initial_position)
+
+
+def check_run(run: LangevinRun, settings: LangevinSettings) -> None:
+    """Refuses draws of chains that diverged; on the host, after the run.
+
+    Raises:
+        ValueError: With how many chains diverged and the first bad step.
+    """
+    bad = run.first_bad_step > 0
+    count = int(bad.sum())
+    if count:
+        first = int(jnp.where(bad, run.first_bad_step, settings.num_steps + 1).min())
+        raise ValueError(
+            f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large: "
+            f"{count} of {len(run.first_bad_step)} chains diverged, the first at step "
+            f"{first} of {settings.num_steps}"
+        )

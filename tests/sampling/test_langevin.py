@@ -1,0 +1,107 @@
+"""Langevin against its own stationary law, and what it says when it diverges."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.sampling.langevin import (
+    LangevinSettings,
+    build_kernel,
+    check_run,
+    init,
+    run_langevin,
+)
+
+
+def normal(z):
+    return -0.5 * jnp.sum(z**2)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def run(rng_key, start, log_density, settings):
+    return run_langevin(rng_key, log_density, start, settings)
+
+
+@pytest.mark.parametrize("step_size", [0.02, 0.08, 0.5])
+def test_stationary_variance_of_ula_is_its_closed_form(step_size):
+    # Started at the law that the discretised chain leaves invariant, N(0, 1/(1 − ε/2)),
+    # and run for at least two relaxation times: a wrong drift or noise shows.
+    expected = 1 / (1 - step_size / 2)
+    start = jax.random.normal(jax.random.key(0), (40_000, 2)) * expected**0.5
+    settings = LangevinSettings(num_steps=int(3 / step_size), step_size=step_size)
+    z, info = run(jax.random.key(1), start, normal, settings)
+    # The sd of a sample variance of n normals is √(2/n) of it; n = 80,000 here.
+    assert abs(float(jnp.var(z)) / expected - 1) < 5 * (2 / 80_000) ** 0.5
+    assert int(info.first_bad_step.max()) == 0
+
+
+def test_mala_is_exact_where_ula_is_not():
+    start = jax.random.normal(jax.random.key(0), (40_000, 2))
+    settings = LangevinSettings("mala", num_steps=20, step_size=0.5)
+    z, info = run(jax.random.key(1), start, normal, settings)
+    assert abs(float(jnp.var(z)) - 1) < 5 * (2 / 80_000) ** 0.5
+    assert 0.5 < float(info.acceptance.mean()) < 1
+
+
+def test_skewed_target_finds_the_right_side():
+    # log p = z − eᶻ: the mean of a log-Exponential(1) variable is −γ (Euler), its
+    # variance π²/6. MALA, so that there is no bias to allow for.
+    start = jnp.zeros((20_000, 1))
+    settings = LangevinSettings("mala", num_steps=200, step_size=0.5)
+    z, _ = run(jax.random.key(0), start, lambda z: jnp.sum(z - jnp.exp(z)), settings)
+    assert abs(float(z.mean()) + np.euler_gamma) < 5 * (np.pi**2 / 6 / 20_000) ** 0.5
+    assert abs(float(z.var()) - np.pi**2 / 6) < 0.1
+
+
+def test_one_step_is_the_update_of_the_docstring():
+    key, z = jax.random.key(3), jnp.array([1.0, -2.0])
+    state = init(z, normal)
+    new, info = build_kernel("ula")(key, state, normal, 0.08)
+    # Same noise with and without the drift: what differs is ε ∇log p.
+    still = init(z, lambda z: 0.0 * z.sum())
+    noise_only, _ = build_kernel("ula")(key, still, lambda z: 0.0 * z.sum(), 0.08)
+    np.testing.assert_allclose(new.position - noise_only.position, 0.08 * -z, rtol=1e-5)
+    assert float(info.gradient_norm) == pytest.approx(5**0.5)
+    assert float(info.energy) == pytest.approx(0.5 * float((new.position**2).sum()))
+    moved = float(jnp.linalg.norm(new.position - z))
+    assert float(info.displacement) == pytest.approx(moved)
+
+
+def test_divergence_is_reported_and_leaves_no_nan():
+    stiff = lambda z: -0.5e4 * jnp.sum(z**2)  # noqa: E731
+    start = jnp.concatenate([jnp.zeros((3, 2)), jnp.ones((2, 2))])
+    settings = LangevinSettings(num_steps=50, step_size=0.08)
+    z, info = run(jax.random.key(0), start, stiff, settings)
+    assert jnp.isfinite(z).all()
+    # From the mode the first step is noise of sd 0.4: 800 nats a dimension.
+    assert (info.first_bad_step >= 1).all() and (info.first_bad_step <= 2).all()
+    with pytest.raises(
+        ValueError, match=r"`step_size` 0.08 of 'ula' .* 5 of 5 .* at step [12] of 50"
+    ):
+        check_run(info, settings)
+    z, info = run(jax.random.key(0), start, normal, settings)
+    check_run(info, settings)
+
+
+def test_no_steps_return_the_start():
+    start = jnp.ones((4, 3))
+    z, info = run(jax.random.key(0), start, normal, LangevinSettings(num_steps=0))
+    np.testing.assert_array_equal(z, start)
+    np.testing.assert_allclose(info.energy, 1.5)
+    np.testing.assert_array_equal(info.displacement, 0)
+
+
+def test_faults():
+    good = LangevinSettings()
+    assert not good.faults("langevin")
+    bad = LangevinSettings("hmc", -1, 0.0)
+    assert [f.split("`")[1] for f in bad.faults("langevin")] == [
+        "langevin.kernel",
+        "langevin.num_steps",
+        "langevin.step_size",
+    ]
+    with pytest.raises(ValueError, match="`kernel` is 'hmc', expected one of"):
+        build_kernel("hmc")
