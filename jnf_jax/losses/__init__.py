@@ -4,6 +4,7 @@ Nothing here knows of networks, optimisers, devices or logging, so that a fork c
 one function and jax.
 """
 
+from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
     JointModel,
@@ -18,6 +19,8 @@ __all__ = [
     "JointModel",
     "UnimodalModel",
     "UnimodalTerms",
+    "energy_contrast",
+    "energy_magnitude",
     "gaussian_kl",
     "iwae_bound",
     "joint_elbo",

@@ -1,4 +1,4 @@
-"""The standard normal prior N(0, I)."""
+"""The normal prior, standard or with a scale a dimension."""
 
 import dataclasses
 from typing import ClassVar
@@ -10,24 +10,31 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class NormalPrior:
-    """p(z) = N(z; 0, I) on D = ``latent_size`` dimensions; no parameters.
+    """p(z) = Π_d N(z_d; 0, s_d²) on D = ``latent_size`` dimensions.
 
     ::
 
-        log p(z) = −½ Σ_d ( z_d² + log 2π )
+        log p(z) = −½ Σ_d ( z_d² / s_d² + log 2π s_d² )
+
+    Attributes:
+        latent_size: D.
+        scale: s, a number or f32[D]; standard deviations.
     """
 
     latent_size: int
+    scale: float | Float[Array, " latent"] = 1.0
     is_normalised: ClassVar[bool] = True
     mean: ClassVar[float] = 0.0
-    scale: ClassVar[float] = 1.0
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Log density in nats, normalised."""
-        return -0.5 * jnp.sum(jnp.square(z) + jnp.log(2 * jnp.pi), axis=-1)
+        scale = jnp.broadcast_to(self.scale, (self.latent_size,))
+        per_dimension = jnp.square(z / scale) + jnp.log(2 * jnp.pi * scale**2)
+        return -0.5 * jnp.sum(per_dimension, axis=-1)
 
     def sample(
         self, rng_key: jax.Array, num_samples: int
     ) -> Float[Array, "num_samples latent"]:
         """``num_samples`` exact draws."""
-        return jax.random.normal(rng_key, (num_samples, self.latent_size))
+        noise = jax.random.normal(rng_key, (num_samples, self.latent_size))
+        return noise * self.scale

@@ -1,0 +1,167 @@
+"""Every prior on one table: its density integrates to one, its draws follow it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
+from jnf_jax.priors.mixture import GaussianMixturePrior, MixturePrior
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.sampling import LangevinSettings
+from jnf_jax.types import Prior
+
+MEANS = jnp.array([[-2.0, 0.5], [1.0, 1.5], [0.0, -3.0]])
+SCALES = jnp.array([[0.5, 1.0], [1.5, 0.4], [0.8, 0.8]])
+LOGITS = jnp.array([0.3, -0.5, 1.0])
+
+PRIORS = {
+    "normal": NormalPrior(2),
+    "normal, scales": NormalPrior(2, jnp.array([0.5, 2.0])),
+    "laplace": LaplacePrior(2),
+    "laplace, scales": LaplacePrior(2, jnp.array([0.5, 1.5])),
+    "smoothed laplace": SmoothedLaplacePrior(2, scale=0.8, width=0.3),
+    "mixture": MixturePrior(LOGITS, MEANS, SCALES),
+    "laplace mixture": MixturePrior(LOGITS, MEANS, SCALES, kind="laplace"),
+    "full mixture": GaussianMixturePrior(
+        LOGITS,
+        MEANS,
+        jnp.array([[[0.5, 0], [0.7, 0.4]], [[1, 0], [-0.5, 1]], [[0.6, 0], [0, 0.9]]]),
+    ),
+}
+STEP = 0.04
+AXIS = np.arange(-30, 30, STEP) + STEP / 2
+
+
+@pytest.fixture(scope="module", params=PRIORS)
+def prior(request) -> Prior:
+    return PRIORS[request.param]
+
+
+@pytest.fixture(scope="module")
+def grid(prior):
+    """Points [N, 2] and their probabilities, by the midpoint rule."""
+    first, second = np.meshgrid(AXIS, AXIS, indexing="ij")
+    points = jnp.asarray(np.stack([first.ravel(), second.ravel()], -1), jnp.float32)
+    log_density = np.asarray(jax.jit(prior.log_density)(points), np.float64)
+    return np.asarray(points, np.float64), np.exp(log_density) * STEP**2
+
+
+def test_it_is_a_prior(prior):
+    assert isinstance(prior, Prior) and prior.latent_size == 2
+    assert prior.log_density(jnp.zeros((4, 3, 2))).shape == (4, 3)
+
+
+def test_density_integrates_to_one(prior, grid):
+    # The midpoint rule is short by a few 1e-4 at the kink of a Laplace.
+    assert prior.is_normalised
+    assert abs(grid[1].sum() - 1) < 1e-3
+
+
+def test_draws_follow_the_density(prior, grid):
+    points, probability = grid
+    z = np.asarray(jax.jit(prior.sample, static_argnums=1)(jax.random.key(0), 50_000))
+    assert z.shape == (50_000, 2)
+    features = {
+        "z": lambda z: z,
+        "z squared": np.square,
+        "z to the fourth": lambda z: z**4,
+        "correlation": lambda z: z[:, :1] * z[:, 1:],
+        "right of a cell edge": lambda z: (z > 0.32).astype(float),
+    }
+    for name, feature in features.items():
+        values = feature(z)
+        standard_error = values.std(0) / len(z) ** 0.5
+        expected = probability @ feature(points)
+        assert (np.abs(values.mean(0) - expected) < 5 * standard_error + 2e-3).all(), (
+            name
+        )
+
+
+def test_smoothed_laplace_lies_between_its_limits():
+    z = jnp.array([[0.0, 1.0], [-3.0, 0.2]])
+    sharp = SmoothedLaplacePrior(2, scale=0.8, width=1e-4).log_density(z)
+    np.testing.assert_allclose(sharp, LaplacePrior(2, 0.8).log_density(z), atol=1e-3)
+    # At 0 the curvature is −1/(bδ), as docstring says: a Gaussian's.
+    smooth = SmoothedLaplacePrior(1, scale=0.8, width=0.3)
+    curvature = jax.hessian(lambda z: smooth.log_density(z))(jnp.zeros(1))
+    np.testing.assert_allclose(curvature, [[-1 / (0.8 * 0.3)]], rtol=1e-5)
+    with pytest.raises(ValueError, match="`width` is 0.0, expected > 0"):
+        SmoothedLaplacePrior(2, width=0.0)
+
+
+def test_normaliser_of_the_smoothed_laplace_is_the_bessel_function():
+    scipy_special = pytest.importorskip("scipy.special")
+    for scale, width in ((1.0, 0.1), (0.5, 2.0), (2.0, 0.01)):
+        prior = SmoothedLaplacePrior(1, scale, width)
+        expected = -np.log(2 * width * scipy_special.k1e(width / scale))
+        np.testing.assert_allclose(prior.log_density(jnp.zeros(1)), expected, rtol=1e-5)
+
+
+def test_responsibilities_make_cmvae_an_elbo_with_a_mixture():
+    prior = PRIORS["laplace mixture"]
+    z = jax.random.normal(jax.random.key(0), (5, 2)) * 2
+    terms = prior.component_log_densities(z)
+    q = jax.nn.softmax(terms)
+    cmvae = jnp.sum(q * (terms - jnp.log(q)), axis=-1)
+    np.testing.assert_allclose(cmvae, prior.log_density(z), rtol=1e-5)
+    with pytest.raises(ValueError, match="`kind` is 'cauchy', expected one of"):
+        MixturePrior(LOGITS, MEANS, SCALES, kind="cauchy")
+
+
+A, B = jnp.array([0.5, 2.0]), jnp.array([1.0, -2.0])
+
+
+def quadratic(z):
+    """f(z) = −½ Σ a_d z_d² + Σ b_d z_d: tilts N(0, I) to N(b/(1+a), 1/(1+a))."""
+    return jnp.sum(-0.5 * A * z**2 + B * z, axis=-1)
+
+
+def test_tilted_normal_is_the_gaussian_of_the_closed_form():
+    prior = EnergyTiltedPrior(
+        quadratic, NormalPrior(2), LangevinSettings("mala", 100, 0.3)
+    )
+    assert isinstance(prior, Prior) and not prior.is_normalised
+    z = jax.random.normal(jax.random.key(0), (50, 2))
+    mean, scale = B / (1 + A), (1 + A) ** -0.5
+    truth = NormalPrior(2, scale).log_density(z - mean)
+    log_z = jnp.sum(-0.5 * jnp.log(1 + A) + B**2 / (2 * (1 + A)))
+    np.testing.assert_allclose(prior.log_density(z) - truth, log_z, rtol=2e-5)
+    draws = jax.jit(prior.sample, static_argnums=1)(jax.random.key(1), 20_000)
+    standard_error = scale / 20_000**0.5
+    assert (jnp.abs(draws.mean(0) - mean) < 5 * standard_error).all()
+    # sd of a sample sd is 1/√(2n) of it.
+    assert (jnp.abs(draws.std(0) / scale - 1) < 5 / (2 * 20_000) ** 0.5).all()
+
+
+def test_without_tilt_the_reference_is_what_is_drawn():
+    prior = EnergyTiltedPrior(
+        lambda z: jnp.zeros(z.shape[:-1]), LaplacePrior(2), LangevinSettings("mala", 0)
+    )
+    start_key, _ = jax.random.split(jax.random.key(0))
+    np.testing.assert_array_equal(
+        prior.sample(jax.random.key(0), 7), LaplacePrior(2).sample(start_key, 7)
+    )
+
+
+def test_confinement_keeps_a_steep_tilt_integrable_along_rays():
+    directions = jnp.concatenate(
+        [jnp.eye(3), -jnp.eye(3), jax.random.normal(jax.random.key(0), (20, 3))]
+    )
+    directions /= jnp.linalg.norm(directions, axis=-1, keepdims=True)
+    far = jnp.array([10.0, 100.0, 1000.0])[:, None, None] * directions
+    steep = lambda z: 2 * jnp.linalg.norm(z, axis=-1)  # noqa: E731 — slope 2 > 1/b
+    settings = LangevinSettings()
+    loose = EnergyTiltedPrior(steep, LaplacePrior(3), settings).log_density(far)
+    assert (loose[-1] > loose[0]).any()
+    tight = EnergyTiltedPrior(
+        steep, LaplacePrior(3), settings, confinement=0.1
+    ).log_density(far)
+    assert (tight[1] < tight[0]).all() and (tight[2] < tight[1] - 1e3).all()
+
+
+def test_an_energy_prior_has_no_log_prob():
+    prior = EnergyTiltedPrior(quadratic, NormalPrior(2), LangevinSettings())
+    with pytest.raises(ValueError, match="no normalised log-probability, .* log Z"):
+        prior.log_prob(jnp.zeros(2))
