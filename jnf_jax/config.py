@@ -19,6 +19,7 @@ from jnf_jax.methods.registry import METHODS
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.training.optimizers import TrainSettings
 
@@ -141,6 +142,10 @@ def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | No
             m: _parse(cls, part, f"model.{name}.{m}.", faults)
             for m, part in section.get(name, {}).items()
         }
+    prior = dict(section.get("prior", {"name": "normal"}))
+    family = PRIORS[_known("model.prior.name", prior.get("name"), PRIORS)]
+    # A family whose options could not be read is a fault already: not another here.
+    section["prior"] = _parse(family, prior, "model.prior.", faults) or family()
     return _parse(ModelSettings, section, "model.", faults)
 
 

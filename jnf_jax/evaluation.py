@@ -97,13 +97,14 @@ def _describe(setup: Setup) -> dict[str, Any]:
 
 def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
     """What protocol v1 measured, as the schema names it."""
+    prior = setup.experiment.model.prior.name
     return {
         "coherence": {
             "conditional": measured.table.macro,
             "conditional_micro": measured.table.micro,
             "num_subsets": measured.table.num_subsets,
-            "joint": {"normal": measured.joint},
-            "joint_entropy": {"normal": measured.joint_entropy},
+            "joint": {prior: measured.joint},
+            "joint_entropy": {prior: measured.joint_entropy},
             "ceiling": measured.ceiling,
         },
         "subset_coherence": {

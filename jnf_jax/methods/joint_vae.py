@@ -9,11 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
-from jnf_jax.losses import JointModel, gaussian_kl, joint_elbo
+from jnf_jax.losses import JointModel, gaussian_kl, joint_elbo, sampled_log_ratio
+from jnf_jax.methods.energy import contrast
 from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
-from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.types import ObjectiveTerms, Params, Views
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.normal import NormalFamily
+from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +42,20 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class JointVAE:
-    """Joint encoder, decoders, prior; parameters {"encoder", "decoders": {m}}."""
+    """Joint encoder, decoders, prior.
+
+    Parameters {"encoder", "decoders": {m}}, and "prior" where that has any.
+    """
 
     encoder: JointEncoder
     views: tuple[View, ...]
-    prior: NormalPrior
+    prior: PriorFamily
     beta: float = 1.0
+
+    @property
+    def latent_size(self) -> int:
+        """D."""
+        return self.encoder.latent_size
 
     @property
     def model(self) -> JointModel:
@@ -59,14 +70,18 @@ class JointVAE:
     def init(self, rng_key: jax.Array) -> Params:
         """Fresh parameters; shapes come from ``views``."""
         keys = jax.random.split(rng_key, len(self.views) + 1)
+        shapes = {view.name: view.shape for view in self.views}
+        prior_key = jax.random.fold_in(rng_key, 0)
+        prior = self.prior.init(prior_key, self.latent_size, shapes)
         blank = {view.name: jnp.zeros((1, *view.shape)) for view in self.views}
-        z = jnp.zeros((1, self.prior.latent_size))
+        z = jnp.zeros((1, self.latent_size))
         return {
             "encoder": self.encoder.init(keys[0], blank)["params"],
             "decoders": {
                 view.name: view.decoder.init(key, z)["params"]
                 for view, key in zip(self.views, keys[1:], strict=True)
             },
+            **({"prior": prior} if prior else {}),
         }
 
     def code(self, params: Params, views: Views) -> GaussianCode:
@@ -90,16 +105,26 @@ class JointVAE:
             for view in self.views
         }
 
-    def prior_of(self, params: Params) -> NormalPrior:
+    def prior_of(self, params: Params) -> Prior:
         """p(z)."""
-        del params
-        return self.prior
+        return self.prior.bind(
+            params.get("prior", {}),
+            self.latent_size,
+            lambda views: self.code(params, views),
+        )
 
     def objective(
         self, params: Params, rng_key: jax.Array, views: Views
     ) -> ObjectiveTerms:
-        """``joint_elbo`` with this model's λ, β and the noise-free Gaussian KL."""
+        """``joint_elbo`` with this model's λ and β.
+
+        The KL is free of sampling noise where the prior is N(0, I). An energy-based
+        prior gets no gradient from here, and the objective misses its log Z.
+        """
         weights = {view.name: view.weight for view in self.views}
+        if isinstance(self.prior, EnergyFamily):
+            params = {**params, "prior": jax.lax.stop_gradient(params["prior"])}
+        is_normal = isinstance(self.prior, NormalFamily)
         return joint_elbo(
             params,
             rng_key,
@@ -107,15 +132,32 @@ class JointVAE:
             model=self.model,
             likelihood_weights=weights,
             beta=self.beta,
-            log_ratio=gaussian_kl,
+            log_ratio=gaussian_kl if is_normal else sampled_log_ratio,
         )
 
     def loss(
         self, params: Params, frozen: None, rng_key: jax.Array, batch: Any
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """−mean objective over ``batch.views``, and the mean of each of its terms."""
+        """−mean objective over ``batch.views``, and the mean of each of its terms.
+
+        With an energy-based prior, plus the contrast that its parameters learn from.
+        """
         del frozen
-        terms = self.objective(params, rng_key, batch.views)
+        if not isinstance(self.prior, EnergyFamily):
+            return self._elbo_loss(params, rng_key, batch.views)
+        elbo_key, chain_key = jax.random.split(rng_key)
+        loss, metrics = self._elbo_loss(params, elbo_key, batch.views)
+        # The draw that the objective takes as well: XLA computes it once.
+        positives = self.encode(params, batch.views).sample(seed=elbo_key)
+        energy_loss, watched = contrast(
+            self.prior, params["prior"], chain_key, positives
+        )
+        return loss + energy_loss, metrics | watched
+
+    def _elbo_loss(
+        self, params: Params, rng_key: jax.Array, views: Views
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        terms = self.objective(params, rng_key, views)
         metrics = {
             f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
         }

@@ -9,7 +9,6 @@ from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import build_decoder, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
 from jnf_jax.networks.made import made_stack
-from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import ChainSettings
 
 METHODS = ("jmvae", "jnf")
@@ -83,4 +82,4 @@ def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
         )
         for m in sorted(shapes)
     )
-    return JointVAE(encoder, views, NormalPrior(model.latent_dim), model.beta)
+    return JointVAE(encoder, views, model.prior, model.beta)

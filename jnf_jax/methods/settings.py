@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from jnf_jax.likelihoods import LIKELIHOODS
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.normal import NormalFamily
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Modality name -> event shape."""
@@ -52,6 +54,7 @@ class ModelSettings:
         likelihood_rescaling: Multiply each λ_m by max_n dim(x_n) / dim(x_m).
         networks: Modality -> NetworkSettings; "default" for those not named.
         likelihoods: Modality -> LikelihoodSettings; "default" likewise.
+        prior: p(z), with its options; see ``priors.registry``.
     """
 
     latent_dim: int
@@ -62,6 +65,7 @@ class ModelSettings:
     joint_hidden_sizes: tuple[int, ...] = (512, 512)
     head_size: int = 0
     likelihood_rescaling: bool = False
+    prior: PriorFamily = NormalFamily()
 
     def network(self, modality: str) -> NetworkSettings:
         """Those of ``modality``, or the default ones."""
@@ -96,7 +100,7 @@ class ModelSettings:
                 f"`model.joint_hidden_sizes` is {self.joint_hidden_sizes}, expected "
                 "positive sizes"
             )
-        return found
+        return found + self.prior.faults("model.prior")
 
     def faults(self, shapes: Shapes) -> list[str]:
         """What is wrong with these settings for a data set of ``shapes``."""

@@ -3,7 +3,7 @@
 =============  ==================================================================
 |S| = 1        exact: a draw of the expert itself
 1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / p(z)^(|S|−1); in closed form where
-               every expert and the prior are Gaussian
+               every expert is Gaussian and the prior is N(0, I)
 |S| = M        the joint encoder q(z|X)
 =============  ==================================================================
 """
@@ -21,6 +21,7 @@ from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import SubsetInfo, check_subset
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
@@ -153,9 +154,9 @@ class SubsetInference:
         """z ~ p(z)."""
         return self.joint.prior_of(params["joint"]).sample(rng_key, num_samples)
 
-    # What follows is compiled. The prior is N(0, I) and all experts have one family, as
-    # ``build_method`` makes them. Experts come as tuples without names and share one
-    # architecture of flow, so that a program is compiled for each |S|, not each subset.
+    # What follows is compiled. All experts have one family, as ``build_method`` makes
+    # them. Experts come as tuples without names and share one architecture of flow, so
+    # that a program is compiled for each |S|, not each subset.
 
     @property
     def _family(self) -> UnimodalPosterior:
@@ -163,7 +164,7 @@ class SubsetInference:
 
     @property
     def _is_gaussian(self) -> bool:
-        return not self._family.blocks
+        return not self._family.blocks and isinstance(self.joint.prior, NormalFamily)
 
     def _experts_of(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
@@ -252,13 +253,14 @@ class SubsetInference:
 
     def _log_density(self, joint_params: Params, flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""
+        # Bound here, outside the chains: a prior may run an encoder to be made.
+        prior = self.joint.prior_of(joint_params)
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
             experts = [
                 self._family.distribution(flow, code).log_prob
                 for flow, code in zip(flows, codes, strict=True)
             ]
-            prior = self.joint.prior_of(joint_params)
             return product_log_density(experts, prior.log_density)(z)
 
         return log_density
@@ -270,10 +272,11 @@ def _encode(expert: UnimodalPosterior, params: Params, x: jax.Array) -> Gaussian
 
 
 def _base_product(codes: tuple[GaussianCode, ...]) -> GaussianProduct:
-    """Closed-form product of the experts' bases: the posterior where no flow acts.
+    """Closed-form product of the experts' bases over powers of N(0, I).
 
-    With flows it still tells which data have an improper quotient, and how wide each
-    dimension is: the diagonal mass of the chains.
+    It is the posterior where no flow acts and that is the prior. Elsewhere it still
+    tells which data have experts broader than N(0, I), and how wide each dimension is:
+    the diagonal mass of the chains.
     """
     return gaussian_product(
         jnp.stack([code.mean for code in codes]),

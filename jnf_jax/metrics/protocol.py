@@ -255,8 +255,8 @@ def _sampler_quality(
     if quality["share_improper"] > 0:
         warnings.append(
             "the product of the experts is improper for "
-            f"{quality['share_improper']:.1%} of the data: they are broader than the "
-            "prior somewhere"
+            f"{quality['share_improper']:.1%} of the data: they are broader than "
+            "N(0, I) somewhere"
         )
     if not 0.5 <= quality["acceptance"]:
         warnings.append(f"mean acceptance {quality['acceptance']:.2f}")

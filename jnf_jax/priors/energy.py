@@ -1,15 +1,25 @@
 """An energy-based prior: a reference density, tilted by a learnt function."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
+from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
+from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LangevinRun, LangevinSettings, run_langevin
-from jnf_jax.types import Prior
+from jnf_jax.types import Params, Prior
+
+REFERENCES = {
+    "normal": NormalPrior,
+    "laplace": LaplacePrior,
+    "smoothed_laplace": SmoothedLaplacePrior,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,3 +80,113 @@ class EnergyTiltedPrior:
         start_key, run_key = jax.random.split(rng_key)
         start = self.reference.sample(start_key, num_samples)
         return run_langevin(run_key, self.log_density, start, self.langevin)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyFamily:
+    """An energy-tilted reference, learnt with the model by contrast.
+
+    Defaults are of arXiv 2006.08205 (its s = 0.4 is the step size 0.08 here).
+
+    Attributes:
+        reference: p_0, a key of ``REFERENCES``.
+        reference_scale: b of a Laplace reference, s of a normal one.
+        hidden_sizes: Of the network f.
+        activation: "leaky_relu" (slope 0.2) or "gelu".
+        num_steps: T of the Langevin chain, in training and after it.
+        step_size: Its ε.
+        kernel: "ula" or "mala".
+        start: Where training's negatives start: "reference" (short-run) or "posterior"
+            (at the positives: contrastive divergence).
+        confinement: κ.
+        slope_bound: Largest slope of f; 0 is none. Needs "leaky_relu".
+        magnitude_penalty: Weight of mean f², against drift of f's constant.
+    """
+
+    name: str = "energy"
+    reference: str = "normal"
+    reference_scale: float = 1.0
+    hidden_sizes: tuple[int, ...] = (200, 200)
+    activation: str = "leaky_relu"
+    num_steps: int = 60
+    step_size: float = 0.08
+    kernel: str = "ula"
+    start: str = "reference"
+    confinement: float = 0.0
+    slope_bound: float = 0.0
+    magnitude_penalty: float = 0.0
+
+    @property
+    def langevin(self) -> LangevinSettings:
+        """T and ε of the chain."""
+        return LangevinSettings(self.kernel, self.num_steps, self.step_size)
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = faults_of_choice(
+            self,
+            field,
+            {
+                "reference": tuple(REFERENCES),
+                "activation": tuple(ACTIVATIONS),
+                "start": ("reference", "posterior"),
+            },
+        )
+        least = ("confinement", "slope_bound", "magnitude_penalty")
+        found += faults_below(self, field, dict.fromkeys(least, 0))
+        found += faults_below(self, field, {"reference_scale": 0}, strict=True)
+        found += self.langevin.faults(field)
+        if min(self.hidden_sizes, default=1) < 1:
+            found.append(
+                f"`{field}.hidden_sizes` is {self.hidden_sizes}, expected positive "
+                "sizes"
+            )
+        if self.slope_bound and self.activation != "leaky_relu":
+            found.append(
+                f"`{field}.slope_bound` needs the activation 'leaky_relu', whose slope "
+                f"is at most 1, got {self.activation!r}"
+            )
+        is_laplace = self.reference != "normal"
+        if is_laplace and not (
+            self.confinement > 0 or 0 < self.slope_bound < 1 / self.reference_scale
+        ):
+            found.append(
+                f"`{field}.reference` is {self.reference!r}, on which an unbounded f "
+                f"may be no density: expected `{field}.confinement` > 0 or "
+                f"0 < `{field}.slope_bound` < 1/reference_scale"
+            )
+        return found
+
+    @property
+    def network(self) -> TiltNetwork:
+        """f."""
+        return TiltNetwork(self.hidden_sizes, self.activation)
+
+    def init(
+        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
+    ) -> Params:
+        """Of f, which starts at 0: the prior starts as its reference."""
+        del shapes
+        return self.network.init(rng_key, jnp.zeros((1, latent_size)))["params"]
+
+    def tilt(
+        self, params: Params, z: Float[Array, "*batch latent"]
+    ) -> Float[Array, "*batch"]:
+        """f(z) with these parameters, its slope bounded if so set."""
+        return self.network.apply({"params": self._bounded(params)}, z)
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> EnergyTiltedPrior:
+        """The tilted reference."""
+        del encode
+        params = self._bounded(params)
+        return EnergyTiltedPrior(
+            lambda z: self.network.apply({"params": params}, z),
+            REFERENCES[self.reference](latent_size, self.reference_scale),
+            self.langevin,
+            self.confinement,
+        )
+
+    def _bounded(self, params: Params) -> Params:
+        return bound_slope(params, self.slope_bound) if self.slope_bound else params

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jnf_jax.priors.family import Encode, Fixed, faults_below
+from jnf_jax.types import Params
+
 _TABLE_SIZE = 8_192
 _TABLE_TAIL = 40.0  # in units of b: e^-40 of the mass lies outside
 
@@ -103,3 +106,51 @@ def _table(scale: float, width: float) -> tuple[float, np.ndarray, np.ndarray]:
         survival.astype(np.float32),
         t.astype(np.float32),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class LaplaceFamily(Fixed):
+    """A fixed Laplace prior.
+
+    Attributes:
+        scale: b.
+    """
+
+    name: str = "laplace"
+    scale: float = 1.0
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        return faults_below(self, field, {"scale": 0}, strict=True)
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> LaplacePrior:
+        """Laplace(0, b)."""
+        del params, encode
+        return LaplacePrior(latent_size, self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class SmoothedLaplaceFamily(Fixed):
+    """A fixed, smoothed Laplace prior.
+
+    Attributes:
+        scale: b.
+        width: δ.
+    """
+
+    name: str = "smoothed_laplace"
+    scale: float = 1.0
+    width: float = 0.1
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        return faults_below(self, field, {"scale": 0, "width": 0}, strict=True)
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> SmoothedLaplacePrior:
+        """Smoothed Laplace(0, b)."""
+        del params, encode
+        return SmoothedLaplacePrior(latent_size, self.scale, self.width)

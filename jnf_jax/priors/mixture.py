@@ -1,11 +1,15 @@
 """Mixtures of diagonal components, Gaussian or Laplace; and of full covariances."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.types import Params
 
 KINDS = ("normal", "laplace")
 
@@ -105,3 +109,45 @@ class GaussianMixturePrior:
         c = jax.random.categorical(component_key, self.logits, shape=(num_samples,))
         noise = jax.random.normal(noise_key, (num_samples, self.latent_size))
         return self.means[c] + jnp.einsum("nij,nj->ni", self.factors[c], noise)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureFamily:
+    """A mixture that is learnt with the model, as in CMVAE.
+
+    Weights and means are learnt, scales are 1; means start uniform in [−1, 1].
+
+    Attributes:
+        num_components: C.
+        kind: A member of ``KINDS``.
+    """
+
+    name: str = "mixture"
+    num_components: int = 40
+    kind: str = "normal"
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        return [
+            *faults_below(self, field, {"num_components": 1}),
+            *faults_of_choice(self, field, {"kind": KINDS}),
+        ]
+
+    def init(
+        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
+    ) -> Params:
+        """{"logits": f32[C], "means": f32[C, D]}."""
+        del shapes
+        size = (self.num_components, latent_size)
+        return {
+            "logits": jnp.zeros(self.num_components),
+            "means": jax.random.uniform(rng_key, size, minval=-1.0, maxval=1.0),
+        }
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> MixturePrior:
+        """The mixture."""
+        del latent_size, encode
+        scales = jnp.ones_like(params["means"])
+        return MixturePrior(params["logits"], params["means"], scales, self.kind)

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.priors.family import Encode, Fixed
+from jnf_jax.types import Params
+
 
 @dataclasses.dataclass(frozen=True)
 class NormalPrior:
@@ -38,3 +41,17 @@ class NormalPrior:
         """``num_samples`` exact draws."""
         noise = jax.random.normal(rng_key, (num_samples, self.latent_size))
         return noise * self.scale
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalFamily(Fixed):
+    """N(0, I): the prior of both papers' baselines."""
+
+    name: str = "normal"
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> NormalPrior:
+        """N(0, I)."""
+        del params, encode
+        return NormalPrior(latent_size)

@@ -1,0 +1,55 @@
+"""The network of an energy-based prior: z -> f(z), one number."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.types import Params
+
+ACTIVATIONS = {
+    "leaky_relu": lambda h: nn.leaky_relu(h, 0.2),
+    "gelu": nn.gelu,
+}
+
+
+class TiltNetwork(nn.Module):
+    """Dense layers to one number; the default sizes are those of arXiv 2006.08205.
+
+    The last layer starts at zero, so that the prior starts as its reference.
+    """
+
+    hidden_sizes: tuple[int, ...] = (200, 200)
+    activation: str = "leaky_relu"
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """f(z): f32[*B, D] -> f32[*B], nats."""
+        h = z
+        for size in self.hidden_sizes:
+            h = nn.Dense(size, kernel_init=nn.initializers.glorot_normal())(h)
+            h = ACTIVATIONS[self.activation](h)
+        return nn.Dense(1, kernel_init=nn.initializers.zeros)(h)[..., 0]
+
+
+def bound_slope(params: Params, bound: float) -> Params:
+    """Scales kernels down so that |f(z) − f(z')| ≤ bound · ‖z − z'‖.
+
+    Each of L kernels gets a spectral norm of at most bound^(1/L) (exactly, from its
+    singular values); activations of slope ≤ 1 then keep the product below the bound.
+
+    Args:
+        params: Of a ``TiltNetwork`` with "leaky_relu".
+        bound: Largest slope of f, nats per unit of z; > 0.
+    """
+    num_layers = len(params)
+    limit = bound ** (1 / num_layers)
+
+    def scaled(kernel: jax.Array) -> jax.Array:
+        norm = jnp.linalg.norm(jax.lax.stop_gradient(kernel), ord=2)
+        return kernel * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12))
+
+    return {
+        name: {**layer, "kernel": scaled(layer["kernel"])}
+        for name, layer in params.items()
+    }

@@ -1,0 +1,45 @@
+"""A factorised prior whose scales are learnt, as in MMVAE (arXiv 1911.03393)."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from jnf_jax.priors.family import Encode, faults_of_choice
+from jnf_jax.priors.laplace import LaplacePrior
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.types import Params, Prior
+
+KINDS = {"normal": NormalPrior, "laplace": LaplacePrior}
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnableScaleFamily:
+    """Π_d k(z_d; 0, b_d) with b = D softmax(ℓ): scales that average to one.
+
+    Attributes:
+        kind: A key of ``KINDS``.
+    """
+
+    name: str = "learnable_scale"
+    kind: str = "laplace"
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        return faults_of_choice(self, field, {"kind": tuple(KINDS)})
+
+    def init(
+        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
+    ) -> Params:
+        """{"logits": f32[D]}: all scales 1."""
+        del rng_key, shapes
+        return {"logits": jnp.zeros(latent_size)}
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> Prior:
+        """The prior with these scales."""
+        del encode
+        scale = jax.nn.softmax(params["logits"]) * latent_size
+        return KINDS[self.kind](latent_size, scale)

@@ -1,0 +1,50 @@
+"""VampPrior (arXiv 1705.07120): a mixture of the encoder's answers to pseudo-inputs."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from jnf_jax.priors.family import Encode, faults_below
+from jnf_jax.priors.mixture import MixturePrior
+from jnf_jax.types import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class VampFamily:
+    """p(z) = (1/C) Σ_c q(z|U_c), with pseudo-tuples U_c that are learnt.
+
+    U = sigmoid of free parameters, so that pseudo-inputs stay in [0, 1] as pixels do.
+
+    Attributes:
+        num_components: C.
+    """
+
+    name: str = "vamp"
+    num_components: int = 50
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        return faults_below(self, field, {"num_components": 1})
+
+    def init(
+        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
+    ) -> Params:
+        """{m: f32[C, ...]}: logits of the pseudo-inputs, standard normal."""
+        del latent_size
+        rng_keys = jax.random.split(rng_key, len(shapes))
+        return {
+            m: jax.random.normal(key, (self.num_components, *shapes[m]))
+            for m, key in zip(sorted(shapes), rng_keys, strict=True)
+        }
+
+    def bind(
+        self, params: Params, latent_size: int, encode: Encode | None = None
+    ) -> MixturePrior:
+        """The mixture that the encoder makes of the pseudo-inputs."""
+        del latent_size
+        if encode is None:
+            raise ValueError("`encode` is None, expected the encoder to make p(z) of")
+        code = encode(jax.tree.map(jax.nn.sigmoid, params))
+        return MixturePrior(jnp.zeros(self.num_components), code.mean, code.scale)

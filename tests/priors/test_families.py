@@ -1,0 +1,160 @@
+"""Every family on one table: what it starts as, what it learns, what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.networks.energy import TiltNetwork, bound_slope
+from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.flow import FlowFamily
+from jnf_jax.priors.laplace import LaplacePrior
+from jnf_jax.priors.learnable_scale import LearnableScaleFamily
+from jnf_jax.priors.mixture import MixtureFamily
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.vamp import VampFamily
+from jnf_jax.types import Prior
+from tests.oracles import random_like
+
+LATENT = 3
+SHAPES = {"a": (4,), "b": (2, 2)}
+LEARNT = {"learnable_scale", "mixture", "vamp", "energy", "flow"}
+
+
+def encode(views):
+    """Mean and scale of a toy joint encoder."""
+    mean = views["a"][:, :LATENT] - views["b"].reshape(-1, 4)[:, :LATENT]
+    return GaussianCode(mean, 0.5 + views["a"][:, 1:], None)
+
+
+def bound(family, params=None):
+    if params is None:
+        params = family.init(jax.random.key(0), LATENT, SHAPES)
+    return family.bind(params, LATENT, encode)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_family_makes_priors(name):
+    family = PRIORS[name]()
+    assert family.name == name and isinstance(family, PriorFamily)
+    assert hash(family) == hash(PRIORS[name]()) and not family.faults("model.prior")
+    params = family.init(jax.random.key(0), LATENT, SHAPES)
+    assert bool(params) == (name in LEARNT)
+    prior = bound(family, params)
+    assert isinstance(prior, Prior)
+    assert prior.log_density(jnp.ones((5, LATENT))).shape == (5,)
+    z = prior.sample(jax.random.key(1), 6)
+    assert z.shape == (6, LATENT) and jnp.isfinite(z).all()
+
+
+@pytest.mark.parametrize("name", sorted(LEARNT))
+def test_every_parameter_reaches_the_density(name):
+    family = PRIORS[name]()
+    shapes = jax.eval_shape(lambda: family.init(jax.random.key(0), LATENT, SHAPES))
+    params = random_like(shapes, seed=0)
+    z = jax.random.normal(jax.random.key(1), (64, LATENT))
+    # Differences from the first row: constants, of which an energy has one free, drop.
+    gradient = jax.jacobian(
+        lambda params: (lambda v: v[1:] - v[0])(bound(family, params).log_density(z))
+    )(params)
+    silent = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)
+        if not jnp.abs(leaf).max() > 0
+    ]
+    free = {"energy": ["['Dense_2']['bias']"]}
+    assert silent == free.get(name, [])
+
+
+@pytest.mark.parametrize(
+    ("family", "start"),
+    [
+        (FlowFamily(), NormalPrior(LATENT)),
+        (EnergyFamily(), NormalPrior(LATENT)),
+        (
+            EnergyFamily(reference="laplace", slope_bound=0.5),
+            LaplacePrior(LATENT),
+        ),
+        (LearnableScaleFamily(), LaplacePrior(LATENT)),
+        (LearnableScaleFamily(kind="normal"), NormalPrior(LATENT)),
+    ],
+)
+def test_where_a_family_starts(family, start):
+    z = jax.random.normal(jax.random.key(1), (20, LATENT))
+    np.testing.assert_allclose(
+        bound(family).log_density(z), start.log_density(z), rtol=1e-5
+    )
+
+
+def test_learnable_scales_average_to_one():
+    family = LearnableScaleFamily()
+    prior = bound(family, {"logits": jnp.array([0.0, 1.0, -2.0])})
+    assert float(jnp.mean(prior.scale)) == pytest.approx(1)
+
+
+def test_vamp_is_the_mixture_of_the_encoders_answers():
+    family = VampFamily(num_components=4)
+    params = family.init(jax.random.key(0), LATENT, SHAPES)
+    inputs = jax.tree.map(jax.nn.sigmoid, params)
+    assert {m: u.shape for m, u in inputs.items()} == {"a": (4, 4), "b": (4, 2, 2)}
+    code = encode(inputs)
+    z = jax.random.normal(jax.random.key(1), (LATENT,))
+    log_q = -0.5 * ((z - code.mean) / code.scale) ** 2 - jnp.log(code.scale)
+    log_q = jnp.sum(log_q - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+    expected = jax.nn.logsumexp(log_q) - jnp.log(4.0)
+    np.testing.assert_allclose(bound(family, params).log_density(z), expected, 1e-5)
+
+
+def test_mixture_scales_are_fixed_and_means_start_in_the_unit_box():
+    prior = bound(MixtureFamily(num_components=200))
+    assert jnp.abs(prior.means).max() <= 1 and (prior.scales == 1).all()
+
+
+def test_slope_bound_holds_along_random_segments():
+    network = TiltNetwork((16, 16))
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros(LATENT)))
+    params = random_like(shapes, seed=0, scale=5.0)["params"]
+    bounded = bound_slope(params, 0.7)
+    a, b = jax.random.normal(jax.random.key(1), (2, 2_000, LATENT)) * 3
+    distance = jnp.linalg.norm(a - b, axis=-1)
+
+    def steepest(params):
+        f = lambda z: network.apply({"params": params}, z)  # noqa: E731
+        return float((jnp.abs(f(a) - f(b)) / distance).max())
+
+    assert steepest(bounded) <= 0.7 < steepest(params)
+    gentle = bound_slope(params, 1e6)
+    assert all(jax.tree.leaves(jax.tree.map(jnp.array_equal, gentle, params)))
+
+
+@pytest.mark.parametrize(
+    ("family", "field"),
+    [
+        (PRIORS["laplace"](scale=0.0), "scale"),
+        (PRIORS["smoothed_laplace"](width=-1.0), "width"),
+        (PRIORS["learnable_scale"](kind="cauchy"), "kind"),
+        (PRIORS["mixture"](num_components=0), "num_components"),
+        (PRIORS["mixture"](kind="cauchy"), "kind"),
+        (PRIORS["vamp"](num_components=0), "num_components"),
+        (PRIORS["flow"](num_blocks=-1), "num_blocks"),
+        (PRIORS["flow"](hidden_sizes=()), "hidden_sizes"),
+        (PRIORS["energy"](reference="cauchy", confinement=1.0), "reference"),
+        (PRIORS["energy"](reference="laplace"), "reference"),
+        (PRIORS["energy"](reference="laplace", slope_bound=1.0), "reference"),
+        (PRIORS["energy"](activation="gelu", slope_bound=1.0), "slope_bound"),
+        (PRIORS["energy"](confinement=-1.0), "confinement"),
+        (PRIORS["energy"](step_size=0.0), "step_size"),
+        (PRIORS["energy"](num_steps=-1), "num_steps"),
+        (PRIORS["energy"](start="z"), "start"),
+    ],
+)
+def test_faults_name_the_option(family, field):
+    (fault,) = family.faults("model.prior")
+    assert (
+        fault.startswith(f"`model.prior.{field}`")
+        and "expected" in fault
+        or (field == "slope_bound" and "needs the activation" in fault)
+    )
