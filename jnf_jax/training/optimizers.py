@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import optax
 
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -24,6 +25,8 @@ class TrainSettings:
         training loss did not improve by 1e-4 of itself.
       warmup_steps: linear from zero to the peak; also before "plateau".
       optimizer: "adam", "amsgrad" or "rmsprop" (``b2`` is its decay, ``b1`` unused).
+      prior_rate_factor: the learning rate of a learnt prior (the parameters named
+        "prior"), as a multiple of ``learning_rate``.
       b1: decay of the first moment.
       b2: decay of the second moment.
       gradient_clip: largest global norm of the gradient; 0 is off.
@@ -48,6 +51,7 @@ class TrainSettings:
     schedule: str = "constant"
     warmup_steps: int = 0
     optimizer: str = "adam"
+    prior_rate_factor: float = 1.0
     b1: float = 0.9
     b2: float = 0.999
     gradient_clip: float = 0.0
@@ -95,6 +99,8 @@ class TrainSettings:
                 faults.append((field, ">= 0 and < 1"))
         if not 0 < self.learning_rate < float("inf"):
             faults.append(("learning_rate", "> 0 and finite"))
+        if not 0 <= self.prior_rate_factor < float("inf"):
+            faults.append(("prior_rate_factor", ">= 0 and finite"))
         if not 0 < self.plateau_factor < 1:
             faults.append(("plateau_factor", "> 0 and < 1"))
         if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
@@ -125,12 +131,28 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
                                 [warmup])  # fmt: skip
 
 
+def _scale_prior(factor: float) -> optax.GradientTransformation:
+    """Multiplies the updates of the parameters named "prior"."""
+
+    def update(updates, params=None):
+        del params
+        if "prior" not in updates:
+            raise ValueError(
+                f"prior_rate_factor is {factor}, expected 1: there are no parameters "
+                f"named 'prior' among {sorted(updates)}"
+            )
+        scaled = jax.tree.map(lambda update: factor * update, updates["prior"])
+        return {**updates, "prior": scaled}
+
+    return optax.stateless(update)
+
+
 def make_optimizer(
     settings: TrainSettings, steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments → learning rate → plateau. Its ``update`` takes the training loss
+    Clipping → moments → learning rate → the prior's factor → plateau. Its ``update`` takes the training loss
     as ``value=``, which "plateau" averages over an epoch (as PyTorch's
     ReduceLROnPlateau, which the authors use, stepped once an epoch).
 
@@ -155,6 +177,8 @@ def make_optimizer(
         moments[settings.optimizer](),
         optax.scale_by_learning_rate(make_schedule(settings)),
     ]
+    if settings.prior_rate_factor != 1:
+        parts.append(_scale_prior(settings.prior_rate_factor))
     if settings.gradient_clip:
         parts.insert(0, optax.clip_by_global_norm(settings.gradient_clip))
     if settings.schedule == "plateau":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -55,6 +56,19 @@ def test_adam_is_the_one_of_the_paper():
     # Constant gradient: both corrected moments are exact, so each step is -lr·sign.
     updates = run(make_optimizer(settings(learning_rate=0.25), 5), [1.0] * 4, -2.0)
     np.testing.assert_allclose(updates, 0.25, rtol=1e-4)
+
+
+def test_a_prior_may_learn_at_its_own_rate():
+    optimizer = make_optimizer(settings(learning_rate=0.5, prior_rate_factor=0.1), 5)
+    params = {"prior": {"w": jnp.zeros(2)}, "encoder": jnp.zeros(3)}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(
+        gradient, optimizer.init(params), params, value=jnp.zeros(())
+    )
+    np.testing.assert_allclose(updates["prior"]["w"], -0.05, rtol=1e-5)
+    np.testing.assert_allclose(updates["encoder"], -0.5, rtol=1e-5)
+    with pytest.raises(ValueError, match="no parameters named 'prior' among \\['w'"):
+        run(optimizer, [0.0])
 
 
 def test_clipping_bounds_the_gradient_before_the_moments():

@@ -1,0 +1,176 @@
+"""An energy-based prior inside a method: who learns from what, and subsets with it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import random_like
+
+from jnf_jax.losses import joint_elbo, sampled_log_ratio
+from jnf_jax.methods.energy import contrast
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.sampling import (
+    ChainSettings,
+    adapt_step_size,
+    product_log_density,
+    run_chains,
+)
+
+SHAPES = {"a": (2, 2, 1), "b": (3,)}
+FAMILY = EnergyFamily(hidden_sizes=(8, 8), num_steps=5)
+
+
+@functools.cache
+def make(family=FAMILY):
+    """The joint VAE of JNF with an energy prior, and parameters away from init."""
+    method = build_method(
+        "jnf",
+        SHAPES,
+        model=ModelSettings(
+            2,
+            {"default": NetworkSettings("mlp", hidden_sizes=(8,))},
+            {"default": LikelihoodSettings("normal", 0.5)},
+            joint_hidden_sizes=(8,),
+            prior=family,
+        ),
+        flow=FlowSettings(num_blocks=1, hidden_sizes=(8,)),
+        sampler=ChainSettings(num_transitions=20, num_adaptation=20),
+    )
+    joint = method.inference.joint
+    shapes = jax.eval_shape(joint.init, jax.random.key(0))
+    return method, joint, random_like(shapes, 0, scale=1.5)
+
+
+def views(num):
+    rng = np.random.default_rng(0)
+    return {
+        m: jnp.asarray(rng.random((num, *s)), jnp.float32) for m, s in SHAPES.items()
+    }
+
+
+@pytest.mark.parametrize("start", ["reference", "posterior"])
+def test_each_part_learns_from_its_own_gradient(start):
+    family = EnergyFamily(hidden_sizes=(8, 8), num_steps=5, start=start)
+    _, joint, params = make(family)
+    batch, key = Batch(views(16)), jax.random.key(1)
+    got = jax.grad(lambda p: joint.loss(p, None, key, batch)[0])(params)
+    elbo_key, chain_key = jax.random.split(key)
+
+    def elbo(params):
+        terms = joint_elbo(
+            params, elbo_key, batch.views, model=joint.model,
+            log_ratio=sampled_log_ratio,
+        )  # fmt: skip
+        return -terms.objective.mean()
+
+    expected = jax.grad(elbo)(params)
+    for part in ("encoder", "decoders"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+            got[part],
+            expected[part],
+        )
+    # The ELBO would push f up without end; the contrast alone may teach it.
+    positives = joint.encode(params, batch.views).sample(seed=elbo_key)
+    taught = jax.grad(lambda p: contrast(family, p, chain_key, positives)[0])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        got["prior"],
+        taught(params["prior"]),
+    )
+    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(got["prior"])) > 1e-4
+    differs = [
+        float(jnp.abs(a - b).max())
+        for a, b in zip(
+            jax.tree.leaves(got["prior"]),
+            jax.tree.leaves(expected["prior"]),
+            strict=True,
+        )
+    ]
+    assert max(differs) > 1e-3
+
+
+def test_what_is_watched():
+    _, joint, params = make()
+    loss, metrics = joint.loss(params, None, jax.random.key(0), Batch(views(16)))
+    watched = {
+        "energy_gap",
+        "langevin/displacement",
+        "langevin/gradient_norm",
+        "langevin/acceptance",
+        "langevin/diverged",
+        "sd_positive",
+        "sd_negative",
+    }
+    assert watched <= set(metrics) and jnp.isfinite(loss)
+    assert float(metrics["langevin/acceptance"]) == 1
+    assert float(metrics["langevin/diverged"]) == 0
+
+
+def test_penalty_is_added_to_the_loss():
+    penalised = EnergyFamily(hidden_sizes=(8, 8), num_steps=5, magnitude_penalty=0.5)
+    params = make()[2]["prior"]
+    z = jax.random.normal(jax.random.key(0), (16, 2))
+    plain, _ = contrast(FAMILY, params, jax.random.key(1), z)
+    more, _ = contrast(penalised, params, jax.random.key(1), z)
+    prior = FAMILY.bind(params, 2)
+    negatives, _ = prior.run(jax.random.key(1), 16)
+    magnitude = jnp.mean(prior.tilt(jnp.concatenate([z, negatives])) ** 2)
+    np.testing.assert_allclose(more - plain, 0.5 * magnitude, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_product_with_an_energy_prior_has_the_moments_of_a_grid(size):
+    """π_S ∝ Π_j N(z; μ_j, σ_j²) / p(z)^(|S|−1), p a tilted normal with a random f."""
+    params = make()[2]["prior"]
+    prior = FAMILY.bind(params, 2)
+    means = jnp.array([[0.5, -0.3], [1.0, 0.4], [-0.2, 0.6]])
+    scales = jnp.array([[0.5, 0.7], [0.6, 0.4], [0.7, 0.6]])
+    experts = [
+        lambda z, mean=mean, scale=scale: -0.5 * jnp.sum(((z - mean) / scale) ** 2)
+        for mean, scale in zip(means[:size], scales[:size], strict=True)
+    ]
+    density = product_log_density(experts, prior.log_density)
+
+    ticks = np.arange(-4, 4, 0.02)
+    points = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    log_p = jax.jit(jax.vmap(density))(jnp.asarray(points, jnp.float32))
+    weight = np.asarray(jax.nn.softmax(log_p), np.float64)
+    mean = weight @ points
+    covariance = (points - mean).T @ (weight[:, None] * (points - mean))
+    if size > 1:  # the tilt matters: without it the answer is another
+        bare = product_log_density(experts, prior.reference.log_density)
+        log_bare = jax.jit(jax.vmap(bare))(jnp.asarray(points, jnp.float32))
+        other = np.asarray(jax.nn.softmax(log_bare), np.float64) @ points
+        assert np.abs(other - mean).max() > 0.03
+
+    settings = ChainSettings(num_transitions=100, num_adaptation=100)
+    context = jnp.zeros((2_000, 1))
+    log_density = lambda z, context_i: density(z)  # noqa: E731
+    start = means[0] + scales[0] * jax.random.normal(jax.random.key(0), (1, 2_000, 2))
+    step_size = adapt_step_size(
+        jax.random.key(1), log_density, context, start, settings
+    )
+    z, _, _ = jax.jit(run_chains, static_argnums=(1, 5))(
+        jax.random.key(2), log_density, context, start, step_size, settings
+    )
+    z = np.asarray(z[0], np.float64)
+    # 2,000 chains are 2,000 independent draws; 5 standard errors.
+    error = np.sqrt(np.diag(covariance) / len(z))
+    assert (np.abs(z.mean(0) - mean) < 5 * error).all()
+    spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert (np.abs(np.cov(z.T) - covariance) < 5 * spread * (2 / len(z)) ** 0.5).all()
+
+
+def test_inference_with_an_energy_prior_draws_from_it():
+    method, _, params = make()
+    joint_params = {"joint": params}
+    z = method.inference.sample_prior(joint_params, jax.random.key(0), 7)
+    expected = FAMILY.bind(params["prior"], 2).sample(jax.random.key(0), 7)
+    np.testing.assert_allclose(z, expected, rtol=1e-5)
