@@ -152,9 +152,9 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments → learning rate → the prior's factor → plateau. Its ``update`` takes the training loss
-    as ``value=``, which "plateau" averages over an epoch (as PyTorch's
-    ReduceLROnPlateau, which the authors use, stepped once an epoch).
+    Clipping → moments → learning rate → the prior's factor → plateau. Its ``update``
+    takes the training loss as ``value=``, which "plateau" averages over an epoch (as
+    PyTorch's ReduceLROnPlateau, which the authors use, stepped once an epoch).
 
     Args:
       settings: see ``TrainSettings``.

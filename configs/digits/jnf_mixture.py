@@ -1,0 +1,19 @@
+"""JNF on the digits with a mixture of 40 normals as prior, learnt with the joint VAE.
+
+    python -m jnf_jax.train --config configs/digits/jnf_mixture.py \\
+        --workdir runs/digits_mixture
+
+All else is configs/digits/jnf.py. Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF with CMVAE's prior."""
+    config = jnf.get_config()
+    with config.unlocked():
+        config.model.prior = dict(name="mixture", kind="normal", num_components=40)
+    return config
