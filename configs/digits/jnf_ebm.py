@@ -5,8 +5,9 @@
 The prior of arXiv 2409.19862 on the first paper's model: exp(f(z)) N(0, I), negatives
 by 60 steps of Langevin from N(0, I). The network, steps and step size are those of
 arXiv 2006.08205; the learning rate of f is not: 1e-4 instead of 2e-5, because there are
-5,000 updates and not 100,000. The last parameters are kept: the loss with an unnormalised
-prior is no bound to select by. All else is configs/digits/jnf.py. Not yet confirmed.
+5,000 updates and not 100,000. The last parameters are kept: the loss with an
+unnormalised prior is no bound to select by. All else is configs/digits/jnf.py. Not yet
+confirmed.
 """
 
 import ml_collections
