@@ -13,7 +13,8 @@ def get_config() -> ml_collections.ConfigDict:
             method="jnf",
             seed=0,
             stages="joint,unimodal",
-            init=dict(joint=""),
+            init=dict(joint="", unimodal=""),
+            fitted_prior=dict(name=""),
             flow=dict(
                 num_blocks=2,
                 hidden_sizes=(128, 128, 128),

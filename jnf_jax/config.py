@@ -15,16 +15,15 @@ from typing import Any
 import ml_collections
 
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.methods.registry import METHODS
+from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
+from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.training.optimizers import TrainSettings
-
-STAGES = {"jnf": ("joint", "unimodal"), "jmvae": ("joint",)}
-"""The stages of each method, in the order of training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Experiment:
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
         sampler: Chains on subset posteriors.
+        fitted_prior: Prior of the stage ``prior``, None without one.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
@@ -54,6 +54,7 @@ class Experiment:
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
+    fitted_prior: PriorFamily | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
@@ -82,21 +83,21 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         ValueError: With one line for every fault.
     """
     tree, faults = config.to_dict(), _Faults()
-    method = _known("method", tree.pop("method", None), METHODS)
+    method = _known("method", tree.pop("method", None), STAGES)
+    fitted_prior = _parse_fitted_prior(tree.pop("fitted_prior", {}), faults)
+    all_stages = STAGES[method] + (("prior",) if fitted_prior else ())
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
-    stages = tuple(
-        s for s in tree.pop("stages", ",".join(STAGES[method])).split(",") if s
-    )
+    stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
     for field, names in (("stages=", stages), ("init.", init)):
         for stage in names:
-            if stage not in STAGES[method]:
-                faults.unknown(field, stage, STAGES[method])
+            if stage not in all_stages:
+                faults.unknown(field, stage, all_stages)
 
     shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
     evaluation = tree.pop("evaluation", {})
@@ -110,18 +111,19 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
+        fitted_prior=fitted_prior,
         training={
             stage: _parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
             )
-            for stage in STAGES[method]
+            for stage in all_stages
         },
         init=init,
         evaluation=_parse(ProtocolSettings, evaluation, "evaluation.", faults),
         classifier=_parse(TrainSettings, classifier, "evaluation.classifier.", faults),
     )
     for name in tree:
-        faults.unknown("", name, (*_SECTIONS, *STAGES[method]))
+        faults.unknown("", name, (*_SECTIONS, *all_stages))
     faults += _own_faults(parts)
     if faults:
         raise ValueError("\n".join(["the config has faults:", *faults]))
@@ -133,6 +135,17 @@ def _known(field: str, name: Any, known: Iterable[str]) -> str:
     if name not in known:
         raise ValueError(f"`{field}` is {name!r}, expected one of {sorted(known)}")
     return name
+
+
+def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily | None:
+    """Its name "" is none."""
+    if not section.get("name"):
+        return None
+    name = _known("fitted_prior.name", section["name"], FITTED_FAMILIES)
+    family = _parse(PRIORS[name], section, "fitted_prior.", faults)
+    if family:
+        faults += family.faults("fitted_prior")
+    return family
 
 
 def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
@@ -165,6 +178,7 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
 _SECTIONS = (
     "data",
     "evaluation",
+    "fitted_prior",
     "flow",
     "init",
     "method",

@@ -97,14 +97,13 @@ def _describe(setup: Setup) -> dict[str, Any]:
 
 def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
     """What protocol v1 measured, as the schema names it."""
-    prior = setup.experiment.model.prior.name
     return {
         "coherence": {
             "conditional": measured.table.macro,
             "conditional_micro": measured.table.micro,
             "num_subsets": measured.table.num_subsets,
-            "joint": {prior: measured.joint},
-            "joint_entropy": {prior: measured.joint_entropy},
+            "joint": measured.joint,
+            "joint_entropy": measured.joint_entropy,
             "ceiling": measured.ceiling,
         },
         "subset_coherence": {
@@ -147,8 +146,11 @@ def write_pictures(
         )
         path = Path(directory) / f"given_{'+'.join(subset)}.png"
         written.append(pictures.save_png(path, grid))
-    grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0)
-    written.append(pictures.save_png(Path(directory) / "unconditional.png", grid))
+    for name in inference.prior_names:
+        own = name == inference.prior_names[0]
+        grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
+        path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
+        written.append(pictures.save_png(path, grid))
     return written
 
 
@@ -173,11 +175,15 @@ def draw_conditional(
 
 
 def draw_unconditional(
-    setup: Setup, params: dict[str, Params], num: int, seed: int
+    setup: Setup,
+    params: dict[str, Params],
+    num: int,
+    seed: int,
+    prior: str | None = None,
 ) -> pictures.Picture:
-    """``num`` draws from the prior, decoded in every modality."""
+    """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
-    z = inference.sample_prior(params, jax.random.key(seed), num)
+    z = inference.sample_prior(params, jax.random.key(seed), num, prior)
     return pictures.unconditional_grid(_decoded_means(inference, params, z))
 
 

@@ -40,6 +40,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        fitted_prior=experiment.fitted_prior,
     )
     return Setup(experiment, dataset, method)
 
@@ -69,8 +70,8 @@ def stage_identity(
         "model": dataclasses.asdict(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
-    if stage.name == setup.method.stages[-1].name:
-        identity["flow"] = dataclasses.asdict(experiment.flow)
+    for field in stage.settings:
+        identity[field] = dataclasses.asdict(getattr(experiment, field))
     return json.loads(json.dumps(identity))
 
 

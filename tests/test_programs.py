@@ -113,6 +113,35 @@ def test_stages_one_at_a_time_end_the_same(trained, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, apart, whole)
 
 
+def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
+    workdir, record = trained
+    checkpoints = {s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")}
+    config = tiny_config(
+        stages="prior",
+        init=checkpoints,
+        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
+        prior=dict(num_steps=20, batch_size=16),
+    )
+    after = train_and_evaluate(config, tmp_path)
+    assert not results.validate(after)
+    assert after["stage1_checkpoint"] == record["stage1_checkpoint"]
+    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", "flow_after"))
+    assert {"normal": own} == record["coherence"]["joint"] and 0 <= fitted <= 1
+    for field in ("conditional", "ceiling"):
+        assert after["coherence"][field] == record["coherence"][field]
+    assert (tmp_path / "samples" / "unconditional_flow_after.png").exists()
+
+
+def test_stage_prior_without_a_joint_checkpoint(tmp_path):
+    config = tiny_config(
+        stages="prior",
+        fitted_prior__name="flow",
+        prior=dict(num_steps=20, batch_size=16),
+    )
+    with pytest.raises(ValueError, match="stage 'prior' needs the parameters of"):
+        train_and_evaluate(config, tmp_path)
+
+
 def test_sample_draws_a_picture(trained, tmp_path):
     workdir, _ = trained
     out = tmp_path / "grid.png"

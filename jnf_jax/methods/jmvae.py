@@ -47,6 +47,7 @@ def jmvae(
         "joint",
         functools.partial(_init, joint, experts),
         functools.partial(_loss, joint=joint, experts=experts, alpha=alpha),
+        settings=("flow",),
         has_convolutions=has_convolutions,
     )
     return Method((stage,), SubsetInference(joint, experts, _in_joint, chains))

@@ -10,7 +10,6 @@ import functools
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from jnf_jax.losses import UnimodalModel, unimodal_nll
 from jnf_jax.methods.joint_vae import JointVAE
@@ -18,7 +17,7 @@ from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params
 
 
 def jnf(
@@ -47,7 +46,8 @@ def jnf(
                 _unimodal_loss, experts=experts, num_samples=num_posterior_samples
             ),
             needs=("joint",),
-            cache=functools.partial(_joint_posterior, joint),
+            settings=("flow",),
+            cache=joint.cached_posterior,
             has_convolutions=has_convolutions,
         ),
     )
@@ -56,14 +56,6 @@ def jnf(
 
 def _stage_unimodal(params: dict[str, Params]) -> dict[str, Params]:
     return params["unimodal"]
-
-
-def _joint_posterior(
-    joint: JointVAE, params: dict[str, Params], views: Views
-) -> dict[str, Float[Array, "batch latent"]]:
-    """Mean and scale of the frozen q(z|X): all that stage two needs of stage one."""
-    code = joint.code(params["joint"], views)
-    return {"mean": code.mean, "scale": code.scale}
 
 
 def _cached_posterior(frozen: None, batch: Batch) -> distrax.MultivariateNormalDiag:

@@ -88,6 +88,13 @@ class JointVAE:
         """Mean and scale of q(z|X), f32[B, D] each."""
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
 
+    def cached_posterior(
+        self, params: dict[str, Params], views: Views
+    ) -> dict[str, Float[Array, "batch latent"]]:
+        """Mean and scale of the frozen q(z|X): all that later stages need of it."""
+        code = self.code(params["joint"], views)
+        return {"mean": code.mean, "scale": code.scale}
+
     def encode(self, params: Params, views: Views) -> distrax.MultivariateNormalDiag:
         """q(z|X)."""
         code = self.code(params, views)

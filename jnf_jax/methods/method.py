@@ -48,6 +48,8 @@ class MethodStage:
         init: ``rng_key -> params`` of this stage.
         loss: ``(params, frozen, rng_key, batch) -> (mean loss, scalar metrics)``.
         needs: Names of the stages whose parameters it reads, never updates.
+        settings: Fields of the experiment, beside ``model``, that decide what its
+            parameters are; of the stage's identity.
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
@@ -59,6 +61,7 @@ class MethodStage:
     init: Callable[[jax.Array], Params]
     loss: Callable[[Params, Params, jax.Array, Batch], tuple[jax.Array, dict]]
     needs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
     has_convolutions: bool = True
 
@@ -68,9 +71,11 @@ class Inference(Protocol):
     """What metrics and programs ask of a trained model; ``params`` is {stage: params}.
 
     A subset is a tuple of modality names. All functions are traceable.
+    ``prior_names`` are what joint draws can be made from; the model's own comes first.
     """
 
     modalities: tuple[str, ...]
+    prior_names: tuple[str, ...]
 
     def infer(
         self,
@@ -115,9 +120,13 @@ class Inference(Protocol):
         ...
 
     def sample_prior(
-        self, params: dict[str, Params], rng_key: jax.Array, num_samples: int
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        num_samples: int,
+        name: str | None = None,
     ) -> Any:
-        """``num_samples`` draws z ~ p(z)."""
+        """``num_samples`` draws from the prior of that name; None: the model's own."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Methods by name, built from settings and the shapes of the data."""
 
+from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.joint_vae import JointVAE, View
@@ -9,10 +10,11 @@ from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import build_decoder, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
 from jnf_jax.networks.made import made_stack
+from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 
-METHODS = ("jmvae", "jnf")
-"""Names that a config's ``method`` may have."""
+STAGES = {"jmvae": ("joint",), "jnf": ("joint", "unimodal")}
+"""Names that a config's ``method`` may have, and their stages in order of training."""
 
 
 def build_method(
@@ -22,14 +24,17 @@ def build_method(
     model: ModelSettings,
     flow: FlowSettings,
     sampler: ChainSettings,
+    fitted_prior: PriorFamily | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
+
+    With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
     """
-    if name not in METHODS:
-        raise ValueError(f"`method` is {name!r}, expected one of {METHODS}")
+    if name not in STAGES:
+        raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
     faults = model.faults(shapes) + flow.faults()
     if faults:
         raise ValueError("\n".join(faults))
@@ -48,20 +53,22 @@ def build_method(
     )
     has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
     if name == "jmvae":
-        return jmvae(
+        method = jmvae(
             joint,
             experts,
             sampler,
             alpha=model.alpha,
             has_convolutions=has_convolutions,
         )
-    return jnf(
-        joint,
-        experts,
-        sampler,
-        num_posterior_samples=flow.num_posterior_samples,
-        has_convolutions=has_convolutions,
-    )
+    else:
+        method = jnf(
+            joint,
+            experts,
+            sampler,
+            num_posterior_samples=flow.num_posterior_samples,
+            has_convolutions=has_convolutions,
+        )
+    return with_fitted_prior(method, joint, fitted_prior) if fitted_prior else method
 
 
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:

@@ -21,6 +21,7 @@ from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import SubsetInfo, check_subset
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
@@ -51,17 +52,25 @@ class SubsetInference:
         experts: One unimodal posterior a modality.
         expert_params: ``params by stage -> {m: parameters}`` of the experts.
         chains: How subsets with 1 < |S| < M are sampled.
+        fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
     """
 
     joint: JointVAE
     experts: tuple[UnimodalPosterior, ...]
     expert_params: Callable[[dict[str, Params]], dict[str, Params]]
     chains: ChainSettings
+    fitted: PriorFamily | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modality names, sorted."""
         return self.joint.modalities
+
+    @property
+    def prior_names(self) -> tuple[str, ...]:
+        """The model's own prior, and "<name>_after" of one fitted afterwards."""
+        own = self.joint.prior.name
+        return (own, f"{self.fitted.name}_after") if self.fitted else (own,)
 
     def infer(
         self,
@@ -149,10 +158,22 @@ class SubsetInference:
         return self.joint.decode(params["joint"], z)
 
     def sample_prior(
-        self, params: dict[str, Params], rng_key: jax.Array, num_samples: int
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        num_samples: int,
+        name: str | None = None,
     ) -> Float[Array, "num_samples latent"]:
-        """z ~ p(z)."""
-        return self.joint.prior_of(params["joint"]).sample(rng_key, num_samples)
+        """z from the prior of that name in ``prior_names``; None: the model's own.
+
+        Raises:
+            ValueError: If there is none of that name.
+        """
+        if name is None or name == self.prior_names[0]:
+            return self._draw_prior(params["joint"], rng_key, num_samples)
+        if name not in self.prior_names:
+            raise ValueError(f"`name` is {name!r}, expected one of {self.prior_names}")
+        return self._draw_fitted(params["prior"], rng_key, num_samples)
 
     # What follows is compiled. All experts have one family, as ``build_method`` makes
     # them. Experts come as tuples without names and share one architecture of flow, so
@@ -179,6 +200,15 @@ class SubsetInference:
                 for expert in members
             ),
         )
+
+    @functools.partial(jax.jit, static_argnums=(0, 3))
+    def _draw_prior(self, joint_params: Params, rng_key: jax.Array, num_samples: int):
+        return self.joint.prior_of(joint_params).sample(rng_key, num_samples)
+
+    @functools.partial(jax.jit, static_argnums=(0, 3))
+    def _draw_fitted(self, prior_params: Params, rng_key: jax.Array, num_samples: int):
+        prior = self.fitted.bind(prior_params, self.joint.latent_size)
+        return prior.sample(rng_key, num_samples)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):

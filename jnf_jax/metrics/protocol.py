@@ -106,16 +106,16 @@ class CoherenceReport(NamedTuple):
     Attributes:
         accuracies: subset -> target -> ``ClassAccuracy``.
         table: Averages of these by subset size.
-        joint: Agreement of all classifiers on decoded prior draws.
-        joint_entropy: Entropy of the labels agreed on, nats.
+        joint: Agreement of all classifiers on decoded draws, by the prior drawn from.
+        joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
         sampler: How each subset's chains did, and sentences that warn of it.
     """
 
     accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
     table: coherence.CoherenceTable
-    joint: float
-    joint_entropy: float | None
+    joint: dict[str, float]
+    joint_entropy: dict[str, float | None]
     ceiling: float
     sampler: dict[str, Any]
 
@@ -174,15 +174,19 @@ def evaluate_coherence(
         settings, next(keys),
     )  # fmt: skip
     ceiling = coherence.agreement(predicted).share
-    drawn = _predict_from_prior(
-        inference, params, predict_decoded, settings, next(keys)
-    )
-    joint = coherence.agreement(drawn)
+    shares, entropies = {}, {}
+    for name in inference.prior_names:
+        drawn = _predict_from_prior(
+            inference, params, name, predict_decoded, settings, next(keys)
+        )
+        joint = coherence.agreement(drawn)
+        shares[name] = joint.share
+        entropies[name] = coherence.label_entropy(joint.labels, held_out.num_classes)
     return CoherenceReport(
         accuracies,
         coherence.coherence_table(accuracies),
-        joint.share,
-        coherence.label_entropy(joint.labels, held_out.num_classes),
+        shares,
+        entropies,
         ceiling,
         {"subsets": sampler, "warnings": warnings},
     )
@@ -232,11 +236,12 @@ def _compiled_fetch(fetch: Callable) -> Callable:
 
 
 def _predict_from_prior(
-    inference, params, predict_decoded, settings, rng_key
+    inference, params, name, predict_decoded, settings, rng_key
 ) -> dict[str, np.ndarray]:
     def draw(number: int, rows: np.ndarray):
         key = jax.random.fold_in(rng_key, number)
-        return predict_decoded(params, inference.sample_prior(params, key, len(rows)))
+        z = inference.sample_prior(params, key, len(rows), name)
+        return predict_decoded(params, z)
 
     return map_batches(draw, settings.num_prior_samples, settings.batch_size)
 

@@ -120,11 +120,13 @@ class MixtureFamily:
     Attributes:
         num_components: C.
         kind: A member of ``KINDS``.
+        learns_scales: Whether scales are learnt too, one a component and dimension.
     """
 
     name: str = "mixture"
     num_components: int = 40
     kind: str = "normal"
+    learns_scales: bool = False
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""
@@ -136,18 +138,19 @@ class MixtureFamily:
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
     ) -> Params:
-        """{"logits": f32[C], "means": f32[C, D]}."""
+        """{"logits": f32[C], "means": f32[C, D]}, and "log_scales" like the means."""
         del shapes
         size = (self.num_components, latent_size)
-        return {
+        params = {
             "logits": jnp.zeros(self.num_components),
             "means": jax.random.uniform(rng_key, size, minval=-1.0, maxval=1.0),
         }
+        return params | ({"log_scales": jnp.zeros(size)} if self.learns_scales else {})
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None
     ) -> MixturePrior:
         """The mixture."""
         del latent_size, encode
-        scales = jnp.ones_like(params["means"])
+        scales = jnp.exp(params.get("log_scales", jnp.zeros_like(params["means"])))
         return MixturePrior(params["logits"], params["means"], scales, self.kind)

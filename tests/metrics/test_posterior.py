@@ -16,6 +16,7 @@ class Gaussians:
     """q(z|X) = N(MEAN, SCALE²) and q_m = N(shift, width²), whatever the views."""
 
     modalities = ("a", "b")
+    prior_names = ("normal",)
 
     def infer(self, params, rng_key, views, subset, step_size=None):
         assert subset == ("a", "b")
@@ -39,7 +40,7 @@ class Gaussians:
     def decode(self, params, z):
         return {}
 
-    def sample_prior(self, params, rng_key, num_samples):
+    def sample_prior(self, params, rng_key, num_samples, name=None):
         return jax.random.normal(rng_key, (num_samples, 2))
 
 

@@ -30,6 +30,7 @@ class LabelModel:
     """
 
     modalities = ("a", "b", "c")
+    prior_names = ("uniform", "ones")
 
     def infer(self, params, rng_key, views, subset, step_size=None):
         label = jnp.round(views["a"] * CLASSES)
@@ -48,8 +49,12 @@ class LabelModel:
         shown = {"a": z, "b": z, "c": jnp.maximum(z, 1)}
         return {m: Sure(label / CLASSES) for m, label in shown.items()}
 
-    def sample_prior(self, params, rng_key, num_samples):
-        return jnp.arange(num_samples) % CLASSES
+    def sample_prior(self, params, rng_key, num_samples, name=None):
+        return (
+            jnp.arange(num_samples) % CLASSES
+            if name == "uniform"
+            else (jnp.ones(num_samples, int))
+        )
 
 
 def read_labels(scale, views):
@@ -88,8 +93,9 @@ def test_protocol_counts_what_it_says(batch_size):
     assert report.ceiling == pytest.approx(113 / 123)
     # The prior counts up from 0 in every batch, and all draws but 0 agree.
     drawn = np.arange(400) % min(batch_size, 400) % CLASSES
-    assert report.joint == pytest.approx((drawn != 0).mean())
+    assert report.joint == pytest.approx({"uniform": (drawn != 0).mean(), "ones": 1})
     shares = np.bincount(drawn[drawn != 0], minlength=4)[1:] / (drawn != 0).sum()
-    assert report.joint_entropy == pytest.approx(-(shares * np.log(shares)).sum())
-    assert abs(report.joint_entropy - math.log(3)) < 0.1
+    entropy = -(shares * np.log(shares)).sum()
+    assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
+    assert abs(entropy - math.log(3)) < 0.1
     assert report.sampler == {"subsets": {}, "warnings": []}

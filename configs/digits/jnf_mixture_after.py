@@ -1,0 +1,26 @@
+"""JNF on the digits, and a mixture fitted afterwards to the joint encoder's draws.
+
+    python -m jnf_jax.train --config configs/digits/jnf_mixture_after.py \\
+        --workdir runs/digits_mixture_after
+
+Fifty normals with diagonal covariances, by gradient ascent on the likelihood. With
+``--config.stages=prior --config.init.joint=DIR --config.init.unimodal=DIR`` it is
+fitted on another run's checkpoints. All else is configs/digits/jnf.py. Not yet
+confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF with a mixture for its joint draws."""
+    config = jnf.get_config()
+    config.stages = "joint,unimodal,prior"
+    with config.unlocked():
+        config.fitted_prior = dict(
+            name="mixture", kind="normal", num_components=50, learns_scales=True
+        )
+        config.prior = dict(num_steps=4_000, batch_size=256, learning_rate=1e-2)
+    return config
