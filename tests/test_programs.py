@@ -122,7 +122,7 @@ def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
         fitted_prior=dict(name="flow", hidden_sizes=(8,)),
         prior=dict(num_steps=20, batch_size=16),
     )
-    after = train_and_evaluate(config, tmp_path)
+    after = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
     assert not results.validate(after)
     assert after["stage1_checkpoint"] == record["stage1_checkpoint"]
     own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", "flow_after"))
