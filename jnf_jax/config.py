@@ -142,7 +142,7 @@ def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily
     if not section.get("name"):
         return None
     name = _known("fitted_prior.name", section["name"], FITTED_FAMILIES)
-    family = _parse(PRIORS[name], section, "fitted_prior.", faults)
+    family = _parse(FITTED_FAMILIES[name], section, "fitted_prior.", faults)
     if family:
         faults += family.faults("fitted_prior")
     return family

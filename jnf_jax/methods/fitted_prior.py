@@ -14,11 +14,24 @@ import jax.numpy as jnp
 from jnf_jax.methods.energy import contrast
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.priors.diffusion import DiffusionFamily, denoising_loss
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.flow import FlowFamily
+from jnf_jax.priors.learnable_scale import LearnableScaleFamily
+from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.types import Params
 
-FITTED_FAMILIES = ("energy", "flow", "learnable_scale", "mixture")
+FITTED_FAMILIES = {
+    family.name: family
+    for family in (
+        DiffusionFamily,
+        EnergyFamily,
+        FlowFamily,
+        LearnableScaleFamily,
+        MixtureFamily,
+    )
+}
 """Families that can be fitted afterwards: they learn, and ask no encoder."""
 
 
@@ -28,14 +41,16 @@ def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> M
     Args:
         method: Its stage ``joint`` holds the parameters of ``joint``.
         joint: Whose encoder is frozen.
-        family: Of the density; maximum likelihood, or for "energy" by contrast.
+        family: Of the density; fitted by maximum likelihood, "energy" by contrast,
+            "diffusion" by denoising.
 
     Raises:
         ValueError: If the family cannot be fitted afterwards.
     """
     if family.name not in FITTED_FAMILIES:
         raise ValueError(
-            f"`fitted_prior.name` is {family.name!r}, expected one of {FITTED_FAMILIES}"
+            f"`fitted_prior.name` is {family.name!r}, expected one of "
+            f"{sorted(FITTED_FAMILIES)}"
         )
     stage = MethodStage(
         "prior",
@@ -63,12 +78,15 @@ def _loss(
     family: PriorFamily,
     latent_size: int,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """−mean log p(z) at z ~ q(z|X), or the contrast of an energy; nats."""
+    """−mean log p(z) at z ~ q(z|X), nats; an energy's contrast, or denoising."""
     del frozen
     draw_key, chain_key = jax.random.split(rng_key)
     mean, scale = batch.cached["mean"], batch.cached["scale"]
     z = mean + scale * jax.random.normal(draw_key, mean.shape)
     if isinstance(family, EnergyFamily):
         return contrast(family, params, chain_key, z)
+    if isinstance(family, DiffusionFamily):
+        score = family.bind(params, latent_size).scaled_score
+        return denoising_loss(score, chain_key, z, family.schedule).mean(), {}
     log_density = family.bind(params, latent_size).log_density(z)
     return -jnp.mean(log_density), {"log_density": jnp.mean(log_density)}

@@ -68,9 +68,9 @@ def test_one_gaussian_finds_the_moments_of_the_draws_not_of_the_means():
 
 
 @pytest.mark.parametrize("method_name", ["jnf", "jmvae"])
-@pytest.mark.parametrize("name", FITTED_FAMILIES)
+@pytest.mark.parametrize("name", sorted(FITTED_FAMILIES))
 def test_each_family_is_a_stage_of_its_own(name, method_name):
-    family = PRIORS[name]()
+    family = FITTED_FAMILIES[name]()
     method, plain = make(family, method_name), make(None, method_name)
     assert [s.name for s in method.stages] == [*(s.name for s in plain.stages), "prior"]
     assert plain.inference.prior_names == ("normal",)

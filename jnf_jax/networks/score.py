@@ -1,0 +1,30 @@
+"""The network of a latent diffusion: (z, t) -> the score, scaled to unit size."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class ScoreNetwork(nn.Module):
+    """A residual MLP on latents; time enters every layer through sines and cosines.
+
+    The last layer starts at zero.
+    """
+
+    hidden_size: int = 256
+    num_layers: int = 3
+    num_frequencies: int = 16
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "*batch latent"], t: Float[Array, "*batch"]
+    ) -> Float[Array, "*batch latent"]:
+        """z f32[*B, D], t f32[*B] in [0, 1] -> f32[*B, D]."""
+        octaves = jnp.logspace(0.0, 3.0, self.num_frequencies)
+        phase = t[..., None] * octaves
+        time = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
+        h = nn.Dense(self.hidden_size)(z)
+        for _ in range(self.num_layers):
+            update = nn.silu(h) + nn.Dense(self.hidden_size, use_bias=False)(time)
+            h = h + nn.Dense(self.hidden_size)(nn.silu(nn.LayerNorm()(update)))
+        return nn.Dense(z.shape[-1], kernel_init=nn.initializers.zeros)(nn.silu(h))

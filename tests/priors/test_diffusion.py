@@ -1,0 +1,76 @@
+"""Latent diffusion against the score that is known: that of a Gaussian."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.priors.diffusion import (
+    SMALLEST_TIME,
+    DiffusionFamily,
+    DiffusionPrior,
+    NoiseSchedule,
+    denoising_loss,
+)
+
+MEAN, SD = jnp.array([1.0, -0.5]), jnp.array([0.3, 1.2])
+SCHEDULE = NoiseSchedule()
+
+
+def exact(z, t):
+    """ŝ of N(MEAN, SD²): −√v (z − a μ) / (a² σ² + v)."""
+    a, noise = (f(t)[:, None] for f in (SCHEDULE.signal, SCHEDULE.noise))
+    return -noise * (z - a * MEAN) / (a**2 * SD**2 + noise**2)
+
+
+def test_schedule_keeps_unit_variance_and_ends_as_noise():
+    t = jnp.linspace(0.01, 1, 20)
+    signal, noise = SCHEDULE.signal(t), SCHEDULE.noise(t)
+    np.testing.assert_allclose(signal**2 + noise**2, 1, rtol=1e-5)
+    # a(t) = exp(−½ ∫β): its logarithmic derivative is −½ β.
+    slope = jax.vmap(jax.grad(lambda t: jnp.log(SCHEDULE.signal(t))))(t)
+    np.testing.assert_allclose(slope, -0.5 * SCHEDULE.rate(t), rtol=1e-4)
+    assert float(signal[-1]) < 0.01
+
+
+def test_exact_score_samples_the_gaussian():
+    prior = DiffusionPrior(exact, 2, SCHEDULE, num_steps=500)
+    z = jax.jit(prior.sample, static_argnums=1)(jax.random.key(0), 20_000)
+    # 5 standard errors, and 2 % for 500 Euler steps.
+    assert (jnp.abs(z.mean(0) - MEAN) < 5 * SD / 20_000**0.5 + 0.01).all()
+    np.testing.assert_allclose(z.std(0), SD, rtol=0.045)
+    t = jnp.full(4, 0.5)
+    x = jnp.ones((4, 2))
+    a, noise = float(SCHEDULE.signal(t)[0]), float(SCHEDULE.noise(t)[0])
+    np.testing.assert_allclose(
+        prior.score(x, t)[0], -(1 - a * MEAN) / (a**2 * SD**2 + noise**2), rtol=1e-4
+    )
+
+
+def test_exact_score_has_the_least_loss():
+    z = MEAN + SD * jax.random.normal(jax.random.key(0), (50_000, 2))
+    loss = lambda s: denoising_loss(s, jax.random.key(1), z, SCHEDULE)  # noqa: E731
+    found = loss(exact)
+    # E‖ŝ + ξ‖² = E_t Σ_d a²σ_d² / (a²σ_d² + v), by averaging over t alone.
+    t = jnp.linspace(SMALLEST_TIME, 1, 20_001)[:, None]
+    a, v = SCHEDULE.signal(t) ** 2, SCHEDULE.noise(t) ** 2
+    expected = float(jnp.mean(jnp.sum(a * SD**2 / (a * SD**2 + v), axis=-1)))
+    error = float(found.std()) / len(z) ** 0.5
+    assert abs(float(found.mean()) - expected) < 5 * error
+    for factor in (0.9, 1.1):
+        worse = loss(lambda z, t, factor=factor: factor * exact(z, t))
+        assert float(worse.mean()) > float(found.mean())
+
+
+def test_family():
+    family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=5)
+    params = family.init(jax.random.key(0), 2, {})
+    prior = family.bind(params, 2)
+    assert prior.sample(jax.random.key(1), 7).shape == (7, 2)
+    with pytest.raises(ValueError, match="no log density, .* `sample` or `score`"):
+        prior.log_density(jnp.zeros(2))
+    assert not family.faults("fitted_prior")
+    bad = DiffusionFamily(hidden_size=0, num_layers=0, num_steps=0, beta_min=0.0)
+    assert len(bad.faults("fitted_prior")) == 4
+    (fault,) = DiffusionFamily(beta_max=0.05).faults("fitted_prior")
+    assert fault.startswith("`fitted_prior.beta_max` is 0.05, expected > `beta_min`")
