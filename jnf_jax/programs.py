@@ -1,6 +1,8 @@
 """What the programs share: the config flag, a workdir's config, how faults are told."""
 
+import itertools
 import json
+import re
 import shlex
 import sys
 import traceback
@@ -43,10 +45,20 @@ def config_of(
 
 
 def command_line() -> str:
-    """The command that this process runs, for a shell."""
+    """The command that this process runs, for a shell; where data lay is DIR.
+
+    Data are known by their checksums: their folders are those of one machine.
+    """
     module = sys.modules["__main__"].__spec__
     program = f"python -m {module.name}" if module else "python"
-    return shlex.join([*program.split(), *sys.argv[1:]])
+    folder = r"(--?config\.data\.\w+_dir)"
+    arguments = [
+        "DIR"
+        if re.fullmatch(folder, before)
+        else re.sub(rf"^{folder}=.*", r"\1=DIR", argument)
+        for before, argument in itertools.pairwise(sys.argv)
+    ]
+    return shlex.join([*program.split(), *arguments])
 
 
 def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:

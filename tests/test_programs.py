@@ -313,6 +313,18 @@ def test_help_says_what_the_program_does(program):
     assert "--workdir" in done.stdout
 
 
+def test_recorded_commands_do_not_tell_where_data_lay(monkeypatch):
+    options = ["--config", "configs/polymnist/jnf.py", "--workdir", "runs/a"]
+    folders = ["--config.data.backgrounds_dir=/home/me/my pictures"]
+    folders += ["--config.data.data_dir", "/data", "--config.model.beta=2"]
+    monkeypatch.setattr(sys, "argv", ["train", *options, *folders])
+    _, command = programs.command_line().split(" --config ", 1)
+    assert command == (
+        "configs/polymnist/jnf.py --workdir runs/a --config.data.backgrounds_dir=DIR "
+        "--config.data.data_dir DIR --config.model.beta=2"
+    )
+
+
 def test_faults_of_the_user_have_no_traceback(capsys):
     def main(argv):
         check_subset((), ("a", "b"), name="--given")
