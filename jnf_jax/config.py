@@ -20,7 +20,8 @@ from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
-from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.family import Fixed, PriorFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.training.optimizers import TrainSettings
@@ -84,8 +85,9 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     """
     tree, faults = config.to_dict(), _Faults()
     method = _known("method", tree.pop("method", None), STAGES)
-    fitted_prior = _parse_fitted_prior(tree.pop("fitted_prior", {}), faults)
-    all_stages = STAGES[method] + (("prior",) if fitted_prior else ())
+    fitted = tree.pop("fitted_prior", {})
+    fitted_prior = _parse_fitted_prior(fitted, faults)
+    all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
@@ -140,6 +142,11 @@ def _known(field: str, name: Any, known: Iterable[str]) -> str:
 def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily | None:
     """Its name "" is none."""
     if not section.get("name"):
+        if set(section) - {"name"}:
+            faults.append(
+                f"`fitted_prior.name` is missing, expected one of "
+                f"{sorted(FITTED_FAMILIES)}: {sorted(section)} are given"
+            )
         return None
     name = _known("fitted_prior.name", section["name"], FITTED_FAMILIES)
     family = _parse(FITTED_FAMILIES[name], section, "fitted_prior.", faults)
@@ -172,6 +179,27 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
+    return found + _prior_faults(parts)
+
+
+def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
+    """How a learnt prior may be trained, for those settings that could be read."""
+    own = parts["model"].prior if parts["model"] else None
+    learnt = {"joint": own, "prior": parts["fitted_prior"]}
+    found = []
+    for stage, settings in parts["training"].items():
+        family = learnt.get(stage)
+        if settings and isinstance(family, EnergyFamily) and settings.select == "best":
+            found.append(
+                f"`{stage}.select` is 'best', expected 'last': the loss of an energy "
+                "is no bound that the best parameters could be told by"
+            )
+        has_prior = stage == "joint" and family and not isinstance(family, Fixed)
+        if settings and settings.prior_rate_factor != 1 and not has_prior:
+            found.append(
+                f"`{stage}.prior_rate_factor` is {settings.prior_rate_factor}, "
+                "expected 1: only 'joint' with a learnt `model.prior` has another"
+            )
     return found
 
 

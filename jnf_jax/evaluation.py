@@ -23,6 +23,8 @@ from jnf_jax.metrics.protocol import (
     evaluate_coherence,
     protocol_name,
 )
+from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.sampling import divergence
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -66,6 +68,9 @@ def evaluate(
         inference, params, held_out, classifiers.predict, settings, report=report
     )
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
+    prior_warnings = _prior_warnings(setup, params)
+    for text in prior_warnings:
+        report(f"warning: {text}")
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
@@ -74,6 +79,7 @@ def evaluate(
         "evaluation_seconds": seconds,
         **_measured(setup, measured),
         "unimodal_log_prob": match,
+        **({"prior_warnings": prior_warnings} if prior_warnings else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
@@ -117,6 +123,18 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
         if measured.sampler["subsets"]
         else {},
     }
+
+
+def _prior_warnings(setup: Setup, params: dict[str, Params]) -> list[str]:
+    """What to know of draws from an energy: whether its chains diverge."""
+    inference, found = setup.method.inference, []
+    for name in inference.prior_names:
+        prior = inference.prior_of(params, name)
+        if isinstance(prior, EnergyTiltedPrior):
+            _, run = jax.jit(prior.run, static_argnums=1)(jax.random.key(0), 1_000)
+            said = divergence(run, prior.langevin)
+            found += [f"draws from {name}: {said}"] if said else []
+    return found
 
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:

@@ -74,7 +74,10 @@ def train_and_evaluate(
         metrics(record)
 
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
-    if not with_evaluation or len(params) < len(setup.method.stages):
+    missing = [s.name for s in setup.method.stages if s.name not in params]
+    if with_evaluation and missing:
+        print(f"not evaluated: nothing is trained yet of {', '.join(missing)}")
+    if not with_evaluation or missing:
         return None
     record = evaluate(
         setup,

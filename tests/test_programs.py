@@ -246,6 +246,38 @@ def test_every_fault_of_a_config_is_told_at_once():
         assert name in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(model__prior=dict(name="energy")), "`joint.select` is 'best'"),
+        (
+            dict(fitted_prior__name="energy", prior=dict(num_steps=20, batch_size=16)),
+            "`prior.select` is 'best'",
+        ),
+        (
+            dict(optimizer__prior_rate_factor=0.5),
+            "`unimodal.prior_rate_factor` is 0.5, expected 1",
+        ),
+        (
+            dict(fitted_prior=dict(name="", num_steps=5)),
+            "`fitted_prior.name` is missing",
+        ),
+        (dict(fitted_prior__name="vamp"), "`fitted_prior.name` is 'vamp', expected"),
+        (
+            dict(model__prior=dict(name="laplace", scal=1.0)),
+            "`model.prior.scal` is unknown.* Did you mean 'scale'",
+        ),
+        (
+            dict(model__prior=dict(name="mixture", num_components=0)),
+            "`model.prior.num_components` is 0, expected >= 1",
+        ),
+    ],
+)
+def test_faults_of_priors(changes, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        train_and_evaluate(tiny_config(**changes), tmp_path)
+
+
 def test_latent_of_size_zero():
     with pytest.raises(ValueError, match="`model.latent_dim` is 0, expected >= 1"):
         experiment.open_experiment(tiny_config(model__latent_dim=0))

@@ -1,8 +1,9 @@
 """JMVAE (arXiv 1611.01891): Gaussian unimodal encoders trained with the joint VAE.
 
 The baseline that JNF grew from: one stage, whose loss adds to that of the joint VAE
-α Σ_m KL(q(z|X) ‖ q_m(z|x_m)). Subsets use JNF's quotient, in closed form; the reference
-implementation multiplies the experts without dividing by the prior.
+α Σ_m KL(q(z|X) ‖ q_m(z|x_m)). Subsets use JNF's quotient, in closed form where the
+prior is N(0, I); the reference implementation multiplies the experts without dividing
+by the prior.
 """
 
 import functools
@@ -32,7 +33,7 @@ def jmvae(
     Args:
         joint: Encoder, decoders and prior.
         experts: One posterior a modality, without flow blocks.
-        chains: Unused by Gaussian experts; part of the shared inference.
+        chains: How subsets are sampled where the prior is not N(0, I).
         alpha: Weight α of the unimodal divergences.
         has_convolutions: Whether any network is convolutional.
 

@@ -69,9 +69,9 @@ class JointVAE:
 
     def init(self, rng_key: jax.Array) -> Params:
         """Fresh parameters; shapes come from ``views``."""
-        keys = jax.random.split(rng_key, len(self.views) + 1)
+        keys = jax.random.split(rng_key, len(self.views) + 2)
         shapes = {view.name: view.shape for view in self.views}
-        prior_key = jax.random.fold_in(rng_key, 0)
+        *keys, prior_key = keys
         prior = self.prior.init(prior_key, self.latent_size, shapes)
         blank = {view.name: jnp.zeros((1, *view.shape)) for view in self.views}
         z = jnp.zeros((1, self.latent_size))

@@ -29,8 +29,9 @@ class SubsetInfo(NamedTuple):
         step_size: Of the leapfrog integrator, shared by all data.
         acceptance: Mean acceptance probability over the chain's transitions.
         divergences: Number of divergent transitions.
-        improper: Whether the product of the experts' Gaussian bases over the power of
-            N(0, I) is no density in some dimension.
+        improper: Whether the product of the experts' Gaussian bases over the prior's
+            power is no density in some dimension; N(0, I) stands for a prior that is
+            not normal.
     """
 
     step_size: Float[Array, ""]

@@ -21,8 +21,9 @@ from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import SubsetInfo, check_subset
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.normal import NormalFamily
+from jnf_jax.priors.normal import NormalFamily, NormalPrior
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
@@ -34,7 +35,7 @@ from jnf_jax.sampling import (
     product_log_density,
     run_chains,
 )
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, Prior, Views
 
 NUM_ADAPTATION_DATA = 128
 """Data whose chains share in adapting a subset's step size."""
@@ -169,11 +170,17 @@ class SubsetInference:
         Raises:
             ValueError: If there is none of that name.
         """
-        if name is None or name == self.prior_names[0]:
-            return self._draw_prior(params["joint"], rng_key, num_samples)
+        name = self.prior_names[0] if name is None else name
         if name not in self.prior_names:
             raise ValueError(f"`name` is {name!r}, expected one of {self.prior_names}")
-        return self._draw_fitted(params["prior"], rng_key, num_samples)
+        needed = {s: params[s] for s in ("joint", "prior") if s in params}
+        return self._draw_prior(needed, rng_key, num_samples, name)
+
+    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+        """The prior of that name in ``prior_names``."""
+        if name == self.prior_names[0]:
+            return self.joint.prior_of(params["joint"])
+        return self.fitted.bind(params["prior"], self.joint.latent_size)
 
     # What follows is compiled. All experts have one family, as ``build_method`` makes
     # them. Experts come as tuples without names and share one architecture of flow, so
@@ -201,14 +208,9 @@ class SubsetInference:
             ),
         )
 
-    @functools.partial(jax.jit, static_argnums=(0, 3))
-    def _draw_prior(self, joint_params: Params, rng_key: jax.Array, num_samples: int):
-        return self.joint.prior_of(joint_params).sample(rng_key, num_samples)
-
-    @functools.partial(jax.jit, static_argnums=(0, 3))
-    def _draw_fitted(self, prior_params: Params, rng_key: jax.Array, num_samples: int):
-        prior = self.fitted.bind(prior_params, self.joint.latent_size)
-        return prior.sample(rng_key, num_samples)
+    @functools.partial(jax.jit, static_argnums=(0, 3, 4))
+    def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
+        return self.prior_of(params, name).sample(rng_key, num_samples)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):
@@ -221,7 +223,7 @@ class SubsetInference:
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_product(self, joint_params, flows, rng_key, codes, step_size):
         start_key, chain_key = jax.random.split(rng_key)
-        product = _base_product(codes)
+        product = self._base_product(joint_params, codes)
         position, info, _ = run_chains(
             chain_key,
             self._log_density(joint_params, flows),
@@ -246,14 +248,14 @@ class SubsetInference:
             codes,
             self._starts(start_key, flows, codes, num_chains=1),
             self.chains,
-            jnp.square(_base_product(codes).scale),
+            jnp.square(self._base_product(joint_params, codes).scale),
         )
 
     @functools.partial(jax.jit, static_argnums=0)
     def _diagnose_product(self, joint_params, flows, rng_key, codes, step_size):
         start_key, burn_key, chain_key = jax.random.split(rng_key, 3)
         log_density = self._log_density(joint_params, flows)
-        inverse_mass = jnp.square(_base_product(codes).scale)
+        inverse_mass = jnp.square(self._base_product(joint_params, codes).scale)
         position = self._starts(
             start_key, flows, codes, NUM_DIAGNOSTIC_CHAINS, round_robin=True
         )
@@ -269,6 +271,21 @@ class SubsetInference:
                 keep=keep,
             )
         return diagnose(draws)
+
+    def _base_product(
+        self, joint_params: Params, codes: tuple[GaussianCode, ...]
+    ) -> GaussianProduct:
+        """Closed-form product of the experts' bases over powers of a normal prior.
+
+        With flows, or a prior that is normal only in its reference, it still tells
+        which data have experts broader than that, and how wide each dimension is: the
+        diagonal mass of the chains.
+        """
+        return gaussian_product(
+            jnp.stack([code.mean for code in codes]),
+            jnp.stack([code.scale for code in codes]),
+            prior_scale=_gaussian_scale(self.joint.prior_of(joint_params)),
+        )
 
     def _starts(self, rng_key, flows, codes, num_chains, round_robin=False):
         """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
@@ -301,17 +318,15 @@ def _encode(expert: UnimodalPosterior, params: Params, x: jax.Array) -> Gaussian
     return expert.encode(params, x)
 
 
-def _base_product(codes: tuple[GaussianCode, ...]) -> GaussianProduct:
-    """Closed-form product of the experts' bases over powers of N(0, I).
-
-    It is the posterior where no flow acts and that is the prior. Elsewhere it still
-    tells which data have experts broader than N(0, I), and how wide each dimension is:
-    the diagonal mass of the chains.
-    """
-    return gaussian_product(
-        jnp.stack([code.mean for code in codes]),
-        jnp.stack([code.scale for code in codes]),
-    )
+def _gaussian_scale(prior: Prior) -> float | Float[Array, "*latent"]:
+    """Of a normal prior its own; with a normal reference what confinement leaves of it;
+    1 for all others, whose power a product of Gaussians cannot hold."""
+    confinement = 0.0
+    if isinstance(prior, EnergyTiltedPrior):
+        prior, confinement = prior.reference, prior.confinement
+    if not isinstance(prior, NormalPrior):
+        return 1.0
+    return (jnp.asarray(prior.scale) ** -2.0 + 2 * confinement) ** -0.5
 
 
 @jax.jit
@@ -319,7 +334,10 @@ def _draw_gaussian(
     rng_key: jax.Array, codes: tuple[GaussianCode, ...]
 ) -> tuple[Float[Array, "batch latent"], SubsetInfo]:
     """An exact draw of the product of Gaussian experts; always accepted."""
-    product = _base_product(codes)
+    product = gaussian_product(
+        jnp.stack([code.mean for code in codes]),
+        jnp.stack([code.scale for code in codes]),
+    )
     z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)
     batch = z.shape[0]
     return z, SubsetInfo(

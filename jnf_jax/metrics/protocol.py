@@ -227,7 +227,9 @@ def _predict_from_subset(
     predicted, info = map_batches(draw, num_tuples, batch_size)
     if info is None:
         return predicted, None
-    return predicted, _sampler_quality(info, float(step_size), diagnosis)
+    # No chain, hence no step, where the posterior is known in closed form.
+    size = 0.0 if step_size is None else float(step_size)
+    return predicted, _sampler_quality(info, size, diagnosis)
 
 
 @functools.cache
@@ -260,8 +262,8 @@ def _sampler_quality(
     if quality["share_improper"] > 0:
         warnings.append(
             "the product of the experts is improper for "
-            f"{quality['share_improper']:.1%} of the data: they are broader than "
-            "N(0, I) somewhere"
+            f"{quality['share_improper']:.1%} of the data: they are broader than the "
+            "prior somewhere"
         )
     if not 0.5 <= quality["acceptance"]:
         warnings.append(f"mean acceptance {quality['acceptance']:.2f}")

@@ -46,8 +46,10 @@ def bound_slope(params: Params, bound: float) -> Params:
     limit = bound ** (1 / num_layers)
 
     def scaled(kernel: jax.Array) -> jax.Array:
-        norm = jnp.linalg.norm(jax.lax.stop_gradient(kernel), ord=2)
-        return kernel * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12))
+        u, _, v = jnp.linalg.svd(jax.lax.stop_gradient(kernel), full_matrices=False)
+        # σ = uᵀWv has the gradient uvᵀ of the top singular value, and one at W = 0.
+        norm = u[:, 0] @ kernel @ v[0]
+        return kernel * (limit / jnp.maximum(norm, limit))
 
     return {
         name: {**layer, "kernel": scaled(layer["kernel"])}

@@ -7,7 +7,8 @@
     loss = E_{t, ξ} ‖ ŝ(z_t, t) + ξ ‖²,  ∇log p_t(z) = ŝ(z, t) / √v(t)
 
 Defaults of β and of the number of steps are MLD's (arXiv 2306.04445). Embeddings are
-not standardised: the KL to N(0, I) of the training keeps them near that scale.
+not standardised: where they were trained with a KL to N(0, I), that keeps them near
+unit scale; fitted to another prior's embeddings, it has more to learn.
 """
 
 import dataclasses

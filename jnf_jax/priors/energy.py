@@ -97,7 +97,7 @@ class EnergyFamily:
         step_size: Its ε.
         kernel: "ula" or "mala".
         start: Where training's negatives start: "reference" (short-run) or "posterior"
-            (at the positives: contrastive divergence).
+            (at the positives: contrastive divergence; draws still start at p_0).
         confinement: κ.
         slope_bound: Largest slope of f; 0 is none. Needs "leaky_relu".
         magnitude_penalty: Weight of mean f², against drift of f's constant.

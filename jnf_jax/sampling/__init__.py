@@ -25,6 +25,7 @@ from jnf_jax.sampling.langevin import (
     LangevinSettings,
     LangevinState,
     check_run,
+    divergence,
     run_langevin,
 )
 from jnf_jax.sampling.poe import (
@@ -51,6 +52,7 @@ __all__ = [
     "build_ensemble",
     "check_run",
     "diagnose",
+    "divergence",
     "gaussian_product",
     "initial_positions",
     "product_log_density",

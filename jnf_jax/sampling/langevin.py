@@ -211,18 +211,28 @@ def run_langevin(
     return jax.vmap(one_chain)(rng_keys, initial_position)
 
 
+def divergence(run: LangevinRun, settings: LangevinSettings) -> str | None:
+    """How many chains diverged and the first bad step, in words; None if none did.
+
+    On the host, after the run.
+    """
+    bad = run.first_bad_step > 0
+    count = int(bad.sum())
+    if not count:
+        return None
+    first = int(jnp.where(bad, run.first_bad_step, settings.num_steps + 1).min())
+    return (
+        f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large: "
+        f"{count} of {len(run.first_bad_step)} chains diverged, the first at step "
+        f"{first} of {settings.num_steps}"
+    )
+
+
 def check_run(run: LangevinRun, settings: LangevinSettings) -> None:
     """Refuses draws of chains that diverged; on the host, after the run.
 
     Raises:
-        ValueError: With how many chains diverged and the first bad step.
+        ValueError: As ``divergence`` says.
     """
-    bad = run.first_bad_step > 0
-    count = int(bad.sum())
-    if count:
-        first = int(jnp.where(bad, run.first_bad_step, settings.num_steps + 1).min())
-        raise ValueError(
-            f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large: "
-            f"{count} of {len(run.first_bad_step)} chains diverged, the first at step "
-            f"{first} of {settings.num_steps}"
-        )
+    if said := divergence(run, settings):
+        raise ValueError(said)

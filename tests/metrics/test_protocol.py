@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, evaluate_coherence
 
 CLASSES = 4
@@ -57,6 +58,19 @@ class LabelModel:
         )
 
 
+class ClosedFormModel(LabelModel):
+    """Says how drawing went although no chain ran: Gaussian experts do."""
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        z, _ = super().infer(params, rng_key, views, subset)
+        if len(subset) != 2:
+            return z, None
+        rows = len(z)
+        return z, SubsetInfo(
+            jnp.zeros(()), jnp.ones(rows), jnp.zeros(rows, int), jnp.arange(rows) < 1
+        )
+
+
 def read_labels(scale, views):
     return {m: jnp.round(x * scale).astype(int) for m, x in views.items()}
 
@@ -99,3 +113,25 @@ def test_protocol_counts_what_it_says(batch_size):
     assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
     assert abs(entropy - math.log(3)) < 0.1
     assert report.sampler == {"subsets": {}, "warnings": []}
+
+
+def test_posteriors_in_closed_form_have_a_quality_too():
+    held_out = HeldOut(
+        jnp.asarray(LABELS) / CLASSES,
+        lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
+        LABELS,
+        CLASSES,
+    )
+    settings = ProtocolSettings(
+        num_prior_samples=8, batch_size=123, num_diagnostic_data=2
+    )
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(ClosedFormModel(), {}, held_out, predict, settings)
+    assert set(report.sampler["subsets"]) == {"a+b", "a+c", "b+c"}
+    assert report.sampler["subsets"]["a+b"] == {
+        "step_size": 0.0,
+        "acceptance": 1.0,
+        "share_with_divergences": 0.0,
+        "share_improper": pytest.approx(1 / 123),
+    }
+    assert len(report.sampler["warnings"]) == 3

@@ -126,6 +126,15 @@ def test_slope_bound_holds_along_random_segments():
         return float((jnp.abs(f(a) - f(b)) / distance).max())
 
     assert steepest(bounded) <= 0.7 < steepest(params)
+    # Where the bound acts, the gradient is that of the scaled function.
+    direction = random_like(params, seed=1)
+
+    def moved(step):
+        there = jax.tree.map(lambda p, d: p + step * d, params, direction)
+        return network.apply({"params": bound_slope(there, 0.7)}, a[:50]).sum()
+
+    numerical = (moved(1e-2) - moved(-1e-2)) / 2e-2
+    np.testing.assert_allclose(jax.grad(moved)(0.0), numerical, rtol=0.02)
     gentle = bound_slope(params, 1e6)
     assert all(jax.tree.leaves(jax.tree.map(jnp.array_equal, gentle, params)))
 
