@@ -71,25 +71,27 @@ class ClosedFormModel(LabelModel):
         )
 
 
+HELD_OUT = HeldOut(
+    jnp.asarray(LABELS) / CLASSES,
+    lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
+    LABELS,
+    CLASSES,
+)
+
+
 def read_labels(scale, views):
     return {m: jnp.round(x * scale).astype(int) for m, x in views.items()}
 
 
 @pytest.mark.parametrize("batch_size", [123, 50, 7, 1_000])
 def test_protocol_counts_what_it_says(batch_size):
-    held_out = HeldOut(
-        jnp.asarray(LABELS) / CLASSES,
-        lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
-        LABELS,
-        CLASSES,
-    )
     settings = ProtocolSettings(
         num_prior_samples=400, batch_size=batch_size, num_diagnostic_data=2
     )
     report = evaluate_coherence(
         LabelModel(),
         {},
-        held_out,
+        HELD_OUT,
         jax.tree_util.Partial(read_labels, jnp.float32(CLASSES)),
         settings,
     )
@@ -116,17 +118,11 @@ def test_protocol_counts_what_it_says(batch_size):
 
 
 def test_posteriors_in_closed_form_have_a_quality_too():
-    held_out = HeldOut(
-        jnp.asarray(LABELS) / CLASSES,
-        lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
-        LABELS,
-        CLASSES,
-    )
     settings = ProtocolSettings(
         num_prior_samples=8, batch_size=123, num_diagnostic_data=2
     )
     predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
-    report = evaluate_coherence(ClosedFormModel(), {}, held_out, predict, settings)
+    report = evaluate_coherence(ClosedFormModel(), {}, HELD_OUT, predict, settings)
     assert set(report.sampler["subsets"]) == {"a+b", "a+c", "b+c"}
     assert report.sampler["subsets"]["a+b"] == {
         "step_size": 0.0,
