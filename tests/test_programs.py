@@ -189,13 +189,28 @@ def test_workdir_of_another_config(trained):
     assert (trained[0] / "config.json").read_text() == before
 
 
-def test_checkpoint_of_another_dataset(trained):
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (dict(data__seed=7), "data.checksums"),
+        (
+            dict(
+                data=dict(
+                    name="circles_squares", num_train=40, num_validation=20, num_test=20
+                )
+            ),
+            "data.name",
+        ),
+    ],
+)
+def test_checkpoint_of_another_dataset(trained, data, told):
     config = tiny_config(
-        data__seed=7,
+        **data,
+        evaluation__num_tuples=0,
         stages="unimodal",
         init__joint=str(trained[0] / "checkpoints" / "joint"),
     )
-    with pytest.raises(ValueError, match="(?s)another config.*data.checksums"):
+    with pytest.raises(ValueError, match=f"(?s)another config.*{told}"):
         train_and_evaluate(config, trained[0].parent / "other")
 
 
