@@ -132,7 +132,8 @@ def make_step(
       stage: supplies ``loss`` and ``fetch``.
       optimizer: see ``optimizers.make_optimizer``.
       settings: ``ema_decay`` is read.
-      mesh: splits the batch over its devices.
+      mesh: splits the batch over its devices; parameters that are split as well are
+        put together for the loss.
 
     Returns:
       ``step(state, frozen, arrays, indices, rng_key) -> (state, metrics)`` with
@@ -148,7 +149,11 @@ def make_step(
         rng_key: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
-        (loss, metrics), grads = jax.value_and_grad(stage.loss, has_aux=True)(
+
+        def loss_of(params: Any, *rest: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+            return stage.loss(parallel.constrain_whole(params, mesh), *rest)
+
+        (loss, metrics), grads = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, frozen, jax.random.fold_in(rng_key, state.step), batch
         )
         updates, opt_state = optimizer.update(
@@ -208,6 +213,7 @@ def make_validation(
     ) -> dict[str, jax.Array]:
         params = state.ema_params if settings.ema_decay else state.params
         batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
+        params = parallel.constrain_whole(params, mesh)
         loss, metrics = stage.loss(params, frozen, rng_key, batch)
         return check_scalars({**metrics, "loss": loss})
 
