@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jnf_jax import parallel, processes
 from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.metrics.protocol import Predict
@@ -40,7 +41,10 @@ class Classifiers(NamedTuple):
 
 
 def train_classifiers(
-    dataset: Dataset, settings: TrainSettings, cache_dir: Path
+    dataset: Dataset,
+    settings: TrainSettings,
+    cache_dir: Path,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Classifiers:
     """Trains them, or reads those that an earlier run left in ``cache_dir``.
 
@@ -49,7 +53,9 @@ def train_classifiers(
     Args:
         dataset: With labels; train and validation splits fit them, test measures them.
         settings: How they are trained.
-        cache_dir: Below it, one directory for each data set and settings.
+        cache_dir: Below it, one directory for each data set and settings; seen by all
+            processes of the run.
+        mesh: Devices that train and apply them.
 
     Raises:
         ValueError: If the data set has no labels.
@@ -59,7 +65,7 @@ def train_classifiers(
     if dataset.read_label is not None:
         return Classifiers(
             _predict_by_rule(dataset.read_label),
-            _test_accuracy(_predict_by_rule(dataset.read_label), dataset),
+            _test_accuracy(_predict_by_rule(dataset.read_label), dataset, mesh),
             None,
         )
     identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
@@ -71,7 +77,9 @@ def train_classifiers(
             settings,
             directory=directory,
             metadata=identity,
+            mesh=parallel.dividing_mesh(mesh, settings.batch_size),
         )
+    weights = parallel.put(result.params, parallel.replicated(mesh))
 
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {
@@ -79,8 +87,9 @@ def train_classifiers(
             for m, x in views.items()
         }
 
-    predict = jax.tree_util.Partial(classify, jax.device_get(result.params))
-    return Classifiers(predict, _test_accuracy(predict, dataset), result.checkpoint_id)
+    predict = jax.tree_util.Partial(classify, weights)
+    accuracy = _test_accuracy(predict, dataset, mesh)
+    return Classifiers(predict, accuracy, result.checkpoint_id)
 
 
 @contextlib.contextmanager
@@ -88,14 +97,16 @@ def _one_run_at_a_time(directory: Path) -> Iterator[None]:
     """A second run that wants the same classifiers waits, then reads the first's.
 
     The lock belongs to the process, so that one that is killed holds nobody up. Of the
-    processes of one run only the first asks for it: they train together.
+    processes of one run the first asks for it, for all: they train together.
     """
-    if jax.process_index() != 0:
-        yield
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+
+        def acquire() -> None:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(directory.with_suffix(".lock"), "w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+        processes.on_first(acquire)
         yield
 
 
@@ -151,18 +162,24 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     )
 
 
-def _test_accuracy(predict: Predict, dataset: Dataset) -> dict[str, float]:
+def _test_accuracy(
+    predict: Predict, dataset: Dataset, mesh: jax.sharding.Mesh | None
+) -> dict[str, float]:
     test = dataset.splits["test"]
-    arrays = jax.tree.map(jnp.asarray, test.arrays)
+    arrays, labels = parallel.put(
+        (test.arrays, np.asarray(test.labels)), parallel.replicated(mesh)
+    )
 
     @jax.jit
     def is_right(predict, arrays, labels, rows):
-        predicted = predict(dataset.fetch(arrays, rows))
+        views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
+        predicted = predict(views)
         return {m: predicted[m] == labels[rows] for m in predicted}
 
     program = functools.partial(is_right, jax.tree_util.Partial(predict))
-    labels = jnp.asarray(test.labels)
     right = map_batches(
-        lambda _, rows: program(arrays, labels, rows), test.size, ACCURACY_BATCH_SIZE
+        lambda _, rows: program(arrays, labels, parallel.put_batch(rows, mesh)),
+        test.size,
+        ACCURACY_BATCH_SIZE,
     )
     return {m: float(hits.mean()) for m, hits in right.items()}

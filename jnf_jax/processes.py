@@ -22,37 +22,29 @@ LOST_PROCESS = (
 
 
 def start(
-    coordinator: str | None = None,
-    num_processes: int | None = None,
-    process_id: int | None = None,
+    coordinator: str, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Joins the processes of one run; before any other use of JAX.
+    """Joins the processes of one run; before JAX looks for devices.
 
     Args:
       coordinator: "HOST:PORT" of process 0, reachable by all; "auto" lets JAX find all
-        three out from the cluster (SLURM, Cloud TPU, GKE, Open MPI); None is a run of
-        one process, and does nothing.
+        three out from the cluster (SLURM, Cloud TPU, GKE, Open MPI).
       num_processes: of the run.
       process_id: of this one, from 0.
 
     Raises:
-      ValueError: only some of the three are given, or an id that is not below the
-        number.
+      ValueError: "auto" with one of the others; or without "auto" one missing, or an id
+        that is not below the number.
     """
-    given = (num_processes, process_id)
-    if coordinator is None or coordinator == "auto":
-        if given != (None, None):
-            raise ValueError(
-                f"`coordinator` is {coordinator!r} with num_processes={num_processes} "
-                f"and process_id={process_id}, expected HOST:PORT with both"
-            )
-    elif None in given or not 0 <= process_id < num_processes:
+    given = f"num_processes={num_processes} and process_id={process_id}"
+    if coordinator == "auto":
+        if (num_processes, process_id) != (None, None):
+            raise ValueError(f"`coordinator` is 'auto' with {given}, expected neither")
+    elif None in (num_processes, process_id) or not 0 <= process_id < num_processes:
         raise ValueError(
-            f"`coordinator` is {coordinator!r} with num_processes={num_processes} and "
-            f"process_id={process_id}, expected 0 <= process_id < num_processes"
+            f"`coordinator` is {coordinator!r} with {given}, expected both, and "
+            "0 <= process_id < num_processes"
         )
-    if coordinator is None:
-        return
     # The trainer listens for SIGTERM itself; JAX's own listener would swallow it.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -61,12 +53,19 @@ def start(
         num_processes,
         process_id,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=HEARTBEAT_SECONDS,
     )
 
 
 def is_first() -> bool:
     """Whether this process writes the files and speaks for all."""
     return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints a line, once a run."""
+    if is_first():
+        print(text, flush=True)
 
 
 def any_of_all(flag: bool) -> bool:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from jnf_jax import parallel
 from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.methods.method import Batch, MethodStage
@@ -16,7 +16,10 @@ MAX_CACHED = 2_000_000
 
 
 def build_stage(
-    method_stage: MethodStage, dataset: Dataset, params: dict[str, Params]
+    method_stage: MethodStage,
+    dataset: Dataset,
+    params: dict[str, Params],
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Stage:
     """The stage on ``dataset``, reading the parameters of the stages it needs.
 
@@ -24,6 +27,7 @@ def build_stage(
         method_stage: A member of ``Method.stages``.
         dataset: Its train and validation splits are used.
         params: {stage: parameters} of at least ``method_stage.needs``.
+        mesh: Devices that compute what is cached.
 
     Returns:
         A stage whose batches are ``Batch(views, cached)``.
@@ -51,7 +55,7 @@ def build_stage(
             )
         if has_cache:
             arrays[split]["cached"] = compute_cache(
-                method_stage, dataset, split, frozen
+                method_stage, dataset, split, frozen, mesh
             )
 
     def fetch(arrays: Any, indices: jax.Array) -> Batch:
@@ -74,17 +78,26 @@ def build_stage(
 
 
 def compute_cache(
-    method_stage: MethodStage, dataset: Dataset, split: str, params: dict[str, Params]
+    method_stage: MethodStage,
+    dataset: Dataset,
+    split: str,
+    params: dict[str, Params],
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Any:
     """``method_stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
+    size = dataset.splits[split].size
+    mesh = parallel.dividing_mesh(mesh, min(CACHE_BATCH_SIZE, size))
+    params, arrays = parallel.put(
+        (params, dataset.splits[split].arrays), parallel.replicated(mesh)
+    )
 
     @jax.jit
     def one_batch(params, arrays, indices):
-        return method_stage.cache(params, dataset.fetch(arrays, indices))
+        views = parallel.constrain_batch(dataset.fetch(arrays, indices), mesh)
+        return method_stage.cache(params, views)
 
-    arrays = jax.tree.map(jnp.asarray, dataset.splits[split].arrays)
     return map_batches(
-        lambda _, rows: one_batch(params, arrays, rows),
-        dataset.splits[split].size,
+        lambda _, rows: one_batch(params, arrays, parallel.put_batch(rows, mesh)),
+        size,
         CACHE_BATCH_SIZE,
     )

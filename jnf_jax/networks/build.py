@@ -9,6 +9,9 @@ from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
 
 KINDS = ("conv", "mlp")
 
+COMPUTE_DTYPES = ("float32", "bfloat16")
+"""What trunks and decoders may be computed in; parameters are float32 with both."""
+
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
 
@@ -63,15 +66,19 @@ class NetworkSettings:
         return found
 
 
-def build_trunk(settings: NetworkSettings) -> nn.Module:
-    """The encoder trunk: f32[B, ...] -> f32[B, features]."""
+def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
+    """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
     if settings.kind == "conv":
-        return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
-    return MlpTrunk(settings.hidden_sizes)
+        return ConvTrunk(
+            settings.features, settings.kernel_size, settings.hidden_sizes, dtype
+        )
+    return MlpTrunk(settings.hidden_sizes, dtype)
 
 
-def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Module:
-    """The decoder: f32[B, D] -> f32[B, *shape]."""
+def build_decoder(
+    settings: NetworkSettings, shape: tuple[int, ...], dtype: str = "float32"
+) -> nn.Module:
+    """The decoder: f32[B, D] -> f32[B, *shape], computed in ``dtype``."""
     hidden_sizes = settings.hidden_sizes[::-1]
     if settings.kind == "conv":
         return ConvDecoder(
@@ -80,5 +87,6 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+            dtype,
         )
-    return MlpDecoder(shape, hidden_sizes, settings.activation)
+    return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)
