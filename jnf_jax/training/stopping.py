@@ -43,9 +43,9 @@ def catch_sigterm(mesh: jax.sharding.Mesh | None) -> Iterator[Callable[..., bool
         signal.signal(signal.SIGTERM, previous)
 
 
-def _agreed(
-    event: threading.Event, mesh: jax.sharding.Mesh | None
-) -> Callable[..., bool]:
+def _agreed(event: threading.Event, mesh: jax.sharding.Mesh) -> Callable[..., bool]:
+    # One flag a device, whatever else the mesh splits: no process may be left out.
+    mesh = parallel.dividing_mesh(mesh, mesh.size)
     split = parallel.batch_sharding(mesh)
     add = jax.jit(jnp.sum, out_shardings=parallel.replicated(mesh))
     before = np.zeros(())
@@ -53,9 +53,7 @@ def _agreed(
     def asked(now: bool = False) -> bool:
         nonlocal before
         mine = np.full(1, event.is_set(), np.int32)
-        flags = jax.make_array_from_callback(
-            (parallel.num_shards(mesh),), split, lambda part: mine
-        )
+        flags = jax.make_array_from_callback((mesh.size,), split, lambda part: mine)
         latest = add(flags)
         found = bool(np.asarray(latest if now else before))
         before = latest

@@ -17,14 +17,22 @@ from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
 pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("two_stages.py")
-NUM_KILLS = 8
+NUM_KILLS = 20
 NUM_STEPS = 320  # of both stages
+COMPILED = {}  # filled below: a process that is killed early should not compile again
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory):
+    """Where the processes of these tests keep what they compiled."""
+    COMPILED["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
+    COMPILED["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def start(directory, *arguments):
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), str(directory), *arguments],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **COMPILED},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
