@@ -1,6 +1,7 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
-Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``, ``sampler``,
+Sections: ``method``, ``seed``, ``stages``, ``data`` (with ``name`` and ``placement``
+beside the fields of its data set), ``model``, ``flow``, ``sampler``,
 ``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
 ``init`` (checkpoints of stages that are not trained here), ``evaluation``.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 import ml_collections
 
+from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
 from jnf_jax.methods.registry import STAGES
@@ -37,6 +39,7 @@ class Experiment:
         stages: Stages to train in this run.
         data_name: Name of the data set.
         data: Its settings dataclass.
+        placement: Where its tuples are; a name in ``placement.PLACEMENTS``.
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
         sampler: Chains on subset posteriors.
@@ -52,6 +55,7 @@ class Experiment:
     stages: tuple[str, ...]
     data_name: str
     data: Any
+    placement: str
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
@@ -90,6 +94,11 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
+    placement = data.pop("placement", "auto")
+    if placement not in PLACEMENTS:
+        faults.append(
+            f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
+        )
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
@@ -110,6 +119,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         stages=stages,
         data_name=data_name,
         data=data_settings,
+        placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),

@@ -62,6 +62,30 @@ def constrain_batch(batch: Any, mesh: Mesh | None) -> Any:
     return jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
 
 
+def own_rows(batch_size: int, mesh: Mesh | None) -> slice:
+    """Which rows of a global batch this process supplies: its share, by its index."""
+    if mesh is None:
+        return slice(0, batch_size)
+    share = batch_size // jax.process_count()
+    return slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+
+
+def join_batch(local: Any, mesh: Mesh | None) -> Any:
+    """Global arrays [B, ...], split over the mesh, of what each process supplies.
+
+    Args:
+      local: pytree of [b, ...] on the host: the rows of ``own_rows``.
+      mesh: of all processes.
+
+    Returns:
+      The pytree on the devices; one process's rows are the whole batch.
+    """
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), local
+    )
+
+
 def check_batch_size(batch_size: int, mesh: Mesh | None) -> None:
     """Raises ValueError unless the global batch splits evenly over the mesh."""
     num_devices = 1 if mesh is None else mesh.size
