@@ -14,7 +14,7 @@ from PIL import Image
 from configs.digits import jnf as digits_jnf
 from jnf_jax import experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
-from jnf_jax.train import train_and_evaluate, train_stages
+from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,8 +51,9 @@ def tiny_config(**changes):
 def cache(tmp_path_factory):
     """Classifiers of tests never meet those of the user."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+        root = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(root))
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,50 @@ def test_stages_one_at_a_time_end_the_same(trained, tmp_path):
     )
     assert apart_ids == whole_ids
     jax.tree.map(np.testing.assert_array_equal, apart, whole)
+
+
+def test_two_seeds_are_one_record(trained, tmp_path):
+    """Seed 0 was another job's, seed 1 is run here; a prior on each one's stage one."""
+    shutil.copytree(trained[0], tmp_path / "seed_0")
+    names = dict(config_name="configs/digits/jnf.py", command="python -m …")
+    record = train_seeds(tiny_config(num_seeds=2), tmp_path, **names)
+    assert not results.validate(record) and record["seeds"] == [0, 1]
+    ids = [f"{tmp_path}/seed_{{seed}}/checkpoints/{s}" for s in ("joint", "unimodal")]
+    after = tiny_config(
+        num_seeds=2,
+        stages="prior",
+        init=dict(joint=ids[0], unimodal=ids[1]),
+        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
+        prior=dict(num_steps=20, batch_size=16),
+    )
+    fitted = train_seeds(after, tmp_path / "after", **names)
+    assert fitted["stage1_checkpoint"] == record["stage1_checkpoint"]
+    for key in ("conditional", "ceiling"):
+        assert fitted["coherence"][key] == record["coherence"][key]
+    single = trained[1]["coherence"]["ceiling"]
+    other = results.read(tmp_path / "seed_1" / "results.json")["coherence"]["ceiling"]
+    assert record["coherence"]["ceiling"] == results.summarise([single, other])
+
+
+def test_streamed_data_train_and_evaluate_alike(trained, cache, tmp_path):
+    """Both stages, posterior cache and evaluation, with every tuple read from files."""
+    workdir, on_device = trained
+    config = tiny_config(data__placement="stream")
+    record = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert list(cache.glob("jnf_jax/records/digits-*/manifest.json"))
+    assert record["data"] == on_device["data"]
+    assert record["classifiers"] == on_device["classifiers"]
+    # Chains amplify rounding: one of 50 labels may turn.
+    for size, share in record["coherence"]["conditional"].items():
+        assert abs(share - on_device["coherence"]["conditional"][size]) < 0.05
+    setup = experiment.open_experiment(config)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        experiment.load_stages(setup, tmp_path)[0],
+        experiment.load_stages(setup, workdir)[0],
+    )
+    with pytest.raises(ValueError, match="`data.placement` is 'disk', expected one of"):
+        experiment.open_experiment(tiny_config(data__placement="disk"))
 
 
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):

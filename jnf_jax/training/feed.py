@@ -3,7 +3,8 @@
 Either way they follow ``batches.py``, so that a run may go on with its data elsewhere.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -101,10 +102,15 @@ def validation_rows(
         rows = jax.device_put(list(indices), parallel.batch_sharding(mesh))
         return lambda: rows, len(indices)
 
-    def read(number: int) -> Any:
-        return _read(stage.validation_read, indices[number], mesh)
+    def read_all() -> Iterator[Any]:
+        stream = open_stream(
+            lambda number: _read(stage.validation_read, indices[number], mesh),
+            len(indices),
+        )
+        with contextlib.closing(stream):
+            yield from stream
 
-    return lambda: open_stream(read, len(indices)), len(indices)
+    return read_all, len(indices)
 
 
 def _read(
@@ -113,5 +119,5 @@ def _read(
     mesh: jax.sharding.Mesh | None,
 ) -> Any:
     """This process reads its share of a batch; together they make the whole."""
-    share = parallel.own_rows(len(indices), mesh)
-    return parallel.join_batch(read(indices[share]), mesh)
+    size = len(indices)
+    return parallel.join_batch(read(indices[parallel.own_rows(size, mesh)]), size, mesh)

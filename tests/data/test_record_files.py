@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import stored_tuples
 
-from jnf_jax.data import record_files
+from jnf_jax.data import load, record_files
 from jnf_jax.data.dataset import Rows, indices_of
 
 
@@ -81,9 +81,13 @@ def test_a_set_is_written_once_and_whole(folder, tmp_path):
     assert record_files.open_dataset(tmp_path / "half").splits["train"].size == 70
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_a_set_of_ones_own_is_opened_by_its_folder(folder, tmp_path):
+    data = load("records", records_dir=str(folder))
+    assert data.name == "numbered" and data.splits["train"].size == 70
+    with pytest.raises(ValueError, match="data.records_dir: got ''"):
+        load("records")
     with pytest.raises(FileNotFoundError, match="nowhere holds no manifest"):
-        record_files.open_dataset(tmp_path / "nowhere")
+        load("records", records_dir=str(tmp_path / "nowhere"))
 
 
 def test_a_missing_or_truncated_file_is_named(folder):
