@@ -47,7 +47,8 @@ def build_stage(
             raise ValueError(
                 f"stage {method_stage.name!r} would cache the joint posterior of "
                 f"{dataset.splits[split].size:,} tuples, expected at most "
-                f"{MAX_CACHED:,}; use a set with fixed tuples (data.variant='fixed')"
+                f"{MAX_CACHED:,}; use a smaller set, of fixed tuples "
+                "(data.variant='fixed')"
             )
         if has_cache:
             arrays[split]["cached"] = compute_cache(

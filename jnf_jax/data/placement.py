@@ -2,7 +2,8 @@
 
 On the device batches are gathered inside the step, which costs nothing; a set that is
 larger than `MAX_ON_DEVICE` is read from array_record files instead, a few batches ahead
-(`pipeline.py`). Order, pixels and hence results are the same.
+(`pipeline.py`). Order and pixels are the same, hence results, up to how XLA rounds what
+it fuses with the gathering: a run may even go on with its data elsewhere.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
       dataset: on the device or in files.
       placement: "device"; "stream", which writes its tuples to files below
         ``cache_dir`` unless they are there; or "auto", which chooses by size.
-      cache_dir: see `tfds_cache.cache_root`.
+      cache_dir: see `tfds_cache.cache_root`; each machine's own, or one that they share.
 
     Returns:
       A data set with the same record: runs do not tell the two apart.
