@@ -36,7 +36,7 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
       dataset: on the device or in files.
       placement: "device"; "stream", which writes its tuples to files below
         ``cache_dir`` unless they are there; or "auto", which chooses by size.
-      cache_dir: see `tfds_cache.cache_root`; each machine's own, or one that they share.
+      cache_dir: see `tfds_cache.cache_root`; each machine's own, or one for all.
 
     Returns:
       A data set with the same record: runs do not tell the two apart.

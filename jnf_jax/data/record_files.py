@@ -6,6 +6,13 @@ One folder a data set, which appears whole or not at all::
     train-labels.npy              i32[N], where the set has classes
     manifest.json                 shapes, sizes of splits and files, SHA-256
 
+A set of your own, from an iterator of its parts; it is then ``data.name="records"``::
+
+    def parts():  # b tuples at a time: u8[b, height, width, channel] each, i32[b]
+        yield {"photo": photos, "sketch": sketches}, labels
+
+    write(folder, name="mine", num_classes=7, splits={"train": parts(), …})
+
 Opening compares files and manifest; reading a row verifies the checksum that
 array_record keeps of it, so a bit that flipped is an error and never a picture.
 """
