@@ -4,9 +4,9 @@ The order of the data is a function of the step (`training/batches.py`), on the 
 and here, so an element of the pipeline is the batch of one step, and grain's state, the
 number of batches taken, resumes exactly, on whatever number of processes.
 
-Two CPU cores took 64,000 to 69,000 rows a second (three passes over 20,000 rows of five
-28 × 28 × 3 pictures, 256 a batch, shuffled, files in the page cache): 0.8 GB/s, where no
-step ran beside it. Slower than that, a step does not wait for its data.
+Two CPU cores took 64,000 to 69,000 rows a second, 0.8 GB/s (three passes over 20,000
+rows of five 28 × 28 × 3 pictures, 256 a batch, shuffled, files in the page cache; no
+step beside it, and not yet run on an accelerator's host).
 """
 
 import dataclasses
