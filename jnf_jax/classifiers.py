@@ -1,7 +1,6 @@
 """The evaluation classifiers: trained once a data set, cached with their accuracy."""
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -16,7 +15,8 @@ import optax
 
 from jnf_jax import parallel, processes
 from jnf_jax.batching import map_batches
-from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.dataset import Dataset, indices_of
+from jnf_jax.data.tfds_cache import locked
 from jnf_jax.metrics.protocol import Predict
 from jnf_jax.networks.classifier import Classifier
 from jnf_jax.training.optimizers import TrainSettings
@@ -96,17 +96,11 @@ def train_classifiers(
 def _one_run_at_a_time(directory: Path) -> Iterator[None]:
     """A second run that wants the same classifiers waits, then reads the first's.
 
-    The lock belongs to the process, so that one that is killed holds nobody up. Of the
-    processes of one run the first asks for it, for all: they train together.
+    Of the processes of one run the first asks for the lock, for all: they train
+    together.
     """
     with contextlib.ExitStack() as stack:
-
-        def acquire() -> None:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(open(directory.with_suffix(".lock"), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-
-        processes.on_first(acquire)
+        processes.on_first(lambda: stack.enter_context(locked(directory)))
         yield
 
 
@@ -142,8 +136,8 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         }
         return sum(losses.values()), {f"loss/{m}": v for m, v in losses.items()}
 
-    def fetch(arrays: Any, indices: jax.Array):
-        return dataset.fetch(arrays["data"], indices), arrays["labels"][indices]
+    def fetch(arrays: Any, rows: Any):
+        return dataset.fetch(arrays["data"], rows), arrays["labels"][indices_of(rows)]
 
     def arrays_of(split: str) -> dict[str, Any]:
         part = dataset.splits[split]
@@ -156,9 +150,11 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         fetch=fetch,
         train_arrays=arrays_of("train"),
         train_size=dataset.splits["train"].size,
+        train_read=dataset.splits["train"].read,
         num_epochs=dataset.splits["train"].num_epochs,
         validation_arrays=arrays_of("validation"),
         validation_size=dataset.splits["validation"].size,
+        validation_read=dataset.splits["validation"].read,
     )
 
 
@@ -174,11 +170,13 @@ def _test_accuracy(
     def is_right(predict, arrays, labels, rows):
         views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
         predicted = predict(views)
-        return {m: predicted[m] == labels[rows] for m in predicted}
+        return {m: predicted[m] == labels[indices_of(rows)] for m in predicted}
 
     program = functools.partial(is_right, jax.tree_util.Partial(predict))
     right = map_batches(
-        lambda _, rows: program(arrays, labels, parallel.put_batch(rows, mesh)),
+        lambda _, indices: program(
+            arrays, labels, parallel.put_batch(test.rows(indices), mesh)
+        ),
         test.size,
         ACCURACY_BATCH_SIZE,
     )

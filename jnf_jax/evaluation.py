@@ -141,6 +141,7 @@ def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
         setup.dataset.fetch,
         test.labels,
         setup.dataset.num_classes,
+        test.rows,
         mesh,
     )
 
@@ -247,8 +248,8 @@ def draw_conditional(
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     inference = setup.method.inference
-    rows = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
-    views = _held_out(setup, mesh).views(rows)
+    indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
+    views = _held_out(setup, mesh).views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = processes.to_host(_decoded_means(inference, params, z))
     views = processes.to_host(views)

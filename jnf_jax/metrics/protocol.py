@@ -92,21 +92,23 @@ def protocol_name(
 
 
 class HeldOut(NamedTuple):
-    """The tuples that a model is evaluated on: ``fetch(arrays, indices) -> views``.
+    """The tuples that a model is evaluated on.
 
-    With a ``mesh``, a batch is split over its devices: encoders, chains, decoders and
-    classifiers then run where their data are.
+    ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
+    not in ``arrays``. With a ``mesh``, a batch is split over its devices: encoders,
+    chains, decoders and classifiers then run where their data are.
     """
 
     arrays: Any
-    fetch: Callable[[Any, jax.Array], Views]
+    fetch: Callable[[Any, Any], Views]
     labels: np.ndarray
     num_classes: int
+    rows: Callable[[np.ndarray], Any] = lambda indices: indices
     mesh: jax.sharding.Mesh | None = None
 
     def views(self, indices: np.ndarray) -> Views:
         """{m: f32[B, ...]} of the tuples i32[B]."""
-        rows = parallel.put_batch(indices, self.mesh)
+        rows = parallel.put_batch(self.rows(indices), self.mesh)
         return _fetch(self.fetch, self.mesh, self.arrays, rows)
 
 
@@ -232,8 +234,8 @@ def _predict_from_subset(
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
     diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
 
-    def draw(number: int, rows: np.ndarray):
-        views = held_out.views(rows)
+    def draw(number: int, indices: np.ndarray):
+        views = held_out.views(indices)
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)

@@ -14,6 +14,7 @@ def save_state(
     *,
     field: str,
     seconds: float,
+    position: dict[str, Any] | None,
     identity: dict[str, Any],
     keep: int,
 ) -> Path:
@@ -25,6 +26,7 @@ def save_state(
       field: which of its fields later stages read: the item ``params``. The other ones
         are the item ``train_state``, so nothing is stored twice.
       seconds: wall time of training so far.
+      position: in the data, JSON-able; None where the step says it.
       identity: JSON-able; what another run must share to resume from here.
       keep: see ``checkpoint.save``.
 
@@ -36,7 +38,7 @@ def save_state(
         int(state.step),
         getattr(state, field),
         state._replace(**{field: None}),
-        {"identity": identity, "seconds": seconds},
+        {"identity": identity, "seconds": seconds, "position": position},
         keep=keep,
     )
 
@@ -48,7 +50,7 @@ def restore_state(
     field: str,
     identity: dict[str, Any],
     sharding: TrainState,
-) -> tuple[TrainState | None, float]:
+) -> tuple[TrainState | None, float, dict[str, Any] | None]:
     """Reads the newest intact state below ``directory``.
 
     Args:
@@ -59,8 +61,9 @@ def restore_state(
       sharding: where each leaf goes, whatever it was saved from.
 
     Returns:
-      The state and the seconds spent on it; None and 0.0 where there is none. Leaves
-      may share memory with the reader's buffers: copy before donating.
+      The state, the seconds spent on it and its position in the data; None, 0.0 and
+      None where there is no state. Leaves may share memory with the reader's buffers:
+      copy before donating.
 
     Warns:
       UserWarning: names each damaged checkpoint that was passed over.
@@ -75,7 +78,7 @@ def restore_state(
     step = -1 if path is None else checkpoint.read_step(path)
     processes.require_same(f"the step of the newest checkpoint in {directory}", step)
     if path is None:
-        return None, 0.0
+        return None, 0.0, None
     stored = checkpoint.read_metadata(path)
     check_identity(path, stored["identity"], identity)
     selected = checkpoint.restore_params(
@@ -86,7 +89,8 @@ def restore_state(
         like._replace(**{field: None}),
         sharding=sharding._replace(**{field: None}),
     )
-    return rest._replace(**{field: selected}), stored["seconds"]
+    state = rest._replace(**{field: selected})
+    return state, stored["seconds"], stored.get("position")
 
 
 def check_identity(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

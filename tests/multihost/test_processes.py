@@ -78,14 +78,14 @@ def start_pair(workdir, environment):
     return [start(shlex.split(line), environment) for line in lines]
 
 
-def outputs(pair, timeout=300):
+def outputs(pair, timeout=600):
     """(exit status, stdout, stderr) of each process."""
     texts = [process.communicate(timeout=timeout) for process in pair]
     return [(p.returncode, *text) for p, text in zip(pair, texts, strict=True)]
 
 
 def wait_for_step(workdir, step, pair):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         records = logs.read_records(workdir / "metrics.jsonl")
         if any(r["event"] == "train" and r["step"] >= step for r in records):
