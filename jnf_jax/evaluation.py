@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnf_jax import pictures
 from jnf_jax.classifiers import train_classifiers
@@ -63,6 +64,7 @@ def evaluate(
         setup.dataset.fetch,
         test.labels,
         setup.dataset.num_classes,
+        test.rows,
     )
     measured = evaluate_coherence(
         inference, params, held_out, classifiers.predict, settings, report=report
@@ -182,7 +184,8 @@ def draw_conditional(
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test, inference = setup.dataset.splits["test"], setup.method.inference
-    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(num) % test.size)
+    rows = test.rows(np.arange(num, dtype=np.int32) % test.size)
+    views = jax.jit(setup.dataset.fetch)(test.arrays, rows)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]

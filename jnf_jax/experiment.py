@@ -11,7 +11,9 @@ import ml_collections
 from jnf_jax import checkpoint
 from jnf_jax.config import Experiment, resolve
 from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
+from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.methods.method import Method, MethodStage
 from jnf_jax.methods.registry import build_method
 from jnf_jax.training import resume
@@ -27,13 +29,18 @@ class Setup(NamedTuple):
 
 
 def open_experiment(config: ml_collections.ConfigDict) -> Setup:
-    """Checks the config, loads the data, builds the method.
+    """Checks the config, loads and places the data, builds the method.
 
     Raises:
         ValueError: With every fault of the config; or what is wrong with the data.
     """
     experiment = resolve(config)
     dataset = DATASETS[experiment.data_name][1](experiment.data)
+    dataset = place(
+        dataset,
+        experiment.placement,
+        cache_root(getattr(experiment.data, "cache_dir", "")),
+    )
     method = build_method(
         experiment.method,
         dataset.shapes,

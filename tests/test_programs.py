@@ -51,8 +51,9 @@ def tiny_config(**changes):
 def cache(tmp_path_factory):
     """Classifiers of tests never meet those of the user."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+        root = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(root))
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,27 @@ def test_two_seeds_are_one_record(trained, tmp_path):
     single = trained[1]["coherence"]["ceiling"]
     other = results.read(tmp_path / "seed_1" / "results.json")["coherence"]["ceiling"]
     assert record["coherence"]["ceiling"] == results.summarise([single, other])
+
+
+def test_streamed_data_train_and_evaluate_alike(trained, cache, tmp_path):
+    """Both stages, posterior cache and evaluation, with every tuple read from files."""
+    workdir, on_device = trained
+    config = tiny_config(data__placement="stream")
+    record = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert list(cache.glob("jnf_jax/records/digits-*/manifest.json"))
+    assert record["data"] == on_device["data"]
+    assert record["classifiers"] == on_device["classifiers"]
+    # Chains amplify rounding: one of 50 labels may turn.
+    for size, share in record["coherence"]["conditional"].items():
+        assert abs(share - on_device["coherence"]["conditional"][size]) < 0.05
+    setup = experiment.open_experiment(config)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        experiment.load_stages(setup, tmp_path)[0],
+        experiment.load_stages(setup, workdir)[0],
+    )
+    with pytest.raises(ValueError, match="`data.placement` is 'disk', expected one of"):
+        experiment.open_experiment(tiny_config(data__placement="disk"))
 
 
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):

@@ -92,12 +92,17 @@ def protocol_name(
 
 
 class HeldOut(NamedTuple):
-    """The tuples that a model is evaluated on: ``fetch(arrays, indices) -> views``."""
+    """The tuples that a model is evaluated on.
+
+    ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
+    not in ``arrays``.
+    """
 
     arrays: Any
-    fetch: Callable[[Any, jax.Array], Views]
+    fetch: Callable[[Any, Any], Views]
     labels: np.ndarray
     num_classes: int
+    rows: Callable[[np.ndarray], Any] = lambda indices: indices
 
 
 class CoherenceReport(NamedTuple):
@@ -212,13 +217,14 @@ def _predict_from_subset(
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
     )
-    first = fetch(held_out.arrays, np.arange(batch_size, dtype=np.int32))
+    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
+    first = fetch(held_out.arrays, first)
     step_size = inference.adapt(params, adapt_key, first, subset)
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
     diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
 
-    def draw(number: int, rows: np.ndarray):
-        views = fetch(held_out.arrays, rows)
+    def draw(number: int, indices: np.ndarray):
+        views = fetch(held_out.arrays, held_out.rows(indices))
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Int32
+from jaxtyping import Array, Float, Int32
 
 from jnf_jax import parallel
 from jnf_jax.training.optimizers import TrainSettings
@@ -27,11 +28,15 @@ class Stage:
       init: ``init(rng_key) -> params``.
       loss: ``loss(params, frozen, rng_key, batch) -> (f32[], {name: f32[]})``, the mean
         loss to minimise and scalars to log.
-      fetch: ``fetch(arrays, i32[B]) -> batch``, pure; runs inside the step.
+      fetch: ``fetch(arrays, rows) -> batch``, pure; runs inside the step. Rows are
+        i32[B] or, where there is a ``train_read``, what that returns.
       train_arrays: pytree of arrays, put on the devices once, whole on each.
       train_size: number of training data.
+      train_read: ``read(i32[b]) -> pytree of [b, ...]`` on the host, in threads; None
+        where the data are in ``train_arrays``.
       validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
       validation_size: number of validation data; 0 is none.
+      validation_read: as ``train_read``.
       frozen: pytree that the loss reads and nothing updates.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
         were drawn for each.
@@ -41,11 +46,13 @@ class Stage:
     name: str
     init: Callable[[jax.Array], Any]
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
-    fetch: Callable[[Any, jax.Array], Any]
+    fetch: Callable[[Any, Any], Any]
     train_arrays: Any
     train_size: int
+    train_read: Callable[[np.ndarray], Any] | None = None
     validation_arrays: Any = None
     validation_size: int = 0
+    validation_read: Callable[[np.ndarray], Any] | None = None
     frozen: Any = None
     num_epochs: int = 1
     has_convolutions: bool = True
@@ -135,19 +142,19 @@ def make_step(
       mesh: splits the batch over its devices.
 
     Returns:
-      ``step(state, frozen, arrays, indices, rng_key) -> (state, metrics)`` with
-      ``indices`` i32[B] into ``arrays`` and ``rng_key`` the stage's key; ``metrics``
-      are f32[] by name, "loss" among them.
+      ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
+      as ``Stage.fetch`` takes them and ``rng_key`` the stage's key; ``metrics`` are
+      f32[] by name, "loss" among them.
     """
 
     def step(
         state: TrainState,
         frozen: Any,
         arrays: Any,
-        indices: Int[Array, " batch"],
+        rows: Any,
         rng_key: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
+        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
         (loss, metrics), grads = jax.value_and_grad(stage.loss, has_aux=True)(
             state.params, frozen, jax.random.fold_in(rng_key, state.step), batch
         )
@@ -174,13 +181,13 @@ def make_step(
 
 
 def make_steps(step: Callable) -> Callable:
-    """``step`` over the leading axis of indices i32[K, B]; metrics become f32[K]."""
+    """``step`` over the leading axis of rows [K, B, ...]; metrics become f32[K]."""
 
-    def steps(state, frozen, arrays, indices, rng_key):
-        def body(state: TrainState, indices: jax.Array):
-            return step(state, frozen, arrays, indices, rng_key)
+    def steps(state, frozen, arrays, rows, rng_key):
+        def body(state: TrainState, rows: Any):
+            return step(state, frozen, arrays, rows, rng_key)
 
-        return jax.lax.scan(body, state, indices)
+        return jax.lax.scan(body, state, rows)
 
     return steps
 
@@ -196,18 +203,18 @@ def make_validation(
       mesh: splits the batch over its devices.
 
     Returns:
-      ``validate(state, frozen, arrays, indices, rng_key) -> metrics``.
+      ``validate(state, frozen, arrays, rows, rng_key) -> metrics``.
     """
 
     def validate(
         state: TrainState,
         frozen: Any,
         arrays: Any,
-        indices: Int[Array, " batch"],
+        rows: Any,
         rng_key: jax.Array,
     ) -> dict[str, jax.Array]:
         params = state.ema_params if settings.ema_decay else state.params
-        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
+        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
         loss, metrics = stage.loss(params, frozen, rng_key, batch)
         return check_scalars({**metrics, "loss": loss})
 
