@@ -26,6 +26,7 @@ from jnf_jax.sampling.langevin import (
     LangevinState,
     check_run,
     divergence,
+    langevin_path,
     run_langevin,
 )
 from jnf_jax.sampling.poe import (
@@ -55,6 +56,7 @@ __all__ = [
     "divergence",
     "gaussian_product",
     "initial_positions",
+    "langevin_path",
     "product_log_density",
     "run_chains",
     "run_langevin",
