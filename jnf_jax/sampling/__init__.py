@@ -29,6 +29,7 @@ from jnf_jax.sampling.langevin import (
     langevin_path,
     run_langevin,
 )
+from jnf_jax.sampling.moments import MomentGap, Moments, moment_gap, moments
 from jnf_jax.sampling.poe import (
     GaussianProduct,
     gaussian_product,
@@ -48,6 +49,8 @@ __all__ = [
     "LangevinRun",
     "LangevinSettings",
     "LangevinState",
+    "MomentGap",
+    "Moments",
     "TransitionInfo",
     "adapt_step_size",
     "build_ensemble",
@@ -57,6 +60,8 @@ __all__ = [
     "gaussian_product",
     "initial_positions",
     "langevin_path",
+    "moment_gap",
+    "moments",
     "product_log_density",
     "run_chains",
     "run_langevin",
