@@ -1,11 +1,13 @@
 """An energy-based prior: a reference density, tilted by a learnt function."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
@@ -17,7 +19,12 @@ from jnf_jax.priors.family import (
 )
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.sampling import LangevinRun, LangevinSettings, run_langevin
+from jnf_jax.sampling import (
+    LangevinRun,
+    LangevinSettings,
+    langevin_path,
+    run_langevin,
+)
 from jnf_jax.types import Params, Prior
 
 STARTS = ("reference", "posterior", "persistent")
@@ -59,10 +66,13 @@ class EnergyTiltedPrior:
     confinement: float = 0.0
     is_normalised: ClassVar[bool] = False
 
+    def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """f(z) − κ‖z‖²: what p adds to the reference; nats, up to log Z."""
+        return self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
+
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """f(z) − κ‖z‖² + log p_0(z); nats, up to log Z."""
-        log_tilt = self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
-        return log_tilt + self.reference.log_density(z)
+        return self.log_tilt(z) + self.reference.log_density(z)
 
     def log_prob(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Refused: nobody knows Z.
@@ -88,6 +98,17 @@ class EnergyTiltedPrior:
         start_key, run_key = jax.random.split(rng_key)
         start = self.reference.sample(start_key, num_samples)
         return run_langevin(run_key, self.log_density, start, self.langevin)
+
+    def sample_after(
+        self, rng_key: jax.Array, num_samples: int, num_steps: tuple[int, ...]
+    ) -> Float[Array, "numbers num_samples latent"]:
+        """Where the chains of ``sample`` are after each number of steps; 0 is p_0."""
+        start_key, run_key = jax.random.split(rng_key)
+        start = self.reference.sample(start_key, num_samples)
+        settings = dataclasses.replace(self.langevin, num_steps=max(num_steps))
+        every = max(math.gcd(*num_steps), 1)
+        path, _ = langevin_path(run_key, self.log_density, start, settings, every)
+        return path[np.array(num_steps) // every]
 
 
 @dataclasses.dataclass(frozen=True)
