@@ -173,16 +173,17 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
 def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
     """The table of energy-based priors: coherence by steps, and long chains."""
     found = [
-        (record, prior, shares, record["coherence"]["joint_entropy_by_steps"][prior])
+        (record, prior, shares)
         for record in records.values()
         for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
     ]
     if not found:
         return []
-    steps = _sizes(shares for _, _, shares, _ in found)
+    steps = _sizes(shares for _, _, shares in found)
     apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
     rows = []
-    for record, prior, shares, entropies in found:
+    for record, prior, shares in found:
+        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
         about = record.get("energy_priors", {}).get(prior, {})
         gap = about.get("gap_to_long_run", {}).get("short_run", {})
         rows.append(
@@ -190,7 +191,7 @@ def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
                 _link(Path(record["config"]).stem, record["config"]),
                 prior,
                 *(
-                    f"{format_value(shares.get(k))} ({format_value(entropies.get(k))})"
+                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
                     for k in steps
                 ),
                 format_value(gap.get("mean")),
