@@ -192,7 +192,9 @@ def evaluate_coherence(
     )
 
 
-def decoded_predictions(inference: Inference, predict: Predict):
+def decoded_predictions(
+    inference: Inference, predict: Predict
+) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
     """(params, z) -> {m: labels of the clipped decoder means}."""
     compiled = _compiled_predictions(inference)
     return functools.partial(compiled, jax.tree_util.Partial(predict))
@@ -288,6 +290,6 @@ def _sampler_quality(
     return quality | {"warnings": warnings}
 
 
-def finite_or_none(value: jax.Array) -> float | None:
+def finite_or_none(value: jax.Array | float) -> float | None:
     """JSON has no NaN: the R-hat of a chain that never moved is None."""
     return float(value) if np.isfinite(value) else None
