@@ -134,7 +134,7 @@ def _moment_warning(gap: MomentGap, num_steps: int) -> str | None:
         f"long chains on the density and its {num_steps}-step draws differ in their "
         f"moments (means by {float(gap.mean):.2f} sd, log variances by "
         f"{float(gap.log_variance):.2f}; limit {MOMENT_LIMIT}): the density is not the "
-        "law that is drawn, and subsets that are divided by it are divided by another"
+        "law that is drawn, and where a subset divides by a prior it is by the density"
     )
 
 

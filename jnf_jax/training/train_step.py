@@ -109,6 +109,8 @@ def init_state(
       every leaf are what makes donating the state safe.
     """
     params = stage.init(rng_key)
+    # Not a small number: splitting the key, as ``init`` may, repeats those.
+    memory_key = jax.random.fold_in(rng_key, zlib.crc32(b"memory"))
 
     def copy(tree: Any) -> Any:
         return jax.tree.map(jnp.copy, tree)
@@ -118,7 +120,7 @@ def init_state(
         opt_state=optimizer.init(params),
         ema_params=copy(params) if settings.ema_decay else None,
         best_params=copy(params) if settings.select == "best" else None,
-        memory=stage.init_memory(jax.random.fold_in(rng_key, 1)),
+        memory=stage.init_memory(memory_key),
         best_loss=jnp.full((), jnp.inf, jnp.float32),
         validation_loss=jnp.full((), jnp.nan, jnp.float32),
         step=jnp.zeros((), jnp.int32),
