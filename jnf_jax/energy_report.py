@@ -166,8 +166,8 @@ def coherence_by_steps(
 
     drawn = map_batches(draw, settings.num_prior_samples, settings.batch_size)
     shares, entropies = {}, {}
-    for steps, predicted in drawn.items():
-        found = coherence.agreement(predicted)
+    for steps in map(str, STEP_NUMBERS):
+        found = coherence.agreement(drawn[steps])
         shares[steps] = found.share
         entropies[steps] = coherence.label_entropy(found.labels, num_classes)
         tell(f"{name} after {steps} steps: joint coherence {found.share:.3f}")
