@@ -68,7 +68,7 @@ def compile_programs(
     step = train_step.make_step(stage, optimizer, settings, mesh)
 
     def init(rng_key: jax.Array) -> TrainState:
-        return train_step.init_state(rng_key, stage.init, optimizer, settings)
+        return train_step.init_state(rng_key, stage, optimizer, settings)
 
     def compiled(function: Callable, *donate: int) -> Callable:
         return jax.jit(
