@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,15 +75,28 @@ def stage_identity(
     identity = {
         "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
         "method": experiment.method,
-        "model": dataclasses.asdict(experiment.model),
+        "model": _learnt_with(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
     for field in stage.settings:
-        identity[field] = dataclasses.asdict(getattr(experiment, field))
+        identity[field] = _learnt_with(getattr(experiment, field))
     if experiment.model.compute_dtype == "float32":
         # As before there was a choice: those checkpoints are still read.
         del identity["model"]["compute_dtype"]
     return json.loads(json.dumps(identity))
+
+
+def _learnt_with(settings: Any) -> Any:
+    """``dataclasses.asdict`` without the options that only say how draws are made."""
+    if dataclasses.is_dataclass(settings):
+        return {
+            field.name: _learnt_with(getattr(settings, field.name))
+            for field in dataclasses.fields(settings)
+            if field.metadata.get("of_identity", True)
+        }
+    if isinstance(settings, Mapping):
+        return {name: _learnt_with(value) for name, value in settings.items()}
+    return settings
 
 
 def _trained_on(dataset: Dataset) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def build_stage(
         validation_read=dataset.splits["validation"].read,
         num_epochs=dataset.splits["train"].num_epochs,
         frozen=None if has_cache or not frozen else frozen,
+        init_memory=method_stage.init_memory,
         has_convolutions=method_stage.has_convolutions,
     )
 

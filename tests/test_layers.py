@@ -38,6 +38,7 @@ INTERNAL = {
     "metrics": ("types", "parallel", "batching", "losses", "sampling", "methods"),
     "results": (),
     "pictures": ("types",),
+    "plots": ("types", "pictures"),
 }
 # Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
@@ -63,6 +64,7 @@ EXTERNAL = {
     "methods": NUMERIC | {"distrax", "blackjax"},
     "metrics": NUMERIC | {"distrax", "blackjax", "scipy"},
     "pictures": NUMERIC | {"PIL"},
+    "plots": NUMERIC | {"PIL"},
     "results": set(),
 }
 # Packages that one place of the tree wraps for all others.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from configs.digits import jnf as digits_jnf
-from jnf_jax import experiment, parallel, programs, results
+from jnf_jax import energy_report, experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
 from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
@@ -163,17 +163,42 @@ def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
     config = tiny_config(
         stages="prior",
         init=checkpoints,
-        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
-        prior=dict(num_steps=20, batch_size=16),
+        fitted_prior=dict(name="energy", hidden_sizes=(8,), num_steps=5),
+        prior=dict(num_steps=20, batch_size=16, learning_rate=0.1, select="last"),
     )
     after = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
     assert not results.validate(after)
     assert after["stage1_checkpoint"] == record["stage1_checkpoint"]
-    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", "flow_after"))
+    name = "energy_after"
+    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", name))
     assert {"normal": own} == record["coherence"]["joint"] and 0 <= fitted <= 1
     for field in ("conditional", "ceiling"):
         assert after["coherence"][field] == record["coherence"][field]
-    assert (tmp_path / "samples" / "unconditional_flow_after.png").exists()
+    check_record_of_an_energy(after, name)
+    for picture in (f"unconditional_{name}", f"energy_of_{name}"):
+        path = tmp_path / "samples" / f"{picture}.png"
+        assert np.asarray(Image.open(path)).std() > 0
+
+
+def check_record_of_an_energy(record, name):
+    """The schema's keys; a warning where, and only where, the moments say so."""
+    for field in ("joint_by_steps", "joint_entropy_by_steps"):
+        found = record["coherence"][field]
+        assert list(found) == [name]  # not the model's own, which is N(0, I)
+        assert list(found[name]) == ["0", "10", "30", "60", "150", "300"]
+    assert all(
+        0 <= s <= 1 for s in record["coherence"]["joint_by_steps"][name].values()
+    )
+    about = record["energy_priors"][name]
+    moments = about["moments"]
+    assert set(moments) == {"posterior", "short_run", "reference", "long_run"}
+    # 2,000 × 4 numbers of N(0, 1); 5 standard errors.
+    assert abs(moments["reference"]["variance"] - 1) < 5 * (2 / 8_000) ** 0.5
+    assert about["num_steps"] == 5 and about["displacement"] > 0.5
+    gaps = about["gap_to_long_run"]["short_run"].values()
+    said = [text for text in about["warnings"] if "differ in their moments" in text]
+    assert len(said) == any(gap > energy_report.MOMENT_LIMIT for gap in gaps)
+    assert 0.3 < about["long_run"]["acceptance"] < 0.9
 
 
 def test_stage_prior_without_a_joint_checkpoint(tmp_path):

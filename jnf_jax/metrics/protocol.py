@@ -159,7 +159,7 @@ def evaluate_coherence(
     Returns:
         CoherenceReport.
     """
-    predict_decoded = _decoded_predictions(inference, predict)
+    predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or len(held_out.labels)
     labels = held_out.labels[:num_tuples]
@@ -210,15 +210,22 @@ def evaluate_coherence(
     )
 
 
-def _decoded_predictions(inference: Inference, predict: Predict):
-    """(params, z) -> {m: labels of the clipped decoder means}; compiled once."""
+def decoded_predictions(
+    inference: Inference, predict: Predict
+) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
+    """(params, z) -> {m: labels of the clipped decoder means}."""
+    compiled = _compiled_predictions(inference)
+    return functools.partial(compiled, jax.tree_util.Partial(predict))
 
+
+@functools.cache
+def _compiled_predictions(inference: Inference) -> Callable:
     @jax.jit
     def predict_decoded(predict, params: dict[str, Params], z: Any) -> Any:
         decoded = inference.decode(params, z)
         return predict({m: jnp.clip(decoded[m].mean(), 0, 1) for m in decoded})
 
-    return functools.partial(predict_decoded, jax.tree_util.Partial(predict))
+    return predict_decoded
 
 
 def _predict_from_subset(
@@ -289,16 +296,16 @@ def _sampler_quality(
         )
     if diagnosis is not None:
         quality |= {
-            "rhat_max": _finite_or_none(diagnosis.rhat_max),
-            "rhat_median": _finite_or_none(diagnosis.rhat_median),
-            "ess_min": _finite_or_none(diagnosis.ess_min),
-            "ess_median": _finite_or_none(diagnosis.ess_median),
-            "share_unconverged": _finite_or_none(diagnosis.share_unconverged),
+            "rhat_max": finite_or_none(diagnosis.rhat_max),
+            "rhat_median": finite_or_none(diagnosis.rhat_median),
+            "ess_min": finite_or_none(diagnosis.ess_min),
+            "ess_median": finite_or_none(diagnosis.ess_median),
+            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
         }
         warnings += sampling.warnings(diagnosis)
     return quality | {"warnings": warnings}
 
 
-def _finite_or_none(value: jax.Array) -> float | None:
+def finite_or_none(value: jax.Array | float) -> float | None:
     """JSON has no NaN: the R-hat of a chain that never moved is None."""
     return float(value) if np.isfinite(value) else None

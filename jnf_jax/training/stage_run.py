@@ -70,7 +70,7 @@ def compile_programs(
     step = train_step.make_step(stage, optimizer, settings, mesh)
 
     def init(rng_key: jax.Array) -> TrainState:
-        return train_step.init_state(rng_key, stage.init, optimizer, settings)
+        return train_step.init_state(rng_key, stage, optimizer, settings)
 
     whole = parallel.replicated(mesh)
     state = parallel.state_sharding(

@@ -26,8 +26,9 @@ class Stage:
     Attributes:
       name: "joint", "unimodal", …; also seeds its random numbers.
       init: ``init(rng_key) -> params``.
-      loss: ``loss(params, frozen, rng_key, batch) -> (f32[], {name: f32[]})``, the mean
-        loss to minimise and scalars to log.
+      loss: ``loss(params, frozen, rng_key, batch, *memory) -> (f32[], {name: f32[]},
+        *memory)``, the mean loss to minimise, scalars to log, and the memory of the
+        next step.
       fetch: ``fetch(arrays, rows) -> batch``, pure; runs inside the step. Rows are
         i32[B] or, where there is a ``train_read``, what that returns.
       train_arrays: pytree of arrays, put on the devices once, whole on each.
@@ -38,6 +39,8 @@ class Stage:
       validation_size: number of validation data; 0 is none.
       validation_read: as ``train_read``.
       frozen: pytree that the loss reads and nothing updates.
+      init_memory: ``init_memory(rng_key) -> tuple`` of what the loss hands from step to
+        step and nothing learns (chains that persist); () is nothing.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
         were drawn for each.
       has_convolutions: see ``trainer.choose_steps_per_dispatch``.
@@ -54,6 +57,7 @@ class Stage:
     validation_size: int = 0
     validation_read: Callable[[np.ndarray], Any] | None = None
     frozen: Any = None
+    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     num_epochs: int = 1
     has_convolutions: bool = True
 
@@ -74,6 +78,7 @@ class TrainState(NamedTuple):
     opt_state: Any
     ema_params: Any  # None without an average
     best_params: Any  # None for select="last"
+    memory: tuple  # see Stage.init_memory
     best_loss: Float[Array, ""]
     validation_loss: Float[Array, ""]
     step: Int32[Array, ""]
@@ -94,7 +99,7 @@ def stage_key(seed: int, name: str) -> jax.Array:
 
 def init_state(
     rng_key: jax.Array,
-    init: Callable[[jax.Array], Any],
+    stage: Stage,
     optimizer: optax.GradientTransformationExtraArgs,
     settings: TrainSettings,
 ) -> TrainState:
@@ -102,7 +107,7 @@ def init_state(
 
     Args:
       rng_key: key of the stage.
-      init: ``Stage.init``.
+      stage: supplies ``init`` and ``init_memory``.
       optimizer: see ``optimizers.make_optimizer``.
       settings: decide whether an average and the best parameters are kept.
 
@@ -110,7 +115,9 @@ def init_state(
       The state. Compile this function with ``out_shardings``: buffers of its own for
       every leaf are what makes donating the state safe.
     """
-    params = init(rng_key)
+    params = stage.init(rng_key)
+    # Not a small number: splitting the key, as ``init`` may, repeats those.
+    memory_key = jax.random.fold_in(rng_key, zlib.crc32(b"memory"))
 
     def copy(tree: Any) -> Any:
         return jax.tree.map(jnp.copy, tree)
@@ -120,6 +127,7 @@ def init_state(
         opt_state=optimizer.init(params),
         ema_params=copy(params) if settings.ema_decay else None,
         best_params=copy(params) if settings.select == "best" else None,
+        memory=stage.init_memory(memory_key),
         best_loss=jnp.full((), jnp.inf, jnp.float32),
         validation_loss=jnp.full((), jnp.nan, jnp.float32),
         step=jnp.zeros((), jnp.int32),
@@ -157,11 +165,16 @@ def make_step(
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
 
-        def loss_of(params: Any, *rest: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return stage.loss(parallel.constrain_whole(params, mesh), *rest)
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[dict, tuple]]:
+            params = parallel.constrain_whole(params, mesh)
+            step_key = jax.random.fold_in(rng_key, state.step)
+            loss, metrics, *memory = stage.loss(
+                params, frozen, step_key, batch, *state.memory
+            )
+            return loss, (metrics, tuple(memory))
 
-        (loss, metrics), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, frozen, jax.random.fold_in(rng_key, state.step), batch
+        (loss, (metrics, memory)), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params
         )
         updates, opt_state = optimizer.update(
             grads, state.opt_state, state.params, value=loss
@@ -177,6 +190,7 @@ def make_step(
             params=params,
             opt_state=opt_state,
             ema_params=ema_params,
+            memory=memory,
             step=state.step + 1,
             first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
         )
@@ -221,7 +235,7 @@ def make_validation(
         params = state.ema_params if settings.ema_decay else state.params
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
         params = parallel.constrain_whole(params, mesh)
-        loss, metrics = stage.loss(params, frozen, rng_key, batch)
+        loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *state.memory)
         return check_scalars({**metrics, "loss": loss})
 
     return validate
