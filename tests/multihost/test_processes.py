@@ -30,7 +30,7 @@ LOCAL = [str(ROOT / "launch" / "local.sh"), "--processes", "2", "--cpu", "2"]
 LONG = (  # one stage of many steps, to be stopped in
     "--config.stages=joint",
     "--config.joint.num_steps=600",
-    "--config.joint.evaluate_every=200",
+    "--config.training.evaluate_every=200",
     "--config.training.checkpoint_every=40",
     "--noevaluate",
 )
