@@ -50,7 +50,7 @@ def main() -> None:
         lambda images, rows: {m: images[rows, i] for i, m in enumerate(sorted(SHAPES))},
         np.arange(48) % 2,
         2,
-        mesh,
+        mesh=mesh,
     )
     views = held_out.views(np.arange(24, dtype=np.int32))
     key, subset = jax.random.key(2), ("a", "b")
