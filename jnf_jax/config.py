@@ -16,7 +16,7 @@ from typing import Any
 import ml_collections
 
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
+from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
@@ -198,6 +198,8 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 f"`{stage}.select` is 'best', expected 'last': the loss of an energy "
                 "is no bound that the best parameters could be told by"
             )
+        if settings and stage == "prior" and fits_in_one_go(family):
+            found += settings.faults_of_fit("prior.")
         has_prior = stage == "joint" and family and not isinstance(family, Fixed)
         if settings and settings.prior_rate_factor != 1 and not has_prior:
             found.append(

@@ -54,6 +54,9 @@ class MethodStage:
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
+            host, in one go; None: parameters are trained by gradient. The loss then
+            only tells how good they are.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
             on CPU).
     """
@@ -64,6 +67,7 @@ class MethodStage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    fit: Callable[[jax.Array, Any], Params] | None = None
     has_convolutions: bool = True
 
 

@@ -33,6 +33,8 @@ class Stage:
       validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
       validation_size: number of validation data; 0 is none.
       frozen: pytree that the loss reads and nothing updates.
+      fit: ``fit(rng_key) -> params``: where given, it takes the place of the one step
+        that there is, on the host; the loss is that of validation alone.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
         were drawn for each.
       has_convolutions: see ``trainer.choose_steps_per_dispatch``.
@@ -47,6 +49,7 @@ class Stage:
     validation_arrays: Any = None
     validation_size: int = 0
     frozen: Any = None
+    fit: Callable[[jax.Array], Any] | None = None
     num_epochs: int = 1
     has_convolutions: bool = True
 
