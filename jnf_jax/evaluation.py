@@ -14,15 +14,18 @@ from jnf_jax import pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
     HeldOut,
+    Predict,
     evaluate_coherence,
     protocol_name,
 )
+from jnf_jax.metrics.refinement import evaluate_refinement
 from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.sampling import divergence
 from jnf_jax.types import Params
@@ -68,6 +71,7 @@ def evaluate(
         inference, params, held_out, classifiers.predict, settings, report=report
     )
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
+    refined = _refined(setup, params, held_out, classifiers.predict, report)
     prior_warnings = _prior_warnings(setup, params)
     for text in prior_warnings:
         report(f"warning: {text}")
@@ -79,6 +83,7 @@ def evaluate(
         "evaluation_seconds": seconds,
         **_measured(setup, measured),
         "unimodal_log_prob": match,
+        **({"refinement": refined} if refined else {}),
         **({"prior_warnings": prior_warnings} if prior_warnings else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
@@ -117,12 +122,35 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
             for subset, targets in measured.accuracies.items()
         },
         "sampler": {
-            "settings": dataclasses.asdict(setup.experiment.sampler),
+            "settings": dataclasses.asdict(setup.experiment.sampler)
+            | {"divisor": setup.experiment.divisor},
             **measured.sampler,
         }
         if measured.sampler["subsets"]
         else {},
     }
+
+
+def _refined(
+    setup: Setup,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    report: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """What chains through the decoders change; None where none are asked for."""
+    chains = setup.experiment.refinement
+    if chains is None:
+        return None
+    found = evaluate_refinement(
+        DecoderPosterior(setup.method.inference, chains),
+        params,
+        held_out,
+        predict,
+        setup.experiment.evaluation,
+        report=report,
+    )
+    return {"settings": dataclasses.asdict(chains), **found}
 
 
 def _prior_warnings(setup: Setup, params: dict[str, Params]) -> list[str]:

@@ -328,6 +328,19 @@ def test_every_fault_of_a_config_is_told_at_once():
             dict(fitted_prior=dict(name="", num_steps=5)),
             "`fitted_prior.name` is missing",
         ),
+        (dict(sampler__divisor="q"), "`sampler.divisor` is 'q', expected one of"),
+        (dict(sampler__divisor="reference"), "which only an energy prior has"),
+        (dict(sampler__divisor="fitted"), "expected a stage 'prior'"),
+        (
+            dict(
+                sampler__divisor="fitted",
+                fitted_prior__name="diffusion",
+                prior=dict(num_steps=20, batch_size=16),
+            ),
+            "with a log density: 'diffusion' has none",
+        ),
+        (dict(refinement__num_transitions=-1), "refinement.*num_transitions: got -1"),
+        (dict(refinement__kernel="ula"), "refinement.*kernel: got 'ula'"),
         (dict(fitted_prior__name="vamp"), "`fitted_prior.name` is 'vamp', expected"),
         (
             dict(model__prior=dict(name="laplace", scal=1.0)),

@@ -142,7 +142,7 @@ def evaluate_coherence(
     Returns:
         CoherenceReport.
     """
-    predict_decoded = _decoded_predictions(inference, predict)
+    predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or len(held_out.labels)
     labels = held_out.labels[:num_tuples]
@@ -192,7 +192,9 @@ def evaluate_coherence(
     )
 
 
-def _decoded_predictions(inference: Inference, predict: Predict):
+def decoded_predictions(
+    inference: Inference, predict: Predict
+) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
     """(params, z) -> {m: labels of the clipped decoder means}; compiled once."""
 
     @jax.jit
@@ -207,7 +209,7 @@ def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Labels of everything generated from ``subset``; and the sampler's quality."""
-    fetch = _compiled_fetch(held_out.fetch)
+    fetch = compiled_fetch(held_out.fetch)
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
@@ -233,7 +235,8 @@ def _predict_from_subset(
 
 
 @functools.cache
-def _compiled_fetch(fetch: Callable) -> Callable:
+def compiled_fetch(fetch: Callable) -> Callable:
+    """``fetch``, compiled once for all that measure on the same tuples."""
     return jax.jit(fetch)
 
 
@@ -273,16 +276,16 @@ def _sampler_quality(
         )
     if diagnosis is not None:
         quality |= {
-            "rhat_max": _finite_or_none(diagnosis.rhat_max),
-            "rhat_median": _finite_or_none(diagnosis.rhat_median),
-            "ess_min": _finite_or_none(diagnosis.ess_min),
-            "ess_median": _finite_or_none(diagnosis.ess_median),
-            "share_unconverged": _finite_or_none(diagnosis.share_unconverged),
+            "rhat_max": finite_or_none(diagnosis.rhat_max),
+            "rhat_median": finite_or_none(diagnosis.rhat_median),
+            "ess_min": finite_or_none(diagnosis.ess_min),
+            "ess_median": finite_or_none(diagnosis.ess_median),
+            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
         }
         warnings += sampling.warnings(diagnosis)
     return quality | {"warnings": warnings}
 
 
-def _finite_or_none(value: jax.Array) -> float | None:
+def finite_or_none(value: jax.Array) -> float | None:
     """JSON has no NaN: the R-hat of a chain that never moved is None."""
     return float(value) if np.isfinite(value) else None
