@@ -99,7 +99,8 @@ def _refine_subset(
     num_tuples = settings.num_tuples or len(held_out.labels)
     batch_size = min(settings.batch_size, num_tuples)
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
-    first = fetch(held_out.arrays, np.arange(batch_size, dtype=np.int32))
+    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
+    first = fetch(held_out.arrays, first)
     amortised_step = inference.adapt(params, draw_key, first, subset)
     infer = functools.partial(
         inference.infer, params, subset=subset, step_size=amortised_step
@@ -113,8 +114,8 @@ def _refine_subset(
         params, start_keys[0], few, subset, starts, step_size
     )
 
-    def one_batch(number: int, rows: np.ndarray):
-        views = fetch(held_out.arrays, rows)
+    def one_batch(number: int, indices: np.ndarray):
+        views = fetch(held_out.arrays, held_out.rows(indices))
         before, _ = infer(jax.random.fold_in(draw_key, number), views)
         key = jax.random.fold_in(chain_key, number)
         after, info = posterior.refine(params, key, views, subset, before, step_size)
