@@ -55,6 +55,9 @@ class MethodStage:
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
+            host, in one go; None: parameters are trained by gradient. The loss then
+            only tells how good they are.
         init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
             nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
@@ -67,6 +70,7 @@ class MethodStage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    fit: Callable[[jax.Array, Any], Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
 

@@ -219,7 +219,7 @@ def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Labels of everything generated from ``subset``; and the sampler's quality."""
-    fetch = _compiled_fetch(held_out.fetch)
+    fetch = compiled_fetch(held_out.fetch)
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
@@ -246,7 +246,8 @@ def _predict_from_subset(
 
 
 @functools.cache
-def _compiled_fetch(fetch: Callable) -> Callable:
+def compiled_fetch(fetch: Callable) -> Callable:
+    """``fetch``, compiled once for all that measure on the same tuples."""
     return jax.jit(fetch)
 
 
