@@ -1,8 +1,9 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
 Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``, ``sampler``,
-``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
-``init`` (checkpoints of stages that are not trained here), ``evaluation``.
+``experts``, ``fitted_prior``, ``optimizer`` and ``training`` (for every stage), one
+section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
+here), ``evaluation``.
 """
 
 import dataclasses
@@ -17,7 +18,12 @@ import ml_collections
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
 from jnf_jax.methods.registry import STAGES
-from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.methods.settings import (
+    ExpertSettings,
+    FlowSettings,
+    LikelihoodSettings,
+    ModelSettings,
+)
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
@@ -40,6 +46,7 @@ class Experiment:
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
         sampler: Chains on subset posteriors.
+        experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
@@ -55,6 +62,7 @@ class Experiment:
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
+    experts: ExpertSettings
     fitted_prior: PriorFamily | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
@@ -113,6 +121,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
+        experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         training={
             stage: _parse(
@@ -175,7 +184,8 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     found = parts["model"].own_faults() if parts["model"] else []
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for settings in (parts["data"], parts["flow"], parts["evaluation"]):
+    for name in ("data", "flow", "experts", "evaluation"):
+        settings = parts[name]
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
@@ -206,6 +216,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
 _SECTIONS = (
     "data",
     "evaluation",
+    "experts",
     "fitted_prior",
     "flow",
     "init",

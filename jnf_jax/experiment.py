@@ -40,6 +40,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
     )
     return Setup(experiment, dataset, method)

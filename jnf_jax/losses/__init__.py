@@ -13,10 +13,21 @@ from jnf_jax.losses.joint import (
     joint_elbo,
     sampled_log_ratio,
 )
+from jnf_jax.losses.mmvae_plus import (
+    Expert,
+    Latent,
+    MixtureModel,
+    MixtureTerms,
+    mmvae_plus,
+)
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
+    "Expert",
     "JointModel",
+    "Latent",
+    "MixtureModel",
+    "MixtureTerms",
     "UnimodalModel",
     "UnimodalTerms",
     "energy_contrast",
@@ -24,6 +35,7 @@ __all__ = [
     "gaussian_kl",
     "iwae_bound",
     "joint_elbo",
+    "mmvae_plus",
     "sampled_log_ratio",
     "unimodal_kl",
     "unimodal_nll",

@@ -15,6 +15,7 @@ def contrast(
     params: Params,
     rng_key: jax.Array,
     positives: Float[Array, "batch latent"],
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The loss of the tilt's parameters, and what to watch while they learn.
 
@@ -25,7 +26,8 @@ def contrast(
         family: With the chain's settings.
         params: α, the parameters of f.
         rng_key: Typed key of the chains.
-        positives: z⁺ ~ q(z|X), f32[B, D].
+        positives: z⁺ ~ q(z|X), f32[B, D]; of a mixture as many from each expert.
+        weights: Of the positives, as ``losses.energy_contrast`` takes them.
 
     Returns:
         A loss with the gradient of ``losses.energy_contrast``; and scalars: the energy
@@ -41,7 +43,9 @@ def contrast(
         )
     else:
         negatives, run = prior.run(rng_key, len(positives))
-    loss = energy_contrast(params, positives, negatives, tilt=family.tilt)
+    loss = energy_contrast(
+        params, positives, negatives, tilt=family.tilt, weights=weights
+    )
     metrics = {
         "energy_gap": -loss,
         "langevin/displacement": run.displacement.mean(),

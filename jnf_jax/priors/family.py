@@ -12,7 +12,7 @@ from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.types import Params, Prior, Views
 
 Encode = Callable[[Views], GaussianCode]
-"""Views [C, ...] -> mean and scale of q(z|X), f32[C, D]."""
+"""Views [C, ...] -> mean and scale of q(z|X), f32[C, D]; of M experts f32[C M, D]."""
 
 
 @runtime_checkable
