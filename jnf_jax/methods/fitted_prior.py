@@ -7,7 +7,7 @@ subsets keep the prior that the model was trained with.
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ FITTED_FAMILIES = {
 """Families that can be fitted afterwards: they learn, and ask no encoder."""
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What a prior is fitted to: q(z|X) of a model with stage ``joint``."""
 

@@ -4,7 +4,7 @@ A family's fields are the options that a config's ``model.prior`` may have.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -59,7 +59,7 @@ class Fixed:
 
 
 def faults_below(
-    family: PriorFamily,
+    options: Any,
     field: str,
     least: Mapping[str, float | int],
     *,
@@ -68,20 +68,22 @@ def faults_below(
     """One line for each option below (or, if strict, at) its bound; NaN is below."""
     sign = ">" if strict else ">="
     return [
-        f"`{field}.{name}` is {getattr(family, name)}, expected {sign} {bound}"
+        f"`{field}.{name}` is {getattr(options, name)}, expected {sign} {bound}"
         for name, bound in least.items()
         if not (
-            getattr(family, name) > bound if strict else getattr(family, name) >= bound
+            getattr(options, name) > bound
+            if strict
+            else getattr(options, name) >= bound
         )
     ]
 
 
 def faults_of_choice(
-    family: PriorFamily, field: str, known: Mapping[str, tuple[str, ...]]
+    options: Any, field: str, known: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
     """One line for each option that is none of its names."""
     return [
-        f"`{field}.{name}` is {getattr(family, name)!r}, expected one of {names}"
+        f"`{field}.{name}` is {getattr(options, name)!r}, expected one of {names}"
         for name, names in known.items()
-        if getattr(family, name) not in names
+        if getattr(options, name) not in names
     ]
