@@ -1,9 +1,9 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
-Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``, ``sampler``,
-``experts``, ``fitted_prior``, ``optimizer`` and ``training`` (for every stage), one
-section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
-here), ``evaluation``.
+Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
+``data``, ``model``, ``flow``, ``sampler``, ``experts``, ``fitted_prior``, ``optimizer``
+and ``training`` (for every stage), one section a stage (overriding both), ``init``
+(checkpoints of stages that are not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -102,6 +102,9 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
+    num_seeds = tree.pop("num_seeds", 1)
+    if type(num_seeds) is not int or num_seeds < 1:
+        faults.append(f"`num_seeds` is {num_seeds!r}, expected an integer >= 1")
     stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
     for field, names in (("stages=", stages), ("init.", init)):
@@ -222,6 +225,7 @@ _SECTIONS = (
     "init",
     "method",
     "model",
+    "num_seeds",
     "optimizer",
     "sampler",
     "seed",

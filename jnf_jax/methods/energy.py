@@ -15,6 +15,7 @@ def contrast(
     params: Params,
     rng_key: jax.Array,
     positives: Float[Array, "batch latent"],
+    *,
     weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The loss of the tilt's parameters, and what to watch while they learn.

@@ -244,7 +244,7 @@ class MixtureVAE:
             params["prior"],
             chain_key,
             terms.z.reshape(-1, self.latent_size),
-            terms.weights.reshape(-1) / terms.weights.shape[-1],
+            weights=terms.weights.reshape(-1) / terms.weights.shape[-1],
         )
         return loss + energy_loss, metrics | watched
 
