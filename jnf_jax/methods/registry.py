@@ -52,7 +52,7 @@ def build_method(
     faults = model.faults(shapes) + flow.faults() + experts.faults()
     if faults:
         raise ValueError("\n".join(faults))
-    has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
+    has_convolutions = any(model.network(m).kind != "mlp" for m in shapes)
     if name == "mmvae_plus":
         joint = _mixture_vae(shapes, model, experts)
         method = mmvae_plus(joint, has_convolutions=has_convolutions)
