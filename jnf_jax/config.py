@@ -208,11 +208,12 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 "is no bound that the best parameters could be told by"
             )
         has_prior = stage == "joint" and family and not isinstance(family, Fixed)
-        if settings and settings.prior_rate_factor != 1 and not has_prior:
-            found.append(
-                f"`{stage}.prior_rate_factor` is {settings.prior_rate_factor}, "
-                "expected 1: only 'joint' with a learnt `model.prior` has another"
-            )
+        for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
+            if settings and getattr(settings, field) != without and not has_prior:
+                found.append(
+                    f"`{stage}.{field}` is {getattr(settings, field)}, expected "
+                    f"{without}: only 'joint' with a learnt `model.prior` has another"
+                )
     return found
 
 

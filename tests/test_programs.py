@@ -297,6 +297,10 @@ def test_every_fault_of_a_config_is_told_at_once():
             "`unimodal.prior_rate_factor` is 0.5, expected 1",
         ),
         (
+            dict(joint__prior_start_step=5),
+            "`joint.prior_start_step` is 5, expected 0: only 'joint' with a learnt",
+        ),
+        (
             dict(fitted_prior=dict(name="", num_steps=5)),
             "`fitted_prior.name` is missing",
         ),

@@ -6,8 +6,9 @@
 The prior of arXiv 2409.19862 on the family of models that it is believed to build on:
 exp(f(z) − 0.01 ‖z‖²) Laplace(0, 1), where the confinement keeps the tilt integrable;
 positives are draws of every expert, negatives 60 steps of Langevin from the reference.
-The learning rate of f is 1e-4 as in configs/digits/jnf_ebm.py, the last parameters are
-kept. All else is configs/digits/mmvae_plus.py. Not yet confirmed.
+f starts to learn at step 2,500, and the last parameters are kept, as in
+configs/digits/jnf_ebm.py and for its reasons. All else is configs/digits/mmvae_plus.py.
+Not yet run.
 """
 
 import ml_collections
@@ -28,5 +29,5 @@ def get_config() -> ml_collections.ConfigDict:
             step_size=0.08,
             confinement=0.01,
         )
-        config.joint.update(prior_rate_factor=0.1, select="last")
+        config.joint.update(prior_start_step=2_500, select="last")
     return config

@@ -8,10 +8,12 @@ from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
     JointModel,
+    LogRatio,
     gaussian_kl,
     iwae_bound,
     joint_elbo,
     sampled_log_ratio,
+    tilted_kl,
 )
 from jnf_jax.losses.mmvae_plus import (
     Expert,
@@ -26,6 +28,7 @@ __all__ = [
     "Expert",
     "JointModel",
     "Latent",
+    "LogRatio",
     "MixtureModel",
     "MixtureTerms",
     "UnimodalModel",
@@ -37,6 +40,7 @@ __all__ = [
     "joint_elbo",
     "mmvae_plus",
     "sampled_log_ratio",
+    "tilted_kl",
     "unimodal_kl",
     "unimodal_nll",
 ]

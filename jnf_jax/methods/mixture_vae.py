@@ -230,8 +230,7 @@ class MixtureVAE:
         have in it.
         """
         del frozen
-        bound_key, chain_key = jax.random.split(rng_key)
-        terms = self.objective(params, bound_key, batch.views)
+        terms = self.objective(params, rng_key, batch.views)
         metrics = {
             f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
         }
@@ -242,7 +241,7 @@ class MixtureVAE:
         energy_loss, watched = contrast(
             self.prior,
             params["prior"],
-            chain_key,
+            jax.random.fold_in(rng_key, 1),
             terms.z.reshape(-1, self.latent_size),
             weights=terms.weights.reshape(-1) / terms.weights.shape[-1],
         )

@@ -190,8 +190,8 @@ def test_an_energy_learns_from_weighted_draws_of_every_expert():
     mixture, params = method.inference.mixture, params["joint"]
     key, x = jax.random.key(0), views(6)
     got = gradient_of(method.stages[0], params, Batch(x), key)
-    bound_key, chain_key = jax.random.split(key)
-    terms = jax.jit(mixture.objective)(params, bound_key, x)
+    terms = jax.jit(mixture.objective)(params, key, x)
+    chain_key = jax.random.fold_in(key, 1)
     negatives, _ = ENERGY.bind(params["prior"], 2).run(chain_key, 3 * 2 * 6)
     expected = jax.grad(energy_contrast)(
         params["prior"], terms.z.reshape(-1, 2), negatives, tilt=ENERGY.tilt,
@@ -203,7 +203,7 @@ def test_an_energy_learns_from_weighted_draws_of_every_expert():
         expected,
     )
     # All else learns from the bound, as if the energy were fixed.
-    bound = jax.jit(jax.grad(lambda p: -mixture.objective(p, bound_key, x)[0].mean()))
+    bound = jax.jit(jax.grad(lambda p: -mixture.objective(p, key, x)[0].mean()))
     rest = bound(params)
     for part in ("experts", "decoders", "auxiliary"):
         jax.tree.map(
