@@ -50,6 +50,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         flow=experiment.flow,
         sampler=experiment.sampler,
         divisor=experiment.divisor,
+        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
     )
     refines = experiment.refinement is not None
