@@ -15,15 +15,18 @@ from jnf_jax import energy_report, parallel, pictures, processes, results
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
     HeldOut,
+    Predict,
     evaluate_coherence,
     protocol_name,
 )
+from jnf_jax.metrics.refinement import evaluate_refinement
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -123,6 +126,7 @@ def evaluate(
         for name in energies
     }  # fmt: skip
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
+    refined = _refined(setup, params, held_out, classifiers.predict, report)
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
@@ -131,6 +135,7 @@ def evaluate(
         "evaluation_seconds": seconds,
         **_measured(setup, measured, by_steps),
         "unimodal_log_prob": match,
+        **({"refinement": refined} if refined else {}),
         **({"energy_priors": about} if about else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
@@ -188,12 +193,35 @@ def _measured(
             for subset, targets in measured.accuracies.items()
         },
         "sampler": {
-            "settings": dataclasses.asdict(setup.experiment.sampler),
+            "settings": dataclasses.asdict(setup.experiment.sampler)
+            | {"divisor": setup.experiment.divisor},
             **measured.sampler,
         }
         if measured.sampler["subsets"]
         else {},
     }
+
+
+def _refined(
+    setup: Setup,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    report: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """What chains through the decoders change; None where none are asked for."""
+    chains = setup.experiment.refinement
+    if chains is None:
+        return None
+    found = evaluate_refinement(
+        DecoderPosterior(setup.method.inference, chains),
+        params,
+        held_out,
+        predict,
+        setup.experiment.evaluation,
+        report=report,
+    )
+    return {"settings": dataclasses.asdict(chains), **found}
 
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:

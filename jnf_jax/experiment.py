@@ -17,6 +17,7 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.methods.method import Method, MethodStage
 from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.training import resume
 from jnf_jax.types import Params
 
@@ -48,8 +49,16 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        divisor=experiment.divisor,
+        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
     )
+    refines = experiment.refinement is not None
+    if refines and not isinstance(method.inference, SubsetInference):
+        raise ValueError(
+            f"`refinement` is not for method {experiment.method!r}, expected one with "
+            "a joint encoder: 'jnf' or 'jmvae'"
+        )
     return Setup(experiment, dataset, method)
 
 

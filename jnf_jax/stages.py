@@ -63,11 +63,17 @@ def build_stage(
         cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
         return Batch(dataset.fetch(arrays["data"], rows), cached)
 
+    fit = None
+    if method_stage.fit is not None:
+        cached = arrays["train"]["cached"]
+        fit = lambda rng_key: method_stage.fit(rng_key, cached)  # noqa: E731
+
     return Stage(
         name=method_stage.name,
         init=method_stage.init,
         loss=method_stage.loss,
         fetch=fetch,
+        fit=fit,
         train_arrays=arrays["train"],
         train_size=dataset.splits["train"].size,
         train_read=dataset.splits["train"].read,

@@ -3,6 +3,7 @@
 ``trainer.train`` decides when; these functions advance, validate, check and save.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,6 +171,38 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
         return run.programs.record_validation(state, np.float32(means["loss"]))
 
     return validate
+
+
+def fit(run: Run, state: TrainState) -> tuple[TrainState, float]:
+    """``Stage.fit`` in place of the one step: validated and saved as trained ones are.
+
+    Args:
+      run: of a stage with ``fit``.
+      state: a new one, whose parameters say the shapes and dtypes.
+
+    Returns:
+      The state after it, and the seconds that it took.
+
+    Raises:
+      ValueError: ``fit`` gave other shapes or dtypes than ``Stage.init``.
+      FloatingPointError: a parameter or the validation loss is not finite.
+    """
+    begin = time.monotonic()
+    params = run.stage.fit(train_step.stage_key(run.settings.seed, run.stage.name))
+    got, expected = (
+        jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)
+        for tree in (params, state.params)
+    )
+    if got != expected:
+        raise ValueError(
+            f"stage {run.stage.name!r}: `fit` gave {got}, expected {expected}"
+        )
+    params = jax.device_put(params, parallel.replicated(run.mesh))
+    state = state._replace(params=params, step=state.step + 1)
+    state = make_validate(run)(state, 1)
+    seconds = time.monotonic() - begin
+    save_if_finite(run, state, 0, 1, seconds, None)
+    return state, seconds
 
 
 def check_loss(run: Run, state: TrainState, first_step: int, step: int) -> None:

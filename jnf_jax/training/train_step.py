@@ -39,6 +39,8 @@ class Stage:
       validation_size: number of validation data; 0 is none.
       validation_read: as ``train_read``.
       frozen: pytree that the loss reads and nothing updates.
+      fit: ``fit(rng_key) -> params``: where given, it takes the place of the one step
+        that there is, on the host; the loss is that of validation alone.
       init_memory: ``init_memory(rng_key) -> tuple`` of what the loss hands from step to
         step and nothing learns (chains that persist); () is nothing.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
@@ -57,6 +59,7 @@ class Stage:
     validation_size: int = 0
     validation_read: Callable[[np.ndarray], Any] | None = None
     frozen: Any = None
+    fit: Callable[[jax.Array], Any] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     num_epochs: int = 1
     has_convolutions: bool = True

@@ -135,7 +135,9 @@ def train(
     state, seconds, position = stage_run.start_state(run)
     start = int(state.step)
     run.record("start", start, {})
-    if start < settings.num_steps:
+    if start < settings.num_steps and stage.fit is not None:
+        state, seconds = stage_run.fit(run, state)
+    elif start < settings.num_steps:
         with contextlib.ExitStack() as stack:
             asked_to_stop = stack.enter_context(stopping.catch_sigterm(mesh))
             bar = None
@@ -211,7 +213,8 @@ def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
 def _check(
     stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
 ) -> None:
-    if faults := settings.faults():
+    faults = settings.faults() + (settings.faults_of_fit() if stage.fit else [])
+    if faults:
         raise ValueError(f"stage {stage.name!r}: " + "; ".join(faults))
     if settings.batch_size > stage.train_size:
         raise ValueError(
