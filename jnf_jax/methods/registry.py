@@ -102,7 +102,9 @@ def _unimodal_posteriors(
             m,
             tuple(shapes[m]),
             GaussianEncoder(
-                build_trunk(model.network(m)), model.latent_dim, flow.context_size
+                build_trunk(model.network(m), model.compute_dtype),
+                model.latent_dim,
+                flow.context_size,
             ),
             made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
             flow.max_log_scale,
@@ -113,10 +115,14 @@ def _unimodal_posteriors(
 
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
     encoder = JointEncoder(
-        heads=tuple((m, build_trunk(model.network(m))) for m in sorted(shapes)),
+        heads=tuple(
+            (m, build_trunk(model.network(m), model.compute_dtype))
+            for m in sorted(shapes)
+        ),
         hidden_sizes=model.joint_hidden_sizes,
         latent_size=model.latent_dim,
         head_size=model.head_size or model.latent_dim,
+        dtype=model.compute_dtype,
     )
     return JointVAE(encoder, _views(shapes, model), model.prior, model.beta)
 
@@ -150,7 +156,7 @@ def _views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
         View(
             m,
             tuple(shapes[m]),
-            build_decoder(model.network(m), tuple(shapes[m])),
+            build_decoder(model.network(m), tuple(shapes[m]), model.compute_dtype),
             model.likelihood(m).name,
             model.likelihood(m).scale,
             model.weight(m, shapes),

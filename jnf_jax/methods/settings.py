@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 from jnf_jax.likelihoods import LIKELIHOODS
-from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.networks.build import COMPUTE_DTYPES, NetworkSettings
 from jnf_jax.networks.gaussian import SCALES
 from jnf_jax.priors.family import PriorFamily, faults_below, faults_of_choice
 from jnf_jax.priors.learnable_scale import KINDS
@@ -58,6 +58,9 @@ class ModelSettings:
         networks: Modality -> NetworkSettings; "default" for those not named.
         likelihoods: Modality -> LikelihoodSettings; "default" likewise.
         prior: p(z), with its options; see ``priors.registry``.
+        compute_dtype: Of the trunks of encoders and of decoders, "float32" or
+            "bfloat16" (for accelerators). Parameters, heads, flows, densities and
+            likelihoods are float32 in any case.
     """
 
     latent_dim: int
@@ -69,6 +72,7 @@ class ModelSettings:
     head_size: int = 0
     likelihood_rescaling: bool = False
     prior: PriorFamily = NormalFamily()
+    compute_dtype: str = "float32"
 
     def network(self, modality: str) -> NetworkSettings:
         """Those of ``modality``, or the default ones."""
@@ -102,6 +106,17 @@ class ModelSettings:
             found.append(
                 f"`model.joint_hidden_sizes` is {self.joint_hidden_sizes}, expected "
                 "positive sizes"
+            )
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            found.append(
+                f"`model.compute_dtype` is {self.compute_dtype!r}, expected one of "
+                f"{COMPUTE_DTYPES}"
+            )
+        kinds = {network.kind for network in self.networks.values() if network}
+        if self.compute_dtype != "float32" and "residual" in kinds:
+            found.append(
+                f"`model.compute_dtype` is {self.compute_dtype!r}, expected 'float32': "
+                "residual networks know no other yet"
             )
         return found + self.prior.faults("model.prior")
 

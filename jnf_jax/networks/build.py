@@ -10,6 +10,9 @@ from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
 
 KINDS = ("conv", "mlp", "residual")
 
+COMPUTE_DTYPES = ("float32", "bfloat16")
+"""What trunks and decoders may be computed in; parameters are float32 with both."""
+
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
 
@@ -74,17 +77,21 @@ class NetworkSettings:
         return found
 
 
-def build_trunk(settings: NetworkSettings) -> nn.Module:
-    """The encoder trunk: f32[B, ...] -> f32[B, features]."""
+def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
+    """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
     if settings.kind == "conv":
-        return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
+        return ConvTrunk(
+            settings.features, settings.kernel_size, settings.hidden_sizes, dtype
+        )
     if settings.kind == "residual":
         return ResidualTrunk(settings.features, settings.hidden_sizes)
-    return MlpTrunk(settings.hidden_sizes)
+    return MlpTrunk(settings.hidden_sizes, dtype)
 
 
-def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Module:
-    """The decoder: f32[B, D] -> f32[B, *shape]."""
+def build_decoder(
+    settings: NetworkSettings, shape: tuple[int, ...], dtype: str = "float32"
+) -> nn.Module:
+    """The decoder: f32[B, D] -> f32[B, *shape], computed in ``dtype``."""
     hidden_sizes = settings.hidden_sizes[::-1]
     if settings.kind == "conv":
         return ConvDecoder(
@@ -93,9 +100,10 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+            dtype,
         )
     if settings.kind == "residual":
         return ResidualDecoder(
             shape, settings.features, hidden_sizes, settings.activation
         )
-    return MlpDecoder(shape, hidden_sizes, settings.activation)
+    return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)

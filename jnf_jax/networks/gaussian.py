@@ -31,16 +31,20 @@ SCALES = {
 
 
 class MlpTrunk(nn.Module):
-    """Flatten, then dense layers with ReLU."""
+    """Flatten, then dense layers with ReLU; computed in ``dtype``, as all trunks."""
 
     hidden_sizes: tuple[int, ...]
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch features"]:
         """x f32[B, ...] -> f32[B, hidden_sizes[-1]]."""
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size, kernel_init=nn.initializers.he_normal())(x))
+            dense = nn.Dense(
+                size, kernel_init=nn.initializers.he_normal(), dtype=self.dtype
+            )
+            x = nn.relu(dense(x))
         return x
 
 
@@ -50,6 +54,7 @@ class ConvTrunk(nn.Module):
     features: tuple[int, ...]
     kernel_size: int
     hidden_sizes: tuple[int, ...] = ()
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -57,8 +62,9 @@ class ConvTrunk(nn.Module):
     ) -> Float[Array, "batch features"]:
         """x f32[B, H, W, C] -> f32[B, features]."""
         for size in self.features:
-            x = nn.relu(Conv(size, self.kernel_size, stride=2, padding=1)(x))
-        return MlpTrunk(self.hidden_sizes)(x)
+            conv = Conv(size, self.kernel_size, 2, padding=1, dtype=self.dtype)
+            x = nn.relu(conv(x))
+        return MlpTrunk(self.hidden_sizes, self.dtype)(x)
 
 
 class GaussianEncoder(nn.Module):
@@ -68,6 +74,8 @@ class GaussianEncoder(nn.Module):
 
         h = trunk(x);   μ = W_1 h + b_1;   ℓ = W_2 h + b_2;   c = W_3 h + b_3
         σ = exp(½ ℓ), so that ℓ = log σ²;  or  σ = D softmax(ℓ) + 1e-6
+
+    The heads are float32, whatever the trunk is computed in.
     """
 
     trunk: nn.Module
@@ -102,6 +110,7 @@ class JointEncoder(nn.Module):
     hidden_sizes: tuple[int, ...]
     latent_size: int
     head_size: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
@@ -110,7 +119,7 @@ class JointEncoder(nn.Module):
             nn.Dense(self.head_size, name=f"head_{name}")(trunk(views[name]))
             for name, trunk in self.heads
         ]
-        body = MlpTrunk(self.hidden_sizes)
+        body = MlpTrunk(self.hidden_sizes, self.dtype)
         return GaussianEncoder(body, self.latent_size, name="body")(
             jnp.concatenate(codes, axis=-1)
         )
