@@ -92,8 +92,8 @@ class Rival:
             self._process.wait()
             raise SystemExit(
                 f"MultiVae cannot be imported by {python}: see the error above. "
-                "Install it with CPU torch in an environment of its own (docs/speed.md says "
-                "how) and name that one's interpreter with --rival-python."
+                "Install it with CPU torch in an environment of its own (docs/speed.md "
+                "says how) and name that one's interpreter with --rival-python."
             )
         self.versions = json.loads(line)
 

@@ -107,9 +107,13 @@ def compilations(folder: Path) -> dict[str, int]:
                 *(sys.executable, "-m", "jnf_jax.train"),
                 *("--config", "configs/digits/jnf.py", "--workdir", workdir),
                 *FEW_STEPS,
-                f"--config.data.cache_dir={workdir}",
             ],
-            env={**_environment(folder / "whole"), "JAX_LOG_COMPILES": "1"},
+            # Its own folder of classifiers: those of another run would be read.
+            env={
+                **_environment(folder / "whole"),
+                "JAX_LOG_COMPILES": "1",
+                "XDG_CACHE_HOME": workdir,
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -13,6 +13,7 @@ import numpy as np
 
 from jnf_jax import checkpoint, parallel
 from jnf_jax.training import batches, resume, train_step
+from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.train_step import Stage, TrainState
 
@@ -71,7 +72,10 @@ def compile_programs(
 
     def compiled(function: Callable, *donate: int) -> Callable:
         return jax.jit(
-            function, donate_argnums=donate, out_shardings=parallel.replicated(mesh)
+            function,
+            donate_argnums=donate,
+            out_shardings=parallel.replicated(mesh),
+            compiler_options=compiler_options(jax.default_backend()),
         )
 
     return Programs(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,31 @@ def test_a_rival_that_is_not_there_is_told(tmp_path):
     )
     assert done.returncode == 1 and record is None
     assert "MultiVae cannot be imported by" in done.stderr
+
+
+@pytest.mark.slow
+def test_accelerator_script_runs_here_and_skips_what_is_done(tmp_path):
+    command = [ROOT / "benchmarks" / "accelerator.sh", tmp_path / "out", "--small"]
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    parts = {path.stem for path in (tmp_path / "out").glob("*.json")}
+    assert parts == {
+        *("train_step", "scaling", "subset_sampling", "evaluate", "startup"),
+        "polymnist",
+    }
+    assert done.stdout.count("done before") == len(parts)
 
 
 def test_operations_are_counted_layer_by_layer():
