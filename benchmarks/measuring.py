@@ -37,6 +37,7 @@ def read_flags(
         )
     more(parser)
     flags = parser.parse_args()
+    flags.load_average = os.getloadavg()[0]  # what else was running: timings beware
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: flags.threads])
@@ -60,6 +61,7 @@ def write_record(flags: argparse.Namespace, name: str, found: dict[str, Any]) ->
         + (" --small" if flags.small else ""),
         **logs.describe_run(),
         "threads": flags.threads,
+        "load_average_at_start": flags.load_average,
         **found,
     }
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"

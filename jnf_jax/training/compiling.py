@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-# Matrix products of a CPU program by XNNPACK's kernels: a fifth off a convolutional
+# Matrix products of a CPU program by YNNPACK's kernels: a fifth off a convolutional
 # step (docs/speed.md). Experimental: names and values change between versions.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 
