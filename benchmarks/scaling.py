@@ -107,7 +107,7 @@ def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None
     optimizer = make_optimizer(settings, 100)
     step = train_step.make_step(stage, optimizer, settings, mesh)
     init = functools.partial(
-        train_step.init_state, init=stage.init, optimizer=optimizer, settings=settings
+        train_step.init_state, stage=stage, optimizer=optimizer, settings=settings
     )
     arrays = jax.tree.map(jnp.asarray, stage.train_arrays)
     return step, init, (None, arrays, jnp.arange(batch), jax.random.key(1))

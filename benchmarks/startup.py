@@ -33,8 +33,8 @@ def open_experiment(config):
     marks["data"] = time.time() - begin
     return setup
 
-def make_advance(run):
-    advance = original_advance(run)
+def make_advance(*arguments):
+    advance = original_advance(*arguments)
     def wrapped(*arguments):
         import jax, json
         found = jax.block_until_ready(advance(*arguments))

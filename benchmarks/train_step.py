@@ -78,7 +78,7 @@ def print_line(key: str, found: dict, ratio: float | None, share: float) -> None
 def prepare(setup, stage_name: str, batch_size: int, params: dict):
     """The stage, its settings, the trainer's ``advance``, and a first state."""
     from jnf_jax.stages import build_stage
-    from jnf_jax.training import stage_run
+    from jnf_jax.training import feed, stage_run
 
     (method_stage,) = (s for s in setup.method.stages if s.name == stage_name)
     stage = build_stage(method_stage, setup.dataset, params)
@@ -91,8 +91,9 @@ def prepare(setup, stage_name: str, batch_size: int, params: dict):
         stage, settings, Path(tempfile.mkdtemp()), {}, None, lambda record: None,
         stage_run.compile_programs(stage, settings, None),
     )  # fmt: skip
-    state, _ = stage_run.start_state(run)
-    return stage, settings, stage_run.make_advance(run), state
+    state, *_ = stage_run.start_state(run)
+    rows = feed.open_feed(stage, settings, None, 0, None)
+    return stage, settings, stage_run.make_advance(run, rows), state
 
 
 def our_rate(setup, stage_name: str, batch_size: int, steps: int, params: dict):

@@ -17,7 +17,7 @@ from jnf_jax.losses import (
     sampled_log_ratio,
     tilted_kl,
 )
-from jnf_jax.methods.energy import contrast
+from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
 from jnf_jax.priors.energy import EnergyFamily
@@ -28,7 +28,7 @@ from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One modality of a joint VAE.
+    """One modality and how it is decoded.
 
     Attributes:
         name: Modality name.
@@ -45,6 +45,13 @@ class View:
     likelihood: str
     scale: float
     weight: float = 1.0
+
+    def decode(
+        self, params: Params, z: Float[Array, "batch latent"]
+    ) -> distrax.Distribution:
+        """p(x_m|z) with the decoder's parameters; its mean is the picture to show."""
+        output = self.decoder.apply({"params": params}, z)
+        return LIKELIHOODS[self.likelihood](output, self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +98,10 @@ class JointVAE:
             **({"prior": prior} if prior else {}),
         }
 
+    def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
+        """What ``loss`` hands from step to step: chains of the prior that persist."""
+        return init_chains(self.prior, self.latent_size, rng_key)
+
     def code(self, params: Params, views: Views) -> GaussianCode:
         """Mean and scale of q(z|X), f32[B, D] each."""
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
@@ -102,6 +113,13 @@ class JointVAE:
         code = self.code(params["joint"], views)
         return {"mean": code.mean, "scale": code.scale}
 
+    def draw_cached(
+        self, rng_key: jax.Array, cached: dict[str, Float[Array, "batch latent"]]
+    ) -> Float[Array, "batch latent"]:
+        """z ~ q(z|X) from what ``cached_posterior`` kept of it."""
+        noise = jax.random.normal(rng_key, cached["mean"].shape)
+        return cached["mean"] + cached["scale"] * noise
+
     def encode(self, params: Params, views: Views) -> distrax.MultivariateNormalDiag:
         """q(z|X)."""
         code = self.code(params, views)
@@ -110,14 +128,9 @@ class JointVAE:
     def decode(
         self, params: Params, z: Float[Array, "batch latent"]
     ) -> dict[str, distrax.Distribution]:
-        """{m: p(x_m|z)}; the mean of each is the picture to show."""
-        return {
-            view.name: LIKELIHOODS[view.likelihood](
-                view.decoder.apply({"params": params["decoders"][view.name]}, z),
-                view.scale,
-            )
-            for view in self.views
-        }
+        """{m: p(x_m|z)}."""
+        decoders = params["decoders"]
+        return {v.name: v.decode(decoders[v.name], z) for v in self.views}
 
     def prior_of(self, params: Params) -> Prior:
         """p(z)."""
@@ -158,11 +171,17 @@ class JointVAE:
         return sampled_log_ratio
 
     def loss(
-        self, params: Params, frozen: None, rng_key: jax.Array, batch: Any
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        self,
+        params: Params,
+        frozen: None,
+        rng_key: jax.Array,
+        batch: Any,
+        *memory: jax.Array,
+    ) -> tuple:
         """−mean objective over ``batch.views``, and the mean of each of its terms.
 
-        With an energy-based prior, plus the contrast that its parameters learn from.
+        With an energy-based prior, plus the contrast that its parameters learn from;
+        ``memory`` are its chains, if they persist, returned as further results.
         """
         del frozen
         if not isinstance(self.prior, EnergyFamily):
@@ -172,10 +191,10 @@ class JointVAE:
         # The draw that the objective takes as well: XLA computes it once.
         positives = self.encode(params, batch.views).sample(seed=rng_key)
         chain_key = jax.random.fold_in(rng_key, 1)
-        energy_loss, watched = contrast(
-            self.prior, params["prior"], chain_key, positives
+        energy_loss, watched, *memory = contrast(
+            self.prior, params["prior"], chain_key, positives, *memory
         )
-        return loss + energy_loss, metrics | watched
+        return loss + energy_loss, metrics | watched, *memory
 
     def _elbo_loss(
         self, params: Params, rng_key: jax.Array, views: Views

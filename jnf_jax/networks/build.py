@@ -6,8 +6,9 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
 
-KINDS = ("conv", "mlp")
+KINDS = ("conv", "mlp", "residual")
 
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
@@ -18,8 +19,9 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1) or "mlp".
-        features: Channels after each convolution; "conv" only.
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp", or "residual" (blocks
+            with pooling between them, `residual.py`).
+        features: Channels after each convolution or block; not of "mlp".
         kernel_size: Of every convolution; "conv" only.
         hidden_sizes: Dense layers, after the convolutions or on the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
@@ -46,6 +48,15 @@ class NetworkSettings:
         if min((*self.hidden_sizes, *self.features, self.kernel_size)) < 1:
             found.append(f"`{field}` has sizes below 1: {self}")
             return found
+        if self.kind == "residual":
+            factor = 2 ** max(len(self.features) - 1, 0)
+            sizes = shape[:2] if len(shape) == 3 else (0,)
+            if not self.features or any(n < 1 or n % factor for n in sizes):
+                found.append(
+                    f"`{field}` is residual with features {self.features}: expected "
+                    "one or more and images [H, W, C] whose sides can be halved "
+                    f"between them, got shape {shape}"
+                )
         if self.kind == "conv":
             size = min(shape[:2]) if len(shape) == 3 else 0
             if not self.features or size == 0 or shape[0] != shape[1]:
@@ -67,6 +78,8 @@ def build_trunk(settings: NetworkSettings) -> nn.Module:
     """The encoder trunk: f32[B, ...] -> f32[B, features]."""
     if settings.kind == "conv":
         return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
+    if settings.kind == "residual":
+        return ResidualTrunk(settings.features, settings.hidden_sizes)
     return MlpTrunk(settings.hidden_sizes)
 
 
@@ -80,5 +93,9 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+        )
+    if settings.kind == "residual":
+        return ResidualDecoder(
+            shape, settings.features, hidden_sizes, settings.activation
         )
     return MlpDecoder(shape, hidden_sizes, settings.activation)

@@ -11,7 +11,9 @@ from jnf_jax.networks.conv import Conv
 
 
 class GaussianCode(NamedTuple):
-    """What an encoder says of z: N(mean, diag scale²), and features for a flow.
+    """What an encoder says of z: mean and scale, and features for a flow.
+
+    Of N(mean, diag scale²), or of a Laplace posterior where a method takes it so.
 
     All f32[B, ...]; ``context`` is None where nothing conditions the flow.
     """
@@ -19,6 +21,13 @@ class GaussianCode(NamedTuple):
     mean: Float[Array, "*batch latent"]
     scale: Float[Array, "*batch latent"]
     context: Float[Array, "*batch context"] | None
+
+
+SCALES = {
+    "exp": lambda output: jnp.exp(0.5 * output),
+    "softmax": lambda output: jax.nn.softmax(output) * output.shape[-1] + 1e-6,
+}
+"""From an encoder's output to a scale; those of "softmax" average to one (MMVAE)."""
 
 
 class MlpTrunk(nn.Module):
@@ -53,31 +62,33 @@ class ConvTrunk(nn.Module):
 
 
 class GaussianEncoder(nn.Module):
-    """A trunk with heads for the mean, log σ² (as ½ log σ²) and, if asked, a context.
+    """A trunk with heads for the mean, the scale and, if asked, a context.
 
     ::
 
-        h = trunk(x);   μ = W_1 h + b_1;   σ = exp(½ (W_2 h + b_2));   c = W_3 h + b_3
+        h = trunk(x);   μ = W_1 h + b_1;   ℓ = W_2 h + b_2;   c = W_3 h + b_3
+        σ = exp(½ ℓ), so that ℓ = log σ²;  or  σ = D softmax(ℓ) + 1e-6
     """
 
     trunk: nn.Module
     latent_size: int
     context_size: int = 0
+    scale: str = "exp"
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."]) -> GaussianCode:
         """x f32[B, ...] -> GaussianCode of f32[B, D]."""
         h = self.trunk(x)
         mean = nn.Dense(self.latent_size, name="mean")(h)
-        log_variance = nn.Dense(
+        output = nn.Dense(
             self.latent_size,
             kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"),
-            name="log_variance",
+            name="log_variance" if self.scale == "exp" else "scale_logits",
         )(h)
         context = None
         if self.context_size:
             context = nn.Dense(self.context_size, name="context")(h)
-        return GaussianCode(mean, jnp.exp(0.5 * log_variance), context)
+        return GaussianCode(mean, SCALES[self.scale](output), context)
 
 
 class JointEncoder(nn.Module):

@@ -109,6 +109,19 @@ class TrainSettings:
             faults.append(("plateau_factor", "> 0 and < 1"))
         if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
             faults.append(("warmup_steps", f"<= num_steps = {self.num_steps}"))
+        return self._told(faults, prefix)
+
+    def faults_of_fit(self, prefix: str = "") -> list[str]:
+        """Likewise, for a stage that is fitted in one go: it takes one step."""
+        needed = {"num_steps": 1, "select": "last", "ema_decay": 0.0}
+        faults = [
+            (field, f"{value!r} where a stage is fitted in one go")
+            for field, value in needed.items()
+            if getattr(self, field) != value
+        ]
+        return self._told(faults, prefix)
+
+    def _told(self, faults: list[tuple[str, str]], prefix: str) -> list[str]:
         return [
             f"{prefix}{field} must be {expected}, got {getattr(self, field)!r}"
             for field, expected in faults
