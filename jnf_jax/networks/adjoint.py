@@ -35,36 +35,30 @@ def plain_down(y: Wide, w: Kernel, *, stride: int, padding: int) -> Narrow:
     )
 
 
-def _overlap_add(
+def _interleaved(
     x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
 ) -> Wide:
-    """The adjoint of ``plain_down`` as one matmul, shifted adds and depth-to-space."""
-    batch, rows, columns, _ = x.shape
+    """The adjoint of ``plain_down`` as one forward convolution and depth-to-space.
+
+    Row s I + r of the uncropped result is the sum over q of x[I - q] w[s q + r]: for
+    each phase r < s a convolution of its own with ceil(k / s) taps a side.
+    All phases are channels of one.
+    """
+    batch, rows, columns, narrow = x.shape
     size, wide = w.shape[0], w.shape[2]
-    shifts = -(-size // stride)
+    taps = -(-size // stride)
     # A kernel whose size is no multiple of the stride gets zero taps at its far end.
-    fill = shifts * stride - size
+    fill = taps * stride - size
     w = jnp.pad(w, ((0, fill), (0, fill), (0, 0), (0, 0)))
-    # taps[b, i, j, (q r) , (q' r'), c]: what x[b, i, j] adds at offset t = s q + r.
-    taps = jnp.einsum("bijn,uvcn->bijuvc", x, w)
-    taps = taps.reshape(batch, rows, columns, shifts, stride, shifts, stride, wide)
-    full = sum(
-        jnp.pad(
-            taps[:, :, :, q, :, p],
-            (
-                (0, 0),
-                (q, shifts - 1 - q),
-                (p, shifts - 1 - p),
-                (0, 0),
-                (0, 0),
-                (0, 0),
-            ),
-        )
-        for q in range(shifts)
-        for p in range(shifts)
+    w = w.reshape(taps, stride, taps, stride, wide, narrow)[::-1, :, ::-1]
+    w = w.transpose(0, 2, 5, 1, 3, 4).reshape(taps, taps, narrow, -1)
+    full = jax.lax.conv_general_dilated(
+        x, w, (1, 1), [(taps - 1, taps - 1)] * 2, dimension_numbers=_DIMENSIONS
     )
+    rows, columns = rows + taps - 1, columns + taps - 1
+    full = full.reshape(batch, rows, columns, stride, stride, wide)
     full = full.transpose(0, 1, 3, 2, 4, 5).reshape(
-        batch, stride * (rows + shifts - 1), stride * (columns + shifts - 1), wide
+        batch, stride * rows, stride * columns, wide
     )
     # An output padding may reach past the last tap: those pixels are zero.
     short = [
@@ -105,7 +99,7 @@ def _down_forward(y, w, stride, padding):
 
 def _down_backward(stride, padding, residuals, g):
     y, w = residuals
-    dy = _overlap_add(g, w, stride, padding, *y.shape[1:3])
+    dy = _interleaved(g, w, stride, padding, *y.shape[1:3])
     return dy, _weight_gradient(y, g, w.shape[0], stride, padding)
 
 
@@ -132,7 +126,7 @@ def up(
         (n - 1) * stride - 2 * padding + w.shape[0] + output_padding
         for n in x.shape[1:3]
     )
-    return _overlap_add(x, w, stride, padding, height, width)
+    return _interleaved(x, w, stride, padding, height, width)
 
 
 def _up_forward(x, w, stride, padding, output_padding):

@@ -14,6 +14,7 @@ import numpy as np
 
 from jnf_jax import checkpoint, parallel, processes
 from jnf_jax.training import resume, train_step
+from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.train_step import Stage, TrainState
@@ -77,9 +78,15 @@ def compile_programs(
     state = parallel.state_sharding(
         jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
     )
+    options = compiler_options(jax.default_backend())
 
     def compiled(function: Callable, *donate: int, to: Any = whole) -> Callable:
-        return jax.jit(function, donate_argnums=donate, out_shardings=to)
+        return jax.jit(
+            function,
+            donate_argnums=donate,
+            out_shardings=to,
+            compiler_options=options,
+        )
 
     return Programs(
         init=compiled(init, to=state),

@@ -1,0 +1,109 @@
+"""Seconds for the coherence protocol on 200 tuples, ours and MultiVae's evaluator.
+
+    python -m benchmarks.evaluate --vs multivae --rival-python DIR/bin/python \\
+        --out evaluate.json
+
+The networks of configs/digits/jnf.py (three modalities, six subsets), 100 transitions
+of HMC, 200 draws from the prior, classifiers with the same layers. Ours includes what
+theirs leaves out: adapting each subset's step size, R-hat on 64 data, the ceiling.
+`cold` counts compilation as well, `ours` does not. What 10,000 tuples would take is
+extrapolated, and named so: theirs in proportion, ours from 200 and 1,000 tuples.
+"""
+
+import contextlib
+import dataclasses
+
+from benchmarks import measuring
+
+
+def main() -> None:
+    """Both sides in turn."""
+    flags = measuring.read_flags(__doc__, rival=True)
+    from benchmarks import cases, train_step
+
+    num, more, pairs = (16, 24, 1) if flags.small else (200, 1_000, 1)
+    setup = cases.open_case(
+        "digits", size=8 * more, small=flags.small, head_size=0,
+        joint_hidden_sizes=(8, 8) if flags.small else (512, 512),
+    )  # fmt: skip
+    sampler = setup.experiment.sampler
+    if flags.small:
+        sampler = dataclasses.replace(sampler, num_transitions=4, num_adaptation=4)
+    evaluate = our_protocol(setup, sampler, small=flags.small)
+    record = {"num_tuples": num, "cold": evaluate(num), "ratios": {}}
+    with contextlib.ExitStack() as stack:
+        theirs = None
+        if flags.vs:
+            rival = stack.enter_context(
+                measuring.Rival(flags.rival_python, flags.threads)
+            )
+            record["rival"] = rival.versions
+            train_step.open_theirs(rival, setup, 64)
+
+            def theirs() -> float:
+                answer = rival.ask(
+                    "coherence", num=num, num_prior=num, batch_size=num, classes=10,
+                    features=(32, 64, 128), hidden_size=256,
+                )  # fmt: skip
+                return answer["all"]
+
+        times = [(evaluate(num), theirs and theirs()) for _ in range(pairs)]
+    record["ours"] = min(our for our, _ in times)
+    evaluate(more)
+    slope = (evaluate(more) - record["ours"]) / (more - num)
+    record["extrapolated_to_10000_tuples"] = {
+        "ours": record["ours"] + slope * (10_000 - num)
+    }
+    if theirs is not None:
+        record["theirs"] = min(their for _, their in times)
+        scaled = record["theirs"] * 10_000 / num
+        record["extrapolated_to_10000_tuples"]["theirs"] = scaled
+        record["ratios"]["coherence_protocol"] = record["theirs"] / record["ours"]
+    measuring.write_record(flags, "evaluate", record)
+
+
+def our_protocol(setup, sampler, *, small: bool):
+    """``evaluate(num) -> seconds`` of protocol v1 on the first ``num`` test tuples."""
+    import jax
+    import jax.numpy as jnp
+
+    from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, evaluate_coherence
+    from jnf_jax.networks.classifier import Classifier
+
+    key = jax.random.key(0)
+    params = {s.name: jax.jit(s.init)(key) for s in setup.method.stages}
+    inference = dataclasses.replace(setup.method.inference, chains=sampler)
+    network = Classifier(10)
+    weights = {
+        m: jax.jit(network.init)(key, jnp.zeros((1, *shape)))["params"]
+        for m, shape in setup.dataset.shapes.items()
+    }
+
+    def classify(weights, views):
+        return {
+            m: network.apply({"params": weights[m]}, x).argmax(-1)
+            for m, x in views.items()
+        }
+
+    test = setup.dataset.splits["test"]
+    held_out = HeldOut(
+        jax.tree.map(jnp.asarray, test.arrays), setup.dataset.fetch, test.labels, 10
+    )
+
+    def evaluate(num: int) -> float:
+        settings = ProtocolSettings(
+            num_tuples=num, num_prior_samples=num, batch_size=num if small else 200,
+            num_diagnostic_data=4 if small else 64,
+        )  # fmt: skip
+        return measuring.seconds_of(
+            lambda: evaluate_coherence(
+                inference, params, held_out,
+                jax.tree_util.Partial(classify, weights), settings,
+            ).ceiling
+        )  # fmt: skip
+
+    return evaluate
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""How a step's time grows: with batch, modalities, latent, chains, seeds, devices.
+
+    python -m benchmarks.scaling --out scaling.json --plots DIR
+
+Milliseconds of one joint step (PolyMNIST networks, latent 64, three modalities, batch
+64, unless varied), of a chain transition on a subset of two, of one step of several
+seeds under vmap beside as many single ones, and of a step over virtual CPU devices,
+which share the same cores: overhead only. Peak memory is the process's high-water mark,
+or the device's where it tells.
+"""
+
+import functools
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import measuring
+
+BASE = {"batch": 64, "modalities": 3, "latent": 64}
+SWEEPS = {
+    "batch": (16, 32, 64, 128, 256),
+    "modalities": (2, 3, 4, 5),
+    "latent": (16, 64, 256, 512),
+}
+LARGE_BATCHES = (1_024, 4_096)
+"""An accelerator is not full with less."""
+CHAINS, SEEDS, DEVICES = (16, 64, 256, 1_024), (1, 2, 4), (1, 2, 4)
+
+
+def main() -> None:
+    """One sweep after another; each device count in a process of its own."""
+    flags = measuring.read_flags(__doc__, more=_add_flags)
+    import jax
+
+    from benchmarks import cases
+
+    if flags.devices_of_child:
+        print(json.dumps(step_milliseconds(flags.small, mesh=True, **BASE)))
+        return
+    record = {"base": BASE, "unit": "milliseconds"}
+    for name, values in SWEEPS.items():
+        values = values[:2] if flags.small else values
+        if name == "batch" and jax.default_backend() != "cpu":
+            values += LARGE_BATCHES
+        record[name] = {
+            str(v): step_milliseconds(flags.small, **BASE | {name: v}) for v in values
+        }
+    record["share_of_matmul_peak"] = shares(record["batch"], flags.small)
+    setup = cases.open_case("digits", size=8_192, small=flags.small)
+    chains = CHAINS[:2] if flags.small else CHAINS
+    record["chains"] = {str(n): transition_milliseconds(setup, n) for n in chains}
+    seeds = SEEDS[:2] if flags.small else SEEDS
+    record["seeds"] = {str(n): seeds_milliseconds(flags.small, n) for n in seeds}
+    devices = DEVICES[:2] if flags.small else DEVICES
+    record["devices"] = {str(n): on_virtual_devices(flags, n) for n in devices}
+    record["peak_memory_mib"] = peak_memory()
+    record = measuring.write_record(flags, "scaling", record)
+    if flags.plots:
+        plot(record, flags.plots)
+
+
+def shares(milliseconds: dict[str, float], small: bool) -> dict[str, float]:
+    """By batch: useful operations a second over those of a large matrix product."""
+    from benchmarks import cases
+
+    setup = cases.open_case(
+        "polymnist", size=16, small=small, num_modalities=BASE["modalities"],
+        latent_dim=BASE["latent"],
+    )  # fmt: skip
+    peak = 1e9 * measuring.matmul_peak()
+    return {
+        batch: cases.count_multiplications(setup, "joint", int(batch)) / ms * 1e3 / peak
+        for batch, ms in milliseconds.items()
+    }
+
+
+def _add_flags(parser) -> None:
+    parser.add_argument("--plots", type=Path, help="write a PNG a sweep there")
+    # Set by this program for the processes that it starts itself.
+    parser.add_argument("--devices-of-child", action="store_true", help="internal")
+
+
+def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None):
+    """(step, init, arguments after the state) of a joint stage."""
+    import dataclasses
+
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks import cases
+    from jnf_jax.stages import build_stage
+    from jnf_jax.training import train_step
+    from jnf_jax.training.optimizers import make_optimizer
+
+    setup = cases.open_case(
+        "polymnist", size=2 * batch, small=small, num_modalities=modalities,
+        latent_dim=latent,
+    )  # fmt: skip
+    stage = build_stage(setup.method.stages[0], setup.dataset, {})
+    settings = dataclasses.replace(
+        setup.experiment.training["joint"], num_steps=1_000_000, batch_size=batch,
+        select="last", schedule="constant",
+    )  # fmt: skip
+    optimizer = make_optimizer(settings, 100)
+    step = train_step.make_step(stage, optimizer, settings, mesh)
+    init = functools.partial(
+        train_step.init_state, stage=stage, optimizer=optimizer, settings=settings
+    )
+    arrays = jax.tree.map(jnp.asarray, stage.train_arrays)
+    return step, init, (None, arrays, jnp.arange(batch), jax.random.key(1))
+
+
+def _milliseconds(program, state, arguments, repeats: int = 5) -> float:
+    """The best of several calls, each on the state that the one before returned."""
+    import time
+
+    import jax
+
+    state, _ = jax.block_until_ready(program(state, *arguments))
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        state, _ = jax.block_until_ready(program(state, *arguments))
+        times.append(time.perf_counter() - begin)
+    return 1e3 * min(times)
+
+
+def step_milliseconds(small: bool, mesh: bool = False, **sizes: int) -> float:
+    """One jitted, donated joint step; with ``mesh`` over all devices there are."""
+    import jax
+
+    from jnf_jax import parallel
+
+    mesh = parallel.make_mesh() if mesh else None
+    step, init, arguments = _joint_step(small, mesh=mesh, **sizes)
+    whole = parallel.replicated(mesh)
+    state = jax.jit(init, out_shardings=whole)(jax.random.key(0))
+    program = jax.jit(step, donate_argnums=0, out_shardings=whole)
+    return _milliseconds(program, state, jax.device_put(arguments, whole))
+
+
+def seeds_milliseconds(small: bool, num: int) -> dict[str, float]:
+    """One step of ``num`` seeds: under vmap, and one after the other."""
+    import jax
+
+    step, init, arguments = _joint_step(small, **BASE)
+    keys = jax.random.split(jax.random.key(0), num)
+    many = jax.jit(jax.vmap(step, (0, None, None, None, None)), donate_argnums=0)
+    found = {"vmap": _milliseconds(many, jax.jit(jax.vmap(init))(keys), arguments, 3)}
+    one = _milliseconds(
+        jax.jit(step, donate_argnums=0), jax.jit(init)(keys[0]), arguments
+    )
+    return found | {"sequential": num * one}
+
+
+def transition_milliseconds(setup, num_data: int) -> float:
+    """One transition of dynamic HMC of one chain for each of ``num_data`` data."""
+    import dataclasses
+
+    import jax
+
+    transitions = 20
+    inference = dataclasses.replace(
+        setup.method.inference,
+        chains=dataclasses.replace(
+            setup.experiment.sampler, num_transitions=transitions
+        ),
+    )
+    key = jax.random.key(0)
+    params = {s.name: jax.jit(s.init)(key) for s in setup.method.stages}
+    views = setup.dataset.fetch(
+        {m: a[:num_data] for m, a in setup.dataset.splits["train"].arrays.items()},
+        slice(None),
+    )
+    draw = functools.partial(
+        inference.infer, params, key, views, ("m0", "m1"), jax.numpy.float32(0.01)
+    )
+    measuring.seconds_of(draw)
+    return min(measuring.seconds_of(draw) for _ in range(3)) * 1e3 / transitions
+
+
+def on_virtual_devices(flags, num: int) -> float:
+    """``step_milliseconds`` in a process that sees ``num`` CPU devices."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.scaling", "--devices-of-child"),
+            *(["--small"] if flags.small else []),
+        ],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={num}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the run on {num} virtual devices failed:\n{done.stderr}")
+    return float(done.stdout.splitlines()[-1])
+
+
+def peak_memory() -> float:
+    """MiB."""
+    import jax
+
+    told = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in told:
+        return told["peak_bytes_in_use"] / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def plot(record: dict, folder: Path) -> None:
+    """A PNG for each sweep, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*SWEEPS, "chains", "seeds", "devices"):
+        figure, axes = plt.subplots(figsize=(4, 3), layout="constrained")
+        points = record[name]
+        first = next(iter(points.values()))
+        curves = first if isinstance(first, dict) else {"": None}
+        for label in curves:
+            values = [v[label] if label else v for v in points.values()]
+            axes.loglog([int(n) for n in points], values, "o-", label=label)
+        if len(curves) > 1:
+            axes.legend()
+        axes.set(xlabel=name, ylabel="ms", title=record["hardware"])
+        axes.title.set_fontsize(6)
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Each benchmark runs, small, in a process of its own, and writes what it promises."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(name, tmp_path, *arguments):
+    out = tmp_path / f"{name}.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", f"benchmarks.{name}", "--small"),
+            *("--out", str(out), *arguments),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, json.loads(out.read_text()) if out.exists() else None
+
+
+def numbers(value):
+    """Every number in a record."""
+    if isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from numbers(entry)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("train_step", {"rates", "loops", "matmul_peak_gflops"}),
+        ("subset_sampling", {"draws_per_s"}),
+        ("evaluate", {"ours", "cold", "extrapolated_to_10000_tuples"}),
+        ("startup", {"cold", "warm"}),
+        ("scaling", {"batch", "modalities", "latent", "chains", "seeds", "devices"}),
+    ],
+)
+def test_benchmark_writes_a_record(name, keys, tmp_path):
+    done, record = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert record["hardware"] and record["threads"] == 2 and keys <= set(record)
+    assert all(math.isfinite(number) and number >= 0 for number in numbers(record))
+
+
+def test_a_rival_that_is_not_there_is_told(tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    broken.chmod(0o755)
+    done, record = run(
+        "train_step", tmp_path, "--vs", "multivae", "--rival-python", str(broken)
+    )
+    assert done.returncode == 1 and record is None
+    assert "MultiVae cannot be imported by" in done.stderr
+
+
+@pytest.mark.slow
+def test_accelerator_script_runs_here_and_skips_what_is_done(tmp_path):
+    command = [ROOT / "benchmarks" / "accelerator.sh", tmp_path / "out", "--small"]
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    parts = {path.stem for path in (tmp_path / "out").glob("*.json")}
+    assert parts == {
+        *("train_step", "scaling", "subset_sampling", "evaluate", "startup"),
+        "polymnist",
+    }
+    assert done.stdout.count("done before") == len(parts)
+
+
+def test_operations_are_counted_layer_by_layer():
+    """MNIST–SVHN, one datum: products by hand, two operations each."""
+    from benchmarks import cases
+
+    setup = cases.open_case("mnist_svhn", size=16)
+    latent, last = 20, 4 * 4 * 128
+    mlp = [784 * 512, 512 * 512]
+    convolutions = [16**2 * 16 * 3 * 32, 8**2 * 16 * 32 * 64, 4**2 * 16 * 64 * 128]
+    encoders = sum(mlp) + 512 * latent + sum(convolutions) + last * latent
+    decoders = latent * 512 + sum(mlp) + latent * last + sum(convolutions)
+    body = 2 * latent * 512 + 512 * 512 + 512 * 2 * latent
+    # Nobody needs the gradient in the pixels.
+    expected = 2 * (3 * (encoders + decoders + body) - mlp[0] - convolutions[0])
+    assert cases.count_multiplications(setup, "joint", 1) == expected
