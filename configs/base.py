@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
             method="jnf",
             seed=0,
             stages="joint,unimodal",
-            init=dict(joint="", unimodal="", prior=""),
+            init=dict(shared="", joint="", unimodal="", prior=""),
             fitted_prior=dict(name=""),
             flow=dict(
                 num_blocks=2,

@@ -1,8 +1,9 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
-Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``, ``sampler``,
-``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
-``init`` (checkpoints of stages that are not trained here), ``evaluation``.
+Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``,
+``projectors``, ``sampler``, ``optimizer`` and ``training`` (for every stage), one
+section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
+here), ``evaluation``.
 """
 
 import dataclasses
@@ -17,7 +18,12 @@ import ml_collections
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
 from jnf_jax.methods.registry import STAGES
-from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.methods.settings import (
+    FlowSettings,
+    LikelihoodSettings,
+    ModelSettings,
+    ProjectorSettings,
+)
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
@@ -41,6 +47,7 @@ class Experiment:
         flow: Unimodal posteriors.
         sampler: Chains on subset posteriors.
         fitted_prior: Prior of the stage ``prior``, None without one.
+        projectors: Those of "jnf_shared", None in other methods.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
@@ -56,6 +63,7 @@ class Experiment:
     flow: FlowSettings
     sampler: ChainSettings
     fitted_prior: PriorFamily | None
+    projectors: ProjectorSettings | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
@@ -114,6 +122,11 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
         fitted_prior=fitted_prior,
+        projectors=_parse(
+            ProjectorSettings, tree.pop("projectors", {}), "projectors.", faults
+        )
+        if method == "jnf_shared"
+        else None,
         training={
             stage: _parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -179,6 +192,10 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
+    if (projectors := parts["projectors"]) is not None:
+        shared = parts["training"]["shared"]
+        found += projectors.faults()
+        found += projectors.batch_faults(shared.batch_size) if shared else []
     return found + _prior_faults(parts)
 
 
@@ -212,6 +229,7 @@ _SECTIONS = (
     "method",
     "model",
     "optimizer",
+    "projectors",
     "sampler",
     "seed",
     "stages",

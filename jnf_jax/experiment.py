@@ -41,6 +41,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         flow=experiment.flow,
         sampler=experiment.sampler,
         fitted_prior=experiment.fitted_prior,
+        projectors=experiment.projectors,
     )
     return Setup(experiment, dataset, method)
 
@@ -66,7 +67,7 @@ def stage_identity(
     experiment, dataset = setup.experiment, setup.dataset
     identity = {
         "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
-        "method": experiment.method,
+        "method": stage.of or experiment.method,
         "model": dataclasses.asdict(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }

@@ -56,6 +56,8 @@ class MethodStage:
             With a cache ``frozen`` is None: the cache is all that the stage reads.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
             on CPU).
+        of: The method whose stage it is, where another one has the same: checkpoints
+            of either serve both. Empty: the method's own.
     """
 
     name: str
@@ -65,6 +67,7 @@ class MethodStage:
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
     has_convolutions: bool = True
+    of: str = ""
 
 
 @runtime_checkable

@@ -1,19 +1,32 @@
 """Methods by name, built from settings and the shapes of the data."""
 
+from collections.abc import Mapping
+
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
+from jnf_jax.methods.jnf_shared import Projection, jnf_shared
 from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
-from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.methods.settings import (
+    FlowSettings,
+    ModelSettings,
+    ProjectorSettings,
+    Shapes,
+)
 from jnf_jax.methods.unimodal import UnimodalPosterior
-from jnf_jax.networks.build import build_decoder, build_trunk
-from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
+from jnf_jax.networks.build import Network, build_decoder, build_trunk
+from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder, MlpTrunk
 from jnf_jax.networks.made import made_stack
+from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 
-STAGES = {"jmvae": ("joint",), "jnf": ("joint", "unimodal")}
+STAGES = {
+    "jmvae": ("joint",),
+    "jnf": ("joint", "unimodal"),
+    "jnf_shared": ("shared", "joint", "unimodal"),
+}
 """Names that a config's ``method`` may have, and their stages in order of training."""
 
 
@@ -25,10 +38,12 @@ def build_method(
     flow: FlowSettings,
     sampler: ChainSettings,
     fitted_prior: PriorFamily | None = None,
+    projectors: ProjectorSettings | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
     With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
+    ``projectors`` are those of "jnf_shared".
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
@@ -36,39 +51,78 @@ def build_method(
     if name not in STAGES:
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
     faults = model.faults(shapes) + flow.faults()
+    if name == "jnf_shared" and projectors is None:
+        faults.append("`projectors` is None, expected those of 'jnf_shared'")
     if faults:
         raise ValueError("\n".join(faults))
     joint = _joint_vae(shapes, model)
-    experts = tuple(
-        UnimodalPosterior(
-            m,
-            tuple(shapes[m]),
-            GaussianEncoder(
-                build_trunk(model.network(m)), model.latent_dim, flow.context_size
-            ),
-            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
-            flow.max_log_scale,
-        )
-        for m in sorted(shapes)
-    )
+    trunks = {m: build_trunk(model.network(m)) for m in sorted(shapes)}
     has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
     if name == "jmvae":
         method = jmvae(
             joint,
-            experts,
+            _experts(shapes, trunks, model, flow),
             sampler,
             alpha=model.alpha,
+            has_convolutions=has_convolutions,
+        )
+    elif name == "jnf_shared":
+        body = MlpTrunk(projectors.posterior_hidden_sizes)
+        method = jnf_shared(
+            joint,
+            _projections(shapes, trunks, projectors),
+            _experts(
+                dict.fromkeys(shapes, (projectors.size,)),
+                dict.fromkeys(shapes, body),
+                model,
+                flow,
+            ),
+            sampler,
+            projectors=projectors,
+            num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
     else:
         method = jnf(
             joint,
-            experts,
+            _experts(shapes, trunks, model, flow),
             sampler,
             num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
     return with_fitted_prior(method, joint, fitted_prior) if fitted_prior else method
+
+
+def _experts(
+    shapes: Shapes,
+    trunks: Mapping[str, Network],
+    model: ModelSettings,
+    flow: FlowSettings,
+) -> tuple[UnimodalPosterior, ...]:
+    """One a modality, reading arrays of ``shapes`` through ``trunks``."""
+    return tuple(
+        UnimodalPosterior(
+            m,
+            tuple(shapes[m]),
+            GaussianEncoder(trunks[m], model.latent_dim, flow.context_size),
+            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
+            flow.max_log_scale,
+        )
+        for m in sorted(shapes)
+    )
+
+
+def _projections(
+    shapes: Shapes, trunks: Mapping[str, Network], projectors: ProjectorSettings
+) -> tuple[Projection, ...]:
+    def network(trunk: Network) -> Network:
+        if projectors.objective == "dcca":
+            return Projector(trunk, projectors.size)
+        return SphereProjector(trunk, projectors.base_size, projectors.size)
+
+    return tuple(
+        Projection(m, tuple(shapes[m]), network(trunks[m])) for m in sorted(shapes)
+    )
 
 
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
