@@ -14,4 +14,8 @@ from configs.circles_squares import jnf_shared_cl, noisy_jnf
 
 def get_config() -> ml_collections.ConfigDict:
     """The projectors of `jnf_shared_cl.py` on the joint VAE of `noisy_jnf.py`."""
-    return jnf_shared_cl.with_projectors(noisy_jnf.get_config())
+    config = jnf_shared_cl.with_projectors(noisy_jnf.get_config())
+    with config.unlocked():
+        config.shared.num_steps = 1000
+        config.shared.learning_rate = 3e-3
+    return config

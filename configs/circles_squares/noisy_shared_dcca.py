@@ -14,4 +14,7 @@ from configs.circles_squares import jnf_shared_dcca, noisy_jnf
 
 def get_config() -> ml_collections.ConfigDict:
     """The projectors of `jnf_shared_dcca.py` on the joint VAE of `noisy_jnf.py`."""
-    return jnf_shared_dcca.with_projectors(noisy_jnf.get_config())
+    config = jnf_shared_dcca.with_projectors(noisy_jnf.get_config())
+    with config.unlocked():
+        config.shared.num_steps = 600
+    return config
