@@ -1,9 +1,9 @@
 # %% [markdown]
 # # What projectors add: private noise of growing size
 #
-# A circle and a square share one bit, and each has waves of its own that push pixels by
-# up to `data.noise` towards the other side; below 1/2 the bit can still be read off
-# every picture. JNF's flows see whole pictures, those of JNF-Shared only what projectors
+# A circle and a square share one bit, and each has waves of its own that push pixels
+# by up to `data.noise` towards the other side; below 1/2 the bit can still be read off
+# every picture. JNF's flows see whole pictures, those of JNF-Shared what projectors
 # found to be shared. All three have the same joint VAE at each amount of noise:
 #
 #     for noise in 0.0 0.15 0.3 0.45; do
