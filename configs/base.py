@@ -12,6 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
         dict(
             method="jnf",
             seed=0,
+            num_seeds=1,
             stages="joint,unimodal",
             init=dict(shared="", joint="", unimodal="", prior=""),
             fitted_prior=dict(name=""),

@@ -1,9 +1,9 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
-Sections: ``method``, ``seed``, ``stages``, ``data``, ``model``, ``flow``,
-``projectors``, ``sampler``, ``optimizer`` and ``training`` (for every stage), one
-section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
-here), ``evaluation``.
+Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
+``data``, ``model``, ``flow``, ``projectors``, ``sampler``, ``optimizer`` and
+``training`` (for every stage), one section a stage (overriding both), ``init``
+(checkpoints of stages that are not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -102,6 +102,9 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
+    num_seeds = tree.pop("num_seeds", 1)
+    if type(num_seeds) is not int or num_seeds < 1:
+        faults.append(f"`num_seeds` is {num_seeds!r}, expected an integer >= 1")
     stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
     for field, names in (("stages=", stages), ("init.", init)):
@@ -122,11 +125,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
         fitted_prior=fitted_prior,
-        projectors=_parse(
-            ProjectorSettings, tree.pop("projectors", {}), "projectors.", faults
-        )
-        if method == "jnf_shared"
-        else None,
+        projectors=_parse_projectors(method, tree, faults),
         training={
             stage: _parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -166,6 +165,16 @@ def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily
     if family:
         faults += family.faults("fitted_prior")
     return family
+
+
+def _parse_projectors(
+    method: str, tree: dict[str, Any], faults: _Faults
+) -> ProjectorSettings | None:
+    """Of "jnf_shared" alone: elsewhere the section stays in the tree, unknown."""
+    if method != "jnf_shared":
+        return None
+    section = tree.pop("projectors", {})
+    return _parse(ProjectorSettings, section, "projectors.", faults)
 
 
 def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
@@ -212,11 +221,12 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 "is no bound that the best parameters could be told by"
             )
         has_prior = stage == "joint" and family and not isinstance(family, Fixed)
-        if settings and settings.prior_rate_factor != 1 and not has_prior:
-            found.append(
-                f"`{stage}.prior_rate_factor` is {settings.prior_rate_factor}, "
-                "expected 1: only 'joint' with a learnt `model.prior` has another"
-            )
+        for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
+            if settings and getattr(settings, field) != without and not has_prior:
+                found.append(
+                    f"`{stage}.{field}` is {getattr(settings, field)}, expected "
+                    f"{without}: only 'joint' with a learnt `model.prior` has another"
+                )
     return found
 
 
@@ -228,6 +238,7 @@ _SECTIONS = (
     "init",
     "method",
     "model",
+    "num_seeds",
     "optimizer",
     "projectors",
     "sampler",

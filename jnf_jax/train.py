@@ -5,8 +5,11 @@
 Run again, it goes on where it stopped. Any field of the config can be overridden, as in
 ``--config.optimizer.learning_rate=3e-4``; ``--config.stages=unimodal`` with
 ``--config.init.joint=DIR`` trains stage two on another run's stage one.
+``--config.num_seeds=4`` trains four seeds, in ``WORKDIR/seed_0`` and so on, and writes
+one record with their spread; ``{seed}`` in ``--config.init.joint`` is each one's own.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +99,53 @@ def train_and_evaluate(
     return record
 
 
+def train_seeds(
+    config: ml_collections.ConfigDict, workdir: Path, out: Path | None = None, **options
+) -> dict | None:
+    """``num_seeds`` runs, from ``seed`` upwards, and one record with their spread.
+
+    Seeds that have a record are not run again: they may have been other jobs.
+
+    Args:
+        config: Its ``num_seeds`` is 2 or more; ``{seed}`` in a path of ``init`` is
+            replaced.
+        workdir: Each run has ``seed_<seed>`` in it.
+        out: Also write the record there.
+        **options: Of ``train_and_evaluate``.
+
+    Returns:
+        The record, or None where nothing was evaluated.
+
+    Raises:
+        ValueError: As ``train_and_evaluate`` and ``results.combine``.
+    """
+    records = []
+    for seed in range(config.seed, config.seed + config.num_seeds):
+        own = config.copy_and_resolve_references().unlock()
+        own.update(seed=seed, num_seeds=1)
+        own.init = {stage: p.format(seed=seed) for stage, p in config.init.items()}
+        directory = Path(workdir) / f"seed_{seed}"
+        print(f"seed {seed}: {directory}")
+        done = _record_of(directory, own)
+        records.append(done or train_and_evaluate(own, directory, **options))
+    if None in records:
+        return None
+    record = results.combine(records)
+    for path in [Path(workdir) / "results.json", *([out] if out else [])]:
+        results.write(path, record)
+    print(results.console_table(record))
+    return record
+
+
+def _record_of(workdir: Path, config: ml_collections.ConfigDict) -> dict | None:
+    """The record of a run of this very config in ``workdir``, if it has one."""
+    stored, record = workdir / "config.json", workdir / "results.json"
+    if not (stored.exists() and record.exists()):
+        return None
+    same = json.loads(stored.read_text())["config"] == json.loads(config.to_json())
+    return results.read(record) if same else None
+
+
 def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
     """Refuses sizes that would stop the run only after hours of training.
 
@@ -169,7 +219,8 @@ def main(argv: list[str]) -> None:
     """Flags, then ``train_and_evaluate``."""
     del argv
     config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
-    train_and_evaluate(
+    run = train_seeds if config.get("num_seeds", 1) > 1 else train_and_evaluate
+    run(
         config,
         Path(_WORKDIR.value),
         config_name=config_name,

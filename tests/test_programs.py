@@ -14,7 +14,7 @@ from PIL import Image
 from configs.digits import jnf as digits_jnf
 from jnf_jax import experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
-from jnf_jax.train import train_and_evaluate, train_stages
+from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -110,6 +110,29 @@ def test_stages_one_at_a_time_end_the_same(trained, tmp_path):
     )
     assert apart_ids == whole_ids
     jax.tree.map(np.testing.assert_array_equal, apart, whole)
+
+
+def test_two_seeds_are_one_record(trained, tmp_path):
+    """Seed 0 was another job's, seed 1 is run here; a prior on each one's stage one."""
+    shutil.copytree(trained[0], tmp_path / "seed_0")
+    names = dict(config_name="configs/digits/jnf.py", command="python -m …")
+    record = train_seeds(tiny_config(num_seeds=2), tmp_path, **names)
+    assert not results.validate(record) and record["seeds"] == [0, 1]
+    ids = [f"{tmp_path}/seed_{{seed}}/checkpoints/{s}" for s in ("joint", "unimodal")]
+    after = tiny_config(
+        num_seeds=2,
+        stages="prior",
+        init=dict(joint=ids[0], unimodal=ids[1]),
+        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
+        prior=dict(num_steps=20, batch_size=16),
+    )
+    fitted = train_seeds(after, tmp_path / "after", **names)
+    assert fitted["stage1_checkpoint"] == record["stage1_checkpoint"]
+    for key in ("conditional", "ceiling"):
+        assert fitted["coherence"][key] == record["coherence"][key]
+    single = trained[1]["coherence"]["ceiling"]
+    other = results.read(tmp_path / "seed_1" / "results.json")["coherence"]["ceiling"]
+    assert record["coherence"]["ceiling"] == results.summarise([single, other])
 
 
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
@@ -324,6 +347,10 @@ def test_every_fault_of_a_config_is_told_at_once():
         (
             dict(optimizer__prior_rate_factor=0.5),
             "`unimodal.prior_rate_factor` is 0.5, expected 1",
+        ),
+        (
+            dict(joint__prior_start_step=5),
+            "`joint.prior_start_step` is 5, expected 0: only 'joint' with a learnt",
         ),
         (
             dict(fitted_prior=dict(name="", num_steps=5)),

@@ -10,15 +10,18 @@ from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
     JointModel,
+    LogRatio,
     gaussian_kl,
     iwae_bound,
     joint_elbo,
     sampled_log_ratio,
+    tilted_kl,
 )
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
     "JointModel",
+    "LogRatio",
     "UnimodalModel",
     "UnimodalTerms",
     "canonical_correlations",
@@ -32,6 +35,7 @@ __all__ = [
     "nt_xent",
     "sampled_log_ratio",
     "symmetric_info_nce",
+    "tilted_kl",
     "unimodal_kl",
     "unimodal_nll",
 ]

@@ -53,8 +53,11 @@ class EnergyTiltedPrior:
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """f(z) − κ‖z‖² + log p_0(z); nats, up to log Z."""
-        log_tilt = self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
-        return log_tilt + self.reference.log_density(z)
+        return self.log_tilt(z) + self.reference.log_density(z)
+
+    def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """f(z) − κ‖z‖², nats."""
+        return self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
 
     def log_prob(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Refused: nobody knows Z.

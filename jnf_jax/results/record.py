@@ -206,6 +206,10 @@ _DIAGNOSTICS: dict[str, tuple[str, Callable[[list], Any], int]] = {
 }
 
 
+WORST = {key: pick for key, pick, _ in _DIAGNOSTICS.values()}
+"""Diagnostic of a sampler -> which extreme is the worst."""
+
+
 def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The worst of each diagnostic over subsets, as text.
 
