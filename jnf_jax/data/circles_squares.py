@@ -168,7 +168,7 @@ def load(settings: Settings) -> dataset.Dataset:
             shape = (size, len(MODALITIES), NUM_WAVES**2 - 1)
             coefficients = rng.standard_normal(shape) / np.sqrt(shape[-1] / 2)
             arrays["coefficients"] = coefficients.astype(np.float32)
-            arrays["noise"] = np.float32(settings.noise)
+            arrays["noise"] = np.asarray(settings.noise, np.float32)
         splits[split] = dataset.Split(arrays, size, filled)
         checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
     return dataset.Dataset(

@@ -20,7 +20,8 @@ from jnf_jax.methods.settings import (
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
 
-SHAPES = {"a": (6,), "b": (4,), "c": (5,)}
+KEY = jax.random.key(9)  # for losses that draw nothing
+SHAPES = {"a": (6,), "b": (4,)}
 DCCA = ProjectorSettings("dcca", 1, posterior_hidden_sizes=(8,))
 NT_XENT = ProjectorSettings("nt_xent", 2, base_size=8, posterior_hidden_sizes=(8,))
 INFO_NCE = dataclasses.replace(NT_XENT, objective="info_nce")
@@ -54,7 +55,7 @@ def views_with_a_shared_bit(rng_key, num):
         m: jax.random.normal(key, (num, *shape)).at[:, 0].set(2.0 * bit - 1.0)
         for (m, shape), key in zip(SHAPES.items(), keys, strict=True)
     }
-    return views, np.asarray(bit)
+    return views, bit
 
 
 @pytest.mark.parametrize("projectors", [DCCA, NT_XENT, INFO_NCE])
@@ -129,39 +130,32 @@ def test_stage_two_on_cached_embeddings_is_what_inference_does_with_pixels(proje
         np.testing.assert_allclose(metrics[f"nll/{m}"], -log_probs[m].mean(), rtol=1e-5)
 
 
-def test_every_subset_can_be_drawn():
-    method = make(DCCA)
-    params = fresh_params(method)
-    views, _ = views_with_a_shared_bit(jax.random.key(5), 4)
-    for subset in (("b",), ("a", "c"), ("a", "b", "c")):
-        z, _ = method.inference.infer(params, jax.random.key(6), views, subset)
-        assert z.shape == (4, 2) and np.isfinite(z).all()
-
-
 def test_a_learnt_temperature_has_a_gradient_and_a_floor():
     stage = make(dataclasses.replace(NT_XENT, learns_temperature=True)).stages[0]
     params = stage.init(jax.random.key(0))
     np.testing.assert_allclose(jnp.exp(params["log_temperature"]), 0.1, rtol=1e-6)
     batch = Batch(views_with_a_shared_bit(jax.random.key(1), 16)[0])
-    gradient, metrics = jax.grad(stage.loss, has_aux=True)(params, None, None, batch)
+    gradient, metrics = jax.grad(stage.loss, has_aux=True)(params, None, KEY, batch)
     assert abs(gradient["log_temperature"]) > 0
     np.testing.assert_allclose(metrics["temperature"], 0.1, rtol=1e-6)
     cold = params | {"log_temperature": jnp.float32(-50.0)}
-    _, metrics = stage.loss(cold, None, None, batch)
+    _, metrics = stage.loss(cold, None, KEY, batch)
     np.testing.assert_allclose(metrics["temperature"], MIN_TEMPERATURE)
 
 
-def test_loss_is_that_of_all_pairs_and_of_the_largest_correlations():
-    """Untrained DCCA: more correlations asked, a lower loss; at most 1 each."""
+def test_dcca_sums_as_many_correlations_as_are_asked():
+    """0 asks for all; each adds less than the one before."""
     batch = Batch(views_with_a_shared_bit(jax.random.key(1), 200)[0])
     losses = []
     for num_correlations in (1, 2, 0):
         settings = dataclasses.replace(DCCA, size=3, num_correlations=num_correlations)
         stage = make(settings).stages[0]
         params = stage.init(jax.random.key(0))
-        loss, metrics = stage.loss(params, None, None, batch)
-        count = 3 * (num_correlations or 3)  # three pairs of modalities
-        np.testing.assert_allclose(metrics["mean_correlation"], -loss / count)
+        loss, metrics = stage.loss(params, None, KEY, batch)
+        count = num_correlations or 3
+        np.testing.assert_allclose(
+            metrics["mean_correlation"], -loss / count, rtol=1e-6
+        )
         assert 0 < metrics["mean_correlation"] < 1
         losses.append(loss)
     assert losses[0] > losses[1] > losses[2]
