@@ -1,9 +1,10 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
-``data``, ``model``, ``flow``, ``projectors``, ``sampler``, ``optimizer`` and
-``training`` (for every stage), one section a stage (overriding both), ``init``
-(checkpoints of stages that are not trained here), ``evaluation``.
+``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
+``projectors``, ``sampler``, ``optimizer`` and ``training`` (for every stage), one
+section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
+here), ``evaluation``.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from typing import Any
 
 import ml_collections
 
+from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
 from jnf_jax.methods.registry import STAGES
@@ -43,6 +45,7 @@ class Experiment:
         stages: Stages to train in this run.
         data_name: Name of the data set.
         data: Its settings dataclass.
+        placement: Where its tuples are; a name in ``placement.PLACEMENTS``.
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
         sampler: Chains on subset posteriors.
@@ -59,6 +62,7 @@ class Experiment:
     stages: tuple[str, ...]
     data_name: str
     data: Any
+    placement: str
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
@@ -98,6 +102,11 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
+    placement = data.pop("placement", "auto")
+    if placement not in PLACEMENTS:
+        faults.append(
+            f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
+        )
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
@@ -121,6 +130,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         stages=stages,
         data_name=data_name,
         data=data_settings,
+        placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),

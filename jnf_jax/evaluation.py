@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jnf_jax import pictures
+from jnf_jax import energy_report, pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
@@ -23,8 +24,6 @@ from jnf_jax.metrics.protocol import (
     evaluate_coherence,
     protocol_name,
 )
-from jnf_jax.priors.energy import EnergyTiltedPrior
-from jnf_jax.sampling import divergence
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -63,23 +62,31 @@ def evaluate(
         setup.dataset.fetch,
         test.labels,
         setup.dataset.num_classes,
+        test.rows,
     )
+    energies = energy_report.energy_priors(inference, params)
+    # Before the subsets: those of two and more divide by the density that is checked.
+    about = {n: energy_report.report(setup, params, n, report) for n in energies}
     measured = evaluate_coherence(
         inference, params, held_out, classifiers.predict, settings, report=report
     )
+    by_steps = {
+        name: energy_report.coherence_by_steps(
+            inference, params, name, classifiers.predict, held_out.num_classes,
+            settings, report,
+        )
+        for name in energies
+    }  # fmt: skip
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
-    prior_warnings = _prior_warnings(setup, params)
-    for text in prior_warnings:
-        report(f"warning: {text}")
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
         **provenance,
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
-        **_measured(setup, measured),
+        **_measured(setup, measured, by_steps),
         "unimodal_log_prob": match,
-        **({"prior_warnings": prior_warnings} if prior_warnings else {}),
+        **({"energy_priors": about} if about else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
@@ -101,8 +108,14 @@ def _describe(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
-    """What protocol v1 measured, as the schema names it."""
+def _measured(
+    setup: Setup, measured: CoherenceReport, by_steps: dict[str, tuple[dict, dict]]
+) -> dict[str, Any]:
+    """What protocol v1 measured, as the schema names it; and energies by steps."""
+    of_energies = {
+        "joint_by_steps": {name: shares for name, (shares, _) in by_steps.items()},
+        "joint_entropy_by_steps": {name: nats for name, (_, nats) in by_steps.items()},
+    }
     return {
         "coherence": {
             "conditional": measured.table.macro,
@@ -111,6 +124,7 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
             "joint": measured.joint,
             "joint_entropy": measured.joint_entropy,
             "ceiling": measured.ceiling,
+            **(of_energies if by_steps else {}),
         },
         "subset_coherence": {
             "+".join(subset): {t: a.macro for t, a in targets.items()}
@@ -123,18 +137,6 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
         if measured.sampler["subsets"]
         else {},
     }
-
-
-def _prior_warnings(setup: Setup, params: dict[str, Params]) -> list[str]:
-    """What to know of draws from an energy: whether its chains diverge."""
-    inference, found = setup.method.inference, []
-    for name in inference.prior_names:
-        prior = inference.prior_of(params, name)
-        if isinstance(prior, EnergyTiltedPrior):
-            _, run = jax.jit(prior.run, static_argnums=1)(jax.random.key(0), 1_000)
-            said = divergence(run, prior.langevin)
-            found += [f"draws from {name}: {said}"] if said else []
-    return found
 
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
 def write_pictures(
     setup: Setup, params: dict[str, Params], directory: Path
 ) -> list[Path]:
-    """Sample grids: from each modality, from all but each, and from the prior."""
+    """Sample grids, from each modality, all but each, and each prior; and energies."""
     inference = setup.method.inference
     names = inference.modalities
     sizes = sorted({1, len(names) - 1})
@@ -169,6 +171,10 @@ def write_pictures(
         grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
         path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
         written.append(pictures.save_png(path, grid))
+    for name in energy_report.energy_priors(inference, params):
+        plot = energy_report.picture(setup, params, name)
+        path = Path(directory) / f"energy_of_{name}.png"
+        written.append(pictures.save_png(path, plot))
     return written
 
 
@@ -182,7 +188,8 @@ def draw_conditional(
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test, inference = setup.dataset.splits["test"], setup.method.inference
-    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(num) % test.size)
+    rows = test.rows(np.arange(num, dtype=np.int32) % test.size)
+    views = jax.jit(setup.dataset.fetch)(test.arrays, rows)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]

@@ -37,6 +37,7 @@ INTERNAL = {
     "metrics": ("types", "batching", "losses", "sampling", "methods"),
     "results": (),
     "pictures": ("types",),
+    "plots": ("types", "pictures"),
 }
 # Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
@@ -60,6 +61,7 @@ EXTERNAL = {
     "methods": NUMERIC | {"distrax", "blackjax"},
     "metrics": NUMERIC | {"distrax", "blackjax", "scipy"},
     "pictures": NUMERIC | {"PIL"},
+    "plots": NUMERIC | {"PIL"},
     "results": set(),
 }
 # Packages that one place of the tree wraps for all others.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from configs.digits import jnf as digits_jnf
-from jnf_jax import experiment, parallel, programs, results
+from jnf_jax import energy_report, experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
 from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
@@ -51,8 +51,9 @@ def tiny_config(**changes):
 def cache(tmp_path_factory):
     """Classifiers of tests never meet those of the user."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+        root = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(root))
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -135,23 +136,69 @@ def test_two_seeds_are_one_record(trained, tmp_path):
     assert record["coherence"]["ceiling"] == results.summarise([single, other])
 
 
+def test_streamed_data_train_and_evaluate_alike(trained, cache, tmp_path):
+    """Both stages, posterior cache and evaluation, with every tuple read from files."""
+    workdir, on_device = trained
+    config = tiny_config(data__placement="stream")
+    record = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert list(cache.glob("jnf_jax/records/digits-*/manifest.json"))
+    assert record["data"] == on_device["data"]
+    assert record["classifiers"] == on_device["classifiers"]
+    # Chains amplify rounding: one of 50 labels may turn.
+    for size, share in record["coherence"]["conditional"].items():
+        assert abs(share - on_device["coherence"]["conditional"][size]) < 0.05
+    setup = experiment.open_experiment(config)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        experiment.load_stages(setup, tmp_path)[0],
+        experiment.load_stages(setup, workdir)[0],
+    )
+    with pytest.raises(ValueError, match="`data.placement` is 'disk', expected one of"):
+        experiment.open_experiment(tiny_config(data__placement="disk"))
+
+
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
     workdir, record = trained
     checkpoints = {s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")}
     config = tiny_config(
         stages="prior",
         init=checkpoints,
-        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
-        prior=dict(num_steps=20, batch_size=16),
+        fitted_prior=dict(name="energy", hidden_sizes=(8,), num_steps=5),
+        prior=dict(num_steps=20, batch_size=16, learning_rate=0.1, select="last"),
     )
     after = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
     assert not results.validate(after)
     assert after["stage1_checkpoint"] == record["stage1_checkpoint"]
-    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", "flow_after"))
+    name = "energy_after"
+    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", name))
     assert {"normal": own} == record["coherence"]["joint"] and 0 <= fitted <= 1
     for field in ("conditional", "ceiling"):
         assert after["coherence"][field] == record["coherence"][field]
-    assert (tmp_path / "samples" / "unconditional_flow_after.png").exists()
+    check_record_of_an_energy(after, name)
+    for picture in (f"unconditional_{name}", f"energy_of_{name}"):
+        path = tmp_path / "samples" / f"{picture}.png"
+        assert np.asarray(Image.open(path)).std() > 0
+
+
+def check_record_of_an_energy(record, name):
+    """The schema's keys; a warning where, and only where, the moments say so."""
+    for field in ("joint_by_steps", "joint_entropy_by_steps"):
+        found = record["coherence"][field]
+        assert list(found) == [name]  # not the model's own, which is N(0, I)
+        assert list(found[name]) == ["0", "10", "30", "60", "150", "300"]
+    assert all(
+        0 <= s <= 1 for s in record["coherence"]["joint_by_steps"][name].values()
+    )
+    about = record["energy_priors"][name]
+    moments = about["moments"]
+    assert set(moments) == {"posterior", "short_run", "reference", "long_run"}
+    # 2,000 × 4 numbers of N(0, 1); 5 standard errors.
+    assert abs(moments["reference"]["variance"] - 1) < 5 * (2 / 8_000) ** 0.5
+    assert about["num_steps"] == 5 and about["displacement"] > 0.5
+    gaps = about["gap_to_long_run"]["short_run"].values()
+    said = [text for text in about["warnings"] if "differ in their moments" in text]
+    assert len(said) == any(gap > energy_report.MOMENT_LIMIT for gap in gaps)
+    assert 0.3 < about["long_run"]["acceptance"] < 0.9
 
 
 def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):

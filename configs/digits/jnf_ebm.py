@@ -29,6 +29,8 @@ def get_config() -> ml_collections.ConfigDict:
             num_steps=60,
             step_size=0.08,
             confinement=0.0,
+            draw_steps=-1,
+            draw_step_size=0.0,
         )
         config.joint.update(prior_start_step=2_500, select="last")
     return config

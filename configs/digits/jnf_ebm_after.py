@@ -21,7 +21,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.stages = "joint,unimodal,prior"
     with config.unlocked():
         config.fitted_prior = dict(
-            name="energy", hidden_sizes=(200, 200), num_steps=60, step_size=0.08
+            name="energy",
+            hidden_sizes=(200, 200),
+            num_steps=60,
+            step_size=0.08,
+            draw_steps=-1,
+            draw_step_size=0.0,
         )
         config.prior = dict(
             num_steps=4_000, batch_size=256, learning_rate=3e-3, select="last"

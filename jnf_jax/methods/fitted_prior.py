@@ -11,7 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.methods.energy import contrast
+from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.priors.diffusion import DiffusionFamily, denoising_loss
@@ -59,6 +59,7 @@ def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> M
         needs=("joint",),
         settings=("fitted_prior",),
         cache=joint.cached_posterior,
+        init_memory=functools.partial(init_chains, family, joint.latent_size),
         has_convolutions=False,
     )
     inference = dataclasses.replace(method.inference, fitted=family)
@@ -74,17 +75,17 @@ def _loss(
     frozen: None,
     rng_key: jax.Array,
     batch: Batch,
-    *,
+    *memory: jax.Array,
     family: PriorFamily,
     latent_size: int,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+) -> tuple:
     """−mean log p(z) at z ~ q(z|X), nats; an energy's contrast, or denoising."""
     del frozen
     draw_key, chain_key = jax.random.split(rng_key)
     mean, scale = batch.cached["mean"], batch.cached["scale"]
     z = mean + scale * jax.random.normal(draw_key, mean.shape)
     if isinstance(family, EnergyFamily):
-        return contrast(family, params, chain_key, z)
+        return contrast(family, params, chain_key, z, *memory)
     if isinstance(family, DiffusionFamily):
         score = family.bind(params, latent_size).scaled_score
         return denoising_loss(score, chain_key, z, family.schedule).mean(), {}

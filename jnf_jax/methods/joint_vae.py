@@ -17,7 +17,7 @@ from jnf_jax.losses import (
     sampled_log_ratio,
     tilted_kl,
 )
-from jnf_jax.methods.energy import contrast
+from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
 from jnf_jax.priors.energy import EnergyFamily
@@ -91,6 +91,10 @@ class JointVAE:
             **({"prior": prior} if prior else {}),
         }
 
+    def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
+        """What ``loss`` hands from step to step: chains of the prior that persist."""
+        return init_chains(self.prior, self.latent_size, rng_key)
+
     def code(self, params: Params, views: Views) -> GaussianCode:
         """Mean and scale of q(z|X), f32[B, D] each."""
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
@@ -158,11 +162,17 @@ class JointVAE:
         return sampled_log_ratio
 
     def loss(
-        self, params: Params, frozen: None, rng_key: jax.Array, batch: Any
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        self,
+        params: Params,
+        frozen: None,
+        rng_key: jax.Array,
+        batch: Any,
+        *memory: jax.Array,
+    ) -> tuple:
         """−mean objective over ``batch.views``, and the mean of each of its terms.
 
-        With an energy-based prior, plus the contrast that its parameters learn from.
+        With an energy-based prior, plus the contrast that its parameters learn from;
+        ``memory`` are its chains, if they persist, returned as further results.
         """
         del frozen
         if not isinstance(self.prior, EnergyFamily):
@@ -172,10 +182,10 @@ class JointVAE:
         # The draw that the objective takes as well: XLA computes it once.
         positives = self.encode(params, batch.views).sample(seed=rng_key)
         chain_key = jax.random.fold_in(rng_key, 1)
-        energy_loss, watched = contrast(
-            self.prior, params["prior"], chain_key, positives
+        energy_loss, watched, *memory = contrast(
+            self.prior, params["prior"], chain_key, positives, *memory
         )
-        return loss + energy_loss, metrics | watched
+        return loss + energy_loss, metrics | watched, *memory
 
     def _elbo_loss(
         self, params: Params, rng_key: jax.Array, views: Views

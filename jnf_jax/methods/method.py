@@ -47,13 +47,16 @@ class MethodStage:
     Attributes:
         name: "joint", "unimodal", …
         init: ``rng_key -> params`` of this stage.
-        loss: ``(params, frozen, rng_key, batch) -> (mean loss, scalar metrics)``.
+        loss: ``(params, frozen, rng_key, batch, *memory) -> (mean loss, scalar metrics,
+            *memory)``.
         needs: Names of the stages whose parameters it reads, never updates.
         settings: Fields of the experiment, beside ``model``, that decide what its
             parameters are; of the stage's identity.
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
+            nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
             on CPU).
         of: The method whose stage it is, where another one has the same: checkpoints
@@ -62,10 +65,11 @@ class MethodStage:
 
     name: str
     init: Callable[[jax.Array], Params]
-    loss: Callable[[Params, Params, jax.Array, Batch], tuple[jax.Array, dict]]
+    loss: Callable[..., tuple]
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
     of: str = ""
 

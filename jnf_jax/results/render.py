@@ -170,6 +170,46 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     return ["", *_table(header, rows)] if rows else []
 
 
+def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of energy-based priors: coherence by steps, and long chains."""
+    found = [
+        (record, prior, shares)
+        for record in records.values()
+        for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
+    ]
+    if not found:
+        return []
+    steps = _sizes(shares for _, _, shares in found)
+    apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
+    rows = []
+    for record, prior, shares in found:
+        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
+        about = record.get("energy_priors", {}).get(prior, {})
+        gap = about.get("gap_to_long_run", {}).get("short_run", {})
+        rows.append(
+            [
+                _link(Path(record["config"]).stem, record["config"]),
+                prior,
+                *(
+                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
+                    for k in steps
+                ),
+                format_value(gap.get("mean")),
+                format_value(gap.get("log_variance")),
+                format_value(about.get("long_run", {}).get("rhat_max")),
+            ]
+        )
+    header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
+    return [
+        "",
+        "Energy-based priors, by the Langevin steps of a draw (0 is the reference): "
+        "joint coherence and, in brackets, label entropy. Then how far the draws lie "
+        "from long Metropolis-adjusted chains on the density.",
+        "",
+        *_table(header, rows),
+    ]
+
+
 def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     """How each record came about: command, stage one, sampler, notes."""
     lines = []
@@ -244,7 +284,7 @@ def render(root: Path) -> str:
         own = [c for c in configs if Path(c).parent.name == section]
         lines += [f"## {TITLES.get(section, section)}", ""]
         lines += _table(header, _our_rows(here, own, sizes))
-        lines += [*_more_rows(here), *_provenance(here)]
+        lines += [*_more_rows(here), *_energy_rows(here), *_provenance(here)]
         lines += [*_published(published, section), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 

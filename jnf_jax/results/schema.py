@@ -71,9 +71,33 @@ def _coherence_faults(coherence: Any) -> list[str]:
                     f"`coherence.{key}` has the key {size!r}, expected a subset size "
                     'as a string: "1", "2", …'
                 )
+    faults += _by_steps_faults(coherence)
     if coherence.get("ceiling") is not None:
         faults += _value_faults("coherence.ceiling", coherence["ceiling"], 0.0, 1.0)
     return faults + _entropy_faults(coherence)
+
+
+def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
+    """Faults of what is keyed by prior and then by number of steps."""
+    faults = []
+    for key, high in (("joint_by_steps", 1.0), ("joint_entropy_by_steps", math.inf)):
+        path, priors = f"coherence.{key}", coherence.get(key, {})
+        if not isinstance(priors, Mapping):
+            faults.append(f"`{path}` is {priors!r}, expected an object")
+            continue
+        for prior, table in priors.items():
+            if not isinstance(table, Mapping):
+                faults.append(f"`{path}.{prior}` is {table!r}, expected an object")
+                continue
+            measured = {k: v for k, v in table.items() if v is not None}
+            faults += _map_faults(f"{path}.{prior}", measured, high=high)
+            faults += [
+                f"`{path}.{prior}` has the key {steps!r}, expected a number of steps "
+                'as a string: "0", "10", …'
+                for steps in table
+                if not re.fullmatch(r"0|[1-9]\d*", str(steps))
+            ]
+    return faults
 
 
 def _entropy_faults(coherence: Mapping[str, Any]) -> list[str]:

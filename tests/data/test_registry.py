@@ -6,7 +6,9 @@ from jnf_jax.data import DATASETS, load
 
 
 def test_known_names():
-    assert sorted(DATASETS) == ["circles_squares", "digits", "mnist_svhn", "polymnist"]
+    assert sorted(DATASETS) == [
+        "circles_squares", "digits", "mnist_svhn", "polymnist", "records",
+    ]  # fmt: skip
 
 
 def test_default_settings_are_good():

@@ -62,6 +62,22 @@ def test_every_required_key_is_documented_and_required(record):
         ("coherence.conditional.1", {"mean": 2.0, "sd": 0, "n": 2}, "1.mean` is 2.0"),
         ("coherence.joint", {"normal": 0.1, "gmm": 0.5}, "one value, expected one for"),
         ("coherence.joint_entropy", {"gmm": 2.0}, r"has keys \['gmm'\], expected"),
+        (
+            "coherence.joint_by_steps",
+            {"normal": 0.5},
+            "normal` is 0.5, expected an obj",
+        ),
+        (
+            "coherence.joint_by_steps",
+            {"normal": {"10": 2.0}},
+            r"10` is 2.0, .* \[0, 1\]",
+        ),
+        (
+            "coherence.joint_by_steps",
+            {"normal": {"ten": 1.0}},
+            "the key 'ten', expected",
+        ),
+        ("coherence.joint_entropy_by_steps", [], r"is \[\], expected an object"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
         ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),
         ("sampler.settings", "hmc", "`sampler.settings` is 'hmc', expected an object"),
@@ -217,6 +233,27 @@ def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
     record["wrong_bit"] = {"circle": 0.125}
     results.write(repository / "results" / "digits" / "jnf.json", record)
     assert "circle 0.125 |" in render.render(repository)
+
+
+def test_energies_get_a_table_of_their_own(repository, record):
+    assert "Langevin steps" not in render.render(repository)
+    record["coherence"] |= {
+        "joint_by_steps": {
+            "energy": {"0": 0.25, "60": {"mean": 0.75, "sd": 0, "n": 2}}
+        },
+        "joint_entropy_by_steps": {"energy": {"0": None, "60": 2.125}},
+    }
+    record["energy_priors"] = {
+        "energy": {
+            "gap_to_long_run": {"short_run": {"mean": 0.125, "log_variance": 0.5}},
+            "long_run": {"rhat_max": 1.01},
+        }
+    }
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    text = render.render(repository)
+    assert (
+        "| energy | 0.250 (–) | 0.750 ± 0.000 (2.125) | 0.125 | 0.500 | 1.010 |" in text
+    )
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):
