@@ -24,8 +24,19 @@ def get_config() -> ml_collections.ConfigDict:
                 num_posterior_samples=1,
             ),
             sampler=dict(
+                divisor="prior",
                 kernel="dynamic_hmc",
                 num_transitions=100,
+                min_leapfrog=1,
+                max_leapfrog=9,
+                num_leapfrog=10,
+                target_acceptance=0.8,
+                num_adaptation=100,
+                initial_step_size=0.1,
+            ),
+            refinement=dict(
+                num_transitions=0,
+                kernel="dynamic_hmc",
                 min_leapfrog=1,
                 max_leapfrog=9,
                 num_leapfrog=10,
@@ -52,6 +63,7 @@ def get_config() -> ml_collections.ConfigDict:
                 keep_checkpoints=2,
                 steps_per_dispatch=0,
                 log_every=50,
+                parameters="replicated",
             ),
             evaluation=dict(
                 protocol="v1",

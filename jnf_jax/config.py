@@ -2,9 +2,9 @@
 
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
-``projectors``, ``sampler``, ``optimizer`` and ``training`` (for every stage), one
-section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
-here), ``evaluation``.
+``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
+``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
+``init`` (checkpoints of stages that are not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -18,9 +18,11 @@ import ml_collections
 
 from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
+from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
+from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import (
+    ExpertSettings,
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
@@ -48,7 +50,11 @@ class Experiment:
         placement: Where its tuples are; a name in ``placement.PLACEMENTS``.
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
-        sampler: Chains on subset posteriors.
+        sampler: Chains on products of experts.
+        divisor: What these products are divided by; ``sampler.divisor``.
+        refinement: Chains through the decoders that start where those ended; None
+            where ``refinement.num_transitions`` is 0.
+        experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
         projectors: Those of "jnf_shared", None in other methods.
         training: Stage -> TrainSettings, for every stage that has a section.
@@ -66,6 +72,9 @@ class Experiment:
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
+    divisor: str
+    refinement: ChainSettings | None
+    experts: ExpertSettings
     fitted_prior: PriorFamily | None
     projectors: ProjectorSettings | None
     training: dict[str, TrainSettings]
@@ -108,12 +117,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
             f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
         )
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
-    seed = tree.pop("seed", 0)
-    if not isinstance(seed, int) or seed < 0:
-        faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
-    num_seeds = tree.pop("num_seeds", 1)
-    if type(num_seeds) is not int or num_seeds < 1:
-        faults.append(f"`num_seeds` is {num_seeds!r}, expected an integer >= 1")
+    seed, _ = _integer(tree, "seed", 0, faults), _integer(tree, "num_seeds", 1, faults)
     stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
     for field, names in (("stages=", stages), ("init.", init)):
@@ -122,7 +126,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
                 faults.unknown(field, stage, all_stages)
 
     shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
-    evaluation = tree.pop("evaluation", {})
+    evaluation, sampler = tree.pop("evaluation", {}), tree.pop("sampler", {})
     classifier = evaluation.pop("classifier", {})
     parts: dict[str, Any] = dict(
         method=method,
@@ -133,7 +137,10 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
-        sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
+        divisor=sampler.pop("divisor", "prior"),
+        sampler=_parse(ChainSettings, sampler, "sampler.", faults),
+        refinement=_parse_refinement(tree.pop("refinement", {}), faults),
+        experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         projectors=_parse_projectors(method, tree, faults),
         training={
@@ -159,6 +166,14 @@ def _known(field: str, name: Any, known: Iterable[str]) -> str:
     if name not in known:
         raise ValueError(f"`{field}` is {name!r}, expected one of {sorted(known)}")
     return name
+
+
+def _integer(tree: dict[str, Any], name: str, least: int, faults: _Faults) -> Any:
+    """A field of the config itself; absent, it is the least that it may be."""
+    value = tree.pop(name, least)
+    if type(value) is not int or value < least:
+        faults.append(f"`{name}` is {value!r}, expected an integer >= {least}")
+    return value
 
 
 def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily | None:
@@ -187,6 +202,15 @@ def _parse_projectors(
     return _parse(ProjectorSettings, section, "projectors.", faults)
 
 
+def _parse_refinement(section: dict[str, Any], faults: _Faults) -> ChainSettings | None:
+    """No transitions are no refinement; the other fields are checked all the same."""
+    is_off = section.get("num_transitions", 0) == 0
+    if is_off:
+        section = section | {"num_transitions": 1}
+    settings = _parse(ChainSettings, section, "refinement.", faults)
+    return None if is_off else settings
+
+
 def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
     parts = {"networks": NetworkSettings, "likelihoods": LikelihoodSettings}
     for name, cls in parts.items():
@@ -207,7 +231,8 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     found = parts["model"].own_faults() if parts["model"] else []
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for settings in (parts["data"], parts["flow"], parts["evaluation"]):
+    for name in ("data", "flow", "experts", "evaluation"):
+        settings = parts[name]
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
@@ -219,10 +244,10 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
 
 
 def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
-    """How a learnt prior may be trained, for those settings that could be read."""
+    """How priors may be trained and divided by, where their settings could be read."""
     own = parts["model"].prior if parts["model"] else None
     learnt = {"joint": own, "prior": parts["fitted_prior"]}
-    found = []
+    found = divisor_faults(parts["divisor"], own, parts["fitted_prior"]) if own else []
     for stage, settings in parts["training"].items():
         family = learnt.get(stage)
         if settings and isinstance(family, EnergyFamily) and settings.select == "best":
@@ -230,6 +255,8 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 f"`{stage}.select` is 'best', expected 'last': the loss of an energy "
                 "is no bound that the best parameters could be told by"
             )
+        if settings and stage == "prior" and fits_in_one_go(family):
+            found += settings.faults_of_fit("prior.")
         has_prior = stage == "joint" and family and not isinstance(family, Fixed)
         for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
             if settings and getattr(settings, field) != without and not has_prior:
@@ -243,6 +270,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
 _SECTIONS = (
     "data",
     "evaluation",
+    "experts",
     "fitted_prior",
     "flow",
     "init",
@@ -251,6 +279,7 @@ _SECTIONS = (
     "num_seeds",
     "optimizer",
     "projectors",
+    "refinement",
     "sampler",
     "seed",
     "stages",

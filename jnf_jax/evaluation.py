@@ -11,22 +11,74 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import energy_report, pictures
+from jnf_jax import energy_report, parallel, pictures, processes, results
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
     HeldOut,
+    Predict,
     evaluate_coherence,
     protocol_name,
 )
+from jnf_jax.metrics.refinement import evaluate_refinement
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
+
+
+def evaluate_and_write(
+    setup: Setup,
+    params: dict[str, Params],
+    checkpoint_ids: dict[str, str],
+    workdir: Path,
+    *,
+    mesh: jax.sharding.Mesh,
+    provenance: dict[str, Any],
+    training_seconds: float,
+    out: Path | None = None,
+) -> dict[str, Any] | None:
+    """Evaluates, prints the table, writes record and pictures.
+
+    Args:
+        setup: The experiment.
+        params: Parameters by stage, whole on each device.
+        checkpoint_ids: As ``evaluate``.
+        workdir: Where ``results.json`` and ``samples/`` go.
+        mesh: Devices of all processes; as many share in a batch as divide it.
+        provenance: As ``evaluate``; read in the first process alone.
+        training_seconds: As ``evaluate``.
+        out: Also write the record there.
+
+    Returns:
+        The record; None in all processes but the first, which writes it.
+    """
+    settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
+    batch_size = min(settings.batch_size, settings.num_tuples or test.size)
+    mesh = parallel.dividing_mesh(mesh, batch_size)
+    params = parallel.put(params, parallel.replicated(mesh))
+    record = evaluate(
+        setup,
+        params,
+        checkpoint_ids,
+        provenance=provenance,
+        training_seconds=training_seconds,
+        mesh=mesh,
+        report=processes.say,
+    )
+    if processes.is_first():
+        for path in [workdir / "results.json", *([out] if out else [])]:
+            results.write(path, record)
+        print(results.console_table(record))
+    written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
+    processes.say(f"Record: {workdir / 'results.json'}")
+    processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
+    return record if processes.is_first() else None
 
 
 def evaluate(
@@ -36,6 +88,7 @@ def evaluate(
     *,
     provenance: dict[str, Any],
     training_seconds: float,
+    mesh: jax.sharding.Mesh | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
@@ -47,6 +100,7 @@ def evaluate(
         provenance: How the parameters were made: ``config``, ``command``, ``commit``,
             ``hardware``, ``versions`` (see ``logs.provenance``).
         training_seconds: Wall time of training.
+        mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
     """
     begin = time.monotonic()
@@ -55,15 +109,9 @@ def evaluate(
         setup.dataset,
         setup.experiment.classifier,
         cache_root(getattr(setup.experiment.data, "cache_dir", "")),
+        mesh,
     )
-    test = setup.dataset.splits["test"]
-    held_out = HeldOut(
-        jax.tree.map(jnp.asarray, test.arrays),
-        setup.dataset.fetch,
-        test.labels,
-        setup.dataset.num_classes,
-        test.rows,
-    )
+    held_out = _held_out(setup, mesh)
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
@@ -78,6 +126,7 @@ def evaluate(
         for name in energies
     }  # fmt: skip
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
+    refined = _refined(setup, params, held_out, classifiers.predict, report)
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
@@ -86,12 +135,25 @@ def evaluate(
         "evaluation_seconds": seconds,
         **_measured(setup, measured, by_steps),
         "unimodal_log_prob": match,
+        **({"refinement": refined} if refined else {}),
         **({"energy_priors": about} if about else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
         "stage1_checkpoint": checkpoint_ids["joint"],
     }
+
+
+def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
+    test = setup.dataset.splits["test"]
+    return HeldOut(
+        parallel.put(test.arrays, parallel.replicated(mesh)),
+        setup.dataset.fetch,
+        test.labels,
+        setup.dataset.num_classes,
+        test.rows,
+        mesh,
+    )
 
 
 def _describe(setup: Setup) -> dict[str, Any]:
@@ -131,12 +193,35 @@ def _measured(
             for subset, targets in measured.accuracies.items()
         },
         "sampler": {
-            "settings": dataclasses.asdict(setup.experiment.sampler),
+            "settings": dataclasses.asdict(setup.experiment.sampler)
+            | {"divisor": setup.experiment.divisor},
             **measured.sampler,
         }
         if measured.sampler["subsets"]
         else {},
     }
+
+
+def _refined(
+    setup: Setup,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    report: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """What chains through the decoders change; None where none are asked for."""
+    chains = setup.experiment.refinement
+    if chains is None:
+        return None
+    found = evaluate_refinement(
+        DecoderPosterior(setup.method.inference, chains),
+        params,
+        held_out,
+        predict,
+        setup.experiment.evaluation,
+        report=report,
+    )
+    return {"settings": dataclasses.asdict(chains), **found}
 
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
@@ -151,9 +236,17 @@ def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
 
 
 def write_pictures(
-    setup: Setup, params: dict[str, Params], directory: Path
+    setup: Setup,
+    params: dict[str, Params],
+    directory: Path,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies."""
+
+    def write(name: str, grid: pictures.Picture) -> Path:
+        path = Path(directory) / f"{name}.png"
+        return pictures.save_png(path, grid) if processes.is_first() else path
+
     inference = setup.method.inference
     names = inference.modalities
     sizes = sorted({1, len(names) - 1})
@@ -162,19 +255,16 @@ def write_pictures(
         # As many data as the protocol takes at once: its compiled programs serve.
         size = setup.experiment.evaluation.batch_size
         grid = draw_conditional(
-            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED
+            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED, mesh=mesh
         )
-        path = Path(directory) / f"given_{'+'.join(subset)}.png"
-        written.append(pictures.save_png(path, grid))
+        written.append(write(f"given_{'+'.join(subset)}", grid))
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
         grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
-        path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
-        written.append(pictures.save_png(path, grid))
+        written.append(write(f"unconditional{'' if own else f'_{name}'}", grid))
     for name in energy_report.energy_priors(inference, params):
         plot = energy_report.picture(setup, params, name)
-        path = Path(directory) / f"energy_of_{name}.png"
-        written.append(pictures.save_png(path, plot))
+        written.append(write(f"energy_of_{name}", plot))
     return written
 
 
@@ -185,13 +275,15 @@ def draw_conditional(
     num: int,
     seed: int,
     num_shown: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> pictures.Picture:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
-    test, inference = setup.dataset.splits["test"], setup.method.inference
-    rows = test.rows(np.arange(num, dtype=np.int32) % test.size)
-    views = jax.jit(setup.dataset.fetch)(test.arrays, rows)
+    inference = setup.method.inference
+    indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
+    views = _held_out(setup, mesh).views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
-    decoded = _decoded_means(setup.method.inference, params, z)
+    decoded = processes.to_host(_decoded_means(inference, params, z))
+    views = processes.to_host(views)
     targets = [m for m in inference.modalities if m not in subset]
     return pictures.conditional_grid(
         {m: views[m][:num_shown] for m in subset},
@@ -209,7 +301,8 @@ def draw_unconditional(
     """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
     z = inference.sample_prior(params, jax.random.key(seed), num, prior)
-    return pictures.unconditional_grid(_decoded_means(inference, params, z))
+    decoded = processes.to_host(_decoded_means(inference, params, z))
+    return pictures.unconditional_grid(decoded)
 
 
 @functools.partial(jax.jit, static_argnums=0)

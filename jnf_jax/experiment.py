@@ -17,6 +17,7 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.methods.method import Method, MethodStage
 from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.training import resume
 from jnf_jax.types import Params
 
@@ -48,9 +49,17 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        divisor=experiment.divisor,
+        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
         projectors=experiment.projectors,
     )
+    refines = experiment.refinement is not None
+    if refines and not isinstance(method.inference, SubsetInference):
+        raise ValueError(
+            f"`refinement` is not for method {experiment.method!r}, expected one with "
+            "a joint encoder: 'jnf' or 'jmvae'"
+        )
     return Setup(experiment, dataset, method)
 
 
@@ -81,6 +90,9 @@ def stage_identity(
     }
     for field in stage.settings:
         identity[field] = _learnt_with(getattr(experiment, field))
+    if experiment.model.compute_dtype == "float32":
+        # As before there was a choice: those checkpoints are still read.
+        del identity["model"]["compute_dtype"]
     return json.loads(json.dumps(identity))
 
 
@@ -140,7 +152,7 @@ def load_stage(
 
 
 def load_stages(
-    setup: Setup, workdir: Path
+    setup: Setup, workdir: Path, sharding: jax.sharding.Sharding | None = None
 ) -> tuple[dict[str, Params], dict[str, str], float]:
     """Parameters and identities of every stage, from ``init`` or from ``workdir``.
 
@@ -155,7 +167,7 @@ def load_stages(
     for stage in setup.method.stages:
         path = stage_path(setup, workdir, stage.name)
         params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
-            setup, stage, path, checkpoint_ids
+            setup, stage, path, checkpoint_ids, sharding
         )
         seconds += spent
     return params, checkpoint_ids, seconds

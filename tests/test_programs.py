@@ -14,6 +14,7 @@ from PIL import Image
 from configs.digits import jnf as digits_jnf
 from jnf_jax import energy_report, experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
+from jnf_jax.stages import compute_cache
 from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
 ROOT = Path(__file__).parents[1]
@@ -253,6 +254,33 @@ def test_faults_of_projectors(changes, told):
         experiment.open_experiment(config)
 
 
+def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path):
+    workdir, _ = trained
+    config = tiny_config(
+        stages="prior",
+        init={s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")},
+        fitted_prior=dict(name="gmm", num_components=2),
+        prior=dict(num_steps=1, batch_size=16, select="last"),
+    )
+    train_and_evaluate(config, tmp_path, with_evaluation=False)
+    setup = experiment.open_experiment(config)
+    params, _, _ = experiment.load_stages(setup, tmp_path)
+    draw = setup.method.inference.sample_prior
+    z = draw(params, jax.random.key(0), 10_000, "gmm_after")
+    # Against the aggregate posterior; 5 standard errors of 10,000 draws, and EM's fit
+    # has the moments of its 1,000 draws or more: as many again, and √10 wider.
+    prior = next(s for s in setup.method.stages if s.name == "prior")
+    cached = compute_cache(prior, setup.dataset, "train", {"joint": params["joint"]})
+    variance = cached["mean"].var(0) + np.square(cached["scale"]).mean(0)
+    error = np.sqrt(variance * (1 / 10_000 + 1 / len(cached["mean"])))
+    assert (np.abs(z.mean(0) - cached["mean"].mean(0)) < 5 * error).all()
+    np.testing.assert_allclose(z.var(0), variance, rtol=0.25)
+
+    config.prior.num_steps = 4
+    with pytest.raises(ValueError, match="prior.num_steps must be 1 where a stage is"):
+        experiment.open_experiment(config)
+
+
 def test_stage_prior_without_a_joint_checkpoint(tmp_path):
     config = tiny_config(
         stages="prior",
@@ -403,6 +431,19 @@ def test_every_fault_of_a_config_is_told_at_once():
             dict(fitted_prior=dict(name="", num_steps=5)),
             "`fitted_prior.name` is missing",
         ),
+        (dict(sampler__divisor="q"), "`sampler.divisor` is 'q', expected one of"),
+        (dict(sampler__divisor="reference"), "which only an energy prior has"),
+        (dict(sampler__divisor="fitted"), "expected a stage 'prior'"),
+        (
+            dict(
+                sampler__divisor="fitted",
+                fitted_prior__name="diffusion",
+                prior=dict(num_steps=20, batch_size=16),
+            ),
+            "with a log density: 'diffusion' has none",
+        ),
+        (dict(refinement__num_transitions=-1), "refinement.*num_transitions: got -1"),
+        (dict(refinement__kernel="ula"), "refinement.*kernel: got 'ula'"),
         (dict(fitted_prior__name="vamp"), "`fitted_prior.name` is 'vamp', expected"),
         (
             dict(model__prior=dict(name="laplace", scal=1.0)),

@@ -17,11 +17,22 @@ from jnf_jax.losses.joint import (
     sampled_log_ratio,
     tilted_kl,
 )
+from jnf_jax.losses.mmvae_plus import (
+    Expert,
+    Latent,
+    MixtureModel,
+    MixtureTerms,
+    mmvae_plus,
+)
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
+    "Expert",
     "JointModel",
+    "Latent",
     "LogRatio",
+    "MixtureModel",
+    "MixtureTerms",
     "UnimodalModel",
     "UnimodalTerms",
     "canonical_correlations",
@@ -32,6 +43,7 @@ __all__ = [
     "info_nce",
     "iwae_bound",
     "joint_elbo",
+    "mmvae_plus",
     "nt_xent",
     "sampled_log_ratio",
     "symmetric_info_nce",

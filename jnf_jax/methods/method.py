@@ -12,7 +12,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, Prior, Views
 
 
 class Batch(NamedTuple):
@@ -55,6 +55,9 @@ class MethodStage:
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
+            host, in one go; None: parameters are trained by gradient. The loss then
+            only tells how good they are.
         init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
             nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
@@ -69,6 +72,7 @@ class MethodStage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    fit: Callable[[jax.Array, Any], Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
     of: str = ""
@@ -137,6 +141,10 @@ class Inference(Protocol):
         """``num_samples`` draws from the prior of that name; None: the model's own."""
         ...
 
+    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+        """The prior of that name; of the shared latent where z is a struct."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -164,3 +172,15 @@ def check_subset(
             f"`{name}` is {list(subset)}, expected distinct names out of "
             f"{list(modalities)}"
         )
+
+
+def check_prior_name(name: str | None, known: tuple[str, ...]) -> str:
+    """``name``, or the first known one if None.
+
+    Raises:
+        ValueError: If it is not known.
+    """
+    name = known[0] if name is None else name
+    if name not in known:
+        raise ValueError(f"`name` is {name!r}, expected one of {known}")
+    return name

@@ -1,5 +1,6 @@
 """Methods by name, built from settings and the shapes of the data."""
 
+import dataclasses
 from collections.abc import Mapping
 
 from jnf_jax.methods.fitted_prior import with_fitted_prior
@@ -8,7 +9,11 @@ from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.jnf_shared import Projection, jnf_shared
 from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
+from jnf_jax.methods.mixture_vae import ExpertEncoder, MixtureVAE
+from jnf_jax.methods.mmvae_plus import mmvae_plus
+from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.settings import (
+    ExpertSettings,
     FlowSettings,
     ModelSettings,
     ProjectorSettings,
@@ -26,6 +31,7 @@ STAGES = {
     "jmvae": ("joint",),
     "jnf": ("joint", "unimodal"),
     "jnf_shared": ("shared", "joint", "unimodal"),
+    "mmvae_plus": ("joint",),
 }
 """Names that a config's ``method`` may have, and their stages in order of training."""
 
@@ -37,63 +43,83 @@ def build_method(
     model: ModelSettings,
     flow: FlowSettings,
     sampler: ChainSettings,
+    divisor: str = "prior",
+    experts: ExpertSettings | None = None,
     fitted_prior: PriorFamily | None = None,
     projectors: ProjectorSettings | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
     With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
-    ``projectors`` are those of "jnf_shared".
+    Subsets divide by ``divisor``: see ``product.py``. ``experts`` are those of
+    "mmvae_plus", ``projectors`` those of "jnf_shared".
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
     """
     if name not in STAGES:
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
-    faults = model.faults(shapes) + flow.faults()
-    if name == "jnf_shared" and projectors is None:
-        faults.append("`projectors` is None, expected those of 'jnf_shared'")
+    experts = experts or ExpertSettings()
+    faults = model.faults(shapes) + flow.faults() + experts.faults()
+    faults += divisor_faults(divisor, model.prior, fitted_prior)
+    faults += _combination_faults(name, divisor, projectors)
     if faults:
         raise ValueError("\n".join(faults))
-    joint = _joint_vae(shapes, model)
-    trunks = {m: build_trunk(model.network(m)) for m in sorted(shapes)}
-    has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
+    has_convolutions = any(model.network(m).kind != "mlp" for m in shapes)
+    if name == "mmvae_plus":
+        joint = _mixture_vae(shapes, model, experts)
+        method = mmvae_plus(joint, has_convolutions=has_convolutions)
+    else:
+        joint = _joint_vae(shapes, model)
     if name == "jmvae":
         method = jmvae(
             joint,
-            _experts(shapes, trunks, model, flow),
+            _posteriors(shapes, _trunks(shapes, model), model, flow),
             sampler,
             alpha=model.alpha,
             has_convolutions=has_convolutions,
         )
+    elif name == "jnf":
+        method = jnf(
+            joint,
+            _posteriors(shapes, _trunks(shapes, model), model, flow),
+            sampler,
+            num_posterior_samples=flow.num_posterior_samples,
+            has_convolutions=has_convolutions,
+        )
     elif name == "jnf_shared":
-        body = MlpTrunk(projectors.posterior_hidden_sizes)
         method = jnf_shared(
             joint,
-            _projections(shapes, trunks, projectors),
-            _experts(
-                dict.fromkeys(shapes, (projectors.size,)),
-                dict.fromkeys(shapes, body),
-                model,
-                flow,
-            ),
+            *_shared_networks(shapes, model, flow, projectors),
             sampler,
             projectors=projectors,
             num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
-    else:
-        method = jnf(
-            joint,
-            _experts(shapes, trunks, model, flow),
-            sampler,
-            num_posterior_samples=flow.num_posterior_samples,
-            has_convolutions=has_convolutions,
+    if fitted_prior:
+        method = with_fitted_prior(method, joint, fitted_prior)
+    if divisor == "prior":
+        return method
+    inference = dataclasses.replace(method.inference, divisor=divisor)
+    return dataclasses.replace(method, inference=inference)
+
+
+def _combination_faults(
+    name: str, divisor: str, projectors: ProjectorSettings | None
+) -> list[str]:
+    """What is wrong with settings that are good by themselves, for this method."""
+    found = []
+    if name == "mmvae_plus" and divisor != "prior":
+        found.append(
+            f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
+            "by a mixture and divides by nothing"
         )
-    return with_fitted_prior(method, joint, fitted_prior) if fitted_prior else method
+    if name == "jnf_shared" and projectors is None:
+        found.append("`projectors` is None, expected those of 'jnf_shared'")
+    return found
 
 
-def _experts(
+def _posteriors(
     shapes: Shapes,
     trunks: Mapping[str, Network],
     model: ModelSettings,
@@ -112,6 +138,28 @@ def _experts(
     )
 
 
+def _trunks(shapes: Shapes, model: ModelSettings) -> dict[str, Network]:
+    return {m: build_trunk(model.network(m), model.compute_dtype) for m in shapes}
+
+
+def _shared_networks(
+    shapes: Shapes,
+    model: ModelSettings,
+    flow: FlowSettings,
+    projectors: ProjectorSettings,
+) -> tuple[tuple[Projection, ...], tuple[UnimodalPosterior, ...]]:
+    """Projectors of pixels, and posteriors that read what these say."""
+    trunks = _trunks(shapes, model)
+    body = MlpTrunk(projectors.posterior_hidden_sizes)
+    posteriors = _posteriors(
+        dict.fromkeys(shapes, (projectors.size,)),
+        dict.fromkeys(shapes, body),
+        model,
+        flow,
+    )
+    return _projections(shapes, trunks, projectors), posteriors
+
+
 def _projections(
     shapes: Shapes, trunks: Mapping[str, Network], projectors: ProjectorSettings
 ) -> tuple[Projection, ...]:
@@ -127,20 +175,51 @@ def _projections(
 
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
     encoder = JointEncoder(
-        heads=tuple((m, build_trunk(model.network(m))) for m in sorted(shapes)),
+        heads=tuple(
+            (m, build_trunk(model.network(m), model.compute_dtype))
+            for m in sorted(shapes)
+        ),
         hidden_sizes=model.joint_hidden_sizes,
         latent_size=model.latent_dim,
         head_size=model.head_size or model.latent_dim,
+        dtype=model.compute_dtype,
     )
-    views = tuple(
+    return JointVAE(encoder, _views(shapes, model), model.prior, model.beta)
+
+
+def _mixture_vae(
+    shapes: Shapes, model: ModelSettings, experts: ExpertSettings
+) -> MixtureVAE:
+    def encoder(m: str, size: int) -> GaussianEncoder:
+        trunk = build_trunk(model.network(m))
+        return GaussianEncoder(trunk, size, scale=experts.scale)
+
+    private = experts.private_dim
+    encoders = tuple(
+        ExpertEncoder(
+            encoder(m, model.latent_dim), encoder(m, private) if private else None
+        )
+        for m in sorted(shapes)
+    )
+    return MixtureVAE(
+        _views(shapes, model),
+        encoders,
+        model.prior,
+        experts.family,
+        model.beta,
+        experts.num_importance_samples,
+    )
+
+
+def _views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
+    return tuple(
         View(
             m,
             tuple(shapes[m]),
-            build_decoder(model.network(m), tuple(shapes[m])),
+            build_decoder(model.network(m), tuple(shapes[m]), model.compute_dtype),
             model.likelihood(m).name,
             model.likelihood(m).scale,
             model.weight(m, shapes),
         )
         for m in sorted(shapes)
     )
-    return JointVAE(encoder, views, model.prior, model.beta)

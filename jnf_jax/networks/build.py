@@ -6,8 +6,12 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
 
-KINDS = ("conv", "mlp")
+KINDS = ("conv", "mlp", "residual")
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+"""What trunks and decoders may be computed in; parameters are float32 with both."""
 
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
@@ -18,8 +22,9 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1) or "mlp".
-        features: Channels after each convolution; "conv" only.
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp", or "residual" (blocks
+            with pooling between them, `residual.py`).
+        features: Channels after each convolution or block; not of "mlp".
         kernel_size: Of every convolution; "conv" only.
         hidden_sizes: Dense layers, after the convolutions or on the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
@@ -46,6 +51,15 @@ class NetworkSettings:
         if min((*self.hidden_sizes, *self.features, self.kernel_size)) < 1:
             found.append(f"`{field}` has sizes below 1: {self}")
             return found
+        if self.kind == "residual":
+            factor = 2 ** max(len(self.features) - 1, 0)
+            sizes = shape[:2] if len(shape) == 3 else (0,)
+            if not self.features or any(n < 1 or n % factor for n in sizes):
+                found.append(
+                    f"`{field}` is residual with features {self.features}: expected "
+                    "one or more and images [H, W, C] whose sides can be halved "
+                    f"between them, got shape {shape}"
+                )
         if self.kind == "conv":
             size = min(shape[:2]) if len(shape) == 3 else 0
             if not self.features or size == 0 or shape[0] != shape[1]:
@@ -63,15 +77,21 @@ class NetworkSettings:
         return found
 
 
-def build_trunk(settings: NetworkSettings) -> nn.Module:
-    """The encoder trunk: f32[B, ...] -> f32[B, features]."""
+def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
+    """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
     if settings.kind == "conv":
-        return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
-    return MlpTrunk(settings.hidden_sizes)
+        return ConvTrunk(
+            settings.features, settings.kernel_size, settings.hidden_sizes, dtype
+        )
+    if settings.kind == "residual":
+        return ResidualTrunk(settings.features, settings.hidden_sizes)
+    return MlpTrunk(settings.hidden_sizes, dtype)
 
 
-def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Module:
-    """The decoder: f32[B, D] -> f32[B, *shape]."""
+def build_decoder(
+    settings: NetworkSettings, shape: tuple[int, ...], dtype: str = "float32"
+) -> nn.Module:
+    """The decoder: f32[B, D] -> f32[B, *shape], computed in ``dtype``."""
     hidden_sizes = settings.hidden_sizes[::-1]
     if settings.kind == "conv":
         return ConvDecoder(
@@ -80,5 +100,10 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+            dtype,
         )
-    return MlpDecoder(shape, hidden_sizes, settings.activation)
+    if settings.kind == "residual":
+        return ResidualDecoder(
+            shape, settings.features, hidden_sizes, settings.activation
+        )
+    return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)

@@ -125,6 +125,29 @@ def _entropy_faults(coherence: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def _refinement_faults(refinement: Any) -> list[str]:
+    """Faults of the optional `refinement` object: values before and after."""
+    if not isinstance(refinement, Mapping):
+        return [f"`refinement` is {refinement!r}, expected an object"]
+    faults = []
+    for key, low, high in (
+        ("log_joint", -math.inf, math.inf),
+        ("coherence", 0.0, 1.0),
+    ):
+        table = refinement.get(key)
+        if not isinstance(table, Mapping) or set(table) != {"before", "after"}:
+            faults.append(
+                f"`refinement.{key}` is {table!r}, expected an object with before and "
+                "after"
+            )
+            continue
+        for moment, values in table.items():
+            path = f"refinement.{key}.{moment}"
+            faults += _map_faults(path, values, low=low, high=high)
+    ceiling = refinement.get("ceiling", {})
+    return faults + _map_faults("refinement.ceiling", ceiling)
+
+
 def _text_faults(path: str, value: Any) -> list[str]:
     if isinstance(value, str) and value.strip():
         return []
@@ -243,6 +266,8 @@ def validate(record: Any) -> list[str]:
             "`classifiers` is empty, expected the accuracy on real test images of "
             "those that judged `coherence.conditional`"
         )
+    if "refinement" in record:
+        faults += _refinement_faults(record["refinement"])
     notes = record.get("notes", [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         faults.append(f"`notes` is {notes!r}, expected a list of strings")

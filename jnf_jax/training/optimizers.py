@@ -5,6 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import optax
 
+from jnf_jax.parallel import PARAMETERS
+
 SCHEDULES = ("constant", "cosine", "plateau")
 OPTIMIZERS = ("adam", "amsgrad", "rmsprop")
 SELECTIONS = ("best", "last")
@@ -44,6 +46,9 @@ class TrainSettings:
       plateau_patience_epochs: see ``schedule``.
       plateau_factor: see ``schedule``.
       log_every: steps whose metrics are averaged into one line of the log.
+      parameters: "replicated", whole on each device, or "sharded" over them, see
+        ``parallel.state_sharding``; changes no number beyond the order of summation,
+        and is no part of the identity.
     """
 
     num_steps: int
@@ -67,6 +72,8 @@ class TrainSettings:
     plateau_patience_epochs: int = 30
     plateau_factor: float = 0.1
     log_every: int = 50
+    # No part of the text either, by which classifiers are found again.
+    parameters: str = dataclasses.field(default="replicated", repr=False)
 
     def faults(self, prefix: str = "") -> list[str]:
         """Every bad field at once, each as "<prefix><field> must be …, got …"."""
@@ -74,6 +81,7 @@ class TrainSettings:
             "schedule": SCHEDULES,
             "optimizer": OPTIMIZERS,
             "select": SELECTIONS,
+            "parameters": PARAMETERS,
         }
         at_least = {
             "num_steps": 1,
@@ -109,6 +117,19 @@ class TrainSettings:
             faults.append(("plateau_factor", "> 0 and < 1"))
         if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
             faults.append(("warmup_steps", f"<= num_steps = {self.num_steps}"))
+        return self._told(faults, prefix)
+
+    def faults_of_fit(self, prefix: str = "") -> list[str]:
+        """Likewise, for a stage that is fitted in one go: it takes one step."""
+        needed = {"num_steps": 1, "select": "last", "ema_decay": 0.0}
+        faults = [
+            (field, f"{value!r} where a stage is fitted in one go")
+            for field, value in needed.items()
+            if getattr(self, field) != value
+        ]
+        return self._told(faults, prefix)
+
+    def _told(self, faults: list[tuple[str, str]], prefix: str) -> list[str]:
         return [
             f"{prefix}{field} must be {expected}, got {getattr(self, field)!r}"
             for field, expected in faults

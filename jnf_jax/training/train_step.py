@@ -39,6 +39,8 @@ class Stage:
       validation_size: number of validation data; 0 is none.
       validation_read: as ``train_read``.
       frozen: pytree that the loss reads and nothing updates.
+      fit: ``fit(rng_key) -> params``: where given, it takes the place of the one step
+        that there is, on the host; the loss is that of validation alone.
       init_memory: ``init_memory(rng_key) -> tuple`` of what the loss hands from step to
         step and nothing learns (chains that persist); () is nothing.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
@@ -57,6 +59,7 @@ class Stage:
     validation_size: int = 0
     validation_read: Callable[[np.ndarray], Any] | None = None
     frozen: Any = None
+    fit: Callable[[jax.Array], Any] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     num_epochs: int = 1
     has_convolutions: bool = True
@@ -147,7 +150,8 @@ def make_step(
       stage: supplies ``loss`` and ``fetch``.
       optimizer: see ``optimizers.make_optimizer``.
       settings: ``ema_decay`` is read.
-      mesh: splits the batch over its devices.
+      mesh: splits the batch over its devices; parameters that are split as well are
+        put together for the loss.
 
     Returns:
       ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
@@ -165,6 +169,7 @@ def make_step(
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict, tuple]]:
+            params = parallel.constrain_whole(params, mesh)
             step_key = jax.random.fold_in(rng_key, state.step)
             loss, metrics, *memory = stage.loss(
                 params, frozen, step_key, batch, *state.memory
@@ -232,6 +237,7 @@ def make_validation(
     ) -> dict[str, jax.Array]:
         params = state.ema_params if settings.ema_decay else state.params
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
+        params = parallel.constrain_whole(params, mesh)
         loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *state.memory)
         return check_scalars({**metrics, "loss": loss})
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
+from jnf_jax.priors.gmm import GaussianMixturePrior
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
-from jnf_jax.priors.mixture import GaussianMixturePrior, MixturePrior
+from jnf_jax.priors.mixture import MixturePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LangevinSettings
 from jnf_jax.types import Prior
