@@ -14,7 +14,7 @@ def get_config() -> ml_collections.ConfigDict:
             seed=0,
             num_seeds=1,
             stages="joint,unimodal",
-            init=dict(joint="", unimodal="", prior=""),
+            init=dict(shared="", joint="", unimodal="", prior=""),
             fitted_prior=dict(name=""),
             flow=dict(
                 num_blocks=2,

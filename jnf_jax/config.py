@@ -2,9 +2,9 @@
 
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
-``sampler``, ``refinement``, ``experts``, ``fitted_prior``, ``optimizer`` and
-``training`` (for every stage), one section a stage (overriding both), ``init``
-(checkpoints of stages that are not trained here), ``evaluation``.
+``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
+``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
+``init`` (checkpoints of stages that are not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from jnf_jax.methods.settings import (
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
+    ProjectorSettings,
 )
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
@@ -55,6 +56,7 @@ class Experiment:
             where ``refinement.num_transitions`` is 0.
         experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
+        projectors: Those of "jnf_shared", None in other methods.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
@@ -74,6 +76,7 @@ class Experiment:
     refinement: ChainSettings | None
     experts: ExpertSettings
     fitted_prior: PriorFamily | None
+    projectors: ProjectorSettings | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
@@ -114,12 +117,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
             f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
         )
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
-    seed = tree.pop("seed", 0)
-    if not isinstance(seed, int) or seed < 0:
-        faults.append(f"`seed` is {seed!r}, expected an integer >= 0")
-    num_seeds = tree.pop("num_seeds", 1)
-    if type(num_seeds) is not int or num_seeds < 1:
-        faults.append(f"`num_seeds` is {num_seeds!r}, expected an integer >= 1")
+    seed, _ = _integer(tree, "seed", 0, faults), _integer(tree, "num_seeds", 1, faults)
     stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
     for field, names in (("stages=", stages), ("init.", init)):
@@ -144,6 +142,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         refinement=_parse_refinement(tree.pop("refinement", {}), faults),
         experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
+        projectors=_parse_projectors(method, tree, faults),
         training={
             stage: _parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -169,6 +168,14 @@ def _known(field: str, name: Any, known: Iterable[str]) -> str:
     return name
 
 
+def _integer(tree: dict[str, Any], name: str, least: int, faults: _Faults) -> Any:
+    """A field of the config itself; absent, it is the least that it may be."""
+    value = tree.pop(name, least)
+    if type(value) is not int or value < least:
+        faults.append(f"`{name}` is {value!r}, expected an integer >= {least}")
+    return value
+
+
 def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily | None:
     """Its name "" is none."""
     if not section.get("name"):
@@ -183,6 +190,16 @@ def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily
     if family:
         faults += family.faults("fitted_prior")
     return family
+
+
+def _parse_projectors(
+    method: str, tree: dict[str, Any], faults: _Faults
+) -> ProjectorSettings | None:
+    """Of "jnf_shared" alone: elsewhere the section stays in the tree, unknown."""
+    if method != "jnf_shared":
+        return None
+    section = tree.pop("projectors", {})
+    return _parse(ProjectorSettings, section, "projectors.", faults)
 
 
 def _parse_refinement(section: dict[str, Any], faults: _Faults) -> ChainSettings | None:
@@ -219,6 +236,10 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
+    if (projectors := parts["projectors"]) is not None:
+        shared = parts["training"]["shared"]
+        found += projectors.faults()
+        found += projectors.batch_faults(shared.batch_size) if shared else []
     return found + _prior_faults(parts)
 
 
@@ -257,6 +278,7 @@ _SECTIONS = (
     "model",
     "num_seeds",
     "optimizer",
+    "projectors",
     "refinement",
     "sampler",
     "seed",

@@ -52,6 +52,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         divisor=experiment.divisor,
         experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
+        projectors=experiment.projectors,
     )
     refines = experiment.refinement is not None
     if refines and not isinstance(method.inference, SubsetInference):
@@ -83,7 +84,7 @@ def stage_identity(
     experiment, dataset = setup.experiment, setup.dataset
     identity = {
         "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
-        "method": experiment.method,
+        "method": stage.of or experiment.method,
         "model": _learnt_with(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }

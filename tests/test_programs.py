@@ -202,6 +202,58 @@ def check_record_of_an_energy(record, name):
     assert 0.3 < about["long_run"]["acceptance"] < 0.9
 
 
+def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):
+    """And trains the others: the flows of JNF read pixels, and are refused."""
+    workdir, record = trained
+    shared = dict(
+        method="jnf_shared",
+        stages="shared,joint,unimodal",
+        projectors=dict(objective="dcca", size=3, posterior_hidden_sizes=(8,)),
+        shared=dict(num_steps=20, batch_size=64),
+    )
+    joint = str(workdir / "checkpoints" / "joint")
+    config = tiny_config(**shared, init__joint=joint)
+    done = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert not results.validate(done) and done["method"] == "jnf_shared"
+    assert done["stage1_checkpoint"] == record["stage1_checkpoint"]
+    assert done["coherence"]["ceiling"] == record["coherence"]["ceiling"]
+    assert done["unimodal_log_prob"] != record["unimodal_log_prob"]
+    for stage, told in (("unimodal", "method"), ("shared", "no checkpoint at")):
+        wrong = {f"init__{stage}": str(workdir / "checkpoints" / stage)}
+        with pytest.raises(ValueError, match=f"(?s){told}"):
+            train_and_evaluate(
+                tiny_config(**shared, init__joint=joint, **wrong), tmp_path / "wrong"
+            )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "`projectors.objective` is missing"),
+        (
+            dict(projectors=dict(objective="cca", size=3)),
+            "`projectors.objective` is 'cca', expected one of",
+        ),
+        (
+            dict(
+                projectors=dict(objective="dcca", size=3),
+                shared=dict(num_steps=20, batch_size=6),
+            ),
+            "`shared.batch_size` is 6, expected more than",
+        ),
+        (
+            dict(method="jnf", projectors=dict(objective="dcca", size=3)),
+            "`projectors` is unknown",
+        ),
+    ],
+)
+def test_faults_of_projectors(changes, told):
+    settings = dict(method="jnf_shared", shared=dict(num_steps=20, batch_size=64))
+    config = tiny_config(**{**settings, **changes})
+    with pytest.raises(ValueError, match=told):
+        experiment.open_experiment(config)
+
+
 def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path):
     workdir, _ = trained
     config = tiny_config(

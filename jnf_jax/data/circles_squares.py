@@ -3,12 +3,14 @@
 Source: arXiv 2502.03952 and its authors' data script, from whose description this
 generator is written anew. A circle (L2 ball) and a square (L1 ball, a diamond) are both
 filled or both rings; their radii are independent. So p(z | x_j) is broad along the
-other picture's radius, and only the full/empty bit goes across.
+other picture's radius, and only the full/empty bit goes across. With ``noise`` each
+picture has smooth waves of its own as well: private detail of any size [ours].
 """
 
 import dataclasses
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -19,6 +21,8 @@ SIZE = 32
 RADII = (0.3, 0.9)
 HALF_THICKNESS = 0.125
 MODALITIES = ("circle", "square")
+NUM_WAVES = 3
+"""Wave numbers a side; a picture's waves have NUM_WAVES² − 1 coefficients."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +34,15 @@ class Settings:
       num_train: pairs to train on.
       num_validation: pairs to select with.
       num_test: pairs held out.
+      noise: largest amount a by which a picture's waves move a pixel towards the other
+        side; below 1/2 every pixel still tells ink from paper.
     """
 
     seed: int = 42
     num_train: int = 140_000
     num_validation: int = 30_000
     num_test: int = 30_000
+    noise: float = 0.0
 
     def faults(self) -> list[str]:
         """Every bad field, one line each; empty when the settings are good."""
@@ -45,6 +52,7 @@ class Settings:
             "num_train": size,
             "num_validation": size,
             "num_test": size,
+            "noise": dataset.between(0.0, 0.5),
         }
         return dataset.find_faults(self, checks)
 
@@ -81,6 +89,21 @@ def render(
     return ink[..., None].astype(jnp.float32)
 
 
+def waves(
+    coefficients: Float[Array, "batch coefficients"],
+) -> Float[Array, "batch height width 1"]:
+    """A smooth picture in (0, 1) for each row: 1 / (1 + exp(−2 Σ_k c_k φ_k)).
+
+    φ_k are the products of cos(π k_x (x + 1)/2) and cos(π k_y (y + 1)/2) with k_x and
+    k_y below `NUM_WAVES`, the constant left out.
+    """
+    ticks = np.linspace(0.0, np.pi, SIZE)
+    along = np.cos(np.arange(NUM_WAVES)[:, None] * ticks)
+    products = np.einsum("ih,jw->ijhw", along, along).reshape(-1, SIZE, SIZE)[1:]
+    field = jnp.einsum("bk,khw->bhw", coefficients, products.astype(np.float32))
+    return jax.nn.sigmoid(2.0 * field)[..., None]
+
+
 def fetch(
     arrays: Mapping[str, Array | np.ndarray],
     indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
@@ -88,18 +111,26 @@ def fetch(
     """Renders pairs.
 
     Args:
-      arrays: ``radii`` f32[N, 2], a column for each of `MODALITIES`; ``filled`` u8[N].
+      arrays: ``radii`` f32[N, 2], a column for each of `MODALITIES`; ``filled`` u8[N];
+        with noise ``coefficients`` f32[N, 2, K] of `waves` and ``noise`` a, f32[].
       indices: i32[B].
 
     Returns:
-      {"circle", "square"}: f32[B, 32, 32, 1], 0 or 1.
+      {"circle", "square"}: f32[B, 32, 32, 1], 0 or 1; with noise |ink − a · waves|.
     """
     indices = jnp.asarray(indices)
     radii = jnp.asarray(arrays["radii"])[indices]
     filled = jnp.asarray(arrays["filled"])[indices]
-    return {
+    pictures = {
         name: render(norm, radii[:, column], filled)
         for column, (name, norm) in enumerate(distances().items())
+    }
+    if "noise" not in arrays:
+        return pictures
+    coefficients = jnp.asarray(arrays["coefficients"])[indices]
+    return {
+        name: jnp.abs(ink - arrays["noise"] * waves(coefficients[:, column]))
+        for column, (name, ink) in enumerate(pictures.items())
     }
 
 
@@ -132,10 +163,17 @@ def load(settings: Settings) -> dataset.Dataset:
         radii = rng.uniform(*RADII, (size, len(MODALITIES))).astype(np.float32)
         filled = rng.permutation(np.arange(size, dtype=np.int32) % 2)
         arrays = {"radii": radii, "filled": filled.astype(np.uint8)}
+        if settings.noise:
+            # Of unit variance together, so that waves reach most of their range.
+            shape = (size, len(MODALITIES), NUM_WAVES**2 - 1)
+            coefficients = rng.standard_normal(shape) / np.sqrt(shape[-1] / 2)
+            arrays["coefficients"] = coefficients.astype(np.float32)
+            arrays["noise"] = np.asarray(settings.noise, np.float32)
         splits[split] = dataset.Split(arrays, size, filled)
         checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
     return dataset.Dataset(
-        name="circles_squares",
+        name="circles_squares"
+        + (f"_noise_{settings.noise:g}" if settings.noise else ""),
         shapes=dict.fromkeys(MODALITIES, (SIZE, SIZE, 1)),
         splits=splits,
         fetch=fetch,

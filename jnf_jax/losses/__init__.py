@@ -4,6 +4,8 @@ Nothing here knows of networks, optimisers, devices or logging, so that a fork c
 one function and jax.
 """
 
+from jnf_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
+from jnf_jax.losses.dcca import canonical_correlations, dcca
 from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
@@ -33,13 +35,18 @@ __all__ = [
     "MixtureTerms",
     "UnimodalModel",
     "UnimodalTerms",
+    "canonical_correlations",
+    "dcca",
     "energy_contrast",
     "energy_magnitude",
     "gaussian_kl",
+    "info_nce",
     "iwae_bound",
     "joint_elbo",
     "mmvae_plus",
+    "nt_xent",
     "sampled_log_ratio",
+    "symmetric_info_nce",
     "tilted_kl",
     "unimodal_kl",
     "unimodal_nll",

@@ -62,6 +62,8 @@ class MethodStage:
             nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
             on CPU).
+        of: The method whose stage it is, where another one has the same: checkpoints
+            of either serve both. Empty: the method's own.
     """
 
     name: str
@@ -73,6 +75,7 @@ class MethodStage:
     fit: Callable[[jax.Array, Any], Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
+    of: str = ""
 
 
 @runtime_checkable

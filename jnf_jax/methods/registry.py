@@ -1,10 +1,12 @@
 """Methods by name, built from settings and the shapes of the data."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
+from jnf_jax.methods.jnf_shared import Projection, jnf_shared
 from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.mixture_vae import ExpertEncoder, MixtureVAE
@@ -14,18 +16,21 @@ from jnf_jax.methods.settings import (
     ExpertSettings,
     FlowSettings,
     ModelSettings,
+    ProjectorSettings,
     Shapes,
 )
 from jnf_jax.methods.unimodal import UnimodalPosterior
-from jnf_jax.networks.build import build_decoder, build_trunk
-from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
+from jnf_jax.networks.build import Network, build_decoder, build_trunk
+from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder, MlpTrunk
 from jnf_jax.networks.made import made_stack
+from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 
 STAGES = {
     "jmvae": ("joint",),
     "jnf": ("joint", "unimodal"),
+    "jnf_shared": ("shared", "joint", "unimodal"),
     "mmvae_plus": ("joint",),
 }
 """Names that a config's ``method`` may have, and their stages in order of training."""
@@ -41,12 +46,13 @@ def build_method(
     divisor: str = "prior",
     experts: ExpertSettings | None = None,
     fitted_prior: PriorFamily | None = None,
+    projectors: ProjectorSettings | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
     With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
     Subsets divide by ``divisor``: see ``product.py``. ``experts`` are those of
-    "mmvae_plus".
+    "mmvae_plus", ``projectors`` those of "jnf_shared".
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
@@ -56,11 +62,7 @@ def build_method(
     experts = experts or ExpertSettings()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
     faults += divisor_faults(divisor, model.prior, fitted_prior)
-    if name == "mmvae_plus" and divisor != "prior":
-        faults.append(
-            f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
-            "by a mixture and divides by nothing"
-        )
+    faults += _combination_faults(name, divisor, projectors)
     if faults:
         raise ValueError("\n".join(faults))
     has_convolutions = any(model.network(m).kind != "mlp" for m in shapes)
@@ -69,11 +71,10 @@ def build_method(
         method = mmvae_plus(joint, has_convolutions=has_convolutions)
     else:
         joint = _joint_vae(shapes, model)
-        posteriors = _unimodal_posteriors(shapes, model, flow)
     if name == "jmvae":
         method = jmvae(
             joint,
-            posteriors,
+            _posteriors(shapes, _trunks(shapes, model), model, flow),
             sampler,
             alpha=model.alpha,
             has_convolutions=has_convolutions,
@@ -81,8 +82,17 @@ def build_method(
     elif name == "jnf":
         method = jnf(
             joint,
-            posteriors,
+            _posteriors(shapes, _trunks(shapes, model), model, flow),
             sampler,
+            num_posterior_samples=flow.num_posterior_samples,
+            has_convolutions=has_convolutions,
+        )
+    elif name == "jnf_shared":
+        method = jnf_shared(
+            joint,
+            *_shared_networks(shapes, model, flow, projectors),
+            sampler,
+            projectors=projectors,
             num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
@@ -94,22 +104,72 @@ def build_method(
     return dataclasses.replace(method, inference=inference)
 
 
-def _unimodal_posteriors(
-    shapes: Shapes, model: ModelSettings, flow: FlowSettings
+def _combination_faults(
+    name: str, divisor: str, projectors: ProjectorSettings | None
+) -> list[str]:
+    """What is wrong with settings that are good by themselves, for this method."""
+    found = []
+    if name == "mmvae_plus" and divisor != "prior":
+        found.append(
+            f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
+            "by a mixture and divides by nothing"
+        )
+    if name == "jnf_shared" and projectors is None:
+        found.append("`projectors` is None, expected those of 'jnf_shared'")
+    return found
+
+
+def _posteriors(
+    shapes: Shapes,
+    trunks: Mapping[str, Network],
+    model: ModelSettings,
+    flow: FlowSettings,
 ) -> tuple[UnimodalPosterior, ...]:
+    """One a modality, reading arrays of ``shapes`` through ``trunks``."""
     return tuple(
         UnimodalPosterior(
             m,
             tuple(shapes[m]),
-            GaussianEncoder(
-                build_trunk(model.network(m), model.compute_dtype),
-                model.latent_dim,
-                flow.context_size,
-            ),
+            GaussianEncoder(trunks[m], model.latent_dim, flow.context_size),
             made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
             flow.max_log_scale,
         )
         for m in sorted(shapes)
+    )
+
+
+def _trunks(shapes: Shapes, model: ModelSettings) -> dict[str, Network]:
+    return {m: build_trunk(model.network(m), model.compute_dtype) for m in shapes}
+
+
+def _shared_networks(
+    shapes: Shapes,
+    model: ModelSettings,
+    flow: FlowSettings,
+    projectors: ProjectorSettings,
+) -> tuple[tuple[Projection, ...], tuple[UnimodalPosterior, ...]]:
+    """Projectors of pixels, and posteriors that read what these say."""
+    trunks = _trunks(shapes, model)
+    body = MlpTrunk(projectors.posterior_hidden_sizes)
+    posteriors = _posteriors(
+        dict.fromkeys(shapes, (projectors.size,)),
+        dict.fromkeys(shapes, body),
+        model,
+        flow,
+    )
+    return _projections(shapes, trunks, projectors), posteriors
+
+
+def _projections(
+    shapes: Shapes, trunks: Mapping[str, Network], projectors: ProjectorSettings
+) -> tuple[Projection, ...]:
+    def network(trunk: Network) -> Network:
+        if projectors.objective == "dcca":
+            return Projector(trunk, projectors.size)
+        return SphereProjector(trunk, projectors.base_size, projectors.size)
+
+    return tuple(
+        Projection(m, tuple(shapes[m]), network(trunks[m])) for m in sorted(shapes)
     )
 
 

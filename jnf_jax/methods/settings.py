@@ -14,6 +14,8 @@ from jnf_jax.priors.normal import NormalFamily
 Shapes = Mapping[str, tuple[int, ...]]
 """Modality name -> event shape."""
 
+PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
+
 
 @dataclasses.dataclass(frozen=True)
 class LikelihoodSettings:
@@ -220,3 +222,69 @@ class FlowSettings:
                 "positive sizes"
             )
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectorSettings:
+    """JNF-Shared's projectors g_m; their trunks are those of ``model.networks``.
+
+    Attributes:
+        objective: "nt_xent" or "info_nce" (contrastive), or "dcca".
+        size: o, the dimension of g_m(x_m).
+        base_size: What each modality hands to the head that all share; contrastive.
+        temperature: τ; contrastive.
+        learns_temperature: Whether τ is a parameter that starts there; contrastive.
+        num_correlations: How many of each pair's largest are summed; 0: all; DCCA.
+        ridge: Added to variances; DCCA.
+        posterior_hidden_sizes: MLP from g_m(x_m) to the base of q_m.
+    """
+
+    objective: str
+    size: int
+    base_size: int = 64
+    temperature: float = 0.1
+    learns_temperature: bool = False
+    num_correlations: int = 0
+    ridge: float = 1e-3
+    posterior_hidden_sizes: tuple[int, ...] = (512, 512, 512)
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = []
+        if self.objective not in PROJECTOR_OBJECTIVES:
+            found.append(
+                f"`projectors.objective` is {self.objective!r}, expected one of "
+                f"{PROJECTOR_OBJECTIVES}"
+            )
+        for field in ("size", "base_size"):
+            if getattr(self, field) < 1:
+                found.append(
+                    f"`projectors.{field}` is {getattr(self, field)}, expected >= 1"
+                )
+        if not self.temperature > 0:
+            found.append(
+                f"`projectors.temperature` is {self.temperature}, expected > 0"
+            )
+        if not 0 <= self.num_correlations <= self.size:
+            found.append(
+                f"`projectors.num_correlations` is {self.num_correlations}, expected "
+                f"0 to `projectors.size` = {self.size}"
+            )
+        if not self.ridge > 0:
+            found.append(f"`projectors.ridge` is {self.ridge}, expected > 0")
+        if min(self.posterior_hidden_sizes, default=0) < 1:
+            found.append(
+                f"`projectors.posterior_hidden_sizes` is {self.posterior_hidden_sizes}"
+                ", expected one or more positive sizes"
+            )
+        return found
+
+    def batch_faults(self, batch_size: int) -> list[str]:
+        """Whether a batch of that size can tell DCCA's correlations from 1."""
+        if self.objective != "dcca" or batch_size > 2 * self.size:
+            return []
+        return [
+            f"`shared.batch_size` is {batch_size}, expected more than "
+            f"2 * `projectors.size` = {2 * self.size}: in fewer data some correlation "
+            "is 1 whatever they are; hundreds more say something"
+        ]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.flows import flow_posterior
+from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, GaussianEncoder
 from jnf_jax.networks.made import Made
 from jnf_jax.types import Params, Views
@@ -17,7 +18,9 @@ class UnimodalPosterior:
     """q(z|x) of one modality: N(μ(x), diag σ(x)²) pushed through a masked flow.
 
     Parameters {"encoder", "flow": {"0", "1", …}}; no block is the Gaussian posterior.
-    The encoder's context, if it has one, conditions every block.
+    The encoder's context, if it has one, conditions every block. With a ``projector``
+    g, a frozen network with parameters of its own ("projector"), it is q(z|g(x)), and
+    ``shape`` is that of g(x).
     """
 
     name: str
@@ -25,6 +28,7 @@ class UnimodalPosterior:
     encoder: GaussianEncoder
     blocks: tuple[Made, ...]
     max_log_scale: float = 4.0
+    projector: Network | None = None
 
     def init(self, rng_key: jax.Array) -> Params:
         """Fresh parameters; the flow starts as the identity."""
@@ -43,6 +47,8 @@ class UnimodalPosterior:
 
     def encode(self, params: Params, x: jax.Array) -> GaussianCode:
         """Base mean and scale, and context, of f32[B, ...]: all that z needs of x."""
+        if self.projector is not None:
+            x = self.projector.apply({"params": params["projector"]}, x)
         return self.encoder.apply({"params": params["encoder"]}, x)
 
     def distribution(

@@ -1,0 +1,20 @@
+"""JNF-Shared (DCCA) on circles and squares with private waves, for `noisy_jnf.py`.
+
+    python -m jnf_jax.train --config configs/circles_squares/noisy_shared_dcca.py \\
+        --workdir runs/noisy/shared_dcca_0.4 --config.data.noise=0.4 \\
+        --config.init.joint=runs/noisy/jnf_0.4/checkpoints/joint
+
+Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.circles_squares import jnf_shared_dcca, noisy_jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The projectors of `jnf_shared_dcca.py` on the joint VAE of `noisy_jnf.py`."""
+    config = jnf_shared_dcca.with_projectors(noisy_jnf.get_config())
+    with config.unlocked():
+        config.shared.num_steps = 600
+    return config

@@ -1,0 +1,27 @@
+"""JNF-Shared on the digits, projectors learnt by deep CCA.
+
+    python -m jnf_jax.train --config configs/digits/jnf_shared_dcca.py \\
+        --workdir runs/digits_shared_dcca
+
+Nine dimensions, for ten classes have nine contrasts. Stage ``joint`` is that of
+configs/digits/jnf.py: ``--config.init.joint=DIR`` reads it from a run of that config.
+Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf_shared_cl
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF-Shared (DCCA); all but the projectors as in `jnf_shared_cl.py`."""
+    config = jnf_shared_cl.get_config()
+    with config.unlocked():
+        config.projectors = dict(
+            objective="dcca",
+            size=9,
+            num_correlations=0,
+            ridge=1e-3,
+            posterior_hidden_sizes=(256, 256),
+        )
+    return config

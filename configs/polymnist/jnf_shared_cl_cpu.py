@@ -1,0 +1,23 @@
+"""JNF-Shared (CL) on PolyMNIST, on two CPU cores, beside `jnf_cpu.py`.
+
+    python -m jnf_jax.train --config configs/polymnist/jnf_shared_cl_cpu.py \\
+        --workdir runs/polymnist/jnf_shared_cl_cpu \\
+        --config.data.backgrounds_dir=DIR \\
+        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
+
+Stage ``joint`` is that of `jnf_cpu.py`; without ``init.joint`` it is trained here.
+Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.polymnist import jnf_cpu, jnf_shared_cl
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The projectors of `jnf_shared_cl.py`, fewer steps, on `jnf_cpu.py`."""
+    config = jnf_shared_cl.with_projectors(jnf_cpu.get_config())
+    config.projectors.posterior_hidden_sizes = (256, 256)
+    with config.unlocked():
+        config.shared = dict(num_steps=1_500, batch_size=512)
+    return config

@@ -1,0 +1,177 @@
+"""JNF-Shared: projectors find what is shared, and experts see nothing else."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jnf_jax.methods.jnf_shared import MIN_TEMPERATURE
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import (
+    FlowSettings,
+    LikelihoodSettings,
+    ModelSettings,
+    ProjectorSettings,
+)
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.sampling import ChainSettings
+
+KEY = jax.random.key(9)  # for losses that draw nothing
+SHAPES = {"a": (6,), "b": (4,)}
+DCCA = ProjectorSettings("dcca", 1, posterior_hidden_sizes=(8,))
+NT_XENT = ProjectorSettings("nt_xent", 2, base_size=8, posterior_hidden_sizes=(8,))
+INFO_NCE = dataclasses.replace(NT_XENT, objective="info_nce")
+
+
+def make(projectors, name="jnf_shared"):
+    return build_method(
+        name,
+        SHAPES,
+        model=ModelSettings(
+            2,
+            {"default": NetworkSettings("mlp", hidden_sizes=(16,))},
+            {"default": LikelihoodSettings("normal", 0.5)},
+        ),
+        flow=FlowSettings(num_blocks=1, hidden_sizes=(8,)),
+        sampler=ChainSettings(num_transitions=5, num_adaptation=5),
+        projectors=projectors,
+    )
+
+
+def fresh_params(method):
+    keys = jax.random.split(jax.random.key(0), len(method.stages))
+    return {s.name: s.init(k) for s, k in zip(method.stages, keys, strict=True)}
+
+
+def views_with_a_shared_bit(rng_key, num):
+    """One coordinate of each modality says the bit; the others are private."""
+    bit_key, *keys = jax.random.split(rng_key, len(SHAPES) + 1)
+    bit = jax.random.bernoulli(bit_key, 0.5, (num,))
+    views = {
+        m: jax.random.normal(key, (num, *shape)).at[:, 0].set(2.0 * bit - 1.0)
+        for (m, shape), key in zip(SHAPES.items(), keys, strict=True)
+    }
+    return views, bit
+
+
+@pytest.mark.parametrize("projectors", [DCCA, NT_XENT, INFO_NCE])
+def test_projectors_find_the_shared_bit(projectors):
+    method = make(projectors)
+    stage, optimizer = method.stages[0], optax.adam(1e-2)
+
+    @jax.jit
+    def train(params):
+        def step(carry, rng_key):
+            params, state = carry
+            batch = Batch(views_with_a_shared_bit(rng_key, 128)[0])
+            gradient = jax.grad(lambda p: stage.loss(p, None, rng_key, batch)[0])
+            updates, state = optimizer.update(gradient(params), state)
+            return (optax.apply_updates(params, updates), state), None
+
+        keys = jax.random.split(jax.random.key(0), 300)
+        return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+
+    views, bit = views_with_a_shared_bit(jax.random.key(1), 500)
+    params = fresh_params(method) | {"shared": train(stage.init(jax.random.key(2)))}
+    embeddings = method.stages[-1].cache(params, views)["embeddings"]
+    for h in embeddings.values():
+        # Along the line between the bits' means, as a linear reader would see it.
+        across = h[bit].mean(0) - h[~bit].mean(0)
+        score = h @ across
+        found = score > (score[bit].mean() + score[~bit].mean()) / 2
+        assert (found == bit).mean() > 0.98
+
+
+def test_stages():
+    shared, joint, unimodal = make(NT_XENT).stages
+    assert [s.name for s in (shared, joint, unimodal)] == [
+        "shared",
+        "joint",
+        "unimodal",
+    ]
+    assert unimodal.needs == ("shared", "joint") and not joint.needs
+    assert joint.of == "jnf" and not shared.of and not unimodal.of
+    assert not unimodal.has_convolutions
+    params = fresh_params(make(NT_XENT))
+    jnf_params = fresh_params(make(None, "jnf"))
+    assert jax.tree.structure(params["joint"]) == jax.tree.structure(
+        jnf_params["joint"]
+    )
+    assert set(params["unimodal"]["a"]) == {"encoder", "flow"}
+
+
+def test_a_head_is_shared_by_contrastive_projectors_only():
+    contrastive = make(NT_XENT).stages[0].init(jax.random.key(0))
+    assert set(contrastive) == {"projectors", "head"}
+    assert all("head" not in own for own in contrastive["projectors"].values())
+    assert set(make(DCCA).stages[0].init(jax.random.key(0))) == {"projectors"}
+
+
+@pytest.mark.parametrize("projectors", [DCCA, NT_XENT])
+def test_stage_two_on_cached_embeddings_is_what_inference_does_with_pixels(projectors):
+    method = make(projectors)
+    params, unimodal = fresh_params(method), method.stages[-1]
+    views, _ = views_with_a_shared_bit(jax.random.key(3), 7)
+    cached = unimodal.cache(params, views)
+    if projectors is NT_XENT:
+        norms = np.linalg.norm(cached["embeddings"]["a"], axis=-1)
+        np.testing.assert_allclose(norms, 1.0, rtol=1e-5)
+    rng_key = jax.random.key(4)
+    # No pixels: the cache is all that is read.
+    _, metrics = unimodal.loss(params["unimodal"], None, rng_key, Batch({}, cached))
+    noise = jax.random.normal(rng_key, (1, 7, 2))[0]
+    z = cached["mean"] + cached["scale"] * noise
+    log_probs = method.inference.unimodal_log_probs(params, views, z)
+    for m in SHAPES:
+        np.testing.assert_allclose(metrics[f"nll/{m}"], -log_probs[m].mean(), rtol=1e-5)
+
+
+def test_a_learnt_temperature_has_a_gradient_and_a_floor():
+    stage = make(dataclasses.replace(NT_XENT, learns_temperature=True)).stages[0]
+    params = stage.init(jax.random.key(0))
+    np.testing.assert_allclose(jnp.exp(params["log_temperature"]), 0.1, rtol=1e-6)
+    batch = Batch(views_with_a_shared_bit(jax.random.key(1), 16)[0])
+    gradient, metrics = jax.grad(stage.loss, has_aux=True)(params, None, KEY, batch)
+    assert abs(gradient["log_temperature"]) > 0
+    np.testing.assert_allclose(metrics["temperature"], 0.1, rtol=1e-6)
+    cold = params | {"log_temperature": jnp.float32(-50.0)}
+    _, metrics = stage.loss(cold, None, KEY, batch)
+    np.testing.assert_allclose(metrics["temperature"], MIN_TEMPERATURE)
+
+
+def test_dcca_sums_as_many_correlations_as_are_asked():
+    """0 asks for all; each adds less than the one before."""
+    batch = Batch(views_with_a_shared_bit(jax.random.key(1), 200)[0])
+    losses = []
+    for num_correlations in (1, 2, 0):
+        settings = dataclasses.replace(DCCA, size=3, num_correlations=num_correlations)
+        stage = make(settings).stages[0]
+        params = stage.init(jax.random.key(0))
+        loss, metrics = stage.loss(params, None, KEY, batch)
+        count = num_correlations or 3
+        np.testing.assert_allclose(
+            metrics["mean_correlation"], -loss / count, rtol=1e-6
+        )
+        assert 0 < metrics["mean_correlation"] < 1
+        losses.append(loss)
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_faults_are_all_told():
+    bad = ProjectorSettings(
+        "cca", 0, base_size=0, temperature=0.0, num_correlations=3, ridge=0.0,
+        posterior_hidden_sizes=(),
+    )  # fmt: skip
+    fields = [fault.split("`")[1] for fault in bad.faults()]
+    names = ("objective", "size", "base_size", "temperature", "num_correlations")
+    names += ("ridge", "posterior_hidden_sizes")
+    assert fields == [f"projectors.{name}" for name in names]
+    assert not DCCA.faults() and not NT_XENT.faults()
+    assert "`shared.batch_size` is 2, expected more than" in DCCA.batch_faults(2)[0]
+    assert not DCCA.batch_faults(3) and not NT_XENT.batch_faults(1)
+    with pytest.raises(ValueError, match="`projectors` is None, expected those of"):
+        make(None)
