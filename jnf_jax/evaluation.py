@@ -5,13 +5,15 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnf_jax import pictures
 from jnf_jax.classifiers import train_classifiers
+from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
 from jnf_jax.methods.method import Inference
@@ -151,7 +153,10 @@ def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
 def write_pictures(
     setup: Setup, params: dict[str, Params], directory: Path
 ) -> list[Path]:
-    """Sample grids: from each modality, from all but each, and from the prior."""
+    """Sample grids: from each modality, from all but each, and from the prior.
+
+    Beside each, what the data set writes of its modalities: sounds, texts.
+    """
     inference = setup.method.inference
     names = inference.modalities
     sizes = sorted({1, len(names) - 1})
@@ -159,17 +164,24 @@ def write_pictures(
     for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
         # As many data as the protocol takes at once: its compiled programs serve.
         size = setup.experiment.evaluation.batch_size
-        grid = draw_conditional(
+        drawn = draw_conditional(
             setup, params, subset, size, seed=0, num_shown=NUM_PICTURED
         )
         path = Path(directory) / f"given_{'+'.join(subset)}.png"
-        written.append(pictures.save_png(path, grid))
+        written += save(setup.dataset, drawn, path)
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
-        grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
+        drawn = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
         path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
-        written.append(pictures.save_png(path, grid))
+        written += save(setup.dataset, drawn, path)
     return written
+
+
+class Drawn(NamedTuple):
+    """Views that were given, if any, and what was generated: {m: f32[N, *shape]}."""
+
+    given: dict[str, jax.Array]
+    generated: dict[str, jax.Array]
 
 
 def draw_conditional(
@@ -179,14 +191,14 @@ def draw_conditional(
     num: int,
     seed: int,
     num_shown: int | None = None,
-) -> pictures.Picture:
+) -> Drawn:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test, inference = setup.dataset.splits["test"], setup.method.inference
     views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(num) % test.size)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]
-    return pictures.conditional_grid(
+    return Drawn(
         {m: views[m][:num_shown] for m in subset},
         {m: decoded[m][:num_shown] for m in targets or inference.modalities},
     )
@@ -198,11 +210,34 @@ def draw_unconditional(
     num: int,
     seed: int,
     prior: str | None = None,
-) -> pictures.Picture:
+) -> Drawn:
     """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
     z = inference.sample_prior(params, jax.random.key(seed), num, prior)
-    return pictures.unconditional_grid(_decoded_means(inference, params, z))
+    return Drawn({}, _decoded_means(inference, params, z))
+
+
+def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
+    """A grid of ``drawn`` as PNG, and beside it what the data set writes of it."""
+    given, generated = (
+        {m: _as_pictures(dataset, m, x) for m, x in views.items()} for views in drawn
+    )
+    if given:
+        grid = pictures.conditional_grid(given, generated)
+    else:
+        grid = pictures.unconditional_grid(generated)
+    written = [pictures.save_png(path, grid)]
+    for m, x in sorted(drawn.generated.items()):
+        write = dataset.presentations.get(m, Presentation()).write
+        if write is not None:
+            stem = path.with_name(f"{path.stem}_{m}")
+            written += write(stem, np.asarray(x[:NUM_PICTURED]))
+    return written
+
+
+def _as_pictures(dataset: Dataset, modality: str, views: jax.Array) -> Any:
+    picture = dataset.presentations.get(modality, Presentation()).picture
+    return views if picture is None else picture(np.asarray(views))
 
 
 @functools.partial(jax.jit, static_argnums=0)

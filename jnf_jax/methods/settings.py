@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from jnf_jax.likelihoods import LIKELIHOODS
+from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalFamily
@@ -19,7 +19,7 @@ class LikelihoodSettings:
 
     Attributes:
         name: A name in ``LIKELIHOODS``.
-        scale: b of a Laplace, s of a Normal; unused by the others.
+        scale: b of a Laplace, s of a Normal or a pen's positions; else unused.
         weight: λ_m in the objective.
     """
 
@@ -121,22 +121,29 @@ class ModelSettings:
                     found += (
                         self.network(modality).faults(field, shape)
                         if section == "networks"
-                        else self._likelihood_faults(modality, field)
+                        else self._likelihood_faults(modality, field, shape)
                     )
         return list(dict.fromkeys(found))
 
-    def _likelihood_faults(self, modality: str, field: str) -> list[str]:
+    def _likelihood_faults(
+        self, modality: str, field: str, shape: tuple[int, ...]
+    ) -> list[str]:
         found = self.likelihood(modality).faults(field)
         network, name = self.network(modality), self.likelihood(modality).name
-        if network and name == "bernoulli" and network.activation != "identity":
+        if network and name in TAKES_LOGITS and network.activation != "identity":
             found.append(
-                f"`{field}.name` is 'bernoulli', which takes logits: expected a "
+                f"`{field}.name` is {name!r}, which takes logits: expected a "
                 f"network with activation 'identity', got {network.activation!r}"
             )
-        if name == "categorical":
+        if name == "categorical" and len(shape) != 2:
             found.append(
-                f"`{field}.name` is 'categorical', expected a likelihood of pixels: "
-                "the networks so far give one number a pixel"
+                f"`{field}.name` is 'categorical', expected tokens [tokens, classes], "
+                f"got shape {shape}"
+            )
+        if name == "pen" and (len(shape) != 2 or shape[-1] != 3):
+            found.append(
+                f"`{field}.name` is 'pen', expected points [points, 3], got shape "
+                f"{shape}"
             )
         return found
 

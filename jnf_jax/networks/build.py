@@ -6,8 +6,13 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+from jnf_jax.networks.sequence import (
+    NUM_HEADS,
+    TransformerDecoder,
+    TransformerTrunk,
+)
 
-KINDS = ("conv", "mlp")
+KINDS = ("conv", "mlp", "transformer")
 
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
@@ -18,10 +23,12 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1) or "mlp".
-        features: Channels after each convolution; "conv" only.
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp" or "transformer".
+        features: Channels after each convolution; or, for "transformer", the width of
+            a token, once for each block.
         kernel_size: Of every convolution; "conv" only.
-        hidden_sizes: Dense layers, after the convolutions or on the flat input.
+        hidden_sizes: Dense layers, after the convolutions or Transformer blocks or on
+            the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
     """
 
@@ -47,26 +54,47 @@ class NetworkSettings:
             found.append(f"`{field}` has sizes below 1: {self}")
             return found
         if self.kind == "conv":
-            size = min(shape[:2]) if len(shape) == 3 else 0
-            if not self.features or size == 0 or shape[0] != shape[1]:
+            found += self._conv_faults(field, shape)
+        if self.kind == "transformer":
+            if len(shape) != 2:
                 found.append(
-                    f"`{field}` is convolutional with features {self.features}: "
-                    f"expected one or more and images [H, H, C], got shape {shape}"
+                    f"`{field}.kind` is 'transformer', expected a sequence [tokens, "
+                    f"channels], got shape {shape}"
                 )
-            for _ in self.features:
-                size = (size + 2 - self.kernel_size) // 2 + 1
-            if self.features and size < 1:
+            if len(set(self.features)) != 1 or self.features[0] % NUM_HEADS:
                 found.append(
-                    f"`{field}.features` has {len(self.features)} stride-2 layers: too "
-                    f"many for images of shape {shape}"
+                    f"`{field}.features` is {self.features}, expected one width, a "
+                    f"multiple of {NUM_HEADS}, repeated for each Transformer block"
                 )
         return found
+
+    def _conv_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        sizes, mirrored = shape[:2], len(shape) == 3
+        for _ in self.features:
+            steps = [n + 2 - self.kernel_size for n in sizes]
+            # The decoder pads both sides of a picture alike.
+            mirrored = mirrored and len({n % 2 for n in steps}) == 1
+            sizes = [n // 2 + 1 for n in steps]
+        if not self.features or not mirrored:
+            return [
+                f"`{field}` is convolutional with features {self.features}: expected "
+                "one or more and images [H, W, C] whose sides are odd and even in the "
+                f"same layers, got shape {shape}"
+            ]
+        if min(sizes) < 1:
+            return [
+                f"`{field}.features` has {len(self.features)} stride-2 layers: too "
+                f"many for images of shape {shape}"
+            ]
+        return []
 
 
 def build_trunk(settings: NetworkSettings) -> nn.Module:
     """The encoder trunk: f32[B, ...] -> f32[B, features]."""
     if settings.kind == "conv":
         return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
+    if settings.kind == "transformer":
+        return TransformerTrunk(settings.features, settings.hidden_sizes)
     return MlpTrunk(settings.hidden_sizes)
 
 
@@ -80,5 +108,9 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+        )
+    if settings.kind == "transformer":
+        return TransformerDecoder(
+            shape, settings.features, hidden_sizes, settings.activation
         )
     return MlpDecoder(shape, hidden_sizes, settings.activation)

@@ -6,7 +6,13 @@ from jnf_jax.data import DATASETS, load
 
 
 def test_known_names():
-    assert sorted(DATASETS) == ["circles_squares", "digits", "mnist_svhn", "polymnist"]
+    assert sorted(DATASETS) == [
+        "circles_squares",
+        "digits",
+        "handwriting",
+        "mnist_svhn",
+        "polymnist",
+    ]
 
 
 def test_default_settings_are_good():

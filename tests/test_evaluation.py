@@ -1,0 +1,69 @@
+"""Pictures and files of modalities that are no pictures, from loading to writing."""
+
+import wave
+
+import handwriting_files
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+from configs.handwriting import jnf as handwriting
+from jnf_jax.evaluation import draw_conditional, save
+from jnf_jax.experiment import open_experiment
+from jnf_jax.methods.method import Batch
+
+
+def after_one_step(setup):
+    """Parameters of all stages: the first's after a step of gradient descent."""
+    first, second = setup.method.stages
+    arrays = setup.dataset.splits["train"].arrays
+
+    @jax.jit
+    def run(arrays):
+        views = setup.dataset.fetch(arrays, jnp.arange(8))
+
+        def loss(params):
+            return first.loss(params, None, jax.random.key(1), Batch(views))[0]
+
+        params = first.init(jax.random.key(0))
+        before, grads = jax.value_and_grad(loss)(params)
+        size = 0.1 / optax.tree.norm(grads)
+        stepped = jax.tree.map(lambda p, g: p - size * g, params, grads)
+        return stepped, second.init(jax.random.key(2)), before, loss(stepped)
+
+    stepped, fresh, before, after = run(arrays)
+    assert np.isfinite(before) and after < before
+    return {"joint": stepped, "unimodal": fresh}
+
+
+def test_handwriting_from_files_to_drawings_and_sound(tmp_path):
+    pytest.importorskip("librosa")
+    config = handwriting.get_config()
+    config.data.update(
+        data_dir=str(handwriting_files.write(tmp_path / "files")),
+        cache_dir=str(tmp_path),
+        validation_speaker="ben",
+        test_speaker="carla",
+    )
+    config.model.update(latent_dim=4, joint_hidden_sizes=(8,))
+    for name in ("image", "speech", "trajectory"):
+        config.model.networks[name].update(features=(4,), hidden_sizes=(8,))
+    config.flow.update(num_blocks=1, hidden_sizes=(8,))
+    setup = open_experiment(config)
+    params = after_one_step(setup)
+    drawn = draw_conditional(setup, params, ("image",), num=3, seed=0)
+    assert {m: x.shape for m, x in drawn.generated.items()} == {
+        "speech": (3, 32, 64, 1),
+        "trajectory": (3, 64, 3),
+    }
+    written = save(setup.dataset, drawn, tmp_path / "given_image.png")
+    assert [path.name for path in written] == [
+        "given_image.png",
+        "given_image_speech.wav",
+    ]
+    assert np.array(Image.open(written[0])).std() > 1
+    with wave.open(str(written[1])) as file:
+        assert file.getnframes() == 3 * (8064 + 4000)
