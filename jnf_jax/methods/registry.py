@@ -7,7 +7,7 @@ from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
 from jnf_jax.methods.unimodal import UnimodalPosterior
-from jnf_jax.networks.build import build_decoder, build_trunk
+from jnf_jax.networks.build import CONVOLUTIONAL, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
 from jnf_jax.networks.made import made_stack
 from jnf_jax.priors.family import PriorFamily
@@ -51,7 +51,7 @@ def build_method(
         )
         for m in sorted(shapes)
     )
-    has_convolutions = any(model.network(m).kind == "conv" for m in shapes)
+    has_convolutions = any(model.network(m).kind in CONVOLUTIONAL for m in shapes)
     if name == "jmvae":
         method = jmvae(
             joint,

@@ -6,13 +6,15 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+from jnf_jax.networks.resnet import ResidualDecoder, ResidualTrunk
 from jnf_jax.networks.sequence import (
     NUM_HEADS,
     TransformerDecoder,
     TransformerTrunk,
 )
 
-KINDS = ("conv", "mlp", "transformer")
+KINDS = ("conv", "mlp", "resnet", "transformer")
+CONVOLUTIONAL = ("conv", "resnet")
 
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
@@ -23,12 +25,12 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1), "mlp" or "transformer".
-        features: Channels after each convolution; or, for "transformer", the width of
-            a token, once for each block.
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp", "resnet" or
+            "transformer".
+        features: Channels after each convolution or residual block; or, for
+            "transformer", the width of a token, once for each block.
         kernel_size: Of every convolution; "conv" only.
-        hidden_sizes: Dense layers, after the convolutions or Transformer blocks or on
-            the flat input.
+        hidden_sizes: Dense layers, after those or on the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
     """
 
@@ -55,6 +57,15 @@ class NetworkSettings:
             return found
         if self.kind == "conv":
             found += self._conv_faults(field, shape)
+        if self.kind == "resnet":
+            factor = 2 ** max(len(self.features) - 1, 0)
+            sides = shape[:2] if len(shape) == 3 else (1, 1)
+            if not self.features or len(shape) != 3 or any(n % factor for n in sides):
+                found.append(
+                    f"`{field}` is residual with features {self.features}: expected "
+                    f"one or more and images [H, W, C] whose sides are multiples of "
+                    f"{factor}, got shape {shape}"
+                )
         if self.kind == "transformer":
             if len(shape) != 2:
                 found.append(
@@ -93,6 +104,8 @@ def build_trunk(settings: NetworkSettings) -> nn.Module:
     """The encoder trunk: f32[B, ...] -> f32[B, features]."""
     if settings.kind == "conv":
         return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
+    if settings.kind == "resnet":
+        return ResidualTrunk(settings.features, settings.hidden_sizes)
     if settings.kind == "transformer":
         return TransformerTrunk(settings.features, settings.hidden_sizes)
     return MlpTrunk(settings.hidden_sizes)
@@ -108,6 +121,10 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+        )
+    if settings.kind == "resnet":
+        return ResidualDecoder(
+            shape, settings.features, hidden_sizes, settings.activation
         )
     if settings.kind == "transformer":
         return TransformerDecoder(
