@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import app, flags
 
 from jnf_jax import logs, programs, results
-from jnf_jax.evaluation import evaluate, write_pictures
+from jnf_jax.evaluation import evaluate, has_labels, write_pictures
 from jnf_jax.experiment import load_stages, open_experiment
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
@@ -27,18 +27,22 @@ def main(argv: list[str]) -> None:
     config, _ = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
     params, checkpoint_ids, training_seconds = load_stages(setup, workdir)
-    record = evaluate(
-        setup,
-        params,
-        checkpoint_ids,
-        provenance=logs.provenance(workdir)
-        | {"evaluation_command": programs.command_line()},
-        training_seconds=training_seconds,
-        report=print,
-    )
-    for path in [workdir / "results.json", *([Path(_OUT.value)] if _OUT.value else [])]:
-        results.write(path, record)
-    print(results.console_table(record))
+    if has_labels(setup.dataset, print):
+        record = evaluate(
+            setup,
+            params,
+            checkpoint_ids,
+            provenance=logs.provenance(workdir)
+            | {"evaluation_command": programs.command_line()},
+            training_seconds=training_seconds,
+            report=print,
+        )
+        for path in [
+            workdir / "results.json",
+            *([Path(_OUT.value)] if _OUT.value else []),
+        ]:
+            results.write(path, record)
+        print(results.console_table(record))
     written = write_pictures(setup, params, workdir / "samples")
     print(f"Pictures: {', '.join(str(path) for path in written)}")
 

@@ -32,6 +32,13 @@ from jnf_jax.types import Params
 NUM_PICTURED = 16
 
 
+def has_labels(dataset: Dataset, report: Callable[[str], None]) -> bool:
+    """Whether the protocol can be run at all; says so where it cannot."""
+    if dataset.num_classes is None:
+        report(f"not measured: coherence needs labels, and {dataset.name!r} has none")
+    return dataset.num_classes is not None
+
+
 def evaluate(
     setup: Setup,
     params: dict[str, Params],

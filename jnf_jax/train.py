@@ -19,7 +19,7 @@ import ml_collections
 from absl import app, flags
 
 from jnf_jax import logs, parallel, programs, results
-from jnf_jax.evaluation import evaluate, write_pictures
+from jnf_jax.evaluation import evaluate, has_labels, write_pictures
 from jnf_jax.experiment import (
     Setup,
     load_stage,
@@ -82,19 +82,21 @@ def train_and_evaluate(
         print(f"not evaluated: nothing is trained yet of {', '.join(missing)}")
     if not with_evaluation or missing:
         return None
-    record = evaluate(
-        setup,
-        params,
-        checkpoint_ids,
-        provenance=logs.provenance(workdir),
-        training_seconds=seconds,
-        report=print,
-    )
-    for path in [workdir / "results.json", *([out] if out else [])]:
-        results.write(path, record)
-    print(results.console_table(record))
+    record = None
+    if has_labels(dataset, print):
+        record = evaluate(
+            setup,
+            params,
+            checkpoint_ids,
+            provenance=logs.provenance(workdir),
+            training_seconds=seconds,
+            report=print,
+        )
+        for path in [workdir / "results.json", *([out] if out else [])]:
+            results.write(path, record)
+        print(results.console_table(record))
+        print(f"Record: {workdir / 'results.json'}")
     written = write_pictures(setup, params, workdir / "samples")
-    print(f"Record: {workdir / 'results.json'}")
     print(f"Pictures: {', '.join(str(path) for path in written)}")
     return record
 

@@ -2,6 +2,7 @@
 
 import wave
 
+import cub_files
 import handwriting_files
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,9 @@ import optax
 import pytest
 from PIL import Image
 
+from configs.cub import jnf as cub
 from configs.handwriting import jnf as handwriting
-from jnf_jax.evaluation import draw_conditional, save
+from jnf_jax.evaluation import draw_conditional, has_labels, save
 from jnf_jax.experiment import open_experiment
 from jnf_jax.methods.method import Batch
 
@@ -51,6 +53,7 @@ def test_handwriting_from_files_to_drawings_and_sound(tmp_path):
     config.model.update(latent_dim=4, joint_hidden_sizes=(8,))
     for name in ("image", "speech", "trajectory"):
         config.model.networks[name].update(features=(4,), hidden_sizes=(8,))
+    config.model.networks.image.kind = "mlp"  # compiles faster
     config.flow.update(num_blocks=1, hidden_sizes=(8,))
     setup = open_experiment(config)
     params = after_one_step(setup)
@@ -67,3 +70,27 @@ def test_handwriting_from_files_to_drawings_and_sound(tmp_path):
     assert np.array(Image.open(written[0])).std() > 1
     with wave.open(str(written[1])) as file:
         assert file.getnframes() == 3 * (8064 + 4000)
+
+
+def test_birds_from_files_to_captions(tmp_path):
+    path = cub_files.write(tmp_path)
+    config = cub.get_config()
+    config.data.update(
+        captions=str(path), data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache")
+    )
+    config.model.update(latent_dim=4, joint_hidden_sizes=(8,))
+    for name in ("image", "text"):
+        config.model.networks[name].update(features=(4,), hidden_sizes=(8,))
+    config.model.networks.image.kind = "mlp"  # compiles faster
+    config.flow.update(num_blocks=1, hidden_sizes=(8,))
+    setup = open_experiment(config)
+    assert [view.weight for view in setup.method.inference.joint.views] == [1 / 384, 5]
+    drawn = draw_conditional(setup, after_one_step(setup), ("image",), num=3, seed=0)
+    np.testing.assert_allclose(drawn.generated["text"].sum(-1), 1, rtol=1e-5)
+    written = save(setup.dataset, drawn, tmp_path / "given_image.png")
+    names = [path.name for path in written]
+    assert names == ["given_image.png", "given_image_text.txt"]
+    assert len(written[1].read_text().splitlines()) == 3
+    lines = []
+    assert not has_labels(setup.dataset, lines.append)
+    assert lines == ["not measured: coherence needs labels, and 'cub' has none"]

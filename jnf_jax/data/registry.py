@@ -4,12 +4,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jnf_jax.data import circles_squares, digits, handwriting, mnist_svhn, polymnist
+from jnf_jax.data import (
+    circles_squares,
+    cub,
+    digits,
+    handwriting,
+    mnist_svhn,
+    polymnist,
+)
 from jnf_jax.data.dataset import Dataset
 
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
     module.__name__.rpartition(".")[2]: (module.Settings, module.load)
-    for module in (circles_squares, digits, handwriting, mnist_svhn, polymnist)
+    for module in (circles_squares, cub, digits, handwriting, mnist_svhn, polymnist)
 }
 """Name -> (settings dataclass, load)."""
 

@@ -8,6 +8,7 @@ from jnf_jax.data import DATASETS, load
 def test_known_names():
     assert sorted(DATASETS) == [
         "circles_squares",
+        "cub",
         "digits",
         "handwriting",
         "mnist_svhn",
