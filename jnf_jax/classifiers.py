@@ -1,7 +1,6 @@
 """The evaluation classifiers: trained once a data set, cached with their accuracy."""
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -15,7 +14,8 @@ import numpy as np
 import optax
 
 from jnf_jax.batching import map_batches
-from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.dataset import Dataset, indices_of
+from jnf_jax.data.tfds_cache import locked
 from jnf_jax.metrics.protocol import Predict
 from jnf_jax.networks.classifier import Classifier
 from jnf_jax.training.optimizers import TrainSettings
@@ -87,15 +87,9 @@ def train_classifiers(
 def _one_run_at_a_time(directory: Path) -> Iterator[None]:
     """A second run that wants the same classifiers waits, then reads the first's.
 
-    The lock belongs to the process, so that one that is killed holds nobody up. Of the
-    processes of one run only the first asks for it: they train together.
+    Of the processes of one run only the first asks for the lock: they train together.
     """
-    if jax.process_index() != 0:
-        yield
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(directory) if jax.process_index() == 0 else contextlib.nullcontext():
         yield
 
 
@@ -131,8 +125,8 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         }
         return sum(losses.values()), {f"loss/{m}": v for m, v in losses.items()}
 
-    def fetch(arrays: Any, indices: jax.Array):
-        return dataset.fetch(arrays["data"], indices), arrays["labels"][indices]
+    def fetch(arrays: Any, rows: Any):
+        return dataset.fetch(arrays["data"], rows), arrays["labels"][indices_of(rows)]
 
     def arrays_of(split: str) -> dict[str, Any]:
         part = dataset.splits[split]
@@ -145,9 +139,11 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         fetch=fetch,
         train_arrays=arrays_of("train"),
         train_size=dataset.splits["train"].size,
+        train_read=dataset.splits["train"].read,
         num_epochs=dataset.splits["train"].num_epochs,
         validation_arrays=arrays_of("validation"),
         validation_size=dataset.splits["validation"].size,
+        validation_read=dataset.splits["validation"].read,
     )
 
 
@@ -158,11 +154,13 @@ def _test_accuracy(predict: Predict, dataset: Dataset) -> dict[str, float]:
     @jax.jit
     def is_right(predict, arrays, labels, rows):
         predicted = predict(dataset.fetch(arrays, rows))
-        return {m: predicted[m] == labels[rows] for m in predicted}
+        return {m: predicted[m] == labels[indices_of(rows)] for m in predicted}
 
     program = functools.partial(is_right, jax.tree_util.Partial(predict))
     labels = jnp.asarray(test.labels)
     right = map_batches(
-        lambda _, rows: program(arrays, labels, rows), test.size, ACCURACY_BATCH_SIZE
+        lambda _, indices: program(arrays, labels, test.rows(indices)),
+        test.size,
+        ACCURACY_BATCH_SIZE,
     )
     return {m: float(hits.mean()) for m, hits in right.items()}

@@ -1,9 +1,10 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
-``data``, ``model``, ``flow``, ``sampler``, ``optimizer`` and ``training`` (for every
-stage), one section a stage (overriding both), ``init`` (checkpoints of stages that are
-not trained here), ``evaluation``.
+``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
+``sampler``, ``refinement``, ``optimizer`` and ``training`` (for every stage), one
+section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
+here), ``evaluation``.
 """
 
 import dataclasses
@@ -15,8 +16,10 @@ from typing import Any
 
 import ml_collections
 
+from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
+from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
+from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.protocol import ProtocolSettings
@@ -38,9 +41,13 @@ class Experiment:
         stages: Stages to train in this run.
         data_name: Name of the data set.
         data: Its settings dataclass.
+        placement: Where its tuples are; a name in ``placement.PLACEMENTS``.
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
-        sampler: Chains on subset posteriors.
+        sampler: Chains on products of experts.
+        divisor: What these products are divided by; ``sampler.divisor``.
+        refinement: Chains through the decoders that start where those ended; None
+            where ``refinement.num_transitions`` is 0.
         fitted_prior: Prior of the stage ``prior``, None without one.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
@@ -53,9 +60,12 @@ class Experiment:
     stages: tuple[str, ...]
     data_name: str
     data: Any
+    placement: str
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
+    divisor: str
+    refinement: ChainSettings | None
     fitted_prior: PriorFamily | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
@@ -91,6 +101,11 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
+    placement = data.pop("placement", "auto")
+    if placement not in PLACEMENTS:
+        faults.append(
+            f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
+        )
     data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
     seed = tree.pop("seed", 0)
     if not isinstance(seed, int) or seed < 0:
@@ -106,7 +121,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
                 faults.unknown(field, stage, all_stages)
 
     shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
-    evaluation = tree.pop("evaluation", {})
+    evaluation, sampler = tree.pop("evaluation", {}), tree.pop("sampler", {})
     classifier = evaluation.pop("classifier", {})
     parts: dict[str, Any] = dict(
         method=method,
@@ -114,9 +129,12 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         stages=stages,
         data_name=data_name,
         data=data_settings,
+        placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
         flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
-        sampler=_parse(ChainSettings, tree.pop("sampler", {}), "sampler.", faults),
+        divisor=sampler.pop("divisor", "prior"),
+        sampler=_parse(ChainSettings, sampler, "sampler.", faults),
+        refinement=_parse_refinement(tree.pop("refinement", {}), faults),
         fitted_prior=fitted_prior,
         training={
             stage: _parse(
@@ -159,6 +177,15 @@ def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily
     return family
 
 
+def _parse_refinement(section: dict[str, Any], faults: _Faults) -> ChainSettings | None:
+    """No transitions are no refinement; the other fields are checked all the same."""
+    is_off = section.get("num_transitions", 0) == 0
+    if is_off:
+        section = section | {"num_transitions": 1}
+    settings = _parse(ChainSettings, section, "refinement.", faults)
+    return None if is_off else settings
+
+
 def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
     parts = {"networks": NetworkSettings, "likelihoods": LikelihoodSettings}
     for name, cls in parts.items():
@@ -187,10 +214,10 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
 
 
 def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
-    """How a learnt prior may be trained, for those settings that could be read."""
+    """How priors may be trained and divided by, where their settings could be read."""
     own = parts["model"].prior if parts["model"] else None
     learnt = {"joint": own, "prior": parts["fitted_prior"]}
-    found = []
+    found = divisor_faults(parts["divisor"], own, parts["fitted_prior"]) if own else []
     for stage, settings in parts["training"].items():
         family = learnt.get(stage)
         if settings and isinstance(family, EnergyFamily) and settings.select == "best":
@@ -198,12 +225,15 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 f"`{stage}.select` is 'best', expected 'last': the loss of an energy "
                 "is no bound that the best parameters could be told by"
             )
+        if settings and stage == "prior" and fits_in_one_go(family):
+            found += settings.faults_of_fit("prior.")
         has_prior = stage == "joint" and family and not isinstance(family, Fixed)
-        if settings and settings.prior_rate_factor != 1 and not has_prior:
-            found.append(
-                f"`{stage}.prior_rate_factor` is {settings.prior_rate_factor}, "
-                "expected 1: only 'joint' with a learnt `model.prior` has another"
-            )
+        for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
+            if settings and getattr(settings, field) != without and not has_prior:
+                found.append(
+                    f"`{stage}.{field}` is {getattr(settings, field)}, expected "
+                    f"{without}: only 'joint' with a learnt `model.prior` has another"
+                )
     return found
 
 
@@ -217,6 +247,7 @@ _SECTIONS = (
     "model",
     "num_seeds",
     "optimizer",
+    "refinement",
     "sampler",
     "seed",
     "stages",

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     """Flags, then protocol, record and pictures."""
     del argv
     workdir = Path(_WORKDIR.value)
-    config, _ = programs.config_of(workdir, _CONFIG)
+    config, config_name = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
     params, checkpoint_ids, training_seconds = load_stages(setup, workdir)
     if has_labels(setup.dataset, print):
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
             params,
             checkpoint_ids,
             provenance=logs.provenance(workdir)
-            | {"evaluation_command": programs.command_line()},
+            | {"config": config_name, "evaluation_command": programs.command_line()},
             training_seconds=training_seconds,
             report=print,
         )

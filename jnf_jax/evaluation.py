@@ -11,22 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import pictures
+from jnf_jax import energy_report, pictures
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
     HeldOut,
+    Predict,
     evaluate_coherence,
     protocol_name,
 )
-from jnf_jax.priors.energy import EnergyTiltedPrior
-from jnf_jax.sampling import divergence
+from jnf_jax.metrics.refinement import evaluate_refinement
 from jnf_jax.types import Params
 
 NUM_PICTURED = 16
@@ -72,23 +73,33 @@ def evaluate(
         setup.dataset.fetch,
         test.labels,
         setup.dataset.num_classes,
+        test.rows,
     )
+    energies = energy_report.energy_priors(inference, params)
+    # Before the subsets: those of two and more divide by the density that is checked.
+    about = {n: energy_report.report(setup, params, n, report) for n in energies}
     measured = evaluate_coherence(
         inference, params, held_out, classifiers.predict, settings, report=report
     )
+    by_steps = {
+        name: energy_report.coherence_by_steps(
+            inference, params, name, classifiers.predict, held_out.num_classes,
+            settings, report,
+        )
+        for name in energies
+    }  # fmt: skip
     match = mean_unimodal_log_prob(inference, params, held_out, settings)
-    prior_warnings = _prior_warnings(setup, params)
-    for text in prior_warnings:
-        report(f"warning: {text}")
+    refined = _refined(setup, params, held_out, classifiers.predict, report)
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
         **provenance,
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
-        **_measured(setup, measured),
+        **_measured(setup, measured, by_steps),
         "unimodal_log_prob": match,
-        **({"prior_warnings": prior_warnings} if prior_warnings else {}),
+        **({"refinement": refined} if refined else {}),
+        **({"energy_priors": about} if about else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": classifiers.accuracy,
         "classifier_checkpoint": classifiers.checkpoint_id,
@@ -110,8 +121,14 @@ def _describe(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
-    """What protocol v1 measured, as the schema names it."""
+def _measured(
+    setup: Setup, measured: CoherenceReport, by_steps: dict[str, tuple[dict, dict]]
+) -> dict[str, Any]:
+    """What protocol v1 measured, as the schema names it; and energies by steps."""
+    of_energies = {
+        "joint_by_steps": {name: shares for name, (shares, _) in by_steps.items()},
+        "joint_entropy_by_steps": {name: nats for name, (_, nats) in by_steps.items()},
+    }
     return {
         "coherence": {
             "conditional": measured.table.macro,
@@ -120,13 +137,15 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
             "joint": measured.joint,
             "joint_entropy": measured.joint_entropy,
             "ceiling": measured.ceiling,
+            **(of_energies if by_steps else {}),
         },
         "subset_coherence": {
             "+".join(subset): {t: a.macro for t, a in targets.items()}
             for subset, targets in measured.accuracies.items()
         },
         "sampler": {
-            "settings": dataclasses.asdict(setup.experiment.sampler),
+            "settings": dataclasses.asdict(setup.experiment.sampler)
+            | {"divisor": setup.experiment.divisor},
             **measured.sampler,
         }
         if measured.sampler["subsets"]
@@ -134,16 +153,26 @@ def _measured(setup: Setup, measured: CoherenceReport) -> dict[str, Any]:
     }
 
 
-def _prior_warnings(setup: Setup, params: dict[str, Params]) -> list[str]:
-    """What to know of draws from an energy: whether its chains diverge."""
-    inference, found = setup.method.inference, []
-    for name in inference.prior_names:
-        prior = inference.prior_of(params, name)
-        if isinstance(prior, EnergyTiltedPrior):
-            _, run = jax.jit(prior.run, static_argnums=1)(jax.random.key(0), 1_000)
-            said = divergence(run, prior.langevin)
-            found += [f"draws from {name}: {said}"] if said else []
-    return found
+def _refined(
+    setup: Setup,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    report: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """What chains through the decoders change; None where none are asked for."""
+    chains = setup.experiment.refinement
+    if chains is None:
+        return None
+    found = evaluate_refinement(
+        DecoderPosterior(setup.method.inference, chains),
+        params,
+        held_out,
+        predict,
+        setup.experiment.evaluation,
+        report=report,
+    )
+    return {"settings": dataclasses.asdict(chains), **found}
 
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
@@ -160,9 +189,9 @@ def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
 def write_pictures(
     setup: Setup, params: dict[str, Params], directory: Path
 ) -> list[Path]:
-    """Sample grids: from each modality, from all but each, and from the prior.
+    """Sample grids, from each modality, all but each, and each prior; and energies.
 
-    Beside each, what the data set writes of its modalities: sounds, texts.
+    Beside each grid, what the data set writes of its modalities: sounds, texts.
     """
     inference = setup.method.inference
     names = inference.modalities
@@ -181,6 +210,10 @@ def write_pictures(
         drawn = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
         path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
         written += save(setup.dataset, drawn, path)
+    for name in energy_report.energy_priors(inference, params):
+        plot = energy_report.picture(setup, params, name)
+        path = Path(directory) / f"energy_of_{name}.png"
+        written.append(pictures.save_png(path, plot))
     return written
 
 
@@ -201,7 +234,8 @@ def draw_conditional(
 ) -> Drawn:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     test, inference = setup.dataset.splits["test"], setup.method.inference
-    views = jax.jit(setup.dataset.fetch)(test.arrays, jnp.arange(num) % test.size)
+    rows = test.rows(np.arange(num, dtype=np.int32) % test.size)
+    views = jax.jit(setup.dataset.fetch)(test.arrays, rows)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     decoded = _decoded_means(setup.method.inference, params, z)
     targets = [m for m in inference.modalities if m not in subset]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +12,12 @@ import ml_collections
 from jnf_jax import checkpoint
 from jnf_jax.config import Experiment, resolve
 from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
+from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.methods.method import Method, MethodStage
 from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.training import resume
 from jnf_jax.types import Params
 
@@ -27,21 +31,33 @@ class Setup(NamedTuple):
 
 
 def open_experiment(config: ml_collections.ConfigDict) -> Setup:
-    """Checks the config, loads the data, builds the method.
+    """Checks the config, loads and places the data, builds the method.
 
     Raises:
         ValueError: With every fault of the config; or what is wrong with the data.
     """
     experiment = resolve(config)
     dataset = DATASETS[experiment.data_name][1](experiment.data)
+    dataset = place(
+        dataset,
+        experiment.placement,
+        cache_root(getattr(experiment.data, "cache_dir", "")),
+    )
     method = build_method(
         experiment.method,
         dataset.shapes,
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        divisor=experiment.divisor,
         fitted_prior=experiment.fitted_prior,
     )
+    refines = experiment.refinement is not None
+    if refines and not isinstance(method.inference, SubsetInference):
+        raise ValueError(
+            f"`refinement` is not for method {experiment.method!r}, expected one with "
+            "a joint encoder: 'jnf' or 'jmvae'"
+        )
     return Setup(experiment, dataset, method)
 
 
@@ -67,12 +83,25 @@ def stage_identity(
     identity = {
         "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
         "method": experiment.method,
-        "model": dataclasses.asdict(experiment.model),
+        "model": _learnt_with(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
     for field in stage.settings:
-        identity[field] = dataclasses.asdict(getattr(experiment, field))
+        identity[field] = _learnt_with(getattr(experiment, field))
     return json.loads(json.dumps(identity))
+
+
+def _learnt_with(settings: Any) -> Any:
+    """``dataclasses.asdict`` without the options that only say how draws are made."""
+    if dataclasses.is_dataclass(settings):
+        return {
+            field.name: _learnt_with(getattr(settings, field.name))
+            for field in dataclasses.fields(settings)
+            if field.metadata.get("of_identity", True)
+        }
+    if isinstance(settings, Mapping):
+        return {name: _learnt_with(value) for name, value in settings.items()}
+    return settings
 
 
 def _trained_on(dataset: Dataset) -> dict[str, Any]:

@@ -62,6 +62,37 @@ def constrain_batch(batch: Any, mesh: Mesh | None) -> Any:
     return jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
 
 
+def own_rows(batch_size: int, mesh: Mesh | None) -> slice:
+    """The rows of a global batch that the devices of this process hold."""
+    parts = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
+    bounds = [part.indices(batch_size) for (part,) in parts.values()]
+    return slice(min(b[0] for b in bounds), max(b[1] for b in bounds))
+
+
+def join_batch(local: Any, batch_size: int, mesh: Mesh | None) -> Any:
+    """Global arrays [B, ...], split over the mesh, of what each process supplies.
+
+    Args:
+      local: pytree of [b, ...] on the host: the rows ``own_rows(batch_size, mesh)``.
+      batch_size: B.
+      mesh: of all processes.
+
+    Returns:
+      The pytree on the devices.
+    """
+    sharding, first = batch_sharding(mesh), own_rows(batch_size, mesh).start
+
+    def join(x: np.ndarray) -> jax.Array:
+        def shard(index: tuple[slice, ...]) -> np.ndarray:
+            start, stop, _ = index[0].indices(batch_size)
+            return x[start - first : stop - first]
+
+        shape = (batch_size, *x.shape[1:])
+        return jax.make_array_from_callback(shape, sharding, shard)
+
+    return jax.tree.map(join, local)
+
+
 def check_batch_size(batch_size: int, mesh: Mesh | None) -> None:
     """Raises ValueError unless the global batch splits evenly over the mesh."""
     num_devices = 1 if mesh is None else mesh.size

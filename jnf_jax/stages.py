@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.batching import map_batches
-from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.dataset import Dataset, indices_of
 from jnf_jax.methods.method import Batch, MethodStage
 from jnf_jax.training.trainer import Stage
 from jnf_jax.types import Params
@@ -47,28 +47,38 @@ def build_stage(
             raise ValueError(
                 f"stage {method_stage.name!r} would cache the joint posterior of "
                 f"{dataset.splits[split].size:,} tuples, expected at most "
-                f"{MAX_CACHED:,}; use a set with fixed tuples (data.variant='fixed')"
+                f"{MAX_CACHED:,}; use a smaller set, of fixed tuples "
+                "(data.variant='fixed')"
             )
         if has_cache:
             arrays[split]["cached"] = compute_cache(
                 method_stage, dataset, split, frozen
             )
 
-    def fetch(arrays: Any, indices: jax.Array) -> Batch:
-        cached = jax.tree.map(lambda a: a[indices], arrays.get("cached"))
-        return Batch(dataset.fetch(arrays["data"], indices), cached)
+    def fetch(arrays: Any, rows: Any) -> Batch:
+        cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
+        return Batch(dataset.fetch(arrays["data"], rows), cached)
+
+    fit = None
+    if method_stage.fit is not None:
+        cached = arrays["train"]["cached"]
+        fit = lambda rng_key: method_stage.fit(rng_key, cached)  # noqa: E731
 
     return Stage(
         name=method_stage.name,
         init=method_stage.init,
         loss=method_stage.loss,
         fetch=fetch,
+        fit=fit,
         train_arrays=arrays["train"],
         train_size=dataset.splits["train"].size,
+        train_read=dataset.splits["train"].read,
         validation_arrays=arrays["validation"],
         validation_size=dataset.splits["validation"].size,
+        validation_read=dataset.splits["validation"].read,
         num_epochs=dataset.splits["train"].num_epochs,
         frozen=None if has_cache or not frozen else frozen,
+        init_memory=method_stage.init_memory,
         has_convolutions=method_stage.has_convolutions,
     )
 
@@ -79,12 +89,13 @@ def compute_cache(
     """``method_stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
 
     @jax.jit
-    def one_batch(params, arrays, indices):
-        return method_stage.cache(params, dataset.fetch(arrays, indices))
+    def one_batch(params, arrays, rows):
+        return method_stage.cache(params, dataset.fetch(arrays, rows))
 
-    arrays = jax.tree.map(jnp.asarray, dataset.splits[split].arrays)
+    data = dataset.splits[split]
+    arrays = jax.tree.map(jnp.asarray, data.arrays)
     return map_batches(
-        lambda _, rows: one_batch(params, arrays, rows),
-        dataset.splits[split].size,
+        lambda _, indices: one_batch(params, arrays, data.rows(indices)),
+        data.size,
         CACHE_BATCH_SIZE,
     )

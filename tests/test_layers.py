@@ -37,6 +37,7 @@ INTERNAL = {
     "metrics": ("types", "batching", "losses", "sampling", "methods"),
     "results": (),
     "pictures": ("types",),
+    "plots": ("types", "pictures"),
 }
 # Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
@@ -56,10 +57,11 @@ EXTERNAL = {
     "losses": NUMERIC | {"distrax", "blackjax"},
     "sampling": NUMERIC | {"distrax", "blackjax"},
     "networks": NUMERIC | {"distrax", "flax"},
-    "priors": NUMERIC | {"distrax", "blackjax"},
+    "priors": NUMERIC | {"distrax", "blackjax", "sklearn"},
     "methods": NUMERIC | {"distrax", "blackjax"},
     "metrics": NUMERIC | {"distrax", "blackjax", "scipy"},
     "pictures": NUMERIC | {"PIL"},
+    "plots": NUMERIC | {"PIL"},
     "results": set(),
 }
 # Packages that one place of the tree wraps for all others.
@@ -67,7 +69,7 @@ OWNED = {
     "flax": {"networks"},
     "orbax": {"checkpoint"},
     "optax": {"layer 5"},
-    "sklearn": {"data"},
+    "sklearn": {"data", "priors"},
     "grain": {"data"},
     "tensorflow_datasets": {"data"},
     "ml_collections": {"layer 6", "layer 7"},

@@ -41,3 +41,12 @@ def test_no_mesh_is_the_first_device():
     assert parallel.batch_sharding(None) == sharding
     batch = {"x": jnp.ones(3)}
     assert parallel.constrain_batch(batch, None) is batch
+
+
+def test_a_batch_of_own_rows_is_joined():
+    mesh = parallel.make_mesh(1)
+    assert parallel.own_rows(6, mesh) == parallel.own_rows(6, None) == slice(0, 6)
+    local = {"x": np.arange(12).reshape(6, 2), "rows": np.arange(6)}
+    joined = parallel.join_batch(local, 6, mesh)
+    assert joined["x"].sharding == parallel.batch_sharding(mesh)
+    jax.tree.map(np.testing.assert_array_equal, joined, local)

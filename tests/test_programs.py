@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from configs.digits import jnf as digits_jnf
-from jnf_jax import experiment, parallel, programs, results
+from jnf_jax import energy_report, experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
+from jnf_jax.stages import compute_cache
 from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
 ROOT = Path(__file__).parents[1]
@@ -51,8 +52,9 @@ def tiny_config(**changes):
 def cache(tmp_path_factory):
     """Classifiers of tests never meet those of the user."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+        root = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(root))
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -135,23 +137,96 @@ def test_two_seeds_are_one_record(trained, tmp_path):
     assert record["coherence"]["ceiling"] == results.summarise([single, other])
 
 
+def test_streamed_data_train_and_evaluate_alike(trained, cache, tmp_path):
+    """Both stages, posterior cache and evaluation, with every tuple read from files."""
+    workdir, on_device = trained
+    config = tiny_config(data__placement="stream")
+    record = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert list(cache.glob("jnf_jax/records/digits-*/manifest.json"))
+    assert record["data"] == on_device["data"]
+    assert record["classifiers"] == on_device["classifiers"]
+    # Chains amplify rounding: one of 50 labels may turn.
+    for size, share in record["coherence"]["conditional"].items():
+        assert abs(share - on_device["coherence"]["conditional"][size]) < 0.05
+    setup = experiment.open_experiment(config)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        experiment.load_stages(setup, tmp_path)[0],
+        experiment.load_stages(setup, workdir)[0],
+    )
+    with pytest.raises(ValueError, match="`data.placement` is 'disk', expected one of"):
+        experiment.open_experiment(tiny_config(data__placement="disk"))
+
+
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
     workdir, record = trained
     checkpoints = {s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")}
     config = tiny_config(
         stages="prior",
         init=checkpoints,
-        fitted_prior=dict(name="flow", hidden_sizes=(8,)),
-        prior=dict(num_steps=20, batch_size=16),
+        fitted_prior=dict(name="energy", hidden_sizes=(8,), num_steps=5),
+        prior=dict(num_steps=20, batch_size=16, learning_rate=0.1, select="last"),
     )
     after = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
     assert not results.validate(after)
     assert after["stage1_checkpoint"] == record["stage1_checkpoint"]
-    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", "flow_after"))
+    name = "energy_after"
+    own, fitted = (after["coherence"]["joint"].pop(n) for n in ("normal", name))
     assert {"normal": own} == record["coherence"]["joint"] and 0 <= fitted <= 1
     for field in ("conditional", "ceiling"):
         assert after["coherence"][field] == record["coherence"][field]
-    assert (tmp_path / "samples" / "unconditional_flow_after.png").exists()
+    check_record_of_an_energy(after, name)
+    for picture in (f"unconditional_{name}", f"energy_of_{name}"):
+        path = tmp_path / "samples" / f"{picture}.png"
+        assert np.asarray(Image.open(path)).std() > 0
+
+
+def check_record_of_an_energy(record, name):
+    """The schema's keys; a warning where, and only where, the moments say so."""
+    for field in ("joint_by_steps", "joint_entropy_by_steps"):
+        found = record["coherence"][field]
+        assert list(found) == [name]  # not the model's own, which is N(0, I)
+        assert list(found[name]) == ["0", "10", "30", "60", "150", "300"]
+    assert all(
+        0 <= s <= 1 for s in record["coherence"]["joint_by_steps"][name].values()
+    )
+    about = record["energy_priors"][name]
+    moments = about["moments"]
+    assert set(moments) == {"posterior", "short_run", "reference", "long_run"}
+    # 2,000 × 4 numbers of N(0, 1); 5 standard errors.
+    assert abs(moments["reference"]["variance"] - 1) < 5 * (2 / 8_000) ** 0.5
+    assert about["num_steps"] == 5 and about["displacement"] > 0.5
+    gaps = about["gap_to_long_run"]["short_run"].values()
+    said = [text for text in about["warnings"] if "differ in their moments" in text]
+    assert len(said) == any(gap > energy_report.MOMENT_LIMIT for gap in gaps)
+    assert 0.3 < about["long_run"]["acceptance"] < 0.9
+
+
+def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path):
+    workdir, _ = trained
+    config = tiny_config(
+        stages="prior",
+        init={s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")},
+        fitted_prior=dict(name="gmm", num_components=2),
+        prior=dict(num_steps=1, batch_size=16, select="last"),
+    )
+    train_and_evaluate(config, tmp_path, with_evaluation=False)
+    setup = experiment.open_experiment(config)
+    params, _, _ = experiment.load_stages(setup, tmp_path)
+    draw = setup.method.inference.sample_prior
+    z = draw(params, jax.random.key(0), 10_000, "gmm_after")
+    # Against the aggregate posterior; 5 standard errors of 10,000 draws, and EM's fit
+    # has the moments of its 1,000 draws or more: as many again, and √10 wider.
+    prior = next(s for s in setup.method.stages if s.name == "prior")
+    cached = compute_cache(prior, setup.dataset, "train", {"joint": params["joint"]})
+    variance = cached["mean"].var(0) + np.square(cached["scale"]).mean(0)
+    error = np.sqrt(variance * (1 / 10_000 + 1 / len(cached["mean"])))
+    assert (np.abs(z.mean(0) - cached["mean"].mean(0)) < 5 * error).all()
+    np.testing.assert_allclose(z.var(0), variance, rtol=0.25)
+
+    config.prior.num_steps = 4
+    with pytest.raises(ValueError, match="prior.num_steps must be 1 where a stage is"):
+        experiment.open_experiment(config)
 
 
 def test_stage_prior_without_a_joint_checkpoint(tmp_path):
@@ -297,9 +372,26 @@ def test_every_fault_of_a_config_is_told_at_once():
             "`unimodal.prior_rate_factor` is 0.5, expected 1",
         ),
         (
+            dict(joint__prior_start_step=5),
+            "`joint.prior_start_step` is 5, expected 0: only 'joint' with a learnt",
+        ),
+        (
             dict(fitted_prior=dict(name="", num_steps=5)),
             "`fitted_prior.name` is missing",
         ),
+        (dict(sampler__divisor="q"), "`sampler.divisor` is 'q', expected one of"),
+        (dict(sampler__divisor="reference"), "which only an energy prior has"),
+        (dict(sampler__divisor="fitted"), "expected a stage 'prior'"),
+        (
+            dict(
+                sampler__divisor="fitted",
+                fitted_prior__name="diffusion",
+                prior=dict(num_steps=20, batch_size=16),
+            ),
+            "with a log density: 'diffusion' has none",
+        ),
+        (dict(refinement__num_transitions=-1), "refinement.*num_transitions: got -1"),
+        (dict(refinement__kernel="ula"), "refinement.*kernel: got 'ula'"),
         (dict(fitted_prior__name="vamp"), "`fitted_prior.name` is 'vamp', expected"),
         (
             dict(model__prior=dict(name="laplace", scal=1.0)),

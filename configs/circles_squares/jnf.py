@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="circles_squares",
+        placement="auto",
         seed=42,
         num_train=140_000,
         num_validation=30_000,

@@ -24,6 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="cub",
+        placement="auto",
         seed=42,
         validation_fraction=0.1,
         test_fraction=0.1,

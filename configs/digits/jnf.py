@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="digits",
+        placement="auto",
         seed=42,
         num_modalities=3,
         image_size=16,

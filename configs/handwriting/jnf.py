@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="handwriting",
+        placement="auto",
         seed=42,
         multiplier=1,
         validation_fraction=0.1,

@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="mnist_svhn",
+        placement="auto",
         seed=42,
         multiplier=5,
         validation_fraction=0.1,

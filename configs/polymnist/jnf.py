@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.data = dict(
         name="polymnist",
+        placement="auto",
         seed=42,
         num_modalities=5,
         validation_fraction=0.1,

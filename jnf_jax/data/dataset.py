@@ -2,6 +2,7 @@
 
 The arrays of a split go to the device once, as uint8 and int32. `fetch` gathers and
 renders a batch from them inside the jitted step, so no pixel crosses the host again.
+Of data that do not fit, `Split.read` reads a batch's rows on the host first.
 """
 
 import dataclasses
@@ -17,6 +18,21 @@ SPLITS = ("train", "validation", "test")
 """The names of the splits; the position is the number folded into a split's key."""
 
 
+class Rows(NamedTuple):
+    """Tuples that were read on the host; what `fetch` takes in place of their indices.
+
+    ``indices`` are i32[B], ``pictures`` {modality: u8[B, height, width, channel]}.
+    """
+
+    indices: Any
+    pictures: dict[str, Any]
+
+
+def indices_of(rows: Any) -> Any:
+    """i32[B] of what `fetch` takes: itself, or the field of ``Rows``."""
+    return rows.indices if isinstance(rows, Rows) else rows
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """One split: what goes to the device, how many tuples it makes, their labels.
@@ -26,12 +42,19 @@ class Split:
       size: number of tuples; valid indices are ``0 <= index < size``.
       labels: i32[size] class of each tuple, or None.
       num_epochs: how many epochs `size` counts; more than 1 for tuples drawn afresh.
+      read: ``i32[B] -> Rows``, on the host and from any thread, where the tuples are
+        not in `arrays`; None where they are.
     """
 
     arrays: Any
     size: int
     labels: np.ndarray | None
     num_epochs: int = 1
+    read: Callable[[np.ndarray], Rows] | None = None
+
+    def rows(self, indices: np.ndarray) -> np.ndarray | Rows:
+        """What argument 1 of `Dataset.fetch` is for these tuples."""
+        return indices if self.read is None else self.read(indices)
 
 
 class Presentation(NamedTuple):
@@ -56,8 +79,8 @@ class Dataset:
       shapes: modality -> event shape; f32 in [0, 1]. Pictures are (height, width,
         channel), sequences (tokens, channel): text is one-hot, padding rows of zeros.
       splits: "train", "validation" and "test".
-      fetch: ``(Split.arrays, i32[B]) -> {modality: f32[B, *shape]}``, pure and
-        jit-able; the same index always gives the same pixels.
+      fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, *shape]}``, pure
+        and jit-able; the same index always gives the same pixels.
       num_classes: number of classes of the labels, or None.
       record: JSON-able: settings, sizes and SHA-256 checksums.
       read_label: pictures of any modality f32[B, ...] -> i32[B], where a rule reads the

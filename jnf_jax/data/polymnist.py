@@ -172,23 +172,6 @@ def fetch(
     return rendering.render_tuples(arrays, rows, indices, modalities, SIDE)
 
 
-def fetch_official(
-    arrays: Mapping[str, Any],
-    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
-) -> dict[str, Float[Array, "batch 28 28 3"]]:
-    """The published pictures of tuples: {modality: f32[B, 28, 28, 3]} in [0, 1].
-
-    Args:
-      arrays: {modality: u8[N, 28, 28, 3]}.
-      indices: i32[B].
-    """
-    indices = jnp.asarray(indices)
-    return {
-        name: rendering.to_unit(jnp.asarray(pictures)[indices])
-        for name, pictures in arrays.items()
-    }
-
-
 def load(settings: Settings) -> dataset.Dataset:
     """Builds the data set; MNIST is decoded the first time.
 
@@ -318,4 +301,4 @@ def _load_official(settings: Settings, modalities: tuple[str, ...]) -> tuple:
         labels = arrays["labels"]
         pictures = {name: arrays[name] for name in modalities}
         splits[split] = dataset.Split(pictures, len(labels), labels)
-    return "polymnist_official", splits, checksums, fetch_official
+    return "polymnist_official", splits, checksums, rendering.fetch_stored

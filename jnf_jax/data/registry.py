@@ -11,12 +11,15 @@ from jnf_jax.data import (
     handwriting,
     mnist_svhn,
     polymnist,
+    records,
 )
 from jnf_jax.data.dataset import Dataset
 
+_MODULES = (circles_squares, cub, digits, handwriting, mnist_svhn, polymnist, records)
+
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
     module.__name__.rpartition(".")[2]: (module.Settings, module.load)
-    for module in (circles_squares, cub, digits, handwriting, mnist_svhn, polymnist)
+    for module in _MODULES
 }
 """Name -> (settings dataclass, load)."""
 

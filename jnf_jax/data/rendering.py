@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
-from jnf_jax.data.dataset import SPLITS
+from jnf_jax.data.dataset import SPLITS, Rows
 
 _UNIT = np.float32(1.0 / 255.0)  # 255 · _UNIT is exactly 1 in float32
 
@@ -149,3 +149,20 @@ def fetch_paired(
     arrays = jax.tree.map(jnp.asarray, arrays)
     indices = jnp.asarray(indices)
     return render_tuples(arrays, arrays["pairing"][indices], indices, modalities, size)
+
+
+def fetch_stored(
+    arrays: Mapping[str, Any],
+    rows: Int[Array, " batch"] | Int[np.ndarray, " batch"] | Rows,
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Views as they are stored: {modality: f32[B, *shape]}.
+
+    Args:
+      arrays: {modality: u8[N, *shape]}; not read with ``Rows``.
+      rows: i32[B] of `arrays`, or the views themselves, read on the host.
+    """
+    if isinstance(rows, Rows):
+        pictures = rows.pictures
+    else:
+        pictures = {m: jnp.asarray(a)[jnp.asarray(rows)] for m, a in arrays.items()}
+    return {name: to_unit(jnp.asarray(x)) for name, x in pictures.items()}

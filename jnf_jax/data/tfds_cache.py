@@ -4,12 +4,14 @@ Reading needs no TensorFlow: `tfds.data_source` reads array_record files and Pil
 OpenCV) decodes the pictures. Preparing does: `python -m jnf_jax.data.prepare`.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,18 @@ def cache_root(cache_dir: str = "") -> Path:
     if cache_dir:
         return Path(cache_dir).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jnf_jax"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Whoever else wants to fill ``folder`` waits; then finds it filled.
+
+    The lock belongs to the process, so that one that is killed holds nobody up.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def find_prepared(name: str, data_dir: str = "") -> Path:

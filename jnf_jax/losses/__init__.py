@@ -8,15 +8,18 @@ from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
     JointModel,
+    LogRatio,
     gaussian_kl,
     iwae_bound,
     joint_elbo,
     sampled_log_ratio,
+    tilted_kl,
 )
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
     "JointModel",
+    "LogRatio",
     "UnimodalModel",
     "UnimodalTerms",
     "energy_contrast",
@@ -25,6 +28,7 @@ __all__ = [
     "iwae_bound",
     "joint_elbo",
     "sampled_log_ratio",
+    "tilted_kl",
     "unimodal_kl",
     "unimodal_nll",
 ]

@@ -77,6 +77,34 @@ def gaussian_kl(
     return 0.5 * jnp.sum(variance_ratio + shift - 1 - jnp.log(variance_ratio), axis=-1)
 
 
+def tilted_kl(
+    posterior: distrax.Distribution,
+    prior: Prior,
+    z: Float[Array, "*batch latent"],
+) -> Float[Array, "*batch"]:
+    """KL(q ‖ p) for p ∝ exp(t) p_0 with a Gaussian p_0, nats, up to log Z.
+
+    ::
+
+        KL(q ‖ p_0) − t(z),    z ~ q
+
+    The first term is ``gaussian_kl``; only the tilt's expectation is sampled.
+
+    Args:
+        posterior: A ``distrax.MultivariateNormalDiag``.
+        prior: A prior with ``reference``, itself one with ``mean`` and ``scale``, and
+            ``log_tilt``, t: f32[B, D] -> f32[B].
+        z: f32[B, D], a draw of the posterior.
+
+    Returns:
+        f32[B].
+
+    Raises:
+        ValueError: As ``gaussian_kl``.
+    """
+    return gaussian_kl(posterior, prior.reference, z) - prior.log_tilt(z)
+
+
 def _weighted_sum(
     terms: Mapping[str, jax.Array], weights: Mapping[str, float] | None
 ) -> jax.Array:
@@ -116,7 +144,8 @@ def joint_elbo(
         model: The apply-functions.
         likelihood_weights: λ_m by modality; all one if None.
         beta: Weight β of the log-ratio.
-        log_ratio: ``sampled_log_ratio``, or ``gaussian_kl`` where both are Gaussian.
+        log_ratio: ``sampled_log_ratio``; ``gaussian_kl`` where both are Gaussian, or
+            ``tilted_kl`` where the prior is a tilted Gaussian.
 
     Returns:
         ObjectiveTerms: ``objective`` f32[B], ``log_likelihood`` {m: f32[B]} (without

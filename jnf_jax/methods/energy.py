@@ -6,8 +6,27 @@ from jaxtyping import Array, Float
 
 from jnf_jax.losses import energy_contrast, energy_magnitude
 from jnf_jax.priors.energy import EnergyFamily
-from jnf_jax.sampling import run_langevin
-from jnf_jax.types import Params
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.sampling import moment_gap, moments, run_langevin
+from jnf_jax.types import Params, Prior
+
+NUM_PERSISTENT_CHAINS = 10_000
+RESTART_SHARE = 0.05
+"""Of the chains that persist, how many of those continued start anew from p_0."""
+
+Chains = Float[Array, "chains latent"]
+
+
+def init_chains(
+    family: PriorFamily, latent_size: int, rng_key: jax.Array
+) -> tuple[Chains, ...]:
+    """The memory of a stage that learns ``family``: its chains if they persist, or ().
+
+    They start as draws of p_0, f32[10,000, D].
+    """
+    if not isinstance(family, EnergyFamily) or family.start != "persistent":
+        return ()
+    return (family.bind_reference(latent_size).sample(rng_key, NUM_PERSISTENT_CHAINS),)
 
 
 def contrast(
@@ -15,44 +34,73 @@ def contrast(
     params: Params,
     rng_key: jax.Array,
     positives: Float[Array, "batch latent"],
-) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    *memory: Chains,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]], *tuple[Chains, ...]]:
     """The loss of the tilt's parameters, and what to watch while they learn.
 
-    As many negatives as positives, by Langevin on the prior as it stands. Deviation
-    from the paper's order: α, θ and φ are updated in one step, not α first.
+    As many negatives as positives, by Langevin on the prior as it stands, from where
+    ``family.start`` says. Deviation from the paper's order: α, θ and φ are updated in
+    one step, not α first.
 
     Args:
         family: With the chain's settings.
         params: α, the parameters of f.
         rng_key: Typed key of the chains.
         positives: z⁺ ~ q(z|X), f32[B, D].
+        *memory: As ``init_chains`` or the call before gave it.
 
     Returns:
         A loss with the gradient of ``losses.energy_contrast``; and scalars: the energy
         gap mean f(z⁺) − mean f(z⁻) (nats; near 0 while the chain keeps up), the chain's
         displacement, gradient norm and acceptance, the share of chains that diverged,
-        and the standard deviations of z⁺ and z⁻.
+        the mean over dimensions of variance and excess kurtosis of z⁺ and z⁻, and how
+        far their means lie apart (in sd of z⁺; √(2/B) where they are equal). Then the
+        memory, with the chains that were continued where they are now.
     """
     positives = jax.lax.stop_gradient(positives)
     prior = family.bind(jax.lax.stop_gradient(params), positives.shape[-1])
-    if family.start == "posterior":
-        negatives, run = run_langevin(
-            rng_key, prior.log_density, positives, family.langevin
-        )
+    start_key, run_key = jax.random.split(rng_key)
+    if family.start == "persistent":
+        rows, start = _continued(start_key, memory[0], prior.reference, len(positives))
+    elif family.start == "posterior":
+        start = positives
     else:
-        negatives, run = prior.run(rng_key, len(positives))
+        start = prior.reference.sample(start_key, len(positives))
+    negatives, run = run_langevin(run_key, prior.log_density, start, family.langevin)
+    if family.start == "persistent":
+        memory = (memory[0].at[rows].set(negatives),)
     loss = energy_contrast(params, positives, negatives, tilt=family.tilt)
+    of_positives, of_negatives = moments(positives), moments(negatives)
     metrics = {
         "energy_gap": -loss,
         "langevin/displacement": run.displacement.mean(),
         "langevin/gradient_norm": run.gradient_norm.mean(),
         "langevin/acceptance": run.acceptance.mean(),
         "langevin/diverged": jnp.mean(run.first_bad_step > 0),
-        "sd_positive": positives.std(),
-        "sd_negative": negatives.std(),
+        "moments/mean_gap": moment_gap(of_negatives, of_positives).mean,
+        "moments/variance_positive": of_positives.variance.mean(),
+        "moments/variance_negative": of_negatives.variance.mean(),
+        "moments/kurtosis_positive": of_positives.kurtosis.mean(),
+        "moments/kurtosis_negative": of_negatives.kurtosis.mean(),
     }
     if family.magnitude_penalty:
         draws = jnp.concatenate([positives, negatives])
         magnitude = energy_magnitude(params, draws, tilt=family.tilt)
         loss = loss + family.magnitude_penalty * magnitude
-    return loss, metrics
+    return loss, metrics, *memory
+
+
+def _continued(
+    rng_key: jax.Array, chains: Chains, reference: Prior, num: int
+) -> tuple[jax.Array, Float[Array, "batch latent"]]:
+    """``num`` different rows of the chains, and where those go on from."""
+    if num > len(chains):
+        raise ValueError(
+            f"`positives` are {num:,}, expected at most {len(chains):,}: one of the "
+            "chains that persist for each"
+        )
+    row_key, restart_key, fresh_key = jax.random.split(rng_key, 3)
+    rows = jax.random.choice(row_key, len(chains), (num,), replace=False)
+    restarts = jax.random.bernoulli(restart_key, RESTART_SHARE, (num, 1))
+    fresh = reference.sample(fresh_key, num)
+    return rows, jnp.where(restarts, fresh, chains[rows])

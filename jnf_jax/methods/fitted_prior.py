@@ -10,14 +10,16 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jnf_jax.methods.energy import contrast
+from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.priors.diffusion import DiffusionFamily, denoising_loss
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
+from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.types import Params
@@ -28,6 +30,7 @@ FITTED_FAMILIES = {
         DiffusionFamily,
         EnergyFamily,
         FlowFamily,
+        GaussianMixtureFamily,
         LearnableScaleFamily,
         MixtureFamily,
     )
@@ -42,7 +45,7 @@ def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> M
         method: Its stage ``joint`` holds the parameters of ``joint``.
         joint: Whose encoder is frozen.
         family: Of the density; fitted by maximum likelihood, "energy" by contrast,
-            "diffusion" by denoising.
+            "diffusion" by denoising, "gmm" by EM in one go.
 
     Raises:
         ValueError: If the family cannot be fitted afterwards.
@@ -59,10 +62,26 @@ def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> M
         needs=("joint",),
         settings=("fitted_prior",),
         cache=joint.cached_posterior,
+        fit=functools.partial(_fit, family) if fits_in_one_go(family) else None,
+        init_memory=functools.partial(init_chains, family, joint.latent_size),
         has_convolutions=False,
     )
     inference = dataclasses.replace(method.inference, fitted=family)
     return Method((*method.stages, stage), inference)
+
+
+def fits_in_one_go(family: PriorFamily) -> bool:
+    """Whether stage ``prior`` fits the family instead of training it by gradient."""
+    return isinstance(family, GaussianMixtureFamily)
+
+
+def _fit(
+    family: GaussianMixtureFamily, rng_key: jax.Array, cached: dict[str, np.ndarray]
+) -> Params:
+    """From one draw z ~ q(z|X) a training tuple."""
+    noise_key, fit_key = jax.random.split(rng_key)
+    noise = np.asarray(jax.random.normal(noise_key, cached["mean"].shape))
+    return family.fit(fit_key, cached["mean"] + cached["scale"] * noise)
 
 
 def _init(family: PriorFamily, joint: JointVAE, rng_key: jax.Array) -> Params:
@@ -74,17 +93,17 @@ def _loss(
     frozen: None,
     rng_key: jax.Array,
     batch: Batch,
-    *,
+    *memory: jax.Array,
     family: PriorFamily,
     latent_size: int,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+) -> tuple:
     """−mean log p(z) at z ~ q(z|X), nats; an energy's contrast, or denoising."""
     del frozen
     draw_key, chain_key = jax.random.split(rng_key)
     mean, scale = batch.cached["mean"], batch.cached["scale"]
     z = mean + scale * jax.random.normal(draw_key, mean.shape)
     if isinstance(family, EnergyFamily):
-        return contrast(family, params, chain_key, z)
+        return contrast(family, params, chain_key, z, *memory)
     if isinstance(family, DiffusionFamily):
         score = family.bind(params, latent_size).scaled_score
         return denoising_loss(score, chain_key, z, family.schedule).mean(), {}

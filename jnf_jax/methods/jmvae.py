@@ -49,6 +49,7 @@ def jmvae(
         functools.partial(_init, joint, experts),
         functools.partial(_loss, joint=joint, experts=experts, alpha=alpha),
         settings=("flow",),
+        init_memory=joint.init_memory,
         has_convolutions=has_convolutions,
     )
     return Method((stage,), SubsetInference(joint, experts, _in_joint, chains))
@@ -70,14 +71,15 @@ def _loss(
     frozen: None,
     rng_key: jax.Array,
     batch: Batch,
-    *,
+    *memory: jax.Array,
     joint: JointVAE,
     experts: tuple[UnimodalPosterior, ...],
     alpha: float,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+) -> tuple:
     """loss = −mean objective of the joint VAE + α Σ_m mean KL(q ‖ q_m)."""
-    loss, metrics = joint.loss(params, frozen, rng_key, batch)
+    loss, metrics, *memory = joint.loss(params, frozen, rng_key, batch, *memory)
     posterior = joint.encode(params, batch.views)
     kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], batch.views))
     metrics |= {f"kl/{m}": jnp.mean(value) for m, value in kl.items()}
-    return loss + alpha * sum(jnp.mean(value) for value in kl.values()), metrics
+    loss += alpha * sum(jnp.mean(value) for value in kl.values())
+    return loss, metrics, *memory

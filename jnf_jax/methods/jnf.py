@@ -38,7 +38,13 @@ def jnf(
         has_convolutions: Whether any network is convolutional.
     """
     stages = (
-        MethodStage("joint", joint.init, joint.loss, has_convolutions=has_convolutions),
+        MethodStage(
+            "joint",
+            joint.init,
+            joint.loss,
+            init_memory=joint.init_memory,
+            has_convolutions=has_convolutions,
+        ),
         MethodStage(
             "unimodal",
             functools.partial(init_experts, experts),

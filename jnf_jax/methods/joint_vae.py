@@ -9,8 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
-from jnf_jax.losses import JointModel, gaussian_kl, joint_elbo, sampled_log_ratio
-from jnf_jax.methods.energy import contrast
+from jnf_jax.losses import (
+    JointModel,
+    LogRatio,
+    gaussian_kl,
+    joint_elbo,
+    sampled_log_ratio,
+    tilted_kl,
+)
+from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
 from jnf_jax.priors.energy import EnergyFamily
@@ -84,6 +91,10 @@ class JointVAE:
             **({"prior": prior} if prior else {}),
         }
 
+    def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
+        """What ``loss`` hands from step to step: chains of the prior that persist."""
+        return init_chains(self.prior, self.latent_size, rng_key)
+
     def code(self, params: Params, views: Views) -> GaussianCode:
         """Mean and scale of q(z|X), f32[B, D] each."""
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
@@ -125,13 +136,13 @@ class JointVAE:
     ) -> ObjectiveTerms:
         """``joint_elbo`` with this model's λ and β.
 
-        The KL is free of sampling noise where the prior is N(0, I). An energy-based
-        prior gets no gradient from here, and the objective misses its log Z.
+        The KL is free of sampling noise as far as the prior is Gaussian. An
+        energy-based prior gets no gradient from here, and the objective misses its
+        log Z.
         """
         weights = {view.name: view.weight for view in self.views}
         if isinstance(self.prior, EnergyFamily):
             params = {**params, "prior": jax.lax.stop_gradient(params["prior"])}
-        is_normal = isinstance(self.prior, NormalFamily)
         return joint_elbo(
             params,
             rng_key,
@@ -139,27 +150,42 @@ class JointVAE:
             model=self.model,
             likelihood_weights=weights,
             beta=self.beta,
-            log_ratio=gaussian_kl if is_normal else sampled_log_ratio,
+            log_ratio=self._log_ratio,
         )
 
+    @property
+    def _log_ratio(self) -> LogRatio:
+        if isinstance(self.prior, NormalFamily):
+            return gaussian_kl
+        if isinstance(self.prior, EnergyFamily) and self.prior.reference == "normal":
+            return tilted_kl
+        return sampled_log_ratio
+
     def loss(
-        self, params: Params, frozen: None, rng_key: jax.Array, batch: Any
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        self,
+        params: Params,
+        frozen: None,
+        rng_key: jax.Array,
+        batch: Any,
+        *memory: jax.Array,
+    ) -> tuple:
         """−mean objective over ``batch.views``, and the mean of each of its terms.
 
-        With an energy-based prior, plus the contrast that its parameters learn from.
+        With an energy-based prior, plus the contrast that its parameters learn from;
+        ``memory`` are its chains, if they persist, returned as further results.
         """
         del frozen
         if not isinstance(self.prior, EnergyFamily):
             return self._elbo_loss(params, rng_key, batch.views)
-        elbo_key, chain_key = jax.random.split(rng_key)
-        loss, metrics = self._elbo_loss(params, elbo_key, batch.views)
+        # The same noise as without an energy: runs with and without differ by it alone.
+        loss, metrics = self._elbo_loss(params, rng_key, batch.views)
         # The draw that the objective takes as well: XLA computes it once.
-        positives = self.encode(params, batch.views).sample(seed=elbo_key)
-        energy_loss, watched = contrast(
-            self.prior, params["prior"], chain_key, positives
+        positives = self.encode(params, batch.views).sample(seed=rng_key)
+        chain_key = jax.random.fold_in(rng_key, 1)
+        energy_loss, watched, *memory = contrast(
+            self.prior, params["prior"], chain_key, positives, *memory
         )
-        return loss + energy_loss, metrics | watched
+        return loss + energy_loss, metrics | watched, *memory
 
     def _elbo_loss(
         self, params: Params, rng_key: jax.Array, views: Views

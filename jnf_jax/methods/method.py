@@ -47,23 +47,31 @@ class MethodStage:
     Attributes:
         name: "joint", "unimodal", …
         init: ``rng_key -> params`` of this stage.
-        loss: ``(params, frozen, rng_key, batch) -> (mean loss, scalar metrics)``.
+        loss: ``(params, frozen, rng_key, batch, *memory) -> (mean loss, scalar metrics,
+            *memory)``.
         needs: Names of the stages whose parameters it reads, never updates.
         settings: Fields of the experiment, beside ``model``, that decide what its
             parameters are; of the stage's identity.
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
+            host, in one go; None: parameters are trained by gradient. The loss then
+            only tells how good they are.
+        init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
+            nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
             on CPU).
     """
 
     name: str
     init: Callable[[jax.Array], Params]
-    loss: Callable[[Params, Params, jax.Array, Batch], tuple[jax.Array, dict]]
+    loss: Callable[..., tuple]
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    fit: Callable[[jax.Array, Any], Params] | None = None
+    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
 
 

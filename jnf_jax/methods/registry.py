@@ -1,10 +1,13 @@
 """Methods by name, built from settings and the shapes of the data."""
 
+import dataclasses
+
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
+from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
 from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import CONVOLUTIONAL, build_decoder, build_trunk
@@ -24,11 +27,13 @@ def build_method(
     model: ModelSettings,
     flow: FlowSettings,
     sampler: ChainSettings,
+    divisor: str = "prior",
     fitted_prior: PriorFamily | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
     With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
+    Subsets divide by ``divisor``: see ``product.py``.
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
@@ -36,6 +41,7 @@ def build_method(
     if name not in STAGES:
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
     faults = model.faults(shapes) + flow.faults()
+    faults += divisor_faults(divisor, model.prior, fitted_prior)
     if faults:
         raise ValueError("\n".join(faults))
     joint = _joint_vae(shapes, model)
@@ -68,7 +74,10 @@ def build_method(
             num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
-    return with_fitted_prior(method, joint, fitted_prior) if fitted_prior else method
+    if fitted_prior:
+        method = with_fitted_prior(method, joint, fitted_prior)
+    inference = dataclasses.replace(method.inference, divisor=divisor)
+    return dataclasses.replace(method, inference=inference)
 
 
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:

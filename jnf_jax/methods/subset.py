@@ -2,8 +2,9 @@
 
 =============  ==================================================================
 |S| = 1        exact: a draw of the expert itself
-1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / p(z)^(|S|−1); in closed form where
-               every expert is Gaussian and the prior is N(0, I)
+1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / d(z)^(|S|−1), d the prior or what is
+               chosen in its place (``product.py``); in closed form where every
+               expert is Gaussian and d is N(0, I)
 |S| = M        the joint encoder q(z|X)
 =============  ==================================================================
 """
@@ -19,18 +20,17 @@ from jaxtyping import Array, Float
 
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import SubsetInfo, check_subset
+from jnf_jax.methods.product import base_product, draw_gaussian
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
-from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.normal import NormalFamily, NormalPrior
+from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
     GaussianProduct,
     adapt_step_size,
     diagnose,
-    gaussian_product,
     initial_positions,
     product_log_density,
     run_chains,
@@ -54,6 +54,7 @@ class SubsetInference:
         expert_params: ``params by stage -> {m: parameters}`` of the experts.
         chains: How subsets with 1 < |S| < M are sampled.
         fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
+        divisor: A member of ``product.DIVISORS``.
     """
 
     joint: JointVAE
@@ -61,6 +62,7 @@ class SubsetInference:
     expert_params: Callable[[dict[str, Params]], dict[str, Params]]
     chains: ChainSettings
     fitted: PriorFamily | None = None
+    divisor: str = "prior"
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -104,10 +106,10 @@ class SubsetInference:
         if len(subset) == 1:
             return self._draw_expert(flows[0], key, codes[0]), None
         if self._is_gaussian:
-            return _draw_gaussian(key, codes)
+            return draw_gaussian(key, codes)
         if step_size is None:
             step_size = self.adapt(params, adapt_key, views, subset)
-        return self._draw_product(params["joint"], flows, key, codes, step_size)
+        return self._draw_product(self._priors(params), flows, key, codes, step_size)
 
     def adapt(
         self,
@@ -122,7 +124,7 @@ class SubsetInference:
             return None
         views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
         flows, codes = self._experts_of(params, views, subset)
-        return self._adapt_product(params["joint"], flows, rng_key, codes)
+        return self._adapt_product(self._priors(params), flows, rng_key, codes)
 
     def diagnose(
         self,
@@ -140,7 +142,18 @@ class SubsetInference:
         if step_size is None:
             return None
         flows, codes = self._experts_of(params, views, subset)
-        return self._diagnose_product(params["joint"], flows, rng_key, codes, step_size)
+        return self._diagnose_product(
+            self._priors(params), flows, rng_key, codes, step_size
+        )
+
+    def base_scale(
+        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+    ) -> Float[Array, "batch latent"]:
+        """How wide q(z|x_S) is in each dimension, before any flow; f32[B, D]."""
+        if len(subset) == len(self.modalities):
+            return self.joint.code(params["joint"], views).scale
+        _, codes = self._experts_of(params, views, subset)
+        return self._base_product(self._priors(params), codes).scale
 
     def unimodal_log_probs(
         self,
@@ -192,7 +205,20 @@ class SubsetInference:
 
     @property
     def _is_gaussian(self) -> bool:
-        return not self._family.blocks and isinstance(self.joint.prior, NormalFamily)
+        is_normal = isinstance(self.joint.prior, NormalFamily)
+        return not self._family.blocks and is_normal and self.divisor == "prior"
+
+    def _priors(self, params: dict[str, Params]) -> dict[str, Params]:
+        """The stages that the divisor is made of."""
+        names = ("joint", "prior") if self.divisor == "fitted" else ("joint",)
+        return {name: params[name] for name in names}
+
+    def _divisor_of(self, priors: dict[str, Params]) -> Prior:
+        """d(z), from what ``_priors`` gave."""
+        if self.divisor == "fitted":
+            return self.fitted.bind(priors["prior"], self.joint.latent_size)
+        prior = self.joint.prior_of(priors["joint"])
+        return prior.reference if self.divisor == "reference" else prior
 
     def _experts_of(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
@@ -221,12 +247,12 @@ class SubsetInference:
         return self._family.distribution(flow, code).sample(seed=rng_key)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _draw_product(self, joint_params, flows, rng_key, codes, step_size):
+    def _draw_product(self, priors, flows, rng_key, codes, step_size):
         start_key, chain_key = jax.random.split(rng_key)
-        product = self._base_product(joint_params, codes)
+        product = self._base_product(priors, codes)
         position, info, _ = run_chains(
             chain_key,
-            self._log_density(joint_params, flows),
+            self._log_density(priors, flows),
             codes,
             self._starts(start_key, flows, codes, num_chains=1),
             step_size,
@@ -240,22 +266,22 @@ class SubsetInference:
         )
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _adapt_product(self, joint_params, flows, rng_key, codes):
+    def _adapt_product(self, priors, flows, rng_key, codes):
         start_key, chain_key = jax.random.split(rng_key)
         return adapt_step_size(
             chain_key,
-            self._log_density(joint_params, flows),
+            self._log_density(priors, flows),
             codes,
             self._starts(start_key, flows, codes, num_chains=1),
             self.chains,
-            jnp.square(self._base_product(joint_params, codes).scale),
+            jnp.square(self._base_product(priors, codes).scale),
         )
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _diagnose_product(self, joint_params, flows, rng_key, codes, step_size):
+    def _diagnose_product(self, priors, flows, rng_key, codes, step_size):
         start_key, burn_key, chain_key = jax.random.split(rng_key, 3)
-        log_density = self._log_density(joint_params, flows)
-        inverse_mass = jnp.square(self._base_product(joint_params, codes).scale)
+        log_density = self._log_density(priors, flows)
+        inverse_mass = jnp.square(self._base_product(priors, codes).scale)
         position = self._starts(
             start_key, flows, codes, NUM_DIAGNOSTIC_CHAINS, round_robin=True
         )
@@ -273,19 +299,9 @@ class SubsetInference:
         return diagnose(draws)
 
     def _base_product(
-        self, joint_params: Params, codes: tuple[GaussianCode, ...]
+        self, priors: dict[str, Params], codes: tuple[GaussianCode, ...]
     ) -> GaussianProduct:
-        """Closed-form product of the experts' bases over powers of a normal prior.
-
-        With flows, or a prior that is normal only in its reference, it still tells
-        which data have experts broader than that, and how wide each dimension is: the
-        diagonal mass of the chains.
-        """
-        return gaussian_product(
-            jnp.stack([code.mean for code in codes]),
-            jnp.stack([code.scale for code in codes]),
-            prior_scale=_gaussian_scale(self.joint.prior_of(joint_params)),
-        )
+        return base_product(codes, self._divisor_of(priors))
 
     def _starts(self, rng_key, flows, codes, num_chains, round_robin=False):
         """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
@@ -298,17 +314,17 @@ class SubsetInference:
         ]
         return initial_positions(choice_key, jnp.stack(draws), round_robin=round_robin)
 
-    def _log_density(self, joint_params: Params, flows: tuple[Params, ...]):
+    def _log_density(self, priors: dict[str, Params], flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""
         # Bound here, outside the chains: a prior may run an encoder to be made.
-        prior = self.joint.prior_of(joint_params)
+        divisor = self._divisor_of(priors)
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
             experts = [
                 self._family.distribution(flow, code).log_prob
                 for flow, code in zip(flows, codes, strict=True)
             ]
-            return product_log_density(experts, prior.log_density)(z)
+            return product_log_density(experts, divisor.log_density)(z)
 
         return log_density
 
@@ -316,30 +332,3 @@ class SubsetInference:
 @functools.partial(jax.jit, static_argnums=0)
 def _encode(expert: UnimodalPosterior, params: Params, x: jax.Array) -> GaussianCode:
     return expert.encode(params, x)
-
-
-def _gaussian_scale(prior: Prior) -> float | Float[Array, "*latent"]:
-    """Of a normal prior its own; with a normal reference what confinement leaves of it;
-    1 for all others, whose power a product of Gaussians cannot hold."""
-    confinement = 0.0
-    if isinstance(prior, EnergyTiltedPrior):
-        prior, confinement = prior.reference, prior.confinement
-    if not isinstance(prior, NormalPrior):
-        return 1.0
-    return (jnp.asarray(prior.scale) ** -2.0 + 2 * confinement) ** -0.5
-
-
-@jax.jit
-def _draw_gaussian(
-    rng_key: jax.Array, codes: tuple[GaussianCode, ...]
-) -> tuple[Float[Array, "batch latent"], SubsetInfo]:
-    """An exact draw of the product of Gaussian experts; always accepted."""
-    product = gaussian_product(
-        jnp.stack([code.mean for code in codes]),
-        jnp.stack([code.scale for code in codes]),
-    )
-    z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)
-    batch = z.shape[0]
-    return z, SubsetInfo(
-        jnp.zeros(()), jnp.ones(batch), jnp.zeros(batch, int), ~product.is_proper
-    )

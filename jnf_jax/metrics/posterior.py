@@ -43,8 +43,8 @@ def mean_unimodal_log_prob(
     num_tuples = settings.num_tuples or len(held_out.labels)
     rng_key = jax.random.key(settings.seed)
 
-    def one_batch(number: int, rows: np.ndarray):
-        views = fetch(held_out.arrays, rows)
+    def one_batch(number: int, indices: np.ndarray):
+        views = fetch(held_out.arrays, held_out.rows(indices))
         return log_probs(params, views, jax.random.fold_in(rng_key, number))
 
     found = map_batches(one_batch, num_tuples, settings.batch_size)

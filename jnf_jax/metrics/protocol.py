@@ -92,12 +92,17 @@ def protocol_name(
 
 
 class HeldOut(NamedTuple):
-    """The tuples that a model is evaluated on: ``fetch(arrays, indices) -> views``."""
+    """The tuples that a model is evaluated on.
+
+    ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
+    not in ``arrays``.
+    """
 
     arrays: Any
-    fetch: Callable[[Any, jax.Array], Views]
+    fetch: Callable[[Any, Any], Views]
     labels: np.ndarray
     num_classes: int
+    rows: Callable[[np.ndarray], Any] = lambda indices: indices
 
 
 class CoherenceReport(NamedTuple):
@@ -142,7 +147,7 @@ def evaluate_coherence(
     Returns:
         CoherenceReport.
     """
-    predict_decoded = _decoded_predictions(inference, predict)
+    predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or len(held_out.labels)
     labels = held_out.labels[:num_tuples]
@@ -192,33 +197,41 @@ def evaluate_coherence(
     )
 
 
-def _decoded_predictions(inference: Inference, predict: Predict):
-    """(params, z) -> {m: labels of the clipped decoder means}; compiled once."""
+def decoded_predictions(
+    inference: Inference, predict: Predict
+) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
+    """(params, z) -> {m: labels of the clipped decoder means}."""
+    compiled = _compiled_predictions(inference)
+    return functools.partial(compiled, jax.tree_util.Partial(predict))
 
+
+@functools.cache
+def _compiled_predictions(inference: Inference) -> Callable:
     @jax.jit
     def predict_decoded(predict, params: dict[str, Params], z: Any) -> Any:
         decoded = inference.decode(params, z)
         return predict({m: jnp.clip(decoded[m].mean(), 0, 1) for m in decoded})
 
-    return functools.partial(predict_decoded, jax.tree_util.Partial(predict))
+    return predict_decoded
 
 
 def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Labels of everything generated from ``subset``; and the sampler's quality."""
-    fetch = _compiled_fetch(held_out.fetch)
+    fetch = compiled_fetch(held_out.fetch)
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
     )
-    first = fetch(held_out.arrays, np.arange(batch_size, dtype=np.int32))
+    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
+    first = fetch(held_out.arrays, first)
     step_size = inference.adapt(params, adapt_key, first, subset)
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
     diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
 
-    def draw(number: int, rows: np.ndarray):
-        views = fetch(held_out.arrays, rows)
+    def draw(number: int, indices: np.ndarray):
+        views = fetch(held_out.arrays, held_out.rows(indices))
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)
@@ -233,7 +246,8 @@ def _predict_from_subset(
 
 
 @functools.cache
-def _compiled_fetch(fetch: Callable) -> Callable:
+def compiled_fetch(fetch: Callable) -> Callable:
+    """``fetch``, compiled once for all that measure on the same tuples."""
     return jax.jit(fetch)
 
 
@@ -273,16 +287,16 @@ def _sampler_quality(
         )
     if diagnosis is not None:
         quality |= {
-            "rhat_max": _finite_or_none(diagnosis.rhat_max),
-            "rhat_median": _finite_or_none(diagnosis.rhat_median),
-            "ess_min": _finite_or_none(diagnosis.ess_min),
-            "ess_median": _finite_or_none(diagnosis.ess_median),
-            "share_unconverged": _finite_or_none(diagnosis.share_unconverged),
+            "rhat_max": finite_or_none(diagnosis.rhat_max),
+            "rhat_median": finite_or_none(diagnosis.rhat_median),
+            "ess_min": finite_or_none(diagnosis.ess_min),
+            "ess_median": finite_or_none(diagnosis.ess_median),
+            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
         }
         warnings += sampling.warnings(diagnosis)
     return quality | {"warnings": warnings}
 
 
-def _finite_or_none(value: jax.Array) -> float | None:
+def finite_or_none(value: jax.Array | float) -> float | None:
     """JSON has no NaN: the R-hat of a chain that never moved is None."""
     return float(value) if np.isfinite(value) else None

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.score import ScoreNetwork
-from jnf_jax.priors.family import Encode, faults_below
+from jnf_jax.priors.family import Encode, draw_option, faults_below
 from jnf_jax.types import Params
 
 SMALLEST_TIME = 1e-3
@@ -115,7 +115,7 @@ class DiffusionFamily:
     Attributes:
         hidden_size: Width of the residual MLP.
         num_layers: Its residual layers.
-        num_steps: Of the sampler.
+        num_steps: Of the sampler; any number may be drawn with.
         beta_min: β(0).
         beta_max: β(1).
     """
@@ -123,7 +123,7 @@ class DiffusionFamily:
     name: str = "diffusion"
     hidden_size: int = 256
     num_layers: int = 3
-    num_steps: int = 250
+    num_steps: int = draw_option(250)
     beta_min: float = 0.1
     beta_max: float = 20.0
 

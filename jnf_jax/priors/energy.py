@@ -1,19 +1,34 @@
 """An energy-based prior: a reference density, tilted by a learnt function."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
-from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.priors.family import (
+    Encode,
+    draw_option,
+    faults_below,
+    faults_of_choice,
+)
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.sampling import LangevinRun, LangevinSettings, run_langevin
+from jnf_jax.sampling import (
+    LangevinRun,
+    LangevinSettings,
+    langevin_path,
+    run_langevin,
+)
 from jnf_jax.types import Params, Prior
+
+STARTS = ("reference", "posterior", "persistent")
+"""Where the chains of training start; draws afterwards always start at p_0."""
 
 REFERENCES = {
     "normal": NormalPrior,
@@ -41,7 +56,7 @@ class EnergyTiltedPrior:
     Attributes:
         tilt: f, z f32[*B, D] -> f32[*B], nats.
         reference: p_0.
-        langevin: T and step size.
+        langevin: T and step size of draws.
         confinement: κ ≥ 0.
     """
 
@@ -51,10 +66,13 @@ class EnergyTiltedPrior:
     confinement: float = 0.0
     is_normalised: ClassVar[bool] = False
 
+    def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """f(z) − κ‖z‖²: what p adds to the reference; nats, up to log Z."""
+        return self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
+
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """f(z) − κ‖z‖² + log p_0(z); nats, up to log Z."""
-        log_tilt = self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
-        return log_tilt + self.reference.log_density(z)
+        return self.log_tilt(z) + self.reference.log_density(z)
 
     def log_prob(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Refused: nobody knows Z.
@@ -81,6 +99,17 @@ class EnergyTiltedPrior:
         start = self.reference.sample(start_key, num_samples)
         return run_langevin(run_key, self.log_density, start, self.langevin)
 
+    def sample_after(
+        self, rng_key: jax.Array, num_samples: int, num_steps: tuple[int, ...]
+    ) -> Float[Array, "numbers num_samples latent"]:
+        """Where the chains of ``sample`` are after each number of steps; 0 is p_0."""
+        start_key, run_key = jax.random.split(rng_key)
+        start = self.reference.sample(start_key, num_samples)
+        settings = dataclasses.replace(self.langevin, num_steps=max(num_steps))
+        every = max(math.gcd(*num_steps), 1)
+        path, _ = langevin_path(run_key, self.log_density, start, settings, every)
+        return path[np.array(num_steps) // every]
+
 
 @dataclasses.dataclass(frozen=True)
 class EnergyFamily:
@@ -93,14 +122,18 @@ class EnergyFamily:
         reference_scale: b of a Laplace reference, s of a normal one.
         hidden_sizes: Of the network f.
         activation: "leaky_relu" (slope 0.2) or "gelu".
-        num_steps: T of the Langevin chain, in training and after it.
+        num_steps: T of the Langevin chain in training.
         step_size: Its ε.
         kernel: "ula" or "mala".
-        start: Where training's negatives start: "reference" (short-run) or "posterior"
-            (at the positives: contrastive divergence; draws still start at p_0).
+        start: Where training's negatives start: "reference" (short-run), "posterior"
+            (at the positives: contrastive divergence) or "persistent" (where chains of
+            the steps before ended). Draws start at p_0 whatever this is: what the
+            last two learn from is not the law of T steps, so draw with more.
         confinement: κ.
         slope_bound: Largest slope of f; 0 is none. Needs "leaky_relu".
         magnitude_penalty: Weight of mean f², against drift of f's constant.
+        draw_steps: T of draws; -1: as in training. Not of a checkpoint's identity.
+        draw_step_size: ε of draws; 0: as in training. Likewise.
     """
 
     name: str = "energy"
@@ -115,11 +148,20 @@ class EnergyFamily:
     confinement: float = 0.0
     slope_bound: float = 0.0
     magnitude_penalty: float = 0.0
+    draw_steps: int = draw_option(-1)
+    draw_step_size: float = draw_option(0.0)
 
     @property
     def langevin(self) -> LangevinSettings:
-        """T and ε of the chain."""
+        """T and ε of the chain in training."""
         return LangevinSettings(self.kernel, self.num_steps, self.step_size)
+
+    @property
+    def draw_langevin(self) -> LangevinSettings:
+        """T and ε of the chain that draws."""
+        num_steps = self.num_steps if self.draw_steps < 0 else self.draw_steps
+        step_size = self.draw_step_size or self.step_size
+        return LangevinSettings(self.kernel, num_steps, step_size)
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""
@@ -129,11 +171,11 @@ class EnergyFamily:
             {
                 "reference": tuple(REFERENCES),
                 "activation": tuple(ACTIVATIONS),
-                "start": ("reference", "posterior"),
+                "start": STARTS,
             },
         )
-        least = ("confinement", "slope_bound", "magnitude_penalty")
-        found += faults_below(self, field, dict.fromkeys(least, 0))
+        least = ("confinement", "slope_bound", "magnitude_penalty", "draw_step_size")
+        found += faults_below(self, field, dict.fromkeys(least, 0) | {"draw_steps": -1})
         found += faults_below(self, field, {"reference_scale": 0}, strict=True)
         found += self.langevin.faults(field)
         if min(self.hidden_sizes, default=1) < 1:
@@ -183,10 +225,14 @@ class EnergyFamily:
         params = self._bounded(params)
         return EnergyTiltedPrior(
             lambda z: self.network.apply({"params": params}, z),
-            REFERENCES[self.reference](latent_size, self.reference_scale),
-            self.langevin,
+            self.bind_reference(latent_size),
+            self.draw_langevin,
             self.confinement,
         )
+
+    def bind_reference(self, latent_size: int) -> Prior:
+        """p_0."""
+        return REFERENCES[self.reference](latent_size, self.reference_scale)
 
     def _bounded(self, params: Params) -> Params:
         return bound_slope(params, self.slope_bound) if self.slope_bound else params

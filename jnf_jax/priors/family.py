@@ -3,8 +3,9 @@
 A family's fields are the options that a config's ``model.prior`` may have.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -13,6 +14,14 @@ from jnf_jax.types import Params, Prior, Views
 
 Encode = Callable[[Views], GaussianCode]
 """Views [C, ...] -> mean and scale of q(z|X), f32[C, D]."""
+
+
+def draw_option(default: Any) -> Any:
+    """A field that decides how draws are made and nothing that is learnt.
+
+    It is of no checkpoint's identity: what was trained can be drawn from with another.
+    """
+    return dataclasses.field(default=default, metadata={"of_identity": False})
 
 
 @runtime_checkable

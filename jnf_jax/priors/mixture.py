@@ -1,4 +1,4 @@
-"""Mixtures of diagonal components, Gaussian or Laplace; and of full covariances."""
+"""Mixtures of diagonal components, Gaussian or Laplace."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -68,47 +68,6 @@ class MixturePrior:
         draw = jax.random.normal if self.kind == "normal" else jax.random.laplace
         noise = draw(noise_key, (num_samples, self.latent_size))
         return self.means[c] + self.scales[c] * noise
-
-
-@dataclasses.dataclass(frozen=True)
-class GaussianMixturePrior:
-    """p(z) = Σ_c π_c N(z; μ_c, L_c L_cᵀ): a mixture with full covariances.
-
-    Attributes:
-        logits: Of the weights, π = softmax(logits), f32[C].
-        means: μ, f32[C, D].
-        factors: L, lower triangular with a positive diagonal, f32[C, D, D].
-    """
-
-    logits: Float[Array, " components"]
-    means: Float[Array, "components latent"]
-    factors: Float[Array, "components latent latent"]
-    is_normalised: ClassVar[bool] = True
-
-    @property
-    def latent_size(self) -> int:
-        """D."""
-        return self.means.shape[-1]
-
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """Log density in nats, normalised."""
-        centred = z[..., None, :] - self.means
-        factors = jnp.broadcast_to(self.factors, (*centred.shape, self.latent_size))
-        u = jax.scipy.linalg.solve_triangular(factors, centred[..., None], lower=True)
-        diagonal = jnp.diagonal(self.factors, axis1=-2, axis2=-1)
-        log_kernel = -0.5 * jnp.sum(
-            jnp.square(u[..., 0]) + jnp.log(2 * jnp.pi), axis=-1
-        ) - jnp.sum(jnp.log(diagonal), axis=-1)
-        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + log_kernel, axis=-1)
-
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
-        """``num_samples`` exact draws."""
-        component_key, noise_key = jax.random.split(rng_key)
-        c = jax.random.categorical(component_key, self.logits, shape=(num_samples,))
-        noise = jax.random.normal(noise_key, (num_samples, self.latent_size))
-        return self.means[c] + jnp.einsum("nij,nj->ni", self.factors[c], noise)
 
 
 @dataclasses.dataclass(frozen=True)

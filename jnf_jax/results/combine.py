@@ -6,7 +6,7 @@ from typing import Any
 from jnf_jax.results.record import WORST, summarise
 from jnf_jax.results.schema import Record
 
-_NOT_MEASURED = ("data", "settings", "versions")
+_NOT_MEASURED = ("data", "refinement.settings", "settings", "versions")
 
 
 def combine(records: Sequence[Record]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
 def _merge(path: str, values: Sequence[Any]) -> Any:
     """Leaf by leaf: floats are measured, all else must agree."""
     first = values[0]
-    measured = path.partition(".")[0] not in _NOT_MEASURED
+    measured = not any(f"{path}.".startswith(f"{name}.") for name in _NOT_MEASURED)
     if measured and all(isinstance(value, dict) for value in values):
         keys = {key for value in values for key in value}
         lacking = sorted(k for k in keys if any(k not in value for value in values))

@@ -22,6 +22,7 @@ __all__ = [
     "is_summary",
     "joint_entropy",
     "read",
+    "refinement_rows",
     "sampler_kernel",
     "summarise",
     "validate",
@@ -155,6 +156,7 @@ def console_table(record: Record) -> str:
     lines += _coherence_lines(record)
     lines += _classifier_lines(record["classifiers"])
     lines += _sampler_lines(record["sampler"])
+    lines += _refinement_lines(record.get("refinement"))
     lines.append(f"wall time {format_duration(record['wall_seconds'])}")
     return "\n".join(lines)
 
@@ -194,6 +196,40 @@ def _classifier_lines(classifiers: Mapping[str, Any]) -> list[str]:
     wrapped = textwrap.wrap(text, 78)
     head = "classifiers' accuracy on real test data"
     return [head] + [f"  {line.replace(chr(0), ' ')}" for line in wrapped]
+
+
+def refinement_rows(refinement: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    """Size -> log p(x_S, z) before and after, coherence (or ceiling) before and after.
+
+    All modalities together have no coherence of others: the ceiling stands there.
+    """
+    log_joint, coherence = refinement["log_joint"], refinement["coherence"]
+    rows = []
+    for size in sorted(log_joint["before"], key=int):
+        share = [coherence[moment].get(size) for moment in ("before", "after")]
+        if share[0] is None:
+            ceiling = refinement.get("ceiling", {})
+            share = [ceiling.get(moment) for moment in ("before", "after")]
+        both = [log_joint[moment].get(size) for moment in ("before", "after")]
+        rows.append((size, [*both, *share]))
+    return rows
+
+
+def _refinement_lines(refinement: Mapping[str, Any] | None) -> list[str]:
+    """What chains through the decoders changed, size by size."""
+    if not refinement:
+        return []
+    settings = refinement.get("settings", {})
+    lines = [
+        f"refined by {settings.get('num_transitions', '?')} transitions of "
+        f"{settings.get('kernel', '?')} through the decoders",
+        f"{'':<10}{'log p(x, z), nats':>36}{'coherence, last: ceiling':>34}",
+    ]
+    row = "{:<10}{:>16} -> {:>16}{:>15} -> {:>15}".format
+    for size, (*both, before, after) in refinement_rows(refinement):
+        shown = [_ascii(value, digits=1) for value in both]
+        lines.append(row(f"  given {size}", *shown, _ascii(before), _ascii(after)))
+    return lines
 
 
 # Heading -> key of `sampler.subsets[…]`, which extreme is the worst, digits.

@@ -21,6 +21,7 @@ from jnf_jax.results.record import (
     is_summary,
     joint_entropy,
     read,
+    refinement_rows,
     sampler_kernel,
     worst_of_sampler,
 )
@@ -170,6 +171,71 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     return ["", *_table(header, rows)] if rows else []
 
 
+def _refinement_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """Before and after chains through the decoders, where a record has them."""
+    rows = [
+        [
+            _link(Path(record["config"]).stem, record["config"]),
+            str(refinement.get("settings", {}).get("num_transitions", ABSENT)),
+            size,
+            *(format_value(value, digits=1) for value in values[:2]),
+            *(format_value(value) for value in values[2:]),
+        ]
+        for record in records.values()
+        if (refinement := record.get("refinement"))
+        for size, values in refinement_rows(refinement)
+    ]
+    if not rows:
+        return []
+    header = ["config", "transitions", "given"]
+    header += ["log p(x_S, z), nats", "after", "coherence", "after"]
+    said = (
+        "Chains through the decoders, started at the draws of the subset posterior; "
+        "given all modalities, the ceiling stands for coherence:"
+    )
+    return ["", said, "", *_table(header, rows)]
+
+
+def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of energy-based priors: coherence by steps, and long chains."""
+    found = [
+        (record, prior, shares)
+        for record in records.values()
+        for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
+    ]
+    if not found:
+        return []
+    steps = _sizes(shares for _, _, shares in found)
+    apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
+    rows = []
+    for record, prior, shares in found:
+        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
+        about = record.get("energy_priors", {}).get(prior, {})
+        gap = about.get("gap_to_long_run", {}).get("short_run", {})
+        rows.append(
+            [
+                _link(Path(record["config"]).stem, record["config"]),
+                prior,
+                *(
+                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
+                    for k in steps
+                ),
+                format_value(gap.get("mean")),
+                format_value(gap.get("log_variance")),
+                format_value(about.get("long_run", {}).get("rhat_max")),
+            ]
+        )
+    header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
+    return [
+        "",
+        "Energy-based priors, by the Langevin steps of a draw (0 is the reference): "
+        "joint coherence and, in brackets, label entropy. Then how far the draws lie "
+        "from long Metropolis-adjusted chains on the density.",
+        "",
+        *_table(header, rows),
+    ]
+
+
 def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     """How each record came about: command, stage one, sampler, notes."""
     lines = []
@@ -182,6 +248,8 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
         if worst:
             found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
             kernel = sampler_kernel(record["sampler"])
+            divisor = record["sampler"].get("settings", {}).get("divisor", "prior")
+            kernel += "" if divisor == "prior" else f", divided by {divisor!r}"
             lines.append(f"  - {kernel}, worst subset: {found}")
         lines += [f"  - {note}" for note in record.get("notes", [])]
     return ["", "How they came about:", "", *lines] if lines else []
@@ -244,7 +312,8 @@ def render(root: Path) -> str:
         own = [c for c in configs if Path(c).parent.name == section]
         lines += [f"## {TITLES.get(section, section)}", ""]
         lines += _table(header, _our_rows(here, own, sizes))
-        lines += [*_more_rows(here), *_provenance(here)]
+        lines += [*_more_rows(here), *_energy_rows(here)]
+        lines += [*_refinement_rows(here), *_provenance(here)]
         lines += [*_published(published, section), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 

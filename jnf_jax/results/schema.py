@@ -71,9 +71,33 @@ def _coherence_faults(coherence: Any) -> list[str]:
                     f"`coherence.{key}` has the key {size!r}, expected a subset size "
                     'as a string: "1", "2", …'
                 )
+    faults += _by_steps_faults(coherence)
     if coherence.get("ceiling") is not None:
         faults += _value_faults("coherence.ceiling", coherence["ceiling"], 0.0, 1.0)
     return faults + _entropy_faults(coherence)
+
+
+def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
+    """Faults of what is keyed by prior and then by number of steps."""
+    faults = []
+    for key, high in (("joint_by_steps", 1.0), ("joint_entropy_by_steps", math.inf)):
+        path, priors = f"coherence.{key}", coherence.get(key, {})
+        if not isinstance(priors, Mapping):
+            faults.append(f"`{path}` is {priors!r}, expected an object")
+            continue
+        for prior, table in priors.items():
+            if not isinstance(table, Mapping):
+                faults.append(f"`{path}.{prior}` is {table!r}, expected an object")
+                continue
+            measured = {k: v for k, v in table.items() if v is not None}
+            faults += _map_faults(f"{path}.{prior}", measured, high=high)
+            faults += [
+                f"`{path}.{prior}` has the key {steps!r}, expected a number of steps "
+                'as a string: "0", "10", …'
+                for steps in table
+                if not re.fullmatch(r"0|[1-9]\d*", str(steps))
+            ]
+    return faults
 
 
 def _entropy_faults(coherence: Mapping[str, Any]) -> list[str]:
@@ -99,6 +123,29 @@ def _entropy_faults(coherence: Mapping[str, Any]) -> list[str]:
             f"`coherence.joint`: {sorted(joint)}"
         )
     return faults
+
+
+def _refinement_faults(refinement: Any) -> list[str]:
+    """Faults of the optional `refinement` object: values before and after."""
+    if not isinstance(refinement, Mapping):
+        return [f"`refinement` is {refinement!r}, expected an object"]
+    faults = []
+    for key, low, high in (
+        ("log_joint", -math.inf, math.inf),
+        ("coherence", 0.0, 1.0),
+    ):
+        table = refinement.get(key)
+        if not isinstance(table, Mapping) or set(table) != {"before", "after"}:
+            faults.append(
+                f"`refinement.{key}` is {table!r}, expected an object with before and "
+                "after"
+            )
+            continue
+        for moment, values in table.items():
+            path = f"refinement.{key}.{moment}"
+            faults += _map_faults(path, values, low=low, high=high)
+    ceiling = refinement.get("ceiling", {})
+    return faults + _map_faults("refinement.ceiling", ceiling)
 
 
 def _text_faults(path: str, value: Any) -> list[str]:
@@ -219,6 +266,8 @@ def validate(record: Any) -> list[str]:
             "`classifiers` is empty, expected the accuracy on real test images of "
             "those that judged `coherence.conditional`"
         )
+    if "refinement" in record:
+        faults += _refinement_faults(record["refinement"])
     notes = record.get("notes", [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         faults.append(f"`notes` is {notes!r}, expected a list of strings")

@@ -26,8 +26,10 @@ from jnf_jax.sampling.langevin import (
     LangevinState,
     check_run,
     divergence,
+    langevin_path,
     run_langevin,
 )
+from jnf_jax.sampling.moments import MomentGap, Moments, moment_gap, moments
 from jnf_jax.sampling.poe import (
     GaussianProduct,
     gaussian_product,
@@ -47,6 +49,8 @@ __all__ = [
     "LangevinRun",
     "LangevinSettings",
     "LangevinState",
+    "MomentGap",
+    "Moments",
     "TransitionInfo",
     "adapt_step_size",
     "build_ensemble",
@@ -55,6 +59,9 @@ __all__ = [
     "divergence",
     "gaussian_product",
     "initial_positions",
+    "langevin_path",
+    "moment_gap",
+    "moments",
     "product_log_density",
     "run_chains",
     "run_langevin",

@@ -174,6 +174,39 @@ def run_langevin(
     Returns:
         z^(T) f32[N, D], always finite where the start was, and ``LangevinRun``.
     """
+    path, run = langevin_path(
+        rng_key, log_density, initial_position, settings, max(settings.num_steps, 1)
+    )
+    return path[-1], run
+
+
+def langevin_path(
+    rng_key: jax.Array,
+    log_density: LogDensity,
+    initial_position: Float[Array, "chains latent"],
+    settings: LangevinSettings,
+    every: int,
+) -> tuple[Float[Array, "snapshots chains latent"], LangevinRun]:
+    """As ``run_langevin``, but where the chains were after 0, e, 2e, …, T steps.
+
+    Args:
+        rng_key: Typed key.
+        log_density: z f32[D] -> f32[], nats.
+        initial_position: z^(0), f32[N, D].
+        settings: Kernel, number of steps T, step size.
+        every: e, a divisor of T.
+
+    Returns:
+        Positions f32[1 + T/e, N, D], and ``LangevinRun`` of all T steps.
+
+    Raises:
+        ValueError: If T is no multiple of e.
+    """
+    if every < 1 or settings.num_steps % every:
+        raise ValueError(
+            f"`every` is {every}, expected a divisor of num_steps = "
+            f"{settings.num_steps}"
+        )
     kernel = build_kernel(settings.kernel)
     latent_size = initial_position.shape[-1]
 
@@ -195,11 +228,15 @@ def run_langevin(
             totals = jax.tree.map(jnp.add, totals, seen)
             return (state, first_bad, totals), None
 
-        numbers = jnp.arange(1, settings.num_steps + 1)
+        def snapshot(carry, numbers):
+            carry, _ = jax.lax.scan(step, carry, numbers)
+            return carry, carry[0].position
+
+        numbers = jnp.arange(1, settings.num_steps + 1).reshape(-1, every)
         carry = start, jnp.int32(0), (jnp.zeros(()), jnp.zeros(()))
-        (state, first_bad, totals), _ = jax.lax.scan(step, carry, numbers)
+        (state, first_bad, totals), path = jax.lax.scan(snapshot, carry, numbers)
         steps = max(settings.num_steps, 1)
-        return state.position, LangevinRun(
+        return jnp.concatenate([position[None], path]), LangevinRun(
             energy=-state.logdensity,
             gradient_norm=totals[0] / steps,
             displacement=jnp.linalg.norm(state.position - position),
@@ -208,7 +245,8 @@ def run_langevin(
         )
 
     rng_keys = jax.random.split(rng_key, initial_position.shape[0])
-    return jax.vmap(one_chain)(rng_keys, initial_position)
+    path, run = jax.vmap(one_chain)(rng_keys, initial_position)
+    return jnp.swapaxes(path, 0, 1), run
 
 
 def divergence(run: LangevinRun, settings: LangevinSettings) -> str | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import jax
+import jax.numpy as jnp
 import optax
 
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -27,6 +27,8 @@ class TrainSettings:
       optimizer: "adam", "amsgrad" or "rmsprop" (``b2`` is its decay, ``b1`` unused).
       prior_rate_factor: the learning rate of a learnt prior (the parameters named
         "prior"), as a multiple of ``learning_rate``.
+      prior_start_step: step before which a learnt prior stays as it was initialised, an
+        energy-based one at its reference.
       b1: decay of the first moment.
       b2: decay of the second moment.
       gradient_clip: largest global norm of the gradient; 0 is off.
@@ -52,6 +54,7 @@ class TrainSettings:
     warmup_steps: int = 0
     optimizer: str = "adam"
     prior_rate_factor: float = 1.0
+    prior_start_step: int = 0
     b1: float = 0.9
     b2: float = 0.999
     gradient_clip: float = 0.0
@@ -78,6 +81,7 @@ class TrainSettings:
             "seed": 0,
             "warmup_steps": 0,
             "gradient_clip": 0,
+            "prior_start_step": 0,
             "checkpoint_every": 0,
             "keep_checkpoints": 1,
             "evaluate_every": 0,
@@ -105,6 +109,19 @@ class TrainSettings:
             faults.append(("plateau_factor", "> 0 and < 1"))
         if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
             faults.append(("warmup_steps", f"<= num_steps = {self.num_steps}"))
+        return self._told(faults, prefix)
+
+    def faults_of_fit(self, prefix: str = "") -> list[str]:
+        """Likewise, for a stage that is fitted in one go: it takes one step."""
+        needed = {"num_steps": 1, "select": "last", "ema_decay": 0.0}
+        faults = [
+            (field, f"{value!r} where a stage is fitted in one go")
+            for field, value in needed.items()
+            if getattr(self, field) != value
+        ]
+        return self._told(faults, prefix)
+
+    def _told(self, faults: list[tuple[str, str]], prefix: str) -> list[str]:
         return [
             f"{prefix}{field} must be {expected}, got {getattr(self, field)!r}"
             for field, expected in faults
@@ -131,20 +148,20 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
                                 [warmup])  # fmt: skip
 
 
-def _scale_prior(factor: float) -> optax.GradientTransformation:
-    """Multiplies the updates of the parameters named "prior"."""
+def _scale_prior(factor: float, start: int) -> optax.GradientTransformation:
+    """Multiplies the updates of the parameters named "prior": by 0 before ``start``."""
 
-    def update(updates, params=None):
-        del params
+    def is_prior(updates: dict) -> dict[str, bool]:
         if "prior" not in updates:
             raise ValueError(
-                f"prior_rate_factor is {factor}, expected 1: there are no parameters "
-                f"named 'prior' among {sorted(updates)}"
+                f"prior_rate_factor is {factor} and prior_start_step {start}, expected "
+                "1 and 0: there are no parameters named 'prior' among "
+                f"{sorted(updates)}"
             )
-        scaled = jax.tree.map(lambda update: factor * update, updates["prior"])
-        return {**updates, "prior": scaled}
+        return {name: name == "prior" for name in updates}
 
-    return optax.stateless(update)
+    scale = optax.scale_by_schedule(lambda step: jnp.where(step < start, 0.0, factor))
+    return optax.masked(scale, is_prior)
 
 
 def make_optimizer(
@@ -177,8 +194,10 @@ def make_optimizer(
         moments[settings.optimizer](),
         optax.scale_by_learning_rate(make_schedule(settings)),
     ]
-    if settings.prior_rate_factor != 1:
-        parts.append(_scale_prior(settings.prior_rate_factor))
+    if settings.prior_rate_factor != 1 or settings.prior_start_step:
+        parts.append(
+            _scale_prior(settings.prior_rate_factor, settings.prior_start_step)
+        )
     if settings.gradient_clip:
         parts.insert(0, optax.clip_by_global_norm(settings.gradient_clip))
     if settings.schedule == "plateau":

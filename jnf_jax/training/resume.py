@@ -16,6 +16,7 @@ def save_state(
     *,
     field: str,
     seconds: float,
+    position: dict[str, Any] | None,
     identity: dict[str, Any],
     keep: int,
 ) -> Path:
@@ -27,6 +28,7 @@ def save_state(
       field: which of its fields later stages read: the item ``params``. The other ones
         are the item ``train_state``, so nothing is stored twice.
       seconds: wall time of training so far.
+      position: in the data, JSON-able; None where the step says it.
       identity: JSON-able; what another run must share to resume from here.
       keep: see ``checkpoint.save``.
 
@@ -38,7 +40,7 @@ def save_state(
         int(state.step),
         getattr(state, field),
         state._replace(**{field: None}),
-        {"identity": identity, "seconds": seconds},
+        {"identity": identity, "seconds": seconds, "position": position},
         keep=keep,
     )
 
@@ -50,7 +52,7 @@ def restore_state(
     field: str,
     identity: dict[str, Any],
     sharding: jax.sharding.Sharding,
-) -> tuple[TrainState | None, float]:
+) -> tuple[TrainState | None, float, dict[str, Any] | None]:
     """Reads the newest intact state below ``directory``.
 
     Args:
@@ -61,8 +63,9 @@ def restore_state(
       sharding: where every leaf goes, whatever it was saved from.
 
     Returns:
-      The state and the seconds spent on it; None and 0.0 where there is none. Leaves
-      may share memory with the reader's buffers: copy before donating.
+      The state, the seconds spent on it and its position in the data; None, 0.0 and
+      None where there is no state. Leaves may share memory with the reader's buffers:
+      copy before donating.
 
     Warns:
       UserWarning: names each damaged checkpoint that was passed over.
@@ -75,14 +78,15 @@ def restore_state(
     for _, reason in damaged:
         warnings.warn(f"{reason}; resuming from {path or 'step 0'}", stacklevel=2)
     if path is None:
-        return None, 0.0
+        return None, 0.0, None
     stored = checkpoint.read_metadata(path)
     check_identity(path, stored["identity"], identity)
     selected = checkpoint.restore_params(path, getattr(like, field), sharding=sharding)
     rest = checkpoint.restore_train_state(
         path, like._replace(**{field: None}), sharding=sharding
     )
-    return rest._replace(**{field: selected}), stored["seconds"]
+    state = rest._replace(**{field: selected})
+    return state, stored["seconds"], stored.get("position")
 
 
 def check_identity(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 ``trainer.train`` decides when; these functions advance, validate, check and save.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import checkpoint, parallel
-from jnf_jax.training import batches, resume, train_step
+from jnf_jax.training import resume, train_step
+from jnf_jax.training.feed import Feed, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.train_step import Stage, TrainState
 
@@ -67,7 +69,7 @@ def compile_programs(
     step = train_step.make_step(stage, optimizer, settings, mesh)
 
     def init(rng_key: jax.Array) -> TrainState:
-        return train_step.init_state(rng_key, stage.init, optimizer, settings)
+        return train_step.init_state(rng_key, stage, optimizer, settings)
 
     def compiled(function: Callable, *donate: int) -> Callable:
         return jax.jit(
@@ -85,11 +87,14 @@ def compile_programs(
     )
 
 
-def start_state(run: Run) -> tuple[TrainState, float]:
-    """The newest intact state and the seconds spent on it, or a new one and 0.0."""
+def start_state(run: Run) -> tuple[TrainState, float, dict[str, Any] | None]:
+    """The newest intact state, the seconds spent on it and its position in the data.
+
+    A new state, 0.0 and None where there is none.
+    """
     # Not the key that steps are folded into: splitting a key may repeat those.
     rng_key = train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
-    state, seconds = resume.restore_state(
+    state, seconds, position = resume.restore_state(
         run.directory,
         jax.eval_shape(run.programs.init, rng_key),
         field=run.field,
@@ -97,12 +102,14 @@ def start_state(run: Run) -> tuple[TrainState, float]:
         sharding=parallel.replicated(run.mesh),
     )
     if state is None:
-        return run.programs.init(rng_key), 0.0
+        return run.programs.init(rng_key), 0.0, None
     # What was read may share memory with the reader's buffers; a donated state may not.
-    return run.programs.copy(state), seconds
+    return run.programs.copy(state), seconds, position
 
 
-def make_advance(run: Run) -> Callable[[TrainState, int, int], tuple[TrainState, dict]]:
+def make_advance(
+    run: Run, feed: Feed
+) -> Callable[[TrainState, int, int], tuple[TrainState, dict]]:
     """``advance(state, step, count) -> (state, metrics)``: one compiled call.
 
     A ``count`` of 1 is the step itself, more are a scan: two programs in all, as long
@@ -115,21 +122,8 @@ def make_advance(run: Run) -> Callable[[TrainState, int, int], tuple[TrainState,
     )
 
     def advance(state: TrainState, step: int, count: int) -> tuple[TrainState, dict]:
-        indices = batches.batch_indices(
-            step,
-            count,
-            name=stage.name,
-            size=stage.train_size,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
-        program = run.programs.steps
-        if count == 1:
-            program, indices = run.programs.step, indices[0]
-        indices = jax.device_put(
-            indices, parallel.batch_sharding(run.mesh, axis=indices.ndim - 1)
-        )
-        return program(state, frozen, arrays, indices, rng_key)
+        program = run.programs.step if count == 1 else run.programs.steps
+        return program(state, frozen, arrays, feed.take(step, count), rng_key)
 
     return advance
 
@@ -139,17 +133,14 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     stage, settings, mesh = run.stage, run.settings, run.mesh
     if not stage.validation_size:
         return lambda state, step: state
-    rows = batches.validation_indices(
-        stage.validation_size, settings.batch_size, 1 if mesh is None else mesh.size
-    )
-    rows = jax.device_put(list(rows), parallel.batch_sharding(mesh))
+    all_rows, num_batches = validation_rows(stage, settings, mesh)
     # The same noise every time: differences between steps are those of parameters.
     rng_key = train_step.stage_key(settings.seed, f"{stage.name}/validation")
     frozen, arrays, rng_keys = jax.device_put(
         (
             stage.frozen,
             stage.validation_arrays,
-            list(jax.random.split(rng_key, len(rows))),
+            list(jax.random.split(rng_key, num_batches)),
         ),
         parallel.replicated(mesh),
     )
@@ -157,8 +148,8 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     def validate(state: TrainState, step: int) -> TrainState:
         metrics = jax.device_get(
             [
-                run.programs.validate(state, frozen, arrays, indices, rng_key)
-                for indices, rng_key in zip(rows, rng_keys, strict=True)
+                run.programs.validate(state, frozen, arrays, rows, rng_key)
+                for rows, rng_key in zip(all_rows(), rng_keys, strict=True)
             ]
         )
         means = {
@@ -173,6 +164,38 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
         return run.programs.record_validation(state, np.float32(means["loss"]))
 
     return validate
+
+
+def fit(run: Run, state: TrainState) -> tuple[TrainState, float]:
+    """``Stage.fit`` in place of the one step: validated and saved as trained ones are.
+
+    Args:
+      run: of a stage with ``fit``.
+      state: a new one, whose parameters say the shapes and dtypes.
+
+    Returns:
+      The state after it, and the seconds that it took.
+
+    Raises:
+      ValueError: ``fit`` gave other shapes or dtypes than ``Stage.init``.
+      FloatingPointError: a parameter or the validation loss is not finite.
+    """
+    begin = time.monotonic()
+    params = run.stage.fit(train_step.stage_key(run.settings.seed, run.stage.name))
+    got, expected = (
+        jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)
+        for tree in (params, state.params)
+    )
+    if got != expected:
+        raise ValueError(
+            f"stage {run.stage.name!r}: `fit` gave {got}, expected {expected}"
+        )
+    params = jax.device_put(params, parallel.replicated(run.mesh))
+    state = state._replace(params=params, step=state.step + 1)
+    state = make_validate(run)(state, 1)
+    seconds = time.monotonic() - begin
+    save_if_finite(run, state, 0, 1, seconds, None)
+    return state, seconds
 
 
 def check_loss(run: Run, state: TrainState, first_step: int, step: int) -> None:
@@ -193,7 +216,12 @@ def _describe_last_good(run: Run) -> str:
 
 
 def save_if_finite(
-    run: Run, state: TrainState, first_step: int, step: int, seconds: float
+    run: Run,
+    state: TrainState,
+    first_step: int,
+    step: int,
+    seconds: float,
+    position: dict[str, Any] | None,
 ) -> None:
     """Saves, unless something in the state is not finite.
 
@@ -203,6 +231,7 @@ def save_if_finite(
       first_step: since when nobody looked for NaN; for the message.
       step: number of steps taken.
       seconds: wall time of training so far.
+      position: ``Feed.position()`` now.
 
     Raises:
       FloatingPointError: a loss since ``first_step`` or a parameter is not finite.
@@ -220,6 +249,7 @@ def save_if_finite(
         state,
         field=run.field,
         seconds=seconds,
+        position=position,
         identity=run.identity,
         keep=run.settings.keep_checkpoints,
     )

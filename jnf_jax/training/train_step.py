@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Int32
+from jaxtyping import Array, Float, Int32
 
 from jnf_jax import parallel
 from jnf_jax.training.optimizers import TrainSettings
@@ -25,14 +26,23 @@ class Stage:
     Attributes:
       name: "joint", "unimodal", …; also seeds its random numbers.
       init: ``init(rng_key) -> params``.
-      loss: ``loss(params, frozen, rng_key, batch) -> (f32[], {name: f32[]})``, the mean
-        loss to minimise and scalars to log.
-      fetch: ``fetch(arrays, i32[B]) -> batch``, pure; runs inside the step.
+      loss: ``loss(params, frozen, rng_key, batch, *memory) -> (f32[], {name: f32[]},
+        *memory)``, the mean loss to minimise, scalars to log, and the memory of the
+        next step.
+      fetch: ``fetch(arrays, rows) -> batch``, pure; runs inside the step. Rows are
+        i32[B] or, where there is a ``train_read``, what that returns.
       train_arrays: pytree of arrays, put on the devices once, whole on each.
       train_size: number of training data.
+      train_read: ``read(i32[b]) -> pytree of [b, ...]`` on the host, in threads; None
+        where the data are in ``train_arrays``.
       validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
       validation_size: number of validation data; 0 is none.
+      validation_read: as ``train_read``.
       frozen: pytree that the loss reads and nothing updates.
+      fit: ``fit(rng_key) -> params``: where given, it takes the place of the one step
+        that there is, on the host; the loss is that of validation alone.
+      init_memory: ``init_memory(rng_key) -> tuple`` of what the loss hands from step to
+        step and nothing learns (chains that persist); () is nothing.
       num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
         were drawn for each.
       has_convolutions: see ``trainer.choose_steps_per_dispatch``.
@@ -41,12 +51,16 @@ class Stage:
     name: str
     init: Callable[[jax.Array], Any]
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
-    fetch: Callable[[Any, jax.Array], Any]
+    fetch: Callable[[Any, Any], Any]
     train_arrays: Any
     train_size: int
+    train_read: Callable[[np.ndarray], Any] | None = None
     validation_arrays: Any = None
     validation_size: int = 0
+    validation_read: Callable[[np.ndarray], Any] | None = None
     frozen: Any = None
+    fit: Callable[[jax.Array], Any] | None = None
+    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     num_epochs: int = 1
     has_convolutions: bool = True
 
@@ -67,6 +81,7 @@ class TrainState(NamedTuple):
     opt_state: Any
     ema_params: Any  # None without an average
     best_params: Any  # None for select="last"
+    memory: tuple  # see Stage.init_memory
     best_loss: Float[Array, ""]
     validation_loss: Float[Array, ""]
     step: Int32[Array, ""]
@@ -87,7 +102,7 @@ def stage_key(seed: int, name: str) -> jax.Array:
 
 def init_state(
     rng_key: jax.Array,
-    init: Callable[[jax.Array], Any],
+    stage: Stage,
     optimizer: optax.GradientTransformationExtraArgs,
     settings: TrainSettings,
 ) -> TrainState:
@@ -95,7 +110,7 @@ def init_state(
 
     Args:
       rng_key: key of the stage.
-      init: ``Stage.init``.
+      stage: supplies ``init`` and ``init_memory``.
       optimizer: see ``optimizers.make_optimizer``.
       settings: decide whether an average and the best parameters are kept.
 
@@ -103,7 +118,9 @@ def init_state(
       The state. Compile this function with ``out_shardings``: buffers of its own for
       every leaf are what makes donating the state safe.
     """
-    params = init(rng_key)
+    params = stage.init(rng_key)
+    # Not a small number: splitting the key, as ``init`` may, repeats those.
+    memory_key = jax.random.fold_in(rng_key, zlib.crc32(b"memory"))
 
     def copy(tree: Any) -> Any:
         return jax.tree.map(jnp.copy, tree)
@@ -113,6 +130,7 @@ def init_state(
         opt_state=optimizer.init(params),
         ema_params=copy(params) if settings.ema_decay else None,
         best_params=copy(params) if settings.select == "best" else None,
+        memory=stage.init_memory(memory_key),
         best_loss=jnp.full((), jnp.inf, jnp.float32),
         validation_loss=jnp.full((), jnp.nan, jnp.float32),
         step=jnp.zeros((), jnp.int32),
@@ -135,21 +153,29 @@ def make_step(
       mesh: splits the batch over its devices.
 
     Returns:
-      ``step(state, frozen, arrays, indices, rng_key) -> (state, metrics)`` with
-      ``indices`` i32[B] into ``arrays`` and ``rng_key`` the stage's key; ``metrics``
-      are f32[] by name, "loss" among them.
+      ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
+      as ``Stage.fetch`` takes them and ``rng_key`` the stage's key; ``metrics`` are
+      f32[] by name, "loss" among them.
     """
 
     def step(
         state: TrainState,
         frozen: Any,
         arrays: Any,
-        indices: Int[Array, " batch"],
+        rows: Any,
         rng_key: jax.Array,
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
-        (loss, metrics), grads = jax.value_and_grad(stage.loss, has_aux=True)(
-            state.params, frozen, jax.random.fold_in(rng_key, state.step), batch
+        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
+
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[dict, tuple]]:
+            step_key = jax.random.fold_in(rng_key, state.step)
+            loss, metrics, *memory = stage.loss(
+                params, frozen, step_key, batch, *state.memory
+            )
+            return loss, (metrics, tuple(memory))
+
+        (loss, (metrics, memory)), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params
         )
         updates, opt_state = optimizer.update(
             grads, state.opt_state, state.params, value=loss
@@ -165,6 +191,7 @@ def make_step(
             params=params,
             opt_state=opt_state,
             ema_params=ema_params,
+            memory=memory,
             step=state.step + 1,
             first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
         )
@@ -174,13 +201,13 @@ def make_step(
 
 
 def make_steps(step: Callable) -> Callable:
-    """``step`` over the leading axis of indices i32[K, B]; metrics become f32[K]."""
+    """``step`` over the leading axis of rows [K, B, ...]; metrics become f32[K]."""
 
-    def steps(state, frozen, arrays, indices, rng_key):
-        def body(state: TrainState, indices: jax.Array):
-            return step(state, frozen, arrays, indices, rng_key)
+    def steps(state, frozen, arrays, rows, rng_key):
+        def body(state: TrainState, rows: Any):
+            return step(state, frozen, arrays, rows, rng_key)
 
-        return jax.lax.scan(body, state, indices)
+        return jax.lax.scan(body, state, rows)
 
     return steps
 
@@ -196,19 +223,19 @@ def make_validation(
       mesh: splits the batch over its devices.
 
     Returns:
-      ``validate(state, frozen, arrays, indices, rng_key) -> metrics``.
+      ``validate(state, frozen, arrays, rows, rng_key) -> metrics``.
     """
 
     def validate(
         state: TrainState,
         frozen: Any,
         arrays: Any,
-        indices: Int[Array, " batch"],
+        rows: Any,
         rng_key: jax.Array,
     ) -> dict[str, jax.Array]:
         params = state.ema_params if settings.ema_decay else state.params
-        batch = parallel.constrain_batch(stage.fetch(arrays, indices), mesh)
-        loss, metrics = stage.loss(params, frozen, rng_key, batch)
+        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
+        loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *state.memory)
         return check_scalars({**metrics, "loss": loss})
 
     return validate

@@ -22,7 +22,7 @@ import numpy as np
 
 from jnf_jax import checkpoint, parallel
 from jnf_jax.checkpoint.key_paths import digest_tree
-from jnf_jax.training import stage_run
+from jnf_jax.training import feed, stage_run
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import MetricsWindow, Progress
 from jnf_jax.training.train_step import Stage, TrainState
@@ -134,17 +134,21 @@ def train(
         programs=stage_run.compile_programs(stage, settings, mesh),
     )
     plan = make_plan(stage, settings, jax.default_backend())
-    state, seconds = stage_run.start_state(run)
+    state, seconds, position = stage_run.start_state(run)
     start = int(state.step)
     run.record("start", start, {})
-    if start < settings.num_steps:
+    if start < settings.num_steps and stage.fit is not None:
+        state, seconds = stage_run.fit(run, state)
+    elif start < settings.num_steps:
         with contextlib.ExitStack() as stack:
             asked_to_stop = stack.enter_context(_catch_sigterm())
             bar = None
             if show_progress:
                 bar = Progress(stage.name, settings.num_steps, start)
                 stack.callback(bar.close)
-            state, seconds = _loop(run, plan, state, seconds, bar, asked_to_stop)
+            rows = feed.open_feed(stage, settings, mesh, start, position)
+            stack.callback(rows.close)
+            state, seconds = _loop(run, plan, rows, state, seconds, bar, asked_to_stop)
     path, _ = checkpoint.newest_intact(run.directory)
     best = settings.select == "best"
     loss = float(state.best_loss if best else state.validation_loss)
@@ -211,7 +215,8 @@ def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
 def _check(
     stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
 ) -> None:
-    if faults := settings.faults():
+    faults = settings.faults() + (settings.faults_of_fit() if stage.fit else [])
+    if faults:
         raise ValueError(f"stage {stage.name!r}: " + "; ".join(faults))
     if settings.batch_size > stage.train_size:
         raise ValueError(
@@ -249,6 +254,7 @@ def _identify(
 def _loop(
     run: stage_run.Run,
     plan: Plan,
+    rows: feed.Feed,
     state: TrainState,
     seconds: float,
     bar: Progress | None,
@@ -256,7 +262,7 @@ def _loop(
 ) -> tuple[TrainState, float]:
     """Takes the remaining steps; returns the last state and the seconds spent."""
     step = int(state.step)
-    advance, validate = stage_run.make_advance(run), stage_run.make_validate(run)
+    advance, validate = stage_run.make_advance(run, rows), stage_run.make_validate(run)
     begin, window = time.monotonic() - seconds, MetricsWindow(step)
     running = None  # the losses of the latest call
     while step < plan.num_steps:
@@ -284,7 +290,12 @@ def _loop(
         if saving or stopping:
             with window.paused():
                 stage_run.save_if_finite(
-                    run, state, window.first_step, step, time.monotonic() - begin
+                    run,
+                    state,
+                    window.first_step,
+                    step,
+                    time.monotonic() - begin,
+                    rows.position(),
                 )
         if stopping:
             raise SystemExit(SIGTERM_EXIT_CODE)

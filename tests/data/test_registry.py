@@ -13,6 +13,7 @@ def test_known_names():
         "handwriting",
         "mnist_svhn",
         "polymnist",
+        "records",
     ]
 
 

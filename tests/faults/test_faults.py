@@ -17,13 +17,14 @@ from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
 pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("two_stages.py")
+STREAMED = Path(__file__).with_name("streamed.py")
 NUM_KILLS = 8
 NUM_STEPS = 320  # of both stages
 
 
-def start(directory, *arguments):
+def start(directory, *arguments, program=PROGRAM):
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(directory), *arguments],
+        [sys.executable, str(program), str(directory), *arguments],
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -101,6 +102,27 @@ def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, uninterrupted, capsys):
     assert digests == uninterrupted
     assert during_write >= 1
     assert steps == 2 * list(range(4, NUM_STEPS // 2 + 1, 4))  # none lost, none twice
+
+
+def test_kill_9_of_a_streamed_stage_resumes_bitwise(tmp_path, capsys):
+    uninterrupted, _ = finish(start(tmp_path / "whole", program=STREAMED))
+    rng = random.Random(0)
+    parts = tmp_path / "parts"
+    for target in (0, 30, 60, 90, 120):
+        process = start(parts, program=STREAMED)
+        assert wait_until(lambda: steps_taken(parts) >= target, process)  # noqa: B023
+        time.sleep(rng.uniform(0.0, 0.05))
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    newest, _ = checkpoint.newest_intact(parts / "checkpoints" / "joint")
+    position = checkpoint.read_metadata(newest)["position"]
+    assert position == {"next_index": checkpoint.read_step(newest)}
+    digests, _ = finish(start(parts, program=STREAMED))
+    with capsys.disabled():
+        same = "bit-identical" if digests == uninterrupted else "NOT the same"
+        print(f"\nSIGKILL at 5 moments of a streamed stage: {same}")
+    assert digests == uninterrupted
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped"])

@@ -1,5 +1,6 @@
 """An energy-based prior inside a method: who learns from what, and subsets with it."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from oracles import random_like
 
-from jnf_jax.losses import joint_elbo, sampled_log_ratio
+from jnf_jax.losses import joint_elbo, tilted_kl
+from jnf_jax.methods import energy
 from jnf_jax.methods.energy import contrast
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
@@ -17,9 +19,11 @@ from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.sampling import (
     ChainSettings,
+    LangevinSettings,
     adapt_step_size,
     product_log_density,
     run_chains,
+    run_langevin,
 )
 
 SHAPES = {"a": (2, 2, 1), "b": (3,)}
@@ -60,12 +64,11 @@ def test_each_part_learns_from_its_own_gradient(start):
     _, joint, params = make(family)
     batch, key = Batch(views(16)), jax.random.key(1)
     got = jax.grad(lambda p: joint.loss(p, None, key, batch)[0])(params)
-    elbo_key, chain_key = jax.random.split(key)
+    chain_key = jax.random.fold_in(key, 1)
 
     def elbo(params):
         terms = joint_elbo(
-            params, elbo_key, batch.views, model=joint.model,
-            log_ratio=sampled_log_ratio,
+            params, key, batch.views, model=joint.model, log_ratio=tilted_kl,
         )  # fmt: skip
         return -terms.objective.mean()
 
@@ -77,7 +80,7 @@ def test_each_part_learns_from_its_own_gradient(start):
             expected[part],
         )
     # The ELBO would push f up without end; the contrast alone may teach it.
-    positives = joint.encode(params, batch.views).sample(seed=elbo_key)
+    positives = joint.encode(params, batch.views).sample(seed=key)
     taught = jax.grad(lambda p: contrast(family, p, chain_key, positives)[0])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
@@ -105,12 +108,77 @@ def test_what_is_watched():
         "langevin/gradient_norm",
         "langevin/acceptance",
         "langevin/diverged",
-        "sd_positive",
-        "sd_negative",
+        "moments/mean_gap",
+        "moments/variance_positive",
+        "moments/variance_negative",
+        "moments/kurtosis_positive",
+        "moments/kurtosis_negative",
     }
     assert watched <= set(metrics) and jnp.isfinite(loss)
     assert float(metrics["langevin/acceptance"]) == 1
     assert float(metrics["langevin/diverged"]) == 0
+
+
+def test_chains_that_persist_go_on_where_they_ended(monkeypatch):
+    monkeypatch.setattr(energy, "NUM_PERSISTENT_CHAINS", 100)
+    monkeypatch.setattr(energy, "RESTART_SHARE", 0.0)
+    family = EnergyFamily(hidden_sizes=(8, 8), num_steps=5, start="persistent")
+    _, joint, params = make(family)
+    memory = joint.init_memory(jax.random.key(0))
+    assert [chains.shape for chains in memory] == [(100, 2)]
+    batch, start = Batch(views(16)), memory[0]
+    loss, _, chains = joint.loss(params, None, jax.random.key(1), batch, start)
+    moved = jnp.any(chains != start, axis=1)
+    assert jnp.isfinite(loss) and int(moved.sum()) == 16
+    # Of all that may happen in five steps of √(2ε) = 0.4 none is a jump to a new draw.
+    step = jnp.linalg.norm(chains - start, axis=1)[moved]
+    assert float(step.max()) < 5 * 0.4 * 5**0.5 and float(step.min()) > 0
+    # They reach their own law, which started elsewhere: N(0, 1/(1 − ε/2)) if f = 0.
+    flat = jax.tree.map(jnp.zeros_like, params["prior"])
+    wide = 3 * start
+    step = jax.jit(functools.partial(contrast, family))
+    for number in range(200):
+        _, _, wide = step(flat, jax.random.key(number), jnp.zeros((50, 2)), wide)
+    # 5 standard errors of a variance of 200 numbers.
+    assert abs(float(wide.var()) * (1 - 0.08 / 2) - 1) < 5 * (2 / 200) ** 0.5
+    with pytest.raises(ValueError, match="`positives` are 200, expected at most 100"):
+        contrast(family, flat, jax.random.key(0), jnp.zeros((200, 2)), wide)
+
+
+def test_some_persistent_chains_start_anew(monkeypatch):
+    monkeypatch.setattr(energy, "RESTART_SHARE", 1.0)
+    family = EnergyFamily(hidden_sizes=(8, 8), num_steps=0, start="persistent")
+    params = jax.tree.map(jnp.zeros_like, make()[2]["prior"])
+    far = jnp.full((50, 2), 9.0)
+    _, _, chains = contrast(family, params, jax.random.key(0), jnp.zeros((50, 2)), far)
+    assert float(jnp.abs(chains).max()) < 5
+
+
+def test_other_starts_have_no_memory():
+    assert make()[1].init_memory(jax.random.key(0)) == ()
+    assert make()[0].stages[0].init_memory(jax.random.key(0)) == ()
+
+
+def test_draws_may_take_other_steps_than_training_did():
+    other = dataclasses.replace(FAMILY, draw_steps=30, draw_step_size=0.02)
+    assert (FAMILY.draw_langevin, other.langevin) == (FAMILY.langevin,) * 2
+    params, key = make()[2]["prior"], jax.random.key(0)
+    z = jax.random.normal(jax.random.key(2), (16, 2))
+    trained = [contrast(f, params, key, z)[0] for f in (FAMILY, other)]
+    assert trained[0] == trained[1]
+    start_key, run_key = jax.random.split(key)
+    prior = other.bind(params, 2)
+    expected, _ = run_langevin(
+        run_key,
+        prior.log_density,
+        prior.reference.sample(start_key, 9),
+        LangevinSettings("ula", 30, 0.02),
+    )
+    np.testing.assert_array_equal(prior.sample(key, 9), expected)
+    alone = dataclasses.replace(FAMILY, draw_steps=0).bind(params, 2)
+    np.testing.assert_array_equal(
+        alone.sample(key, 9), alone.reference.sample(start_key, 9)
+    )
 
 
 def test_penalty_is_added_to_the_loss():

@@ -10,24 +10,31 @@ from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.diffusion import DiffusionFamily
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.mixture import MixtureFamily
+from jnf_jax.priors.normal import NormalFamily, NormalPrior
 from jnf_jax.sampling import ChainSettings, gaussian_product
 
 SHAPES = {"a": (3, 3, 1), "b": (4, 4, 1), "c": (2, 2, 3)}
 NETWORK = NetworkSettings("mlp", hidden_sizes=(8,))
 
 
-def make(name="jnf", num_blocks=1, latent_dim=2):
+def make(name="jnf", num_blocks=1, latent_dim=2, shapes=SHAPES, **options):
+    prior = options.pop("prior", NormalFamily())
     method = build_method(
         name,
-        SHAPES,
+        shapes,
         model=ModelSettings(
             latent_dim,
             {"default": NETWORK},
             {"default": LikelihoodSettings("normal", 0.5)},
             joint_hidden_sizes=(8,),
+            prior=prior,
         ),
         flow=FlowSettings(num_blocks=num_blocks, hidden_sizes=(8,), max_log_scale=0.5),
         sampler=ChainSettings(num_transitions=200, num_adaptation=100),
+        **options,
     )
     params = {
         stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
@@ -36,12 +43,12 @@ def make(name="jnf", num_blocks=1, latent_dim=2):
     return method, params
 
 
-def make_views(num, seed=0):
+def make_views(num, seed=0, shapes=SHAPES):
     """The same datum ``num`` times, so that draws of z are draws for it."""
     rng = np.random.default_rng(seed)
     return {
         m: jnp.asarray(np.repeat(rng.random((1, *s)), num, axis=0), jnp.float32)
-        for m, s in SHAPES.items()
+        for m, s in shapes.items()
     }
 
 
@@ -72,7 +79,7 @@ def test_chains_have_the_moments_of_a_grid_integration():
 
     flows, codes = inference._experts_of(params, views, subset)
     one = jax.tree.map(lambda leaf: leaf[0], codes)
-    log_density = inference._log_density(params["joint"], flows)
+    log_density = inference._log_density(params, flows)
     ticks = jnp.linspace(-8, 8, 321)
     grid = jnp.stack(jnp.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
     log_p = jax.jit(jax.vmap(lambda point: log_density(point, one)))(grid)
@@ -84,6 +91,67 @@ def test_chains_have_the_moments_of_a_grid_integration():
     assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
     np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
     assert 0.5 < info.acceptance.mean() < 0.98
+
+
+FITTED = MixtureFamily(num_components=2, learns_scales=True)
+
+
+@pytest.mark.parametrize(
+    ("divisor", "subset"), [("reference", ("a", "b")), ("fitted", ("a", "b", "c"))]
+)
+def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
+    """Π_j q_j / d^(|S|−1) for an energy prior's reference and a fitted mixture."""
+    shapes = SHAPES | {"d": (3,)}
+    method, params = make(
+        prior=EnergyFamily(hidden_sizes=(8,), reference_scale=1.3),
+        shapes=shapes,
+        divisor=divisor,
+        fitted_prior=FITTED,
+    )
+    for expert in params["unimodal"].values():  # narrow: the quotient must be proper
+        expert["encoder"]["log_variance"]["bias"] -= 2.0
+    params["prior"]["means"] = jnp.array([[0.5, -0.5], [-1.0, 0.5]])
+    d = {
+        "reference": NormalPrior(2, 1.3),
+        "fitted": FITTED.bind(params["prior"], 2),
+    }[divisor]
+    inference, views = method.inference, make_views(1_000, shapes=shapes)
+    z, _ = inference.infer(params, jax.random.key(1), views, subset)
+
+    ticks = jnp.linspace(-6, 6, 241)
+    grid = jnp.stack(jnp.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+    one = {m: x[:1] for m, x in views.items()}
+
+    @jax.jit
+    def log_density(grid):
+        log_q = jax.vmap(lambda p: inference.unimodal_log_probs(params, one, p[None]))
+        found = log_q(grid)
+        experts = sum(found[m][:, 0] for m in subset)
+        return experts - (len(subset) - 1) * d.log_density(grid)
+
+    weight = np.asarray(jax.nn.softmax(log_density(grid)), np.float64)[:, None]
+    mean = (weight * grid).sum(0)
+    sd = np.sqrt((weight * (grid - mean) ** 2).sum(0))
+    # 1,000 chains of 200 transitions, one draw each: independent.
+    assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
+    np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(divisor="p"), "`sampler.divisor` is 'p', expected one of"),
+        (dict(divisor="reference"), "`model.prior.name` 'energy', got 'normal'"),
+        (dict(divisor="fitted"), "expected a stage 'prior'"),
+        (
+            dict(divisor="fitted", fitted_prior=DiffusionFamily()),
+            "with a log density: 'diffusion' has none",
+        ),
+    ],
+)
+def test_divisors_that_are_not_there(options, told):
+    with pytest.raises(ValueError, match=told):
+        make(**options)
 
 
 def test_subsets_of_one_size_share_a_program():

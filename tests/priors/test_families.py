@@ -158,6 +158,8 @@ def test_slope_bound_holds_along_random_segments():
         (PRIORS["energy"](step_size=0.0), "step_size"),
         (PRIORS["energy"](num_steps=-1), "num_steps"),
         (PRIORS["energy"](start="z"), "start"),
+        (PRIORS["energy"](draw_steps=-2), "draw_steps"),
+        (PRIORS["energy"](draw_step_size=-0.1), "draw_step_size"),
     ],
 )
 def test_faults_name_the_option(family, field):

@@ -1,16 +1,20 @@
 """Every prior on one table: its density integrates to one, its draws follow it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
+from jnf_jax.priors.gmm import GaussianMixturePrior
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
-from jnf_jax.priors.mixture import GaussianMixturePrior, MixturePrior
+from jnf_jax.priors.mixture import MixturePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LangevinSettings
 from jnf_jax.types import Prior
+from tests.oracles import random_like
 
 MEANS = jnp.array([[-2.0, 0.5], [1.0, 1.5], [0.0, -3.0]])
 SCALES = jnp.array([[0.5, 1.0], [1.5, 0.4], [0.8, 0.8]])
@@ -145,19 +149,42 @@ def test_without_tilt_the_reference_is_what_is_drawn():
     )
 
 
-def test_confinement_keeps_a_steep_tilt_integrable_along_rays():
-    directions = jnp.concatenate(
-        [jnp.eye(3), -jnp.eye(3), jax.random.normal(jax.random.key(0), (20, 3))]
+RAYS = jnp.concatenate(
+    [jnp.eye(3), -jnp.eye(3), jax.random.normal(jax.random.key(0), (20, 3))]
+)
+RAYS /= jnp.linalg.norm(RAYS, axis=-1, keepdims=True)
+FAR = jnp.array([10.0, 1e4, 1e5])[:, None, None] * RAYS
+
+
+@pytest.mark.parametrize("reference", ["normal", "laplace", "smoothed_laplace"])
+@pytest.mark.parametrize("bound", [dict(slope_bound=1.2), dict(confinement=0.01)])
+def test_a_bounded_network_keeps_every_reference_integrable_along_rays(
+    reference, bound
+):
+    """Of scale 1/√2, whose tails fall by 1.41 nats a unit along an axis, more else."""
+    family = EnergyFamily(
+        reference=reference, reference_scale=0.5**0.5, hidden_sizes=(16, 16), **bound
     )
-    directions /= jnp.linalg.norm(directions, axis=-1, keepdims=True)
-    far = jnp.array([10.0, 100.0, 1000.0])[:, None, None] * directions
+    assert not family.faults("model.prior")
+    shapes = jax.eval_shape(lambda: family.init(jax.random.key(0), 3, {}))
+    # A steep f, that grows by more than 1.41 nats a unit along some ray if left alone.
+    params = random_like(shapes, 0, scale=5.0)
+    free = dataclasses.replace(family, slope_bound=0.0, confinement=0.0)
+    values = free.tilt(params, FAR)
+    assert float((values[2] - values[1]).max()) > 1.42 * 9e4
+    near, middle, far = family.bind(params, 3).log_density(FAR)
+    # Far out it falls by at least 0.2 nats a unit.
+    assert (middle < near - 0.2 * 9_990).all() and (far < middle - 0.2 * 9e4).all()
+
+
+def test_confinement_keeps_a_steep_tilt_integrable_along_rays():
     steep = lambda z: 2 * jnp.linalg.norm(z, axis=-1)  # noqa: E731 — slope 2 > 1/b
     settings = LangevinSettings()
-    loose = EnergyTiltedPrior(steep, LaplacePrior(3), settings).log_density(far)
+    loose = EnergyTiltedPrior(steep, LaplacePrior(3), settings).log_density(FAR)
     assert (loose[-1] > loose[0]).any()
     tight = EnergyTiltedPrior(
         steep, LaplacePrior(3), settings, confinement=0.1
-    ).log_density(far)
+    ).log_density(FAR)
     assert (tight[1] < tight[0]).all() and (tight[2] < tight[1] - 1e3).all()
 
 

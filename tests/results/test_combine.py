@@ -37,6 +37,11 @@ def one_seed(seed, share):
             "warnings": [f"given m0+m1: warning of seed {seed}"],
             "subsets": {"m0+m1": {"rhat_max": 1.0 + share, "ess_min": share}},
         },
+        "refinement": {
+            "settings": {"target_acceptance": 0.8},
+            "log_joint": {"before": {"1": share}, "after": {"1": 2.0}},
+            "coherence": {"before": {"1": share}, "after": {"1": share}},
+        },
         "stage1_checkpoint": f"id{seed}",
         "notes": ["the same note"],
     }
@@ -59,6 +64,9 @@ def test_measured_numbers_are_summarised(records):
     assert record["coherence"]["ceiling"] == {"mean": 0.9, "sd": 0.0, "n": 3}
     assert record["coherence"]["joint_entropy"] == {"normal": None}
     assert record["stage1_checkpoint"] == "id0, id1, id2"
+    refinement = record["refinement"]
+    assert refinement["settings"] == {"target_acceptance": 0.8}
+    assert refinement["log_joint"]["before"]["1"] == results.summarise(SHARES)
     assert record["data"] == records[0]["data"] and record["notes"] == ["the same note"]
 
 

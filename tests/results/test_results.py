@@ -62,6 +62,22 @@ def test_every_required_key_is_documented_and_required(record):
         ("coherence.conditional.1", {"mean": 2.0, "sd": 0, "n": 2}, "1.mean` is 2.0"),
         ("coherence.joint", {"normal": 0.1, "gmm": 0.5}, "one value, expected one for"),
         ("coherence.joint_entropy", {"gmm": 2.0}, r"has keys \['gmm'\], expected"),
+        (
+            "coherence.joint_by_steps",
+            {"normal": 0.5},
+            "normal` is 0.5, expected an obj",
+        ),
+        (
+            "coherence.joint_by_steps",
+            {"normal": {"10": 2.0}},
+            r"10` is 2.0, .* \[0, 1\]",
+        ),
+        (
+            "coherence.joint_by_steps",
+            {"normal": {"ten": 1.0}},
+            "the key 'ten', expected",
+        ),
+        ("coherence.joint_entropy_by_steps", [], r"is \[\], expected an object"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
         ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),
         ("sampler.settings", "hmc", "`sampler.settings` is 'hmc', expected an object"),
@@ -155,6 +171,49 @@ def test_console_table_fits_a_plain_terminal(record):
     assert re.search(r"given 2 modalities +0\.70 +undefined", text)
 
 
+def refinement():
+    """As `evaluate_refinement` gives it, over three seeds."""
+    nats = {"mean": -1234.56, "sd": 10.04, "n": 3}
+    return {
+        "settings": {"kernel": "dynamic_hmc", "num_transitions": 50},
+        "log_joint": {"before": {"1": nats, "2": 3.0}, "after": {"1": 5.5, "2": 4.0}},
+        "coherence": {
+            "before": {"1": {"mean": 0.5, "sd": 0.02, "n": 3}},
+            "after": {"1": 0.625},
+        },
+        "ceiling": {"before": 0.875, "after": 0.75},
+    }
+
+
+def test_console_table_shows_what_refinement_changed(record):
+    record["refinement"] = refinement()
+    assert results.validate(record) == []
+    lines = results.console_table(record).split("\n")
+    assert max(map(len, lines)) <= 80
+    (one,) = (line for line in lines if re.match(r"  given 1 +-1234\.6", line))
+    said = "given 1 -1234.6 +- 10.0 -> 5.5 0.500 +- 0.020 -> 0.625"
+    assert one.split() == said.split()
+    (two,) = (line for line in lines if re.match(r"  given 2 +3\.0", line))
+    assert two.split() == "given 2 3.0 -> 4.0 0.875 -> 0.750".split()
+    assert "refined by 50 transitions of dynamic_hmc through the decoders" in lines
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("log_joint.after.1", float("nan"), "`refinement.log_joint.after.1` is nan"),
+        ("coherence.before.1", 1.5, r"`refinement.coherence.before.1` is 1.5, .* \[0"),
+        ("ceiling.after", -0.1, "`refinement.ceiling.after` is -0.1"),
+        ("log_joint", {"after": {}}, "`refinement.log_joint` is .* before and after"),
+    ],
+)
+def test_faults_of_a_refinement(record, path, value, fault):
+    record["refinement"] = refinement()
+    _set(record["refinement"], path, value)
+    (found,) = results.validate(record)
+    assert re.search(fault, found)
+
+
 # --- docs/results.md -----------------------------------------------------------------
 
 
@@ -217,6 +276,43 @@ def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
     record["wrong_bit"] = {"circle": 0.125}
     results.write(repository / "results" / "digits" / "jnf.json", record)
     assert "circle 0.125 |" in render.render(repository)
+
+
+def test_refinement_gets_a_table_of_its_own(repository, record):
+    assert "through the decoders" not in render.render(repository)
+    record["refinement"] = refinement()
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    text = render.render(repository)
+    assert "| 50 | 1 | -1234.6 ± 10.0 | 5.5 | 0.500 ± 0.020 | 0.625 |" in text
+    assert "| 50 | 2 | 3.0 | 4.0 | 0.875 | 0.750 |" in text
+
+
+def test_another_divisor_is_told(repository, record):
+    assert "divided by" not in render.render(repository)
+    record["sampler"]["settings"]["divisor"] = "reference"
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    assert "dynamic_hmc, divided by 'reference', worst" in render.render(repository)
+
+
+def test_energies_get_a_table_of_their_own(repository, record):
+    assert "Langevin steps" not in render.render(repository)
+    record["coherence"] |= {
+        "joint_by_steps": {
+            "energy": {"0": 0.25, "60": {"mean": 0.75, "sd": 0, "n": 2}}
+        },
+        "joint_entropy_by_steps": {"energy": {"0": None, "60": 2.125}},
+    }
+    record["energy_priors"] = {
+        "energy": {
+            "gap_to_long_run": {"short_run": {"mean": 0.125, "log_variance": 0.5}},
+            "long_run": {"rhat_max": 1.01},
+        }
+    }
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    text = render.render(repository)
+    assert (
+        "| energy | 0.250 (–) | 0.750 ± 0.000 (2.125) | 0.125 | 0.500 | 1.010 |" in text
+    )
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):

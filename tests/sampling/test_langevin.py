@@ -12,6 +12,7 @@ from jnf_jax.sampling.langevin import (
     build_kernel,
     check_run,
     init,
+    langevin_path,
     run_langevin,
 )
 
@@ -92,6 +93,18 @@ def test_no_steps_return_the_start():
     np.testing.assert_array_equal(z, start)
     np.testing.assert_allclose(info.energy, 1.5)
     np.testing.assert_array_equal(info.displacement, 0)
+
+
+def test_path_passes_through_the_ends_of_shorter_runs():
+    start, key = jnp.ones((4, 3)), jax.random.key(0)
+    path, info = langevin_path(key, normal, start, LangevinSettings(num_steps=30), 10)
+    assert path.shape == (4, 4, 3)
+    for index, num_steps in enumerate((0, 10, 20, 30)):
+        z, short = run(key, start, normal, LangevinSettings(num_steps=num_steps))
+        np.testing.assert_allclose(path[index], z, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), info, short)
+    with pytest.raises(ValueError, match="`every` is 7, expected a divisor of .* 30"):
+        langevin_path(key, normal, start, LangevinSettings(num_steps=30), 7)
 
 
 def test_faults():

@@ -71,6 +71,19 @@ def test_a_prior_may_learn_at_its_own_rate():
         run(optimizer, [0.0])
 
 
+def test_a_prior_may_start_late():
+    optimizer = make_optimizer(settings(learning_rate=0.5, prior_start_step=2), 5)
+    params = {"prior": {"w": jnp.zeros(2)}, "encoder": jnp.zeros(3)}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    state = optimizer.init(params)
+    for step in range(4):
+        updates, state = optimizer.update(gradient, state, params, value=jnp.zeros(()))
+        np.testing.assert_allclose(updates["encoder"], -0.5, rtol=1e-4)
+        np.testing.assert_allclose(
+            updates["prior"]["w"], 0.0 if step < 2 else -0.5, rtol=1e-4
+        )
+
+
 def test_clipping_bounds_the_gradient_before_the_moments():
     # The first Adam step has the size lr whatever the gradient, so look at eps: with
     # |g| clipped to 1e-8 = eps the step is lr / 2.

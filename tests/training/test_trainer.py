@@ -108,13 +108,13 @@ def assert_same_bits(one, other):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def final_state(directory, settings=SETTINGS):
+def final_state(directory, settings=SETTINGS, stage=None):
     """The train state in the newest checkpoint, by name, without its structure."""
     path, _ = checkpoint.newest_intact(directory)
-    stage = make_stage()
+    stage = stage or STAGE
     optimizer = make_optimizer(settings, TRAIN_SIZE // settings.batch_size)
     like = jax.eval_shape(
-        lambda rng_key: train_step.init_state(rng_key, stage.init, optimizer, settings),
+        lambda rng_key: train_step.init_state(rng_key, stage, optimizer, settings),
         jax.random.key(0),
     )
     like = like._replace(**{train_step.selected_field(settings): None})
@@ -172,6 +172,42 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(tmp_path, changes):
     settings = dataclasses.replace(SETTINGS, **changes)
     states = [final_state(tmp_path / name, settings) for name in ("whole", "parts")]
     assert_same_bits(*states)
+
+
+def test_memory_goes_from_step_to_step_and_is_resumed_bitwise(tmp_path):
+    """A loss that is told how it was called before: its memory is a running sum."""
+    seen = []
+
+    def loss(params, frozen, rng_key, batch, total):
+        mse, metrics = STAGE.loss(params, frozen, rng_key, batch)
+        metrics |= {"before": total}
+        return mse, metrics, total + batch["x"][0, 0]
+
+    stage = make_stage(loss=loss, init_memory=lambda rng_key: (jnp.full((), 5.0),))
+    changes = {"steps_per_dispatch": 7, "log_every": 1}
+    whole = run(tmp_path / "whole", stage, log=seen.append, **changes)
+    with pytest.raises(Killed):
+        run(tmp_path / "parts", stage, log=at("train", 30, kill), **changes)
+    parts = run(tmp_path / "parts", stage, **changes)
+    assert parts.resumed_from == 20
+    settings = dataclasses.replace(SETTINGS, **changes)
+    states = [
+        final_state(tmp_path / name, settings, stage) for name in ("whole", "parts")
+    ]
+    assert_same_bits(*states)
+    sums = [r["before"] for r in seen if r["event"] == "train"]
+    indices = [
+        batches.batch_indices(
+            step, 1, name="toy", size=TRAIN_SIZE, batch_size=16, seed=SETTINGS.seed
+        )[0]
+        for step in range(60)
+    ]
+    added = [float(STAGE.train_arrays["x"][rows[0], 0]) for rows in indices]
+    np.testing.assert_allclose(
+        sums, 5 + np.cumsum([0.0, *added])[:60], rtol=1e-4, atol=1e-4
+    )
+    # Validation reads the memory and leaves it: what follows it shows no gap.
+    assert_same_bits(whole.params, parts.params)
 
 
 def test_sigterm_saves_exits_143_and_resumes_bitwise(tmp_path):
@@ -410,7 +446,7 @@ def test_average_follows_its_recursion():
     settings = dataclasses.replace(SETTINGS, ema_decay=0.75)
     stage = make_stage()
     optimizer = make_optimizer(settings, 4)
-    state = train_step.init_state(jax.random.key(0), stage.init, optimizer, settings)
+    state = train_step.init_state(jax.random.key(0), stage, optimizer, settings)
     step = train_step.make_step(stage, optimizer, settings)
     expected = state.params["layer"]["w"]
     for number in range(3):

@@ -1,0 +1,25 @@
+"""JNF on the digits, and a Gaussian mixture that EM fits to the joint encoder's draws.
+
+    python -m jnf_jax.train --config configs/digits/jnf_gmm_after.py \\
+        --workdir runs/digits_gmm_after
+
+Fifty full covariances by scikit-learn, on one draw a training tuple; the published runs
+have ten (--config.fitted_prior.num_components=10). The stage is one step: EM takes its
+place. With ``--config.stages=prior --config.init.joint=DIR --config.init.unimodal=DIR``
+it is fitted on another run's checkpoints. All else is configs/digits/jnf.py. Not yet
+confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF with a mixture of full covariances for its joint draws."""
+    config = jnf.get_config()
+    config.stages = "joint,unimodal,prior"
+    with config.unlocked():
+        config.fitted_prior = dict(name="gmm", num_components=50)
+        config.prior = dict(num_steps=1, batch_size=256, select="last")
+    return config

@@ -1,0 +1,24 @@
+"""JNF on the digits, its subset posteriors refined by HMC through the decoders.
+
+    python -m jnf_jax.train --config configs/digits/jnf_mcmc_posterior.py \\
+        --workdir runs/digits_mcmc_posterior
+
+or ``python -m jnf_jax.evaluate`` with this config and the workdir of a run of
+configs/digits/jnf.py, whose checkpoints serve. The record has log p(x_S, z) and
+coherence before and after, for every subset: variational against MCMC posterior. The
+first 200 test tuples, hence protocol v1-small-custom. All else is
+configs/digits/jnf.py. Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF with 50 transitions on the true posterior."""
+    config = jnf.get_config()
+    config.refinement.num_transitions = 50
+    config.evaluation.num_tuples = 200
+    config.evaluation.batch_size = 200
+    return config

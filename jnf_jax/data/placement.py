@@ -1,0 +1,134 @@
+"""Where a data set's tuples are while a model trains: on the device, or in files.
+
+On the device batches are gathered inside the step, which costs nothing; a set that is
+larger than `MAX_ON_DEVICE` is read from array_record files instead, a few batches ahead
+(`pipeline.py`). Order and pixels are the same, hence results, up to how XLA rounds what
+it fuses with the gathering: a run may even go on with its data elsewhere.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jnf_jax.data import record_files
+from jnf_jax.data.dataset import SPLITS, Dataset, Split
+from jnf_jax.data.rendering import fetch_stored
+from jnf_jax.data.tfds_cache import locked
+
+PLACEMENTS = ("auto", "device", "stream")
+
+MAX_ON_DEVICE = 4 * 2**30
+"""Bytes of all splits up to which "auto" keeps a set on the device: a quarter of an
+accelerator with 16 GiB."""
+
+_PART = 1_000
+
+
+def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
+    """The same data set, where it is wanted.
+
+    Args:
+      dataset: on the device or in files.
+      placement: "device"; "stream", which writes its tuples to files below
+        ``cache_dir`` unless they are there; or "auto", which chooses by size.
+      cache_dir: see `tfds_cache.cache_root`; each machine's own, or one for all.
+
+    Returns:
+      A data set with the same record: runs do not tell the two apart.
+
+    Raises:
+      ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch, or
+        for pictures that are not bytes / 255; files that are damaged, or hold other
+        pictures than the data set.
+    """
+    if placement not in PLACEMENTS:
+        raise ValueError(f"placement: got {placement!r}, expected one of {PLACEMENTS}")
+    in_files = dataset.splits["train"].read is not None
+    if placement == "auto":
+        placement = "device" if num_bytes(dataset) <= MAX_ON_DEVICE else "stream"
+    if in_files == (placement == "stream"):
+        return dataset
+    if in_files:
+        return _read_whole(dataset)
+    return _in_files(dataset, Path(cache_dir) / "records" / _folder(dataset))
+
+
+def num_bytes(dataset: Dataset) -> int:
+    """What all splits take up on the device."""
+    row = sum(int(np.prod(shape)) for shape in dataset.shapes.values())
+    return sum(
+        sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(split.arrays))
+        if split.read is None
+        else split.size * row
+        for split in dataset.splits.values()
+    )
+
+
+def _read_whole(dataset: Dataset) -> Dataset:
+    def whole(split: Split) -> Split:
+        rows = split.read(np.arange(split.size, dtype=np.int32))
+        return dataclasses.replace(split, arrays=rows.pictures, read=None)
+
+    splits = {name: whole(split) for name, split in dataset.splits.items()}
+    return dataclasses.replace(dataset, splits=splits)
+
+
+def _in_files(dataset: Dataset, folder: Path) -> Dataset:
+    fresh = [name for name, split in dataset.splits.items() if split.num_epochs > 1]
+    if fresh:
+        raise ValueError(
+            f"data.placement: got 'stream' for {dataset.name!r}, expected 'device': "
+            f"its tuples are drawn afresh every epoch in {fresh}"
+        )
+    fetch = jax.jit(dataset.fetch)
+    with locked(folder):
+        if not folder.exists():
+            record_files.write(
+                folder,
+                name=dataset.name,
+                num_classes=dataset.num_classes,
+                splits={split: _render(dataset, split, fetch) for split in SPLITS},
+            )
+    stored = record_files.open_dataset(folder)
+    # The code that renders may have changed since the files were written.
+    pictures, _ = next(_render(dataset, "train", fetch))
+    found = stored.splits["train"].read(np.arange(len(pictures[min(pictures)])))
+    if stored.record["sizes"] != dataset.record["sizes"] or any(
+        not np.array_equal(pictures[m], found.pictures[m]) for m in dataset.shapes
+    ):
+        raise ValueError(
+            f"{folder} holds other tuples than {dataset.name!r} has now: remove it, "
+            "and it is written again"
+        )
+    return dataclasses.replace(dataset, splits=stored.splits, fetch=fetch_stored)
+
+
+def _render(
+    dataset: Dataset, name: str, fetch: Callable
+) -> Iterator[record_files.Part]:
+    """The tuples of a split as bytes, `_PART` at a time."""
+    split = dataset.splits[name]
+    for start in range(0, split.size, _PART):
+        # Always as many, so that one compiled program serves.
+        rows = np.arange(start, start + _PART, dtype=np.int32)
+        views = jax.device_get(fetch(split.arrays, rows % split.size))
+        rows = rows[: split.size - start]
+        views = {m: x[: len(rows)] for m, x in views.items()}
+        pictures = {m: np.rint(x * 255.0).astype(np.uint8) for m, x in views.items()}
+        for m, again in fetch_stored(pictures, np.arange(len(rows))).items():
+            if not np.array_equal(again, views[m]):
+                raise ValueError(
+                    f"data.placement: got 'stream' for {dataset.name!r}, expected "
+                    f"'device': its modality {m!r} is not bytes / 255"
+                )
+        yield pictures, None if split.labels is None else split.labels[rows]
+
+
+def _folder(dataset: Dataset) -> str:
+    text = json.dumps([dataset.record["checksums"], dataset.shapes], sort_keys=True)
+    return f"{dataset.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

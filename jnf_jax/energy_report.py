@@ -1,0 +1,241 @@
+"""What to know of an energy-based prior beside its draws; see docs/results_schema.md.
+
+Joint coherence by the number of Langevin steps; how the chains did; whether the short
+run, the aggregate posterior and long chains on the density agree in their moments; and
+a picture of the energy at each.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jnf_jax.batching import map_batches
+from jnf_jax.experiment import Setup
+from jnf_jax.methods.method import Inference
+from jnf_jax.metrics import coherence
+from jnf_jax.metrics.long_run import LongRun, long_run
+from jnf_jax.metrics.protocol import (
+    Predict,
+    ProtocolSettings,
+    decoded_predictions,
+    finite_or_none,
+)
+from jnf_jax.pictures import Picture
+from jnf_jax.plots import histogram
+from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.sampling import (
+    LangevinRun,
+    MomentGap,
+    divergence,
+    moment_gap,
+    moments,
+    warnings,
+)
+from jnf_jax.types import Params
+
+STEP_NUMBERS = (0, 10, 30, 60, 150, 300)
+"""Of Langevin, at which joint coherence is measured; 0 is the reference alone."""
+
+NUM_DRAWS, NUM_LONG_CHAINS = 2_000, 64
+
+MOMENT_LIMIT = 0.25
+"""Largest gap of means (in sd) or log variances that a short run may have."""
+
+
+def energy_priors(
+    inference: Inference, params: dict[str, Params]
+) -> dict[str, EnergyTiltedPrior]:
+    """Those of ``inference.prior_names`` that are energy-based."""
+    priors = {n: inference.prior_of(params, n) for n in inference.prior_names}
+    return {n: p for n, p in priors.items() if isinstance(p, EnergyTiltedPrior)}
+
+
+class Draws(NamedTuple):
+    """Where an energy is looked at: f32[N, D] each.
+
+    Attributes:
+        posterior: z⁺ ~ q(z|X), X of the test split.
+        short_run: What the prior draws.
+        reference: Of p_0.
+    """
+
+    posterior: Float[Array, "draws latent"]
+    short_run: Float[Array, "draws latent"]
+    reference: Float[Array, "draws latent"]
+
+
+def report(
+    setup: Setup,
+    params: dict[str, Params],
+    name: str,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Chains and moments of the energy-based prior ``name``, ready for JSON.
+
+    Args:
+        setup: The experiment.
+        params: Parameters by stage.
+        name: A key of ``energy_priors``.
+        tell: Called with what to be warned of.
+    """
+    inference = setup.method.inference
+    settings = inference.prior_of(params, name).langevin
+    draws, run, log_tilt = _draw(setup, params, name)
+    chains = _long_run(inference, params, name, jax.random.key(1), draws)
+    samples = {**draws._asdict(), "long_run": jnp.concatenate(chains.draws)}
+    found = {which: moments(z) for which, z in samples.items()}
+    gaps = {
+        which: moment_gap(found[which], found["long_run"])
+        for which in ("short_run", "posterior")
+    }
+    told = [divergence(run, settings)]
+    told += [f"long chains: {text}" for text in warnings(chains.diagnostics)]
+    told += [_moment_warning(gaps["short_run"], settings.num_steps)]
+    told = [f"energy of {name}: {text}" for text in told if text]
+    for text in told:
+        tell(f"warning: {text}")
+    return {
+        "num_steps": settings.num_steps,
+        "energy_gap": float(log_tilt.posterior.mean() - log_tilt.short_run.mean()),
+        "displacement": float(run.displacement.mean()),
+        "gradient_norm": float(run.gradient_norm.mean()),
+        "acceptance": float(run.acceptance.mean()),
+        "share_diverged": float(jnp.mean(run.first_bad_step > 0)),
+        "moments": {
+            which: {
+                "mean": float(jnp.sqrt(jnp.mean(jnp.square(of.mean)))),
+                "variance": float(of.variance.mean()),
+                "kurtosis": float(of.kurtosis.mean()),
+            }
+            for which, of in found.items()
+        },
+        "gap_to_long_run": {
+            which: {"mean": float(gap.mean), "log_variance": float(gap.log_variance)}
+            for which, gap in gaps.items()
+        },
+        "long_run": {
+            "acceptance": float(chains.acceptance),
+            "rhat_max": finite_or_none(chains.diagnostics.rhat_max),
+            "ess_min": finite_or_none(chains.diagnostics.ess_min),
+        },
+        "warnings": told,
+    }
+
+
+def _moment_warning(gap: MomentGap, num_steps: int) -> str | None:
+    if gap.mean <= MOMENT_LIMIT and gap.log_variance <= MOMENT_LIMIT:
+        return None
+    return (
+        f"long chains on the density and its {num_steps}-step draws differ in their "
+        f"moments (means by {float(gap.mean):.2f} sd, log variances by "
+        f"{float(gap.log_variance):.2f}; limit {MOMENT_LIMIT}): the density is not the "
+        "law that is drawn, and where a subset divides by a prior it is by the density"
+    )
+
+
+def coherence_by_steps(
+    inference: Inference,
+    params: dict[str, Params],
+    name: str,
+    predict: Predict,
+    num_classes: int,
+    settings: ProtocolSettings,
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Joint coherence and label entropy (nats) after each of ``STEP_NUMBERS``.
+
+    One chain of 300 steps a draw, looked at six times; else as protocol v1 has it.
+    """
+    predict_decoded = decoded_predictions(inference, predict)
+    rng_key = jax.random.key(settings.seed)
+
+    def draw(number: int, rows: np.ndarray) -> dict[str, dict[str, jax.Array]]:
+        chain_key, key = jax.random.split(jax.random.fold_in(rng_key, number))
+        path = _path(inference, params, name, chain_key, len(rows))
+        # For the private latents, where there are any.
+        z = inference.sample_prior(params, key, len(rows), name)
+        return {
+            str(steps): predict_decoded(params, _with_shared(z, shared))
+            for steps, shared in zip(STEP_NUMBERS, path, strict=True)
+        }
+
+    drawn = map_batches(draw, settings.num_prior_samples, settings.batch_size)
+    shares, entropies = {}, {}
+    for steps in map(str, STEP_NUMBERS):
+        found = coherence.agreement(drawn[steps])
+        shares[steps] = found.share
+        entropies[steps] = coherence.label_entropy(found.labels, num_classes)
+        tell(f"{name} after {steps} steps: joint coherence {found.share:.3f}")
+    return shares, entropies
+
+
+def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
+    """Histograms of −f(z) + κ‖z‖², nats, at each of ``Draws``."""
+    _, _, log_tilt = _draw(setup, params, name)
+    steps = setup.method.inference.prior_of(params, name).langevin.num_steps
+    labels = ("z ~ q(z|X)", f"{steps}-step draws", "reference")
+    energies = [-np.asarray(values) for values in log_tilt]
+    return histogram(
+        dict(zip(labels, energies, strict=True)),
+        title=f"{name}: energy of the tilt, -f(z), in nats",
+    )
+
+
+def _draw(
+    setup: Setup, params: dict[str, Params], name: str
+) -> tuple[Draws, LangevinRun, Draws]:
+    """The three samples, how the short run did, and f − κ‖z‖² at each."""
+    inference, settings = setup.method.inference, setup.experiment.evaluation
+    test = setup.dataset.splits["test"]
+    arrays = jax.tree.map(jnp.asarray, test.arrays)
+    fetch = jax.jit(setup.dataset.fetch)
+    everything, rng_key = tuple(inference.modalities), jax.random.key(settings.seed)
+
+    def infer(number: int, rows: np.ndarray) -> jax.Array:
+        key = jax.random.fold_in(rng_key, number)
+        z, _ = inference.infer(params, key, fetch(arrays, rows), everything)
+        return _shared(z)
+
+    num = min(NUM_DRAWS, settings.num_tuples or test.size)
+    posterior = map_batches(infer, num, settings.batch_size)
+    return _look(inference, params, name, rng_key, posterior)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _look(inference, params, name: str, rng_key: jax.Array, posterior: jax.Array):
+    run_key, reference_key = jax.random.split(rng_key)
+    prior = inference.prior_of(params, name)
+    short_run, run = prior.run(run_key, NUM_DRAWS)
+    reference = prior.reference.sample(reference_key, NUM_DRAWS)
+    draws = Draws(posterior, short_run, reference)
+    return draws, run, jax.tree.map(prior.log_tilt, draws)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _long_run(
+    inference, params, name: str, rng_key: jax.Array, draws: Draws
+) -> LongRun:
+    """Half of the chains start where the data are, half where the reference is."""
+    half = NUM_LONG_CHAINS // 2
+    start = jnp.concatenate([draws.posterior[:half], draws.reference[:half]])
+    return long_run(rng_key, inference.prior_of(params, name).log_density, start)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 4))
+def _path(inference, params, name: str, rng_key: jax.Array, num: int) -> jax.Array:
+    prior = inference.prior_of(params, name)
+    return prior.sample_after(rng_key, num, STEP_NUMBERS)
+
+
+def _shared(z: Any) -> jax.Array:
+    """The latent that all modalities share: what priors are of."""
+    return getattr(z, "shared", z)
+
+
+def _with_shared(z: Any, shared: jax.Array) -> Any:
+    return z._replace(shared=shared) if hasattr(z, "shared") else shared

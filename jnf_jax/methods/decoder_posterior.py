@@ -1,0 +1,174 @@
+"""z ~ p(z|x_S) of the model itself: Markov chains through its decoders.
+
+::
+
+    log p(z|x_S) = log p(z) + Σ_{m∈S} λ_m log p(x_m|z) + const
+
+A missing modality has no term. The chains start where the amortised posterior drew, so
+that how far they climb is a yardstick of the inference gap (arXiv 2408.10467 does so
+with unadjusted Langevin). ``ChainSettings("hmc", num_leapfrog=1)`` is Langevin with a
+Metropolis correction, which leaves the law right at any step size.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.methods.method import check_subset
+from jnf_jax.methods.subset import NUM_ADAPTATION_DATA, SubsetInference
+from jnf_jax.sampling import (
+    ChainDiagnostics,
+    ChainInfo,
+    ChainSettings,
+    adapt_step_size,
+    diagnose,
+    run_chains,
+)
+from jnf_jax.types import Params, Views
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderPosterior:
+    """Chains on p(z|x_S); hashable, static under jit.
+
+    The diagonal mass is that of the amortised posterior's bases. β does not enter.
+
+    Attributes:
+        inference: Amortised; its joint VAE has the decoders, the prior and λ.
+        chains: Kernel, number of transitions, adaptation.
+    """
+
+    inference: SubsetInference
+    chains: ChainSettings
+
+    @functools.partial(jax.jit, static_argnums=(0, 3))
+    def log_joint(
+        self,
+        params: dict[str, Params],
+        views: Views,
+        subset: tuple[str, ...],
+        z: Float[Array, "batch latent"],
+    ) -> Float[Array, " batch"]:
+        """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where λ ≡ 1
+        and the prior is normalised."""
+        return self._of_all(params, subset)(z, {m: views[m] for m in subset})
+
+    @functools.partial(jax.jit, static_argnums=(0, 4))
+    def adapt(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        z: Float[Array, "batch latent"],
+    ) -> Float[Array, ""]:
+        """One step size for all data of ``subset``, adapted on the first of them."""
+        views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
+        return adapt_step_size(
+            rng_key,
+            self._log_density(params, subset),
+            views,
+            z[None, :NUM_ADAPTATION_DATA],
+            self.chains,
+            self._inverse_mass(params, views, subset),
+        )
+
+    @functools.partial(jax.jit, static_argnums=(0, 4))
+    def refine(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        z: Float[Array, "batch latent"],
+        step_size: Float[Array, ""],
+    ) -> tuple[Float[Array, "batch latent"], ChainInfo]:
+        """``chains.num_transitions`` transitions from ``z``, one chain a datum.
+
+        Args:
+            params: Parameters by stage.
+            rng_key: Typed key.
+            views: {m: f32[B, ...]}; those of ``subset`` are read.
+            subset: Names of the given modalities.
+            z: Where the chains start, f32[B, D].
+            step_size: As ``adapt`` gave it.
+
+        Returns:
+            Where they end, f32[B, D], and how they did, [1, B].
+
+        Raises:
+            ValueError: ``subset`` is empty or has an unknown or repeated name.
+        """
+        check_subset(subset, self.inference.modalities)
+        given = {m: views[m] for m in subset}
+        end, info, _ = run_chains(
+            rng_key,
+            self._log_density(params, subset),
+            given,
+            z[None],
+            step_size,
+            self.chains,
+            self._inverse_mass(params, given, subset),
+        )
+        return end[0], info
+
+    @functools.partial(jax.jit, static_argnums=(0, 4))
+    def diagnose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        starts: Float[Array, "chains batch latent"],
+        step_size: Float[Array, ""],
+    ) -> ChainDiagnostics:
+        """R-hat and ESS of z and z² after as many transitions as ``refine`` takes.
+
+        The chains run ``num_transitions`` from different amortised draws of one datum,
+        and are then observed for as many again.
+        """
+        given = {m: views[m] for m in subset}
+        position = starts
+        for key, keep in zip(jax.random.split(rng_key), (False, True), strict=True):
+            position, _, draws = run_chains(
+                key,
+                self._log_density(params, subset),
+                given,
+                position,
+                step_size,
+                self.chains,
+                self._inverse_mass(params, given, subset),
+                keep=keep,
+            )
+        return diagnose(draws)
+
+    def _inverse_mass(
+        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+    ) -> Float[Array, "batch latent"]:
+        return jnp.square(self.inference.base_scale(params, views, subset))
+
+    def _of_all(self, params: dict[str, Params], subset: tuple[str, ...]):
+        """(z f32[B, D], views of S) -> f32[B]."""
+        joint = self.inference.joint
+        prior = joint.prior_of(params["joint"])
+        weights = {view.name: view.weight for view in joint.views}
+
+        def log_joint(z: jax.Array, views: Views) -> jax.Array:
+            # What is decoded of other modalities is read by nobody: XLA drops it.
+            decoded = joint.decode(params["joint"], z)
+            terms = [weights[m] * decoded[m].log_prob(views[m]) for m in subset]
+            return prior.log_density(z) + sum(terms)
+
+        return log_joint
+
+    def _log_density(self, params: dict[str, Params], subset: tuple[str, ...]):
+        """(z f32[D], views of one datum) -> f32[]."""
+        log_joint = self._of_all(params, subset)
+
+        def log_density(z: jax.Array, views: Views) -> jax.Array:
+            return log_joint(z[None], {m: x[None] for m, x in views.items()})[0]
+
+        return log_density

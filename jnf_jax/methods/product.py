@@ -1,0 +1,93 @@
+"""What the product of experts is divided by, and its closed form for Gaussian experts.
+
+::
+
+    log π_S(z) = Σ_{j∈S} log q_j(z|x_j) − (|S| − 1) log d(z)
+
+Where the x_j are independent given z, d is the marginal of z: the model's prior. That
+is not always the density that the q_j were averaged over. An energy learnt short-run is
+one whose T-step chain follows the marginal, not exp(f) p_0 itself, and training may
+leave the aggregate posterior away from any prior: hence the choice.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax.methods.method import SubsetInfo
+from jnf_jax.networks.gaussian import GaussianCode
+from jnf_jax.priors.diffusion import DiffusionFamily
+from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.sampling import GaussianProduct, gaussian_product
+from jnf_jax.types import Prior
+
+DIVISORS = ("prior", "reference", "fitted")
+"""d: the model's own prior; p_0 of its energy prior; the density of stage ``prior``."""
+
+
+def divisor_faults(
+    divisor: str, prior: PriorFamily, fitted: PriorFamily | None
+) -> list[str]:
+    """What is wrong with dividing by ``divisor``, one line a fault.
+
+    Args:
+        divisor: A member of ``DIVISORS``.
+        prior: The model's own.
+        fitted: Of stage ``prior``, if there is one.
+    """
+    said = f"`sampler.divisor` is {divisor!r}"
+    if divisor not in DIVISORS:
+        return [f"{said}, expected one of {DIVISORS}"]
+    if divisor == "reference" and not isinstance(prior, EnergyFamily):
+        return [
+            f"{said}, which only an energy prior has: expected `model.prior.name` "
+            f"'energy', got {prior.name!r}"
+        ]
+    if divisor == "fitted" and fitted is None:
+        return [f"{said}, expected a stage 'prior': `fitted_prior.name` is empty"]
+    if divisor == "fitted" and isinstance(fitted, DiffusionFamily):
+        return [
+            f"{said}, expected a `fitted_prior` with a log density: {fitted.name!r} "
+            "has none"
+        ]
+    return []
+
+
+def base_product(codes: tuple[GaussianCode, ...], divisor: Prior) -> GaussianProduct:
+    """Closed-form product of the experts' bases over powers of a normal divisor.
+
+    With flows, or a divisor that is normal only in its reference, it still tells which
+    data have experts broader than that, and how wide each dimension is: the diagonal
+    mass of the chains.
+    """
+    return gaussian_product(
+        jnp.stack([code.mean for code in codes]),
+        jnp.stack([code.scale for code in codes]),
+        prior_scale=_gaussian_scale(divisor),
+    )
+
+
+def _gaussian_scale(prior: Prior) -> float | Float[Array, "*latent"]:
+    """Of a normal prior its own; with a normal reference what confinement leaves of it;
+    1 for all others, whose power a product of Gaussians cannot hold."""
+    confinement = 0.0
+    if isinstance(prior, EnergyTiltedPrior):
+        prior, confinement = prior.reference, prior.confinement
+    if not isinstance(prior, NormalPrior):
+        return 1.0
+    return (jnp.asarray(prior.scale) ** -2.0 + 2 * confinement) ** -0.5
+
+
+@jax.jit
+def draw_gaussian(
+    rng_key: jax.Array, codes: tuple[GaussianCode, ...]
+) -> tuple[Float[Array, "batch latent"], SubsetInfo]:
+    """An exact draw of Gaussian experts over powers of N(0, I); always accepted."""
+    product = base_product(codes, NormalPrior(codes[0].mean.shape[-1]))
+    z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)
+    batch = z.shape[0]
+    return z, SubsetInfo(
+        jnp.zeros(()), jnp.ones(batch), jnp.zeros(batch, int), ~product.is_proper
+    )

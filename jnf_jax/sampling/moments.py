@@ -1,0 +1,60 @@
+"""Moments of draws a dimension, and how far those of two samples lie apart."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Moments(NamedTuple):
+    """Of each dimension.
+
+    Attributes:
+        mean: f32[D].
+        variance: f32[D].
+        kurtosis: Excess over a normal's, E[(z − μ)⁴]/σ⁴ − 3: 0 for a normal, 3 for a
+            Laplace; f32[D].
+    """
+
+    mean: Float[Array, " latent"]
+    variance: Float[Array, " latent"]
+    kurtosis: Float[Array, " latent"]
+
+
+class MomentGap(NamedTuple):
+    """Root mean squares over dimensions.
+
+    Attributes:
+        mean: Of the difference of means, in standard deviations of the reference; two
+            samples of n draws each of one law have √(2/n).
+        log_variance: Of the difference of log variances, so that 0.1 is a tenth more or
+            less; two samples of one normal have √(4/n).
+    """
+
+    mean: Float[Array, ""]
+    log_variance: Float[Array, ""]
+
+
+def moments(z: Float[Array, "draws latent"]) -> Moments:
+    """Sample moments of each dimension, with divisor N."""
+    mean = jnp.mean(z, axis=0)
+    squares = jnp.square(z - mean)
+    variance = jnp.mean(squares, axis=0)
+    return Moments(
+        mean, variance, jnp.mean(jnp.square(squares), axis=0) / variance**2 - 3
+    )
+
+
+def moment_gap(found: Moments, reference: Moments) -> MomentGap:
+    """How far ``found`` is from ``reference``.
+
+    >>> gap = moment_gap(moments(jnp.array([[3.0], [5.0]])),
+    ...                  moments(jnp.array([[-1.0], [1.0]])))
+    >>> float(gap.mean), float(gap.log_variance)
+    (4.0, 0.0)
+    """
+    means = (found.mean - reference.mean) / jnp.sqrt(reference.variance)
+    logs = jnp.log(found.variance / reference.variance)
+    return MomentGap(
+        jnp.sqrt(jnp.mean(jnp.square(means))), jnp.sqrt(jnp.mean(jnp.square(logs)))
+    )

@@ -1,0 +1,165 @@
+"""Tuples in array_record files: what is read is what was written, or an error."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import stored_tuples
+
+from jnf_jax.data import load, record_files
+from jnf_jax.data.dataset import Rows, indices_of
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_files, "FILE_BYTES", 500)  # about 20 rows
+    return stored_tuples.write(tmp_path / "numbered")
+
+
+def test_rows_come_back_in_any_order_across_files(folder):
+    assert len(list(folder.glob("train-*.array_record"))) > 2
+    data = record_files.open_dataset(folder)
+    assert data.name == "numbered" and data.num_classes == 5
+    assert data.shapes == stored_tuples.SHAPES
+    assert data.record["sizes"] == stored_tuples.SIZES
+    rng = np.random.default_rng(0)
+    for name, size in stored_tuples.SIZES.items():
+        split = data.splits[name]
+        assert split.size == size
+        np.testing.assert_array_equal(split.labels, np.arange(size) % 5)
+        indices = rng.integers(0, size, 40)
+        rows = split.rows(indices)
+        assert isinstance(rows, Rows)
+        np.testing.assert_array_equal(indices_of(rows), indices)
+        expected = stored_tuples.pictures(indices)
+        jax.tree.map(np.testing.assert_array_equal, rows.pictures, expected)
+        views = jax.jit(data.fetch)(split.arrays, rows)
+        for m, x in views.items():
+            assert x.dtype == np.float32
+            np.testing.assert_array_equal(
+                x, expected[m].astype(np.float32) * np.float32(1 / 255)
+            )
+
+
+def test_checksums_are_those_of_the_tuples_whatever_the_files(folder, tmp_path):
+    one = record_files.open_dataset(folder).record
+    splits = {s: stored_tuples.parts(n, 7) for s, n in stored_tuples.SIZES.items()}
+    other = stored_tuples.write(tmp_path / "other", splits=splits)
+    assert record_files.open_dataset(other).record == one
+    splits["test"] = stored_tuples.parts(11)
+    splits |= {s: stored_tuples.parts(stored_tuples.SIZES[s]) for s in ("train",)}
+    splits["validation"] = stored_tuples.parts(21)
+    third = stored_tuples.write(tmp_path / "third", splits=splits)
+    found = record_files.open_dataset(third).record["checksums"]
+    assert [found[s] == one["checksums"][s] for s in found] == [True, True, False]
+
+
+def test_without_labels(tmp_path):
+    splits = {
+        split: [(stored_tuples.pictures(np.arange(size)), None)]
+        for split, size in stored_tuples.SIZES.items()
+    }
+    stored_tuples.write(tmp_path / "x", num_classes=None, splits=splits)
+    data = record_files.open_dataset(tmp_path / "x")
+    assert data.num_classes is None and data.splits["train"].labels is None
+
+
+def test_a_set_is_written_once_and_whole(folder, tmp_path):
+    with pytest.raises(FileExistsError, match="numbered exists"):
+        stored_tuples.write(folder)
+
+    def stops():
+        yield stored_tuples.part(np.arange(5))
+        raise KeyboardInterrupt
+
+    splits = {s: stored_tuples.parts(n) for s, n in stored_tuples.SIZES.items()}
+    with pytest.raises(KeyboardInterrupt):
+        stored_tuples.write(tmp_path / "half", splits={**splits, "validation": stops()})
+    assert not (tmp_path / "half").exists()
+    stored_tuples.write(tmp_path / "half")  # what was left is no hindrance
+    assert record_files.open_dataset(tmp_path / "half").splits["train"].size == 70
+
+
+def test_a_set_of_ones_own_is_opened_by_its_folder(folder, tmp_path):
+    data = load("records", records_dir=str(folder))
+    assert data.name == "numbered" and data.splits["train"].size == 70
+    with pytest.raises(ValueError, match="data.records_dir: got ''"):
+        load("records")
+    with pytest.raises(FileNotFoundError, match="nowhere holds no manifest"):
+        load("records", records_dir=str(tmp_path / "nowhere"))
+
+
+def test_a_missing_or_truncated_file_is_named(folder):
+    victim = folder / "train-00001.array_record"
+    content = victim.read_bytes()
+    victim.write_bytes(content[:-100])
+    message = f"{victim.name} has {len(content) - 100} bytes, expected {len(content)}"
+    with pytest.raises(ValueError, match=message):
+        record_files.open_dataset(folder)
+    victim.unlink()
+    with pytest.raises(ValueError, match=f"{victim.name} is missing"):
+        record_files.open_dataset(folder)
+
+
+def test_a_flipped_bit_is_an_error_when_its_row_is_read(tmp_path):
+    folder = stored_tuples.write(tmp_path / "numbered")
+    victim = folder / "train-00000.array_record"
+    content = bytearray(victim.read_bytes())
+    pixels = stored_tuples.pictures([30])["a"].tobytes()
+    content[content.index(pixels) + 5] ^= 0b100
+    victim.write_bytes(content)
+    read = record_files.open_dataset(folder).splits["train"].read
+    np.testing.assert_array_equal(
+        read(np.arange(20)).pictures["a"][:, 0, 0, 0], range(20)
+    )
+    with pytest.raises(ValueError, match="numbered: a row of split 'train' is damaged"):
+        read(np.arange(70))
+
+
+def test_manifest_and_files_must_agree(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["splits"]["test"]["size"] = 11
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="'test' has 10 rows, expected 11"):
+        record_files.open_dataset(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    with pytest.raises(ValueError, match="got format 2, expected 1"):
+        record_files.open_dataset(folder)
+
+
+def _with_train(*train):
+    sizes = stored_tuples.SIZES
+    return {
+        "splits": {s: stored_tuples.parts(sizes[s]) for s in sizes} | {"train": train}
+    }
+
+
+PICTURES, LABELS = stored_tuples.part(np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"splits": {"train": []}}, r"splits: got \['train'\], expected \['test', "),
+        (_with_train(), "'train' has no tuples"),
+        (_with_train(({}, LABELS)), "got pictures {}"),
+        (
+            _with_train((PICTURES, LABELS), ({"a": PICTURES["a"]}, LABELS)),
+            "the same as",
+        ),
+        (_with_train(({"a": PICTURES["a"] / 255}, LABELS)), "float64.*expected uint8"),
+        (_with_train(({"a": PICTURES["a"][..., 0]}, LABELS)), "height, width, channel"),
+        (
+            _with_train((PICTURES, None)),
+            "labels go with num_classes, which is 5; got n",
+        ),
+        ({"num_classes": None}, "labels go with num_classes, which is None; got some"),
+        (_with_train((PICTURES, LABELS[:5])), "labels must be 6 numbers from 0 to 4"),
+        (_with_train((PICTURES, LABELS + 1)), "labels must be 6 numbers from 0 to 4"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        stored_tuples.write(tmp_path / "x", **changes)
+    assert not (tmp_path / "x").exists()

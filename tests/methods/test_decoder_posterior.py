@@ -1,0 +1,176 @@
+"""Chains through linear decoders find the posterior that is known in closed form."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import linear_gaussian, random_like
+
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.methods.joint_vae import View
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.networks.decoders import MlpDecoder
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.normal import NormalFamily
+from jnf_jax.sampling import ChainSettings
+
+SIZES = {"a": 2, "b": 3, "c": 2}
+TRUTH = linear_gaussian(SIZES, 2, seed=3)
+NUM = 2_000
+NORMAL, CHAINS = NormalFamily(), ChainSettings(num_transitions=60)
+
+
+@functools.cache
+def make(names=tuple(SIZES), prior=NORMAL, weight=1.0, chains=CHAINS):
+    """JNF whose decoders are those of ``TRUTH``; its encoders know nothing of it."""
+    method = build_method(
+        "jnf",
+        {m: (SIZES[m],) for m in names},
+        model=ModelSettings(
+            2,
+            {"default": NetworkSettings("mlp", hidden_sizes=(4,))},
+            {"default": LikelihoodSettings("normal", 0.5)},
+            prior=prior,
+        ),
+        flow=FlowSettings(num_blocks=1, hidden_sizes=(4,)),
+        sampler=ChainSettings(num_transitions=5, num_adaptation=5),
+    )
+    params = {
+        stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
+        for seed, stage in enumerate(method.stages)
+    }
+    # One mass for all data: random encoders would give them very different ones.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, x: 0 * x if "log_variance" in str(path) else x, params
+    )
+    views = tuple(
+        View(
+            m,
+            (SIZES[m],),
+            MlpDecoder((SIZES[m],), (), "identity"),
+            "normal",
+            TRUTH.noises[m],
+            weight,
+        )
+        for m in names
+    )
+    params["joint"]["decoders"] = {
+        m: {
+            "Dense_0": {
+                "kernel": jnp.asarray(TRUTH.weights[m].T, jnp.float32),
+                "bias": jnp.asarray(TRUTH.offsets[m], jnp.float32),
+            }
+        }
+        for m in names
+    }
+    joint = dataclasses.replace(method.inference.joint, views=views)
+    inference = dataclasses.replace(method.inference, joint=joint)
+    return DecoderPosterior(inference, chains), params
+
+
+def one_datum():
+    _, views = TRUTH.sample(seed=4, num=1)
+    return views
+
+
+def repeated(views, num=NUM):
+    return {
+        m: jnp.asarray(np.repeat(x, num, axis=0), jnp.float32) for m, x in views.items()
+    }
+
+
+def chains_of(posterior, params, views, subset, start):
+    step_size = posterior.adapt(params, jax.random.key(1), views, subset, start)
+    return posterior.refine(params, jax.random.key(2), views, subset, start, step_size)
+
+
+@pytest.mark.parametrize("subset", [("a",), ("a", "c"), ("a", "b", "c")])
+def test_moments_are_those_of_the_exact_posterior(subset):
+    """From a start far away; an absent modality is NaN and is not noticed."""
+    posterior, params = make()
+    datum = one_datum()
+    absent = {m: np.full_like(datum[m], np.nan) for m in SIZES if m not in subset}
+    start = 3.0 + jax.random.normal(jax.random.key(0), (NUM, 2))
+    if len(subset) == len(SIZES):
+        absent = {}
+    z, info = chains_of(posterior, params, repeated(datum | absent), subset, start)
+    z = np.asarray(z, np.float64)
+    mean, covariance = TRUTH.posterior({m: datum[m] for m in subset})
+    # 2,000 chains are 2,000 independent draws; 5 standard errors.
+    error = np.sqrt(np.diag(covariance) / NUM)
+    assert (np.abs(z.mean(0) - mean[0]) < 5 * error).all()
+    spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert (np.abs(np.cov(z.T) - covariance) < 5 * spread * (2 / NUM) ** 0.5).all()
+    assert 0.6 < info.acceptance.mean() < 0.98
+
+
+@pytest.mark.slow
+def test_starts_are_forgotten_by_langevin_too():
+    """One leapfrog step with a Metropolis correction: MALA, 200 transitions."""
+    mala = ChainSettings("hmc", num_leapfrog=1, num_transitions=200)
+    posterior, params = make(chains=mala)
+    views = repeated(one_datum())
+    mean, covariance = TRUTH.posterior({"b": one_datum()["b"]})
+    for shift in (-3.0, 3.0):
+        start = shift + jax.random.normal(jax.random.key(0), (NUM, 2))
+        z, _ = chains_of(posterior, params, views, ("b",), start)
+        error = np.sqrt(np.diag(covariance) / NUM)
+        assert (np.abs(np.asarray(z).mean(0) - mean[0]) < 5 * error).all()
+
+
+def test_log_joint_is_that_of_the_model():
+    posterior, params = make()
+    _, views = TRUTH.sample(seed=5, num=7)
+    z = np.random.default_rng(0).standard_normal((7, 2))
+    terms = TRUTH.log_likelihood(z, views)
+    log_prior = -0.5 * (z**2).sum(-1) - np.log(2 * np.pi)
+    views = {m: jnp.asarray(x, jnp.float32) for m, x in views.items()}
+    z = jnp.asarray(z, jnp.float32)
+    for subset in [("b",), ("a", "c")]:
+        got = posterior.log_joint(params, views, subset, z)
+        expected = log_prior + sum(terms[m] for m in subset)
+        np.testing.assert_allclose(got, expected, rtol=2e-4)
+
+
+def test_an_energy_prior_and_likelihood_weights_enter():
+    family = EnergyFamily(hidden_sizes=(8,))
+    posterior, params = make(prior=family, weight=2.5)
+    prior = family.bind(params["joint"]["prior"], 2)
+    _, views = TRUTH.sample(seed=5, num=7)
+    z = np.random.default_rng(0).standard_normal((7, 2))
+    terms = TRUTH.log_likelihood(z, views)
+    got = posterior.log_joint(
+        params,
+        {m: jnp.asarray(x, jnp.float32) for m, x in views.items()},
+        ("a", "b"),
+        jnp.asarray(z, jnp.float32),
+    )
+    tilted = np.asarray(prior.log_density(jnp.asarray(z, jnp.float32)))
+    assert np.abs(prior.tilt(jnp.asarray(z, jnp.float32))).max() > 0.05
+    expected = tilted + 2.5 * (terms["a"] + terms["b"])
+    np.testing.assert_allclose(got, expected, rtol=2e-4)
+
+
+def test_diagnosis_sees_chains_that_agree():
+    posterior, params = make()
+    starts = 2.0 * jax.random.normal(jax.random.key(0), (4, 16, 2))
+    views = repeated(one_datum(), 16)
+    step_size = posterior.adapt(params, jax.random.key(1), views, ("a",), starts[0])
+    found = posterior.diagnose(
+        params, jax.random.key(2), views, ("a",), starts, step_size
+    )
+    assert found.num_draws == 240 and found.rhat_median < 1.05
+
+
+def test_an_unknown_modality_is_refused():
+    posterior, params = make()
+    with pytest.raises(ValueError, match=r"`subset` is \['x'\], expected"):
+        posterior.refine(
+            params, jax.random.key(0), repeated(one_datum(), 2), ("x",),
+            jnp.zeros((2, 2)), jnp.float32(0.1),
+        )  # fmt: skip

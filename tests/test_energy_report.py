@@ -1,0 +1,48 @@
+"""What is said of an energy; tests/test_programs.py evaluates one."""
+
+import dataclasses
+
+import numpy as np
+from test_programs import tiny_config
+
+from jnf_jax import energy_report, experiment
+from jnf_jax.experiment import stage_identity
+
+
+def open_setup(**options):
+    """An energy fitted afterwards, with these options."""
+    energy = dict(name="energy", hidden_sizes=(8, 8), num_steps=5) | options
+    config = tiny_config(
+        method="jmvae",
+        flow__num_blocks=0,
+        stages="joint,prior",
+        fitted_prior=energy,
+        prior=dict(num_steps=20, batch_size=16, select="last"),
+    ).unlock()
+    del config.unimodal
+    return experiment.open_experiment(config)
+
+
+def test_gap_is_warned_of_beyond_its_limit_only():
+    def warned(mean, log_variance):
+        gap = energy_report.MomentGap(np.float32(mean), np.float32(log_variance))
+        return energy_report._moment_warning(gap, 60)
+
+    assert warned(0.2, 0.2) is None
+    assert "means by 0.31 sd" in warned(0.31, 0.0)
+    assert "log variances by 0.40" in warned(0.0, 0.4)
+    assert warned(0.0, np.nan)
+
+
+def test_how_draws_are_made_is_not_of_a_checkpoints_identity():
+    def identity(**options):
+        setup = open_setup(**options)
+        return stage_identity(setup, setup.method.stages[1], {"joint": "joint/0"})
+
+    trained = identity()
+    assert trained == identity(draw_steps=300, draw_step_size=0.01)
+    assert trained != identity(num_steps=6) and trained != identity(start="persistent")
+    family = open_setup().experiment.fitted_prior
+    left_out = {"draw_steps", "draw_step_size"}
+    names = {field.name for field in dataclasses.fields(family)}
+    assert set(trained["fitted_prior"]) == names - left_out
