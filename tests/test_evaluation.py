@@ -78,7 +78,9 @@ def test_birds_from_files_to_captions(tmp_path):
     path = cub_files.write(tmp_path)
     config = cub.get_config()
     config.data.update(
-        captions=str(path), data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache")
+        captions_file=str(path),
+        data_dir=str(tmp_path),
+        cache_dir=str(tmp_path / "cache"),
     )
     config.model.update(latent_dim=4, joint_hidden_sizes=(8,))
     for name in ("image", "text"):

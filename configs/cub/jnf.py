@@ -1,7 +1,7 @@
 """JNF on CUB pictures and captions with the authors' settings, for a GPU.
 
-    python -m jnf_jax.train --config configs/cub/jnf.py --config.data.captions=PATH \\
-        --workdir runs/cub/jnf
+    python -m jnf_jax.train --config configs/cub/jnf.py \\
+        --config.data.captions_file=FILE --workdir runs/cub/jnf
 
 Latent 64, β 1, 150 epochs of stage one; pictures Laplace 0.01 with weight 1/384, text
 categorical with weight 5, the residual networks of 64, 128 and 256 maps and two
@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
         test_fraction=0.1,
         num_tokens=32,
         min_count=4,
-        captions="",
+        captions_file="",
         data_dir="",
         cache_dir="",
     )

@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, list[str]]:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"data.captions: {path} is not there, expected a file of lines "
+            f"data.captions_file: {path} is not there, expected a file of lines "
             '"picture<TAB>caption" or a folder of <class>/<picture>.txt'
         )
     found: dict[str, list[str]] = {}
@@ -48,12 +48,12 @@ def read(path: Path) -> dict[str, list[str]]:
                 name, tab, caption = line.rstrip("\n").partition("\t")
                 if not tab:
                     raise ValueError(
-                        f"data.captions: {path}, line {number}: got {name[:60]!r}, "
-                        'expected "picture<TAB>caption"'
+                        f"data.captions_file: {path}, line {number}: got "
+                        f'{name[:60]!r}, expected "picture<TAB>caption"'
                     )
                 found.setdefault(Path(name).stem, []).append(caption.strip())
     if not found:
-        raise ValueError(f"data.captions: {path} holds no captions")
+        raise ValueError(f"data.captions_file: {path} holds no captions")
     return found
 
 

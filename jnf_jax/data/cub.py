@@ -40,7 +40,7 @@ class Settings:
       test_fraction: share of all pictures that the test takes.
       num_tokens: most tokens of a caption, with the one that ends it.
       min_count: words seen less often in training are unknown.
-      captions: file or folder, see `captions.read`.
+      captions_file: file or folder, see `captions.read`.
       data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
       cache_dir: for decoded pictures, vocabulary and tokens; '' for ~/.cache/jnf_jax.
     """
@@ -50,7 +50,7 @@ class Settings:
     test_fraction: float = 0.1
     num_tokens: int = 32
     min_count: int = 4
-    captions: str = ""
+    captions_file: str = ""
     data_dir: str = ""
     cache_dir: str = ""
 
@@ -99,10 +99,10 @@ def load(settings: Settings) -> dataset.Dataset:
       ValueError: bad settings; captions of unknown pictures, or pictures without any.
     """
     dataset.require(settings)
-    if not settings.captions:
+    if not settings.captions_file:
         raise FileNotFoundError(
-            "data.captions: got '', expected the file or folder of the captions; see "
-            "jnf_jax/data/captions.py"
+            "data.captions_file: got '', expected the file or folder of the captions; "
+            "see jnf_jax/data/captions.py"
         )
     parts = [
         load_named_images(
@@ -115,7 +115,7 @@ def load(settings: Settings) -> dataset.Dataset:
         for split in ("train", "test")
     ]
     images, names = (np.concatenate(both) for both in zip(*parts, strict=True))
-    written = _match(captions.read(Path(settings.captions)), names)
+    written = _match(captions.read(Path(settings.captions_file)), names)
     held_out = (settings.validation_fraction, settings.test_fraction)
     rows = pairing.split_by_image(
         np.zeros(len(names), np.int32),
@@ -175,8 +175,8 @@ def _match(found: dict[str, list[str]], names: np.ndarray) -> list[list[str]]:
     ):
         if some:
             raise ValueError(
-                f"data.captions: got {what}: {len(some)}, such as {some[:3]}; expected "
-                f"those of its {len(stems)} pictures, named as {stems[0]!r}"
+                f"data.captions_file: got {what}: {len(some)}, such as {some[:3]}; "
+                f"expected those of its {len(stems)} pictures, named as {stems[0]!r}"
             )
     return [found[stem] for stem in stems]
 

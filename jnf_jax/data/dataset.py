@@ -166,12 +166,16 @@ def build_record(
 ) -> dict[str, Any]:
     """The JSON-able record of a data set.
 
-    Folders are left out of the settings: where the data lay says nothing of what they
-    were, and the checksums say all.
+    Folders and files are left out of the settings: where the data lay says nothing of
+    what they were, and the checksums say all.
     """
     fields = dataclasses.asdict(settings).items()
     return {
-        "settings": {name: value for name, value in fields if name[-4:] != "_dir"},
+        "settings": {
+            name: value
+            for name, value in fields
+            if not name.endswith(("_dir", "_file"))
+        },
         "sizes": {name: split.size for name, split in splits.items()},
         "checksums": checksums,
     }

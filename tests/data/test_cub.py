@@ -14,7 +14,11 @@ from jnf_jax.data.captions import to_text
 def places(tmp_path_factory):
     root = tmp_path_factory.mktemp("birds")
     path = cub_files.write(root)
-    return {"captions": str(path), "data_dir": str(root), "cache_dir": str(root / "c")}
+    return {
+        "captions_file": str(path),
+        "data_dir": str(root),
+        "cache_dir": str(root / "c"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +78,9 @@ def test_what_is_cached_is_what_was_read(data, places):
 
 
 def _captions_with(places, tmp_path, change):
-    lines = open(places["captions"], encoding="utf-8").read().splitlines()
+    lines = open(places["captions_file"], encoding="utf-8").read().splitlines()
     (tmp_path / "other.tsv").write_text("\n".join(change(lines)))
-    return {**places, "captions": str(tmp_path / "other.tsv")}
+    return {**places, "captions_file": str(tmp_path / "other.tsv")}
 
 
 def test_captions_and_pictures_must_match(places, tmp_path):
@@ -89,7 +93,7 @@ def test_captions_and_pictures_must_match(places, tmp_path):
 
 
 def test_what_is_missing(places, tmp_path):
-    with pytest.raises(FileNotFoundError, match="data.captions: got ''"):
+    with pytest.raises(FileNotFoundError, match="data.captions_file: got ''"):
         load("cub")
     with pytest.raises(FileNotFoundError, match="prepare caltech_birds2011"):
-        load("cub", captions=places["captions"], data_dir=str(tmp_path))
+        load("cub", captions_file=places["captions_file"], data_dir=str(tmp_path))

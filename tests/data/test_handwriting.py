@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.data import load
+from jnf_jax.data import load, placement
 
 pytest.importorskip("librosa")
 
@@ -103,3 +103,12 @@ def test_speakers_must_be_known_and_two(files, tmp_path):
         load("handwriting", data_dir=str(files), cache_dir=str(tmp_path))
     with pytest.raises(ValueError, match="got 'theo', expected another"):
         load("handwriting", validation_speaker="theo", test_speaker="theo")
+
+
+def test_sequences_are_the_same_from_files(data, tmp_path):
+    streamed = placement.place(data, "stream", tmp_path)
+    rows = np.arange(7, dtype=np.int32)
+    views = streamed.fetch({}, streamed.splits["test"].rows(rows))
+    expected = data.fetch(data.splits["test"].arrays, rows)
+    for name in data.shapes:
+        np.testing.assert_array_equal(views[name], expected[name])
