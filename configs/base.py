@@ -63,6 +63,7 @@ def get_config() -> ml_collections.ConfigDict:
                 keep_checkpoints=2,
                 steps_per_dispatch=0,
                 log_every=50,
+                parameters="replicated",
             ),
             evaluation=dict(
                 protocol="v1",

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnf_jax import processes
+
 
 def batches(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Covers 0, …, size − 1 in order; the last batch is filled up from the start.
@@ -37,5 +39,6 @@ def map_batches(
     parts = []
     for number, (rows, count) in enumerate(batches(size, min(batch_size, size))):
         found = program(number, rows)
-        parts.append(jax.tree.map(lambda a, n=count: np.asarray(a)[:n], found))
+        found = processes.to_host(found)
+        parts.append(jax.tree.map(lambda a, n=count: a[:n], found))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

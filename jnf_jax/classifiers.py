@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jnf_jax import parallel, processes
 from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset, indices_of
 from jnf_jax.data.tfds_cache import locked
@@ -40,7 +41,10 @@ class Classifiers(NamedTuple):
 
 
 def train_classifiers(
-    dataset: Dataset, settings: TrainSettings, cache_dir: Path
+    dataset: Dataset,
+    settings: TrainSettings,
+    cache_dir: Path,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Classifiers:
     """Trains them, or reads those that an earlier run left in ``cache_dir``.
 
@@ -49,7 +53,9 @@ def train_classifiers(
     Args:
         dataset: With labels; train and validation splits fit them, test measures them.
         settings: How they are trained.
-        cache_dir: Below it, one directory for each data set and settings.
+        cache_dir: Below it, one directory for each data set and settings; seen by all
+            processes of the run.
+        mesh: Devices that train and apply them.
 
     Raises:
         ValueError: If the data set has no labels.
@@ -59,7 +65,7 @@ def train_classifiers(
     if dataset.read_label is not None:
         return Classifiers(
             _predict_by_rule(dataset.read_label),
-            _test_accuracy(_predict_by_rule(dataset.read_label), dataset),
+            _test_accuracy(_predict_by_rule(dataset.read_label), dataset, mesh),
             None,
         )
     identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
@@ -71,7 +77,9 @@ def train_classifiers(
             settings,
             directory=directory,
             metadata=identity,
+            mesh=parallel.dividing_mesh(mesh, settings.batch_size),
         )
+    weights = parallel.put(result.params, parallel.replicated(mesh))
 
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {
@@ -79,17 +87,20 @@ def train_classifiers(
             for m, x in views.items()
         }
 
-    predict = jax.tree_util.Partial(classify, jax.device_get(result.params))
-    return Classifiers(predict, _test_accuracy(predict, dataset), result.checkpoint_id)
+    predict = jax.tree_util.Partial(classify, weights)
+    accuracy = _test_accuracy(predict, dataset, mesh)
+    return Classifiers(predict, accuracy, result.checkpoint_id)
 
 
 @contextlib.contextmanager
 def _one_run_at_a_time(directory: Path) -> Iterator[None]:
     """A second run that wants the same classifiers waits, then reads the first's.
 
-    Of the processes of one run only the first asks for the lock: they train together.
+    Of the processes of one run the first asks for the lock, for all: they train
+    together.
     """
-    with locked(directory) if jax.process_index() == 0 else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        processes.on_first(lambda: stack.enter_context(locked(directory)))
         yield
 
 
@@ -147,19 +158,25 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     )
 
 
-def _test_accuracy(predict: Predict, dataset: Dataset) -> dict[str, float]:
+def _test_accuracy(
+    predict: Predict, dataset: Dataset, mesh: jax.sharding.Mesh | None
+) -> dict[str, float]:
     test = dataset.splits["test"]
-    arrays = jax.tree.map(jnp.asarray, test.arrays)
+    arrays, labels = parallel.put(
+        (test.arrays, np.asarray(test.labels)), parallel.replicated(mesh)
+    )
 
     @jax.jit
     def is_right(predict, arrays, labels, rows):
-        predicted = predict(dataset.fetch(arrays, rows))
+        views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
+        predicted = predict(views)
         return {m: predicted[m] == labels[indices_of(rows)] for m in predicted}
 
     program = functools.partial(is_right, jax.tree_util.Partial(predict))
-    labels = jnp.asarray(test.labels)
     right = map_batches(
-        lambda _, indices: program(arrays, labels, test.rows(indices)),
+        lambda _, indices: program(
+            arrays, labels, parallel.put_batch(test.rows(indices), mesh)
+        ),
         test.size,
         ACCURACY_BATCH_SIZE,
     )

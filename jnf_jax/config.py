@@ -2,9 +2,9 @@
 
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
-``sampler``, ``refinement``, ``optimizer`` and ``training`` (for every stage), one
-section a stage (overriding both), ``init`` (checkpoints of stages that are not trained
-here), ``evaluation``.
+``sampler``, ``refinement``, ``experts``, ``fitted_prior``, ``optimizer`` and
+``training`` (for every stage), one section a stage (overriding both), ``init``
+(checkpoints of stages that are not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -21,7 +21,12 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
-from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.methods.settings import (
+    ExpertSettings,
+    FlowSettings,
+    LikelihoodSettings,
+    ModelSettings,
+)
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
@@ -48,6 +53,7 @@ class Experiment:
         divisor: What these products are divided by; ``sampler.divisor``.
         refinement: Chains through the decoders that start where those ended; None
             where ``refinement.num_transitions`` is 0.
+        experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
@@ -66,6 +72,7 @@ class Experiment:
     sampler: ChainSettings
     divisor: str
     refinement: ChainSettings | None
+    experts: ExpertSettings
     fitted_prior: PriorFamily | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
@@ -135,6 +142,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         divisor=sampler.pop("divisor", "prior"),
         sampler=_parse(ChainSettings, sampler, "sampler.", faults),
         refinement=_parse_refinement(tree.pop("refinement", {}), faults),
+        experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         training={
             stage: _parse(
@@ -206,7 +214,8 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     found = parts["model"].own_faults() if parts["model"] else []
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for settings in (parts["data"], parts["flow"], parts["evaluation"]):
+    for name in ("data", "flow", "experts", "evaluation"):
+        settings = parts[name]
         found += settings.faults() if settings else []
     for stage, settings in training.items():
         found += settings.faults(f"{stage}.") if settings else []
@@ -240,6 +249,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
 _SECTIONS = (
     "data",
     "evaluation",
+    "experts",
     "fitted_prior",
     "flow",
     "init",

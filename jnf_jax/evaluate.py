@@ -11,8 +11,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jnf_jax import logs, programs, results
-from jnf_jax.evaluation import evaluate, has_labels, write_pictures
+from jnf_jax import logs, parallel, programs
+from jnf_jax.evaluation import evaluate_and_write
 from jnf_jax.experiment import load_stages, open_experiment
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
@@ -26,25 +26,21 @@ def main(argv: list[str]) -> None:
     workdir = Path(_WORKDIR.value)
     config, config_name = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
-    params, checkpoint_ids, training_seconds = load_stages(setup, workdir)
-    if has_labels(setup.dataset, print):
-        record = evaluate(
-            setup,
-            params,
-            checkpoint_ids,
-            provenance=logs.provenance(workdir)
-            | {"config": config_name, "evaluation_command": programs.command_line()},
-            training_seconds=training_seconds,
-            report=print,
-        )
-        for path in [
-            workdir / "results.json",
-            *([Path(_OUT.value)] if _OUT.value else []),
-        ]:
-            results.write(path, record)
-        print(results.console_table(record))
-    written = write_pictures(setup, params, workdir / "samples")
-    print(f"Pictures: {', '.join(str(path) for path in written)}")
+    mesh = parallel.make_mesh()
+    params, checkpoint_ids, training_seconds = load_stages(
+        setup, workdir, parallel.replicated(mesh)
+    )
+    evaluate_and_write(
+        setup,
+        params,
+        checkpoint_ids,
+        workdir,
+        mesh=mesh,
+        provenance=logs.provenance(workdir)
+        | {"config": config_name, "evaluation_command": programs.command_line()},
+        training_seconds=training_seconds,
+        out=Path(_OUT.value) if _OUT.value else None,
+    )
 
 
 if __name__ == "__main__":

@@ -5,15 +5,14 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import energy_report, pictures
+from jnf_jax import energy_report, parallel, pictures, processes, results
 from jnf_jax.classifiers import train_classifiers
-from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
@@ -28,16 +27,63 @@ from jnf_jax.metrics.protocol import (
     protocol_name,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
+from jnf_jax.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.types import Params
 
-NUM_PICTURED = 16
 
+def evaluate_and_write(
+    setup: Setup,
+    params: dict[str, Params],
+    checkpoint_ids: dict[str, str],
+    workdir: Path,
+    *,
+    mesh: jax.sharding.Mesh,
+    provenance: dict[str, Any],
+    training_seconds: float,
+    out: Path | None = None,
+) -> dict[str, Any] | None:
+    """Evaluates, prints the table, writes record and pictures.
 
-def has_labels(dataset: Dataset, report: Callable[[str], None]) -> bool:
-    """Whether the protocol can be run at all; says so where it cannot."""
-    if dataset.num_classes is None:
-        report(f"not measured: coherence needs labels, and {dataset.name!r} has none")
-    return dataset.num_classes is not None
+    Args:
+        setup: The experiment.
+        params: Parameters by stage, whole on each device.
+        checkpoint_ids: As ``evaluate``.
+        workdir: Where ``results.json`` and ``samples/`` go.
+        mesh: Devices of all processes; as many share in a batch as divide it.
+        provenance: As ``evaluate``; read in the first process alone.
+        training_seconds: As ``evaluate``.
+        out: Also write the record there.
+
+    Returns:
+        The record; None in all processes but the first, which writes it, and for a
+        data set without labels.
+    """
+    settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
+    batch_size = min(settings.batch_size, settings.num_tuples or test.size)
+    mesh = parallel.dividing_mesh(mesh, batch_size)
+    params = parallel.put(params, parallel.replicated(mesh))
+    record = None
+    if setup.dataset.num_classes is None:
+        name = setup.dataset.name
+        processes.say(f"not measured: coherence needs labels, and {name!r} has none")
+    else:
+        record = evaluate(
+            setup,
+            params,
+            checkpoint_ids,
+            provenance=provenance,
+            training_seconds=training_seconds,
+            mesh=mesh,
+            report=processes.say,
+        )
+    if record and processes.is_first():
+        for path in [workdir / "results.json", *([out] if out else [])]:
+            results.write(path, record)
+        print(results.console_table(record))
+        print(f"Record: {workdir / 'results.json'}")
+    written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
+    processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
+    return record if processes.is_first() else None
 
 
 def evaluate(
@@ -47,6 +93,7 @@ def evaluate(
     *,
     provenance: dict[str, Any],
     training_seconds: float,
+    mesh: jax.sharding.Mesh | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
@@ -58,6 +105,7 @@ def evaluate(
         provenance: How the parameters were made: ``config``, ``command``, ``commit``,
             ``hardware``, ``versions`` (see ``logs.provenance``).
         training_seconds: Wall time of training.
+        mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
     """
     begin = time.monotonic()
@@ -66,15 +114,9 @@ def evaluate(
         setup.dataset,
         setup.experiment.classifier,
         cache_root(getattr(setup.experiment.data, "cache_dir", "")),
+        mesh,
     )
-    test = setup.dataset.splits["test"]
-    held_out = HeldOut(
-        jax.tree.map(jnp.asarray, test.arrays),
-        setup.dataset.fetch,
-        test.labels,
-        setup.dataset.num_classes,
-        test.rows,
-    )
+    held_out = _held_out(setup, mesh)
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
@@ -105,6 +147,18 @@ def evaluate(
         "classifier_checkpoint": classifiers.checkpoint_id,
         "stage1_checkpoint": checkpoint_ids["joint"],
     }
+
+
+def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
+    test = setup.dataset.splits["test"]
+    return HeldOut(
+        parallel.put(test.arrays, parallel.replicated(mesh)),
+        setup.dataset.fetch,
+        test.labels,
+        setup.dataset.num_classes,
+        test.rows,
+        mesh,
+    )
 
 
 def _describe(setup: Setup) -> dict[str, Any]:
@@ -187,12 +241,16 @@ def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
 
 
 def write_pictures(
-    setup: Setup, params: dict[str, Params], directory: Path
+    setup: Setup,
+    params: dict[str, Params],
+    directory: Path,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
     Beside each grid, what the data set writes of its modalities: sounds, texts.
     """
+
     inference = setup.method.inference
     names = inference.modalities
     sizes = sorted({1, len(names) - 1})
@@ -201,7 +259,7 @@ def write_pictures(
         # As many data as the protocol takes at once: its compiled programs serve.
         size = setup.experiment.evaluation.batch_size
         drawn = draw_conditional(
-            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED
+            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED, mesh=mesh
         )
         path = Path(directory) / f"given_{'+'.join(subset)}.png"
         written += save(setup.dataset, drawn, path)
@@ -212,16 +270,10 @@ def write_pictures(
         written += save(setup.dataset, drawn, path)
     for name in energy_report.energy_priors(inference, params):
         plot = energy_report.picture(setup, params, name)
-        path = Path(directory) / f"energy_of_{name}.png"
-        written.append(pictures.save_png(path, plot))
+        if processes.is_first():
+            path = Path(directory) / f"energy_of_{name}.png"
+            written.append(pictures.save_png(path, plot))
     return written
-
-
-class Drawn(NamedTuple):
-    """Views that were given, if any, and what was generated: {m: f32[N, *shape]}."""
-
-    given: dict[str, jax.Array]
-    generated: dict[str, jax.Array]
 
 
 def draw_conditional(
@@ -231,13 +283,15 @@ def draw_conditional(
     num: int,
     seed: int,
     num_shown: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Drawn:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
-    test, inference = setup.dataset.splits["test"], setup.method.inference
-    rows = test.rows(np.arange(num, dtype=np.int32) % test.size)
-    views = jax.jit(setup.dataset.fetch)(test.arrays, rows)
+    inference = setup.method.inference
+    indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
+    views = _held_out(setup, mesh).views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
-    decoded = _decoded_means(setup.method.inference, params, z)
+    decoded = processes.to_host(_decoded_means(inference, params, z))
+    views = processes.to_host(views)
     targets = [m for m in inference.modalities if m not in subset]
     return Drawn(
         {m: views[m][:num_shown] for m in subset},
@@ -255,30 +309,7 @@ def draw_unconditional(
     """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
     z = inference.sample_prior(params, jax.random.key(seed), num, prior)
-    return Drawn({}, _decoded_means(inference, params, z))
-
-
-def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
-    """A grid of ``drawn`` as PNG, and beside it what the data set writes of it."""
-    given, generated = (
-        {m: _as_pictures(dataset, m, x) for m, x in views.items()} for views in drawn
-    )
-    if given:
-        grid = pictures.conditional_grid(given, generated)
-    else:
-        grid = pictures.unconditional_grid(generated)
-    written = [pictures.save_png(path, grid)]
-    for m, x in sorted(drawn.generated.items()):
-        write = dataset.presentations.get(m, Presentation()).write
-        if write is not None:
-            stem = path.with_name(f"{path.stem}_{m}")
-            written += write(stem, np.asarray(x[:NUM_PICTURED]))
-    return written
-
-
-def _as_pictures(dataset: Dataset, modality: str, views: jax.Array) -> Any:
-    picture = dataset.presentations.get(modality, Presentation()).picture
-    return views if picture is None else picture(np.asarray(views))
+    return Drawn({}, processes.to_host(_decoded_means(inference, params, z)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -50,6 +50,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         flow=experiment.flow,
         sampler=experiment.sampler,
         divisor=experiment.divisor,
+        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
     )
     refines = experiment.refinement is not None
@@ -88,6 +89,9 @@ def stage_identity(
     }
     for field in stage.settings:
         identity[field] = _learnt_with(getattr(experiment, field))
+    if experiment.model.compute_dtype == "float32":
+        # As before there was a choice: those checkpoints are still read.
+        del identity["model"]["compute_dtype"]
     return json.loads(json.dumps(identity))
 
 
@@ -147,7 +151,7 @@ def load_stage(
 
 
 def load_stages(
-    setup: Setup, workdir: Path
+    setup: Setup, workdir: Path, sharding: jax.sharding.Sharding | None = None
 ) -> tuple[dict[str, Params], dict[str, str], float]:
     """Parameters and identities of every stage, from ``init`` or from ``workdir``.
 
@@ -162,7 +166,7 @@ def load_stages(
     for stage in setup.method.stages:
         path = stage_path(setup, workdir, stage.name)
         params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
-            setup, stage, path, checkpoint_ids
+            setup, stage, path, checkpoint_ids, sharding
         )
         seconds += spent
     return params, checkpoint_ids, seconds

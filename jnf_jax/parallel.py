@@ -1,9 +1,12 @@
-"""Meshes and shardings: one axis, ``data``; parameters replicated, batches split.
+"""Meshes and shardings: one axis, ``data``; batches split, parameters whole or split.
 
 A batch that is split over devices gives the numbers of one device up to the order of
-summation, because ``jax.random`` under jit does not depend on the device count.
+summation, because ``jax.random`` under jit does not depend on the device count. The
+devices may belong to several processes (``processes.py``): all functions here are then
+called by each of them alike.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -11,6 +14,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
+
+PARAMETERS = ("replicated", "sharded")
+"""Where parameters live while they are trained: see ``state_sharding``."""
 
 
 def make_mesh(num_devices: int | None = None) -> Mesh:
@@ -55,11 +61,101 @@ def batch_sharding(mesh: Mesh | None, *, axis: int = 0) -> jax.sharding.Sharding
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 
+def num_shards(mesh: Mesh | None) -> int:
+    """Into how many parts a batch is split."""
+    return 1 if mesh is None else mesh.shape[AXIS]
+
+
+def dividing_mesh(mesh: Mesh | None, size: int) -> Mesh | None:
+    """The same devices, arranged so that batches of ``size`` split evenly.
+
+    Over as many of them as the greatest common divisor says; the others compute copies
+    (axis ``copies``). For work whose batch size is not ours to choose, as that of a
+    protocol whose draws depend on it.
+
+    >>> dict(dividing_mesh(make_mesh(1), 500).shape)
+    {'data': 1, 'copies': 1}
+    """
+    if mesh is None:
+        return None
+    shards = math.gcd(size, mesh.size)
+    devices = mesh.devices.reshape(shards, mesh.size // shards)
+    return Mesh(devices, (AXIS, "copies"), axis_types=(AxisType.Auto,) * 2)
+
+
+def state_sharding(shapes: Any, mesh: Mesh | None, parameters: str) -> Any:
+    """Where each leaf of a train state lives.
+
+    Args:
+      shapes: pytree of anything with ``shape``, as from ``jax.eval_shape``.
+      mesh: its devices.
+      parameters: "replicated", whole on each; or "sharded" (fully sharded data
+        parallel, arXiv 1910.02054): along its largest axis that the devices divide, the
+        first of equals; a leaf without one is whole. Moments, averages and best
+        parameters have the shapes of the parameters, hence their shardings.
+
+    Returns:
+      The pytree with a ``Sharding`` for each leaf.
+    """
+
+    def sharding_of(leaf: Any) -> jax.sharding.Sharding:
+        divisible = [n for n in leaf.shape if n and n % num_shards(mesh) == 0]
+        if parameters == "replicated" or mesh is None or not divisible:
+            return replicated(mesh)
+        return batch_sharding(mesh, axis=leaf.shape.index(max(divisible)))
+
+    return jax.tree.map(sharding_of, shapes)
+
+
+def put(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+    """Arrays onto devices, those of other processes included.
+
+    Args:
+      tree: pytree of arrays; those on the host are whole, and the same, on every
+        process, which copies only what its own devices hold.
+      sharding: of every leaf.
+
+    Returns:
+      The pytree, of ``jax.Array``.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put_leaf(x: Any) -> jax.Array:
+        if isinstance(x, jax.Array):  # on devices already, perhaps those of all
+            return jax.jit(lambda x: x, out_shardings=sharding)(x)
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda part: x[part])
+
+    return jax.tree.map(put_leaf, tree)
+
+
+def put_batch(batch: Any, mesh: Mesh | None) -> Any:
+    """``put``, leaves [B, ...] split along B where that divides, whole where not."""
+    return jax.tree.map(lambda x: put(x, _sharding_of_batch(x, mesh)), batch)
+
+
 def constrain_batch(batch: Any, mesh: Mesh | None) -> Any:
     """Tells the compiler, inside jit, that leaves ``[B, ...]`` are split along B."""
     if mesh is None or mesh.size == 1:
         return batch
-    return jax.lax.with_sharding_constraint(batch, batch_sharding(mesh))
+    return jax.tree.map(
+        lambda x: jax.lax.with_sharding_constraint(x, _sharding_of_batch(x, mesh)),
+        batch,
+    )
+
+
+def constrain_whole(tree: Any, mesh: Mesh | None) -> Any:
+    """Tells the compiler, inside jit, that every device needs all of each leaf."""
+    if mesh is None or mesh.size == 1:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, replicated(mesh))
+
+
+def _sharding_of_batch(x: Any, mesh: Mesh | None) -> jax.sharding.Sharding:
+    if np.ndim(x) and np.shape(x)[0] % num_shards(mesh) == 0:
+        return batch_sharding(mesh)
+    return replicated(mesh)
 
 
 def own_rows(batch_size: int, mesh: Mesh | None) -> slice:
@@ -95,7 +191,7 @@ def join_batch(local: Any, batch_size: int, mesh: Mesh | None) -> Any:
 
 def check_batch_size(batch_size: int, mesh: Mesh | None) -> None:
     """Raises ValueError unless the global batch splits evenly over the mesh."""
-    num_devices = 1 if mesh is None else mesh.size
+    num_devices = num_shards(mesh)
     if batch_size % num_devices:
         near = max(batch_size // num_devices, 1) * num_devices
         raise ValueError(

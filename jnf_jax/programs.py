@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shlex
 import sys
@@ -9,9 +10,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
+
+from jnf_jax import processes
 
 
 def define_config(description: str) -> flags.FlagHolder:
@@ -64,7 +68,8 @@ def command_line() -> str:
 def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
     """``main``, but what a user did wrong is one message and exit code 2, no traceback.
 
-    Anything else is a fault of ours and keeps its traceback.
+    Of several processes those that lose one say so and end at once, code 1, as waiting
+    for it is in vain. Anything else is a fault of ours and keeps its traceback.
     """
 
     def wrapped(argv: list[str]) -> None:
@@ -78,5 +83,11 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
                 raise  # not a message of ours
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except jax.errors.JaxRuntimeError as error:
+            if jax.process_count() == 1:
+                raise
+            print(f"{error}\nerror: {processes.LOST_PROCESS}", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
 
     return wrapped

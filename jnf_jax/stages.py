@@ -3,8 +3,8 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from jnf_jax import parallel
 from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset, indices_of
 from jnf_jax.methods.method import Batch, MethodStage
@@ -16,7 +16,10 @@ MAX_CACHED = 2_000_000
 
 
 def build_stage(
-    method_stage: MethodStage, dataset: Dataset, params: dict[str, Params]
+    method_stage: MethodStage,
+    dataset: Dataset,
+    params: dict[str, Params],
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Stage:
     """The stage on ``dataset``, reading the parameters of the stages it needs.
 
@@ -24,6 +27,7 @@ def build_stage(
         method_stage: A member of ``Method.stages``.
         dataset: Its train and validation splits are used.
         params: {stage: parameters} of at least ``method_stage.needs``.
+        mesh: Devices that compute what is cached.
 
     Returns:
         A stage whose batches are ``Batch(views, cached)``.
@@ -52,7 +56,7 @@ def build_stage(
             )
         if has_cache:
             arrays[split]["cached"] = compute_cache(
-                method_stage, dataset, split, frozen
+                method_stage, dataset, split, frozen, mesh
             )
 
     def fetch(arrays: Any, rows: Any) -> Batch:
@@ -84,18 +88,26 @@ def build_stage(
 
 
 def compute_cache(
-    method_stage: MethodStage, dataset: Dataset, split: str, params: dict[str, Params]
+    method_stage: MethodStage,
+    dataset: Dataset,
+    split: str,
+    params: dict[str, Params],
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Any:
     """``method_stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
+    data = dataset.splits[split]
+    mesh = parallel.dividing_mesh(mesh, min(CACHE_BATCH_SIZE, data.size))
+    params, arrays = parallel.put((params, data.arrays), parallel.replicated(mesh))
 
     @jax.jit
     def one_batch(params, arrays, rows):
-        return method_stage.cache(params, dataset.fetch(arrays, rows))
+        views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
+        return method_stage.cache(params, views)
 
-    data = dataset.splits[split]
-    arrays = jax.tree.map(jnp.asarray, data.arrays)
     return map_batches(
-        lambda _, indices: one_batch(params, arrays, data.rows(indices)),
+        lambda _, indices: one_batch(
+            params, arrays, parallel.put_batch(data.rows(indices), mesh)
+        ),
         data.size,
         CACHE_BATCH_SIZE,
     )

@@ -18,8 +18,8 @@ import jax
 import ml_collections
 from absl import app, flags
 
-from jnf_jax import logs, parallel, programs, results
-from jnf_jax.evaluation import evaluate, has_labels, write_pictures
+from jnf_jax import logs, parallel, processes, programs, results
+from jnf_jax.evaluation import evaluate_and_write
 from jnf_jax.experiment import (
     Setup,
     load_stage,
@@ -53,6 +53,8 @@ def train_and_evaluate(
 ) -> dict | None:
     """What the program does; returns the record, or None where nothing was evaluated.
 
+    Every process of a run calls it; the first writes, prints and returns the record.
+
     Raises:
         ValueError: Faults of the config or the data; a workdir that holds another
             config; a checkpoint that does not fit.
@@ -63,10 +65,13 @@ def train_and_evaluate(
     sizes = ", ".join(
         f"{name} {split.size:,}" for name, split in dataset.splits.items()
     )
-    print(f"{dataset.name}: {sizes} tuples of {', '.join(sorted(dataset.shapes))}")
+    views = ", ".join(sorted(dataset.shapes))
+    processes.say(f"{dataset.name}: {sizes} tuples of {views}")
     mesh = parallel.make_mesh()
     check_sizes(setup, mesh)
-    metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
+    metrics = None  # the first process's alone
+    if processes.is_first():
+        metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
 
     def log(record: dict[str, Any]) -> None:
         # Once the workdir has proved to be this config's; what made its parameters
@@ -79,26 +84,20 @@ def train_and_evaluate(
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
     missing = [s.name for s in setup.method.stages if s.name not in params]
     if with_evaluation and missing:
-        print(f"not evaluated: nothing is trained yet of {', '.join(missing)}")
+        unseen = ", ".join(missing)
+        processes.say(f"not evaluated: nothing is trained yet of {unseen}")
     if not with_evaluation or missing:
         return None
-    record = None
-    if has_labels(dataset, print):
-        record = evaluate(
-            setup,
-            params,
-            checkpoint_ids,
-            provenance=logs.provenance(workdir),
-            training_seconds=seconds,
-            report=print,
-        )
-        for path in [workdir / "results.json", *([out] if out else [])]:
-            results.write(path, record)
-        print(results.console_table(record))
-        print(f"Record: {workdir / 'results.json'}")
-    written = write_pictures(setup, params, workdir / "samples")
-    print(f"Pictures: {', '.join(str(path) for path in written)}")
-    return record
+    return evaluate_and_write(
+        setup,
+        params,
+        checkpoint_ids,
+        workdir,
+        mesh=mesh,
+        provenance=logs.provenance(workdir) if processes.is_first() else {},
+        training_seconds=seconds,
+        out=out,
+    )
 
 
 def train_seeds(
@@ -127,7 +126,7 @@ def train_seeds(
         own.update(seed=seed, num_seeds=1)
         own.init = {stage: p.format(seed=seed) for stage, p in config.init.items()}
         directory = Path(workdir) / f"seed_{seed}"
-        print(f"seed {seed}: {directory}")
+        processes.say(f"seed {seed}: {directory}")
         done = _record_of(directory, own)
         records.append(done or train_and_evaluate(own, directory, **options))
     if None in records:
@@ -193,7 +192,7 @@ def train_stages(
         name = stage.name
         if name in experiment.stages and name not in experiment.init:
             result = train(
-                build_stage(stage, setup.dataset, params),
+                build_stage(stage, setup.dataset, params, mesh),
                 experiment.training[name],
                 directory=stage_directory(workdir, name),
                 metadata=stage_identity(setup, stage, checkpoint_ids),
@@ -202,7 +201,7 @@ def train_stages(
             )
             params[name], checkpoint_ids[name] = result.params, result.checkpoint_id
             seconds += result.seconds
-            print(
+            processes.say(
                 f"stage {name}: {result.step:,} steps in {result.seconds:.0f} s, "
                 f"validation loss {result.validation_loss:.6g}, {result.checkpoint}"
             )
@@ -213,7 +212,7 @@ def train_stages(
                 setup, stage, path, checkpoint_ids, parallel.replicated(mesh)
             )
             seconds += spent
-            print(f"stage {name}: read from {path}")
+            processes.say(f"stage {name}: read from {path}")
     return params, checkpoint_ids, seconds
 
 

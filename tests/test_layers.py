@@ -18,7 +18,9 @@ PACKAGE = ROOT / "jnf_jax"
 # only units above it, so the table itself is an order.
 INTERNAL = {
     "types": (),
-    "batching": (),
+    "parallel": (),
+    "processes": (),
+    "batching": ("processes",),
     "flows.masks": (),
     "flows": ("types", "flows.masks"),
     "likelihoods": ("types",),
@@ -31,10 +33,9 @@ INTERNAL = {
         *("networks", "priors"),
     ),
     "data": ("types",),
-    "parallel": ("types",),
-    "checkpoint": ("types", "parallel"),
+    "checkpoint": ("types", "parallel", "processes"),
     # protocol.py is written against what a method offers, and calls nothing else of it.
-    "metrics": ("types", "batching", "losses", "sampling", "methods"),
+    "metrics": ("types", "parallel", "batching", "losses", "sampling", "methods"),
     "results": (),
     "pictures": ("types",),
     "plots": ("types", "pictures"),
@@ -50,6 +51,8 @@ NUMERIC = {"numpy", "jax", "jaxtyping"}
 # What a unit may import from outside; for others everything but what is OWNED.
 EXTERNAL = {
     "types": NUMERIC,
+    "parallel": NUMERIC,
+    "processes": NUMERIC,
     "batching": NUMERIC,
     "flows.masks": NUMERIC,
     "flows": NUMERIC | {"distrax"},

@@ -35,6 +35,32 @@ def test_batch_size_must_divide():
         parallel.check_batch_size(3, eight)
 
 
+def test_sharded_parameters_lie_along_their_largest_divisible_axis():
+    eight = Mesh(np.array(jax.devices()[:1] * 8), (parallel.AXIS,))
+    shapes = {"kernel": (3, 3, 16, 64), "bias": (64,), "odd": (3, 5), "step": ()}
+    leaves = {name: jax.ShapeDtypeStruct(s, jnp.float32) for name, s in shapes.items()}
+    specs = {
+        name: tuple(sharding.spec)
+        for name, sharding in parallel.state_sharding(leaves, eight, "sharded").items()
+    }
+    assert specs == {
+        "kernel": (None, None, None, "data"),
+        "bias": ("data",),
+        "odd": (),
+        "step": (),
+    }
+    whole = parallel.state_sharding(leaves, eight, "replicated")
+    assert {tuple(sharding.spec) for sharding in whole.values()} == {()}
+
+
+@pytest.mark.parametrize(("size", "shards"), [(500, 4), (24, 8), (25, 1), (3, 1)])
+def test_a_mesh_is_arranged_so_that_a_batch_divides(size, shards):
+    eight = Mesh(np.array(jax.devices()[:1] * 8), (parallel.AXIS,))
+    mesh = parallel.dividing_mesh(eight, size)
+    assert dict(mesh.shape) == {"data": shards, "copies": 8 // shards}
+    assert dict(parallel.dividing_mesh(mesh, 8).shape) == {"data": 8, "copies": 1}
+
+
 def test_no_mesh_is_the_first_device():
     sharding = parallel.replicated(None)
     assert sharding.device_set == {jax.devices()[0]}

@@ -27,6 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
         num_test=30_000,
     )
     config.model = dict(
+        compute_dtype="float32",
         latent_dim=2,
         beta=1.0,
         alpha=0.1,

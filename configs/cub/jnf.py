@@ -42,7 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
         likelihood_rescaling=False,
         networks=dict(
             image=dict(
-                kind="resnet",
+                kind="residual",
                 features=(64, 128, 256),
                 hidden_sizes=(),
                 activation="identity",

@@ -31,6 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
         test_repeats=4,
     )
     config.model = dict(
+        compute_dtype="float32",
         latent_dim=16,
         beta=1.0,
         joint_hidden_sizes=(256,),

@@ -31,6 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
         cache_dir="",
     )
     config.model = dict(
+        compute_dtype="float32",
         latent_dim=20,
         beta=0.5,
         joint_hidden_sizes=(512, 512),

@@ -36,6 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
         cache_dir="",
     )
     config.model = dict(
+        compute_dtype="float32",
         latent_dim=512,
         beta=1.0,
         joint_hidden_sizes=(512, 512),

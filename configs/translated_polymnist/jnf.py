@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = jnf.get_config()
     config.data.scale = 0.75
     config.model.latent_dim = 200
-    config.model.networks.default.update(kind="resnet", features=(64, 128, 256))
+    config.model.networks.default.update(kind="residual", features=(64, 128, 256))
     config.joint.num_steps = 150 * STEPS_PER_EPOCH
     config.unimodal.num_steps = 150 * STEPS_PER_EPOCH
     return config

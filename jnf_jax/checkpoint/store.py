@@ -26,6 +26,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jnf_jax import processes
 from jnf_jax.checkpoint.key_paths import (
     check_leaves,
     digest_tree,
@@ -56,7 +57,9 @@ def save(
     """Writes one checkpoint, then deletes all but the newest ``keep`` complete ones.
 
     The manifest comes last, by atomic rename, after every file was synced to disk: a
-    process killed at any moment leaves the older checkpoints untouched.
+    process killed at any moment leaves the older checkpoints untouched. All processes
+    of a run call this, and see one file system: each writes what its devices hold, the
+    first does the rest.
 
     Args:
       directory: the stage's directory; created when missing.
@@ -84,20 +87,29 @@ def save(
         "train_state": nest_tree(flatten_tree(train_state)),
     }
     record = json.dumps({"format": FORMAT, "step": step, "metadata": metadata})
-    try:
+    digest = digest_tree(processes.to_host(params))
+
+    def begin() -> None:
         directory.mkdir(parents=True, exist_ok=True)
         _remove_step(directory, step)  # what a killed process left of it
-        _save_items(path, items)
+
+    def finish() -> None:
         (path / "metadata.json").write_text(record)
-        write_manifest(path, step, digest_tree(params))
+        write_manifest(path, step, digest)
+
+    try:
+        processes.on_first(begin)
+        _save_items(path, items)
+        processes.on_first(finish)
     except (OSError, ValueError, RuntimeError) as error:  # TensorStore: ValueError
-        _remove_step(directory, step)
+        if processes.is_first():
+            _remove_step(directory, step)
         last_good, _ = newest_intact(directory)
         raise OSError(
             f"could not write the checkpoint of step {step} to {path} (is the disk "
             f"full?); the last good one is {last_good}. Cause: {error}"
         ) from error
-    _prune(directory, keep)
+    processes.on_first(lambda: _prune(directory, keep))
     return path
 
 
@@ -165,16 +177,14 @@ def checkpoint_id(path: Path) -> str:
     return read_manifest(Path(path))["params_sha256"][:16]
 
 
-def restore_params(
-    path: Path, like: Any, *, sharding: jax.sharding.Sharding | None = None
-) -> Any:
+def restore_params(path: Path, like: Any, *, sharding: Any = None) -> Any:
     """Reads the parameters of a checkpoint, all of them and nothing else.
 
     Args:
       path: the checkpoint (see ``resolve``).
       like: pytree of ``jax.ShapeDtypeStruct`` (or arrays), as from ``jax.eval_shape``.
-      sharding: where every leaf goes, whatever it was saved from; None is the first
-        device.
+      sharding: where every leaf goes, whatever it was saved from: one ``Sharding``, or
+        a pytree of them like ``like``; None is the first device.
 
     Returns:
       ``like`` with a ``jax.Array`` for each leaf.
@@ -186,22 +196,23 @@ def restore_params(
     return _restore(Path(path), "params", like, sharding)
 
 
-def restore_train_state(
-    path: Path, like: Any, *, sharding: jax.sharding.Sharding | None = None
-) -> Any:
+def restore_train_state(path: Path, like: Any, *, sharding: Any = None) -> Any:
     """Reads the train state; arguments and errors as in ``restore_params``."""
     return _restore(Path(path), "train_state", like, sharding)
 
 
-def _restore(
-    path: Path, item: str, like: Any, sharding: jax.sharding.Sharding | None
-) -> Any:
+def _restore(path: Path, item: str, like: Any, sharding: Any) -> Any:
     path = path.absolute()
     verify(path)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    if isinstance(sharding, jax.sharding.Sharding):
+        sharding = jax.tree.map(lambda _: sharding, like)
     wanted = {
-        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in flatten_tree(like).items()
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+        for (name, leaf), place in zip(
+            flatten_tree(like).items(), jax.tree.leaves(sharding), strict=True
+        )
     }
     with _quiet_orbax():
         reader = ocp.Checkpointer(ocp.StandardCheckpointHandler())

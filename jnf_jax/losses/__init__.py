@@ -15,11 +15,22 @@ from jnf_jax.losses.joint import (
     sampled_log_ratio,
     tilted_kl,
 )
+from jnf_jax.losses.mmvae_plus import (
+    Expert,
+    Latent,
+    MixtureModel,
+    MixtureTerms,
+    mmvae_plus,
+)
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
+    "Expert",
     "JointModel",
+    "Latent",
     "LogRatio",
+    "MixtureModel",
+    "MixtureTerms",
     "UnimodalModel",
     "UnimodalTerms",
     "energy_contrast",
@@ -27,6 +38,7 @@ __all__ = [
     "gaussian_kl",
     "iwae_bound",
     "joint_elbo",
+    "mmvae_plus",
     "sampled_log_ratio",
     "tilted_kl",
     "unimodal_kl",

@@ -105,9 +105,14 @@ def tilted_kl(
     return gaussian_kl(posterior, prior.reference, z) - prior.log_tilt(z)
 
 
-def _weighted_sum(
-    terms: Mapping[str, jax.Array], weights: Mapping[str, float] | None
-) -> jax.Array:
+def weighted_sum(
+    terms: Mapping[str, Float[Array, "*batch"]], weights: Mapping[str, float] | None
+) -> Float[Array, "*batch"]:
+    """Σ_m λ_m terms_m; λ ≡ 1 if ``weights`` is None.
+
+    Raises:
+        ValueError: If ``weights`` does not name the terms.
+    """
     if weights is None:
         weights = dict.fromkeys(terms, 1.0)
     if sorted(weights) != sorted(terms):
@@ -159,7 +164,7 @@ def joint_elbo(
     likelihoods = model.decode(params, z)
     log_likelihood = {m: likelihoods[m].log_prob(batch[m]) for m in sorted(likelihoods)}
     ratio = log_ratio(posterior, prior, z)
-    objective = _weighted_sum(log_likelihood, likelihood_weights) - beta * ratio
+    objective = weighted_sum(log_likelihood, likelihood_weights) - beta * ratio
     return ObjectiveTerms(objective, log_likelihood, ratio)
 
 

@@ -35,6 +35,7 @@ def contrast(
     rng_key: jax.Array,
     positives: Float[Array, "batch latent"],
     *memory: Chains,
+    weights: Float[Array, " batch"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]], *tuple[Chains, ...]]:
     """The loss of the tilt's parameters, and what to watch while they learn.
 
@@ -46,8 +47,9 @@ def contrast(
         family: With the chain's settings.
         params: α, the parameters of f.
         rng_key: Typed key of the chains.
-        positives: z⁺ ~ q(z|X), f32[B, D].
+        positives: z⁺ ~ q(z|X), f32[B, D]; of a mixture as many from each expert.
         *memory: As ``init_chains`` or the call before gave it.
+        weights: Of the positives, as ``losses.energy_contrast`` takes them.
 
     Returns:
         A loss with the gradient of ``losses.energy_contrast``; and scalars: the energy
@@ -69,7 +71,9 @@ def contrast(
     negatives, run = run_langevin(run_key, prior.log_density, start, family.langevin)
     if family.start == "persistent":
         memory = (memory[0].at[rows].set(negatives),)
-    loss = energy_contrast(params, positives, negatives, tilt=family.tilt)
+    loss = energy_contrast(
+        params, positives, negatives, tilt=family.tilt, weights=weights
+    )
     of_positives, of_negatives = moments(positives), moments(negatives)
     metrics = {
         "energy_gap": -loss,

@@ -1,4 +1,4 @@
-"""A prior that is fitted afterwards, to draws of the frozen joint encoder.
+"""A prior that is fitted afterwards, to draws of the frozen posterior of all views.
 
 Stage ``prior`` learns a density of the aggregate posterior q̂(z) = E_X q(z|X) from its
 draws (not from its means, which are too narrow). It changes what is drawn jointly;
@@ -7,13 +7,14 @@ subsets keep the prior that the model was trained with.
 
 import dataclasses
 import functools
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jnf_jax.methods.energy import contrast, init_chains
-from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.priors.diffusion import DiffusionFamily, denoising_loss
 from jnf_jax.priors.energy import EnergyFamily
@@ -22,7 +23,7 @@ from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
-from jnf_jax.types import Params
+from jnf_jax.types import Params, Views
 
 FITTED_FAMILIES = {
     family.name: family
@@ -38,7 +39,24 @@ FITTED_FAMILIES = {
 """Families that can be fitted afterwards: they learn, and ask no encoder."""
 
 
-def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> Method:
+@runtime_checkable
+class Encoder(Protocol):
+    """What a prior is fitted to: q(z|X) of a model with stage ``joint``."""
+
+    latent_size: int
+
+    def cached_posterior(self, params: dict[str, Params], views: Views) -> Any:
+        """All that is needed of q(z|X), once for the whole set; leaves [B, ...]."""
+        ...
+
+    def draw_cached(
+        self, rng_key: jax.Array, cached: Any
+    ) -> Float[Array, "batch latent"]:
+        """One z ~ q(z|X) a datum."""
+        ...
+
+
+def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Method:
     """``method`` with a stage ``prior`` behind the others.
 
     Args:
@@ -58,11 +76,11 @@ def with_fitted_prior(method: Method, joint: JointVAE, family: PriorFamily) -> M
     stage = MethodStage(
         "prior",
         functools.partial(_init, family, joint),
-        functools.partial(_loss, family=family, latent_size=joint.latent_size),
+        functools.partial(_loss, family=family, joint=joint),
         needs=("joint",),
         settings=("fitted_prior",),
         cache=joint.cached_posterior,
-        fit=functools.partial(_fit, family) if fits_in_one_go(family) else None,
+        fit=functools.partial(_fit, family, joint) if fits_in_one_go(family) else None,
         init_memory=functools.partial(init_chains, family, joint.latent_size),
         has_convolutions=False,
     )
@@ -76,15 +94,17 @@ def fits_in_one_go(family: PriorFamily) -> bool:
 
 
 def _fit(
-    family: GaussianMixtureFamily, rng_key: jax.Array, cached: dict[str, np.ndarray]
+    family: GaussianMixtureFamily,
+    joint: Encoder,
+    rng_key: jax.Array,
+    cached: dict[str, np.ndarray],
 ) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
-    noise_key, fit_key = jax.random.split(rng_key)
-    noise = np.asarray(jax.random.normal(noise_key, cached["mean"].shape))
-    return family.fit(fit_key, cached["mean"] + cached["scale"] * noise)
+    draw_key, fit_key = jax.random.split(rng_key)
+    return family.fit(fit_key, np.asarray(joint.draw_cached(draw_key, cached)))
 
 
-def _init(family: PriorFamily, joint: JointVAE, rng_key: jax.Array) -> Params:
+def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:
     return family.init(rng_key, joint.latent_size, {})
 
 
@@ -95,17 +115,16 @@ def _loss(
     batch: Batch,
     *memory: jax.Array,
     family: PriorFamily,
-    latent_size: int,
+    joint: Encoder,
 ) -> tuple:
     """−mean log p(z) at z ~ q(z|X), nats; an energy's contrast, or denoising."""
     del frozen
     draw_key, chain_key = jax.random.split(rng_key)
-    mean, scale = batch.cached["mean"], batch.cached["scale"]
-    z = mean + scale * jax.random.normal(draw_key, mean.shape)
+    z = joint.draw_cached(draw_key, batch.cached)
     if isinstance(family, EnergyFamily):
         return contrast(family, params, chain_key, z, *memory)
     if isinstance(family, DiffusionFamily):
-        score = family.bind(params, latent_size).scaled_score
+        score = family.bind(params, joint.latent_size).scaled_score
         return denoising_loss(score, chain_key, z, family.schedule).mean(), {}
-    log_density = family.bind(params, latent_size).log_density(z)
+    log_density = family.bind(params, joint.latent_size).log_density(z)
     return -jnp.mean(log_density), {"log_density": jnp.mean(log_density)}

@@ -28,7 +28,7 @@ from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One modality of a joint VAE.
+    """One modality and how it is decoded.
 
     Attributes:
         name: Modality name.
@@ -45,6 +45,13 @@ class View:
     likelihood: str
     scale: float
     weight: float = 1.0
+
+    def decode(
+        self, params: Params, z: Float[Array, "batch latent"]
+    ) -> distrax.Distribution:
+        """p(x_m|z) with the decoder's parameters; its mean is the picture to show."""
+        output = self.decoder.apply({"params": params}, z)
+        return LIKELIHOODS[self.likelihood](output, self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +113,13 @@ class JointVAE:
         code = self.code(params["joint"], views)
         return {"mean": code.mean, "scale": code.scale}
 
+    def draw_cached(
+        self, rng_key: jax.Array, cached: dict[str, Float[Array, "batch latent"]]
+    ) -> Float[Array, "batch latent"]:
+        """z ~ q(z|X) from what ``cached_posterior`` kept of it."""
+        noise = jax.random.normal(rng_key, cached["mean"].shape)
+        return cached["mean"] + cached["scale"] * noise
+
     def encode(self, params: Params, views: Views) -> distrax.MultivariateNormalDiag:
         """q(z|X)."""
         code = self.code(params, views)
@@ -114,14 +128,9 @@ class JointVAE:
     def decode(
         self, params: Params, z: Float[Array, "batch latent"]
     ) -> dict[str, distrax.Distribution]:
-        """{m: p(x_m|z)}; the mean of each is the picture to show."""
-        return {
-            view.name: LIKELIHOODS[view.likelihood](
-                view.decoder.apply({"params": params["decoders"][view.name]}, z),
-                view.scale,
-            )
-            for view in self.views
-        }
+        """{m: p(x_m|z)}."""
+        decoders = params["decoders"]
+        return {v.name: v.decode(decoders[v.name], z) for v in self.views}
 
     def prior_of(self, params: Params) -> Prior:
         """p(z)."""

@@ -12,7 +12,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, Prior, Views
 
 
 class Batch(NamedTuple):
@@ -138,6 +138,10 @@ class Inference(Protocol):
         """``num_samples`` draws from the prior of that name; None: the model's own."""
         ...
 
+    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+        """The prior of that name; of the shared latent where z is a struct."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -165,3 +169,15 @@ def check_subset(
             f"`{name}` is {list(subset)}, expected distinct names out of "
             f"{list(modalities)}"
         )
+
+
+def check_prior_name(name: str | None, known: tuple[str, ...]) -> str:
+    """``name``, or the first known one if None.
+
+    Raises:
+        ValueError: If it is not known.
+    """
+    name = known[0] if name is None else name
+    if name not in known:
+        raise ValueError(f"`name` is {name!r}, expected one of {known}")
+    return name

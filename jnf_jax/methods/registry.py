@@ -7,8 +7,15 @@ from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
+from jnf_jax.methods.mixture_vae import ExpertEncoder, MixtureVAE
+from jnf_jax.methods.mmvae_plus import mmvae_plus
 from jnf_jax.methods.product import divisor_faults
-from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.methods.settings import (
+    ExpertSettings,
+    FlowSettings,
+    ModelSettings,
+    Shapes,
+)
 from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import CONVOLUTIONAL, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder
@@ -16,7 +23,11 @@ from jnf_jax.networks.made import made_stack
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 
-STAGES = {"jmvae": ("joint",), "jnf": ("joint", "unimodal")}
+STAGES = {
+    "jmvae": ("joint",),
+    "jnf": ("joint", "unimodal"),
+    "mmvae_plus": ("joint",),
+}
 """Names that a config's ``method`` may have, and their stages in order of training."""
 
 
@@ -28,74 +39,127 @@ def build_method(
     flow: FlowSettings,
     sampler: ChainSettings,
     divisor: str = "prior",
+    experts: ExpertSettings | None = None,
     fitted_prior: PriorFamily | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
     With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
-    Subsets divide by ``divisor``: see ``product.py``.
+    Subsets divide by ``divisor``: see ``product.py``. ``experts`` are those of
+    "mmvae_plus".
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
     """
     if name not in STAGES:
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
-    faults = model.faults(shapes) + flow.faults()
+    experts = experts or ExpertSettings()
+    faults = model.faults(shapes) + flow.faults() + experts.faults()
     faults += divisor_faults(divisor, model.prior, fitted_prior)
+    if name == "mmvae_plus" and divisor != "prior":
+        faults.append(
+            f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
+            "by a mixture and divides by nothing"
+        )
     if faults:
         raise ValueError("\n".join(faults))
-    joint = _joint_vae(shapes, model)
-    experts = tuple(
-        UnimodalPosterior(
-            m,
-            tuple(shapes[m]),
-            GaussianEncoder(
-                build_trunk(model.network(m)), model.latent_dim, flow.context_size
-            ),
-            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
-            flow.max_log_scale,
-        )
-        for m in sorted(shapes)
-    )
     has_convolutions = any(model.network(m).kind in CONVOLUTIONAL for m in shapes)
+    if name == "mmvae_plus":
+        joint = _mixture_vae(shapes, model, experts)
+        method = mmvae_plus(joint, has_convolutions=has_convolutions)
+    else:
+        joint = _joint_vae(shapes, model)
+        posteriors = _unimodal_posteriors(shapes, model, flow)
     if name == "jmvae":
         method = jmvae(
             joint,
-            experts,
+            posteriors,
             sampler,
             alpha=model.alpha,
             has_convolutions=has_convolutions,
         )
-    else:
+    elif name == "jnf":
         method = jnf(
             joint,
-            experts,
+            posteriors,
             sampler,
             num_posterior_samples=flow.num_posterior_samples,
             has_convolutions=has_convolutions,
         )
     if fitted_prior:
         method = with_fitted_prior(method, joint, fitted_prior)
+    if divisor == "prior":
+        return method
     inference = dataclasses.replace(method.inference, divisor=divisor)
     return dataclasses.replace(method, inference=inference)
 
 
+def _unimodal_posteriors(
+    shapes: Shapes, model: ModelSettings, flow: FlowSettings
+) -> tuple[UnimodalPosterior, ...]:
+    return tuple(
+        UnimodalPosterior(
+            m,
+            tuple(shapes[m]),
+            GaussianEncoder(
+                build_trunk(model.network(m), model.compute_dtype),
+                model.latent_dim,
+                flow.context_size,
+            ),
+            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
+            flow.max_log_scale,
+        )
+        for m in sorted(shapes)
+    )
+
+
 def _joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
     encoder = JointEncoder(
-        heads=tuple((m, build_trunk(model.network(m))) for m in sorted(shapes)),
+        heads=tuple(
+            (m, build_trunk(model.network(m), model.compute_dtype))
+            for m in sorted(shapes)
+        ),
         hidden_sizes=model.joint_hidden_sizes,
         latent_size=model.latent_dim,
         head_size=model.head_size or model.latent_dim,
+        dtype=model.compute_dtype,
     )
-    views = tuple(
+    return JointVAE(encoder, _views(shapes, model), model.prior, model.beta)
+
+
+def _mixture_vae(
+    shapes: Shapes, model: ModelSettings, experts: ExpertSettings
+) -> MixtureVAE:
+    def encoder(m: str, size: int) -> GaussianEncoder:
+        trunk = build_trunk(model.network(m))
+        return GaussianEncoder(trunk, size, scale=experts.scale)
+
+    private = experts.private_dim
+    encoders = tuple(
+        ExpertEncoder(
+            encoder(m, model.latent_dim), encoder(m, private) if private else None
+        )
+        for m in sorted(shapes)
+    )
+    return MixtureVAE(
+        _views(shapes, model),
+        encoders,
+        model.prior,
+        experts.family,
+        model.beta,
+        experts.num_importance_samples,
+    )
+
+
+def _views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
+    return tuple(
         View(
             m,
             tuple(shapes[m]),
-            build_decoder(model.network(m), tuple(shapes[m])),
+            build_decoder(model.network(m), tuple(shapes[m]), model.compute_dtype),
             model.likelihood(m).name,
             model.likelihood(m).scale,
             model.weight(m, shapes),
         )
         for m in sorted(shapes)
     )
-    return JointVAE(encoder, views, model.prior, model.beta)

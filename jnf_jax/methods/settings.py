@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 
 from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
-from jnf_jax.networks.build import NetworkSettings
-from jnf_jax.priors.family import PriorFamily
+from jnf_jax.networks.build import COMPUTE_DTYPES, NetworkSettings
+from jnf_jax.networks.gaussian import SCALES
+from jnf_jax.priors.family import PriorFamily, faults_below, faults_of_choice
+from jnf_jax.priors.learnable_scale import KINDS
 from jnf_jax.priors.normal import NormalFamily
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -43,18 +45,22 @@ class LikelihoodSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """The joint VAE.
+    """The joint VAE, or a mixture of experts.
 
     Attributes:
-        latent_dim: D.
+        latent_dim: D; of the shared latent where there are private ones.
         beta: β, the weight of the KL.
         alpha: α of JMVAE's unimodal divergences; other methods ignore it.
-        joint_hidden_sizes: MLP on the concatenated heads of the joint encoder.
+        joint_hidden_sizes: MLP on the concatenated heads of the joint encoder; unused
+            by mixtures of experts, as is the next.
         head_size: What each head of the joint encoder gives; 0: ``latent_dim``.
         likelihood_rescaling: Multiply each λ_m by max_n dim(x_n) / dim(x_m).
         networks: Modality -> NetworkSettings; "default" for those not named.
         likelihoods: Modality -> LikelihoodSettings; "default" likewise.
         prior: p(z), with its options; see ``priors.registry``.
+        compute_dtype: Of the trunks of encoders and of decoders, "float32" or
+            "bfloat16" (for accelerators). Parameters, heads, flows, densities and
+            likelihoods are float32 in any case.
     """
 
     latent_dim: int
@@ -66,6 +72,7 @@ class ModelSettings:
     head_size: int = 0
     likelihood_rescaling: bool = False
     prior: PriorFamily = NormalFamily()
+    compute_dtype: str = "float32"
 
     def network(self, modality: str) -> NetworkSettings:
         """Those of ``modality``, or the default ones."""
@@ -99,6 +106,18 @@ class ModelSettings:
             found.append(
                 f"`model.joint_hidden_sizes` is {self.joint_hidden_sizes}, expected "
                 "positive sizes"
+            )
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            found.append(
+                f"`model.compute_dtype` is {self.compute_dtype!r}, expected one of "
+                f"{COMPUTE_DTYPES}"
+            )
+        kinds = {network.kind for network in self.networks.values() if network}
+        single = sorted(kinds & {"residual", "transformer"})
+        if self.compute_dtype != "float32" and single:
+            found.append(
+                f"`model.compute_dtype` is {self.compute_dtype!r}, expected 'float32': "
+                f"{' and '.join(single)} networks know no other yet"
             )
         return found + self.prior.faults("model.prior")
 
@@ -146,6 +165,32 @@ class ModelSettings:
                 f"{shape}"
             )
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertSettings:
+    """The mixture of experts of MMVAE+, and its bound; other methods ignore them.
+
+    Attributes:
+        private_dim: D_w, of each modality's private latent; 0: none, as in MMVAE.
+        family: Of posteriors and private priors, "laplace" or "normal".
+        scale: How encoders give scales: "softmax", averaging to one, or "exp".
+        num_importance_samples: K.
+    """
+
+    private_dim: int = 32
+    family: str = "laplace"
+    scale: str = "softmax"
+    num_importance_samples: int = 1
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line a fault."""
+        least = {"private_dim": 0, "num_importance_samples": 1}
+        known = {"family": tuple(KINDS), "scale": tuple(SCALES)}
+        return [
+            *faults_below(self, "experts", least),
+            *faults_of_choice(self, "experts", known),
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import SubsetInfo, check_subset
+from jnf_jax.methods.method import SubsetInfo, check_prior_name, check_subset
 from jnf_jax.methods.product import base_product, draw_gaussian
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
@@ -183,9 +183,7 @@ class SubsetInference:
         Raises:
             ValueError: If there is none of that name.
         """
-        name = self.prior_names[0] if name is None else name
-        if name not in self.prior_names:
-            raise ValueError(f"`name` is {name!r}, expected one of {self.prior_names}")
+        name = check_prior_name(name, self.prior_names)
         needed = {s: params[s] for s in ("joint", "prior") if s in params}
         return self._draw_prior(needed, rng_key, num_samples, name)
 

@@ -39,12 +39,11 @@ def mean_unimodal_log_prob(
         z, _ = inference.infer(params, rng_key, views, tuple(inference.modalities))
         return inference.unimodal_log_probs(params, views, z)
 
-    fetch = jax.jit(held_out.fetch)
     num_tuples = settings.num_tuples or len(held_out.labels)
     rng_key = jax.random.key(settings.seed)
 
     def one_batch(number: int, indices: np.ndarray):
-        views = fetch(held_out.arrays, held_out.rows(indices))
+        views = held_out.views(indices)
         return log_probs(params, views, jax.random.fold_in(rng_key, number))
 
     found = map_batches(one_batch, num_tuples, settings.batch_size)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import sampling
+from jnf_jax import parallel, sampling
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference, SubsetInfo
 from jnf_jax.metrics import coherence
@@ -95,7 +95,8 @@ class HeldOut(NamedTuple):
     """The tuples that a model is evaluated on.
 
     ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
-    not in ``arrays``.
+    not in ``arrays``. With a ``mesh``, a batch is split over its devices: encoders,
+    chains, decoders and classifiers then run where their data are.
     """
 
     arrays: Any
@@ -103,6 +104,17 @@ class HeldOut(NamedTuple):
     labels: np.ndarray
     num_classes: int
     rows: Callable[[np.ndarray], Any] = lambda indices: indices
+    mesh: jax.sharding.Mesh | None = None
+
+    def views(self, indices: np.ndarray) -> Views:
+        """{m: f32[B, ...]} of the tuples i32[B]."""
+        rows = parallel.put_batch(self.rows(indices), self.mesh)
+        return _fetch(self.fetch, self.mesh, self.arrays, rows)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _fetch(fetch, mesh, arrays, rows) -> Views:
+    return parallel.constrain_batch(fetch(arrays, rows), mesh)
 
 
 class CoherenceReport(NamedTuple):
@@ -182,8 +194,9 @@ def evaluate_coherence(
     shares, entropies = {}, {}
     for name in inference.prior_names:
         drawn = _predict_from_prior(
-            inference, params, name, predict_decoded, settings, next(keys)
-        )
+            inference, params, name, predict_decoded, settings, next(keys),
+            held_out.mesh,
+        )  # fmt: skip
         joint = coherence.agreement(drawn)
         shares[name] = joint.share
         entropies[name] = coherence.label_entropy(joint.labels, held_out.num_classes)
@@ -219,19 +232,17 @@ def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Labels of everything generated from ``subset``; and the sampler's quality."""
-    fetch = compiled_fetch(held_out.fetch)
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
     )
-    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
-    first = fetch(held_out.arrays, first)
+    first = held_out.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, subset)
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
     diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
 
     def draw(number: int, indices: np.ndarray):
-        views = fetch(held_out.arrays, held_out.rows(indices))
+        views = held_out.views(indices)
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)
@@ -252,11 +263,15 @@ def compiled_fetch(fetch: Callable) -> Callable:
 
 
 def _predict_from_prior(
-    inference, params, name, predict_decoded, settings, rng_key
+    inference, params, name, predict_decoded, settings, rng_key, mesh
 ) -> dict[str, np.ndarray]:
+    @functools.partial(jax.jit, static_argnums=2)
+    def sample(params: dict[str, Params], rng_key: jax.Array, num: int) -> Any:
+        z = inference.sample_prior(params, rng_key, num, name)
+        return parallel.constrain_batch(z, mesh)
+
     def draw(number: int, rows: np.ndarray):
-        key = jax.random.fold_in(rng_key, number)
-        z = inference.sample_prior(params, key, len(rows), name)
+        z = sample(params, jax.random.fold_in(rng_key, number), len(rows))
         return predict_decoded(params, z)
 
     return map_batches(draw, settings.num_prior_samples, settings.batch_size)

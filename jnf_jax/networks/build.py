@@ -6,15 +6,18 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
-from jnf_jax.networks.resnet import ResidualDecoder, ResidualTrunk
+from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
 from jnf_jax.networks.sequence import (
     NUM_HEADS,
     TransformerDecoder,
     TransformerTrunk,
 )
 
-KINDS = ("conv", "mlp", "resnet", "transformer")
-CONVOLUTIONAL = ("conv", "resnet")
+KINDS = ("conv", "mlp", "residual", "transformer")
+CONVOLUTIONAL = ("conv", "residual")
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+"""What trunks and decoders may be computed in; parameters are float32 with both."""
 
 Network = nn.Module
 """What the rest of the package knows of a network: ``init`` and ``apply``."""
@@ -25,10 +28,10 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1), "mlp", "resnet" or
-            "transformer".
-        features: Channels after each convolution or residual block; or, for
-            "transformer", the width of a token, once for each block.
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp", "residual" (blocks
+            with pooling between them, `residual.py`) or "transformer" (`sequence.py`).
+        features: Channels after each convolution or block, the width of a token once
+            for each Transformer block; not of "mlp".
         kernel_size: Of every convolution; "conv" only.
         hidden_sizes: Dense layers, after those or on the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
@@ -55,17 +58,17 @@ class NetworkSettings:
         if min((*self.hidden_sizes, *self.features, self.kernel_size)) < 1:
             found.append(f"`{field}` has sizes below 1: {self}")
             return found
-        if self.kind == "conv":
-            found += self._conv_faults(field, shape)
-        if self.kind == "resnet":
+        if self.kind == "residual":
             factor = 2 ** max(len(self.features) - 1, 0)
-            sides = shape[:2] if len(shape) == 3 else (1, 1)
-            if not self.features or len(shape) != 3 or any(n % factor for n in sides):
+            sizes = shape[:2] if len(shape) == 3 else (0,)
+            if not self.features or any(n < 1 or n % factor for n in sizes):
                 found.append(
                     f"`{field}` is residual with features {self.features}: expected "
-                    f"one or more and images [H, W, C] whose sides are multiples of "
-                    f"{factor}, got shape {shape}"
+                    "one or more and images [H, W, C] whose sides can be halved "
+                    f"between them, got shape {shape}"
                 )
+        if self.kind == "conv":
+            found += self._conv_faults(field, shape)
         if self.kind == "transformer":
             if len(shape) != 2:
                 found.append(
@@ -100,19 +103,23 @@ class NetworkSettings:
         return []
 
 
-def build_trunk(settings: NetworkSettings) -> nn.Module:
-    """The encoder trunk: f32[B, ...] -> f32[B, features]."""
+def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
+    """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
     if settings.kind == "conv":
-        return ConvTrunk(settings.features, settings.kernel_size, settings.hidden_sizes)
-    if settings.kind == "resnet":
+        return ConvTrunk(
+            settings.features, settings.kernel_size, settings.hidden_sizes, dtype
+        )
+    if settings.kind == "residual":
         return ResidualTrunk(settings.features, settings.hidden_sizes)
     if settings.kind == "transformer":
         return TransformerTrunk(settings.features, settings.hidden_sizes)
-    return MlpTrunk(settings.hidden_sizes)
+    return MlpTrunk(settings.hidden_sizes, dtype)
 
 
-def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Module:
-    """The decoder: f32[B, D] -> f32[B, *shape]."""
+def build_decoder(
+    settings: NetworkSettings, shape: tuple[int, ...], dtype: str = "float32"
+) -> nn.Module:
+    """The decoder: f32[B, D] -> f32[B, *shape], computed in ``dtype``."""
     hidden_sizes = settings.hidden_sizes[::-1]
     if settings.kind == "conv":
         return ConvDecoder(
@@ -121,8 +128,9 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
             settings.kernel_size,
             hidden_sizes,
             settings.activation,
+            dtype,
         )
-    if settings.kind == "resnet":
+    if settings.kind == "residual":
         return ResidualDecoder(
             shape, settings.features, hidden_sizes, settings.activation
         )
@@ -130,4 +138,4 @@ def build_decoder(settings: NetworkSettings, shape: tuple[int, ...]) -> nn.Modul
         return TransformerDecoder(
             shape, settings.features, hidden_sizes, settings.activation
         )
-    return MlpDecoder(shape, hidden_sizes, settings.activation)
+    return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)

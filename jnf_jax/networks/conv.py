@@ -18,12 +18,16 @@ def _use_adjoint() -> bool:
 
 
 class Conv(nn.Module):
-    """Convolution with torch's ``Conv2d`` geometry, channels last."""
+    """Convolution with torch's ``Conv2d`` geometry, channels last.
+
+    ``dtype`` is that of the computation, here and below; parameters are float32.
+    """
 
     features: int
     kernel_size: int
     stride: int = 1
     padding: int = 0
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -33,6 +37,7 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
         if _use_adjoint():
             y = adjoint.down(x, kernel, self.stride, self.padding)
         else:
@@ -48,6 +53,7 @@ class ConvTranspose(nn.Module):
     stride: int = 1
     padding: int = 0
     output_padding: int = 0
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -64,6 +70,7 @@ class ConvTranspose(nn.Module):
         )
         kernel = self.param("kernel", initializer, (k, k, self.features, x.shape[-1]))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
         if _use_adjoint():
             y = adjoint.up(x, kernel, s, p, self.output_padding)
         else:

@@ -4,6 +4,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import ConvTranspose
@@ -14,17 +15,22 @@ ACTIVATIONS = {"identity": lambda x: x, "sigmoid": jax.nn.sigmoid}
 
 
 class MlpDecoder(nn.Module):
-    """Dense layers with ReLU, then one to all pixels."""
+    """Dense layers with ReLU, then one to all pixels; computed in ``dtype``.
+
+    What likelihoods take, and the last activation, are float32: here and below.
+    """
 
     shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     activation: str
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
         """z f32[B, D] -> f32[B, *shape]."""
-        h = MlpTrunk(self.hidden_sizes)(z)
-        x = nn.Dense(math.prod(self.shape))(h).reshape(-1, *self.shape)
+        h = MlpTrunk(self.hidden_sizes, self.dtype)(z)
+        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(h)
+        x = x.reshape(-1, *self.shape).astype(jnp.float32)
         return ACTIVATIONS[self.activation](x)
 
 
@@ -40,6 +46,7 @@ class ConvDecoder(nn.Module):
     kernel_size: int
     hidden_sizes: tuple[int, ...]
     activation: str
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
@@ -49,12 +56,13 @@ class ConvDecoder(nn.Module):
         for _ in self.features:
             sizes.append(tuple((n + 2 - k) // 2 + 1 for n in sizes[-1]))
         (height, width), channels = sizes.pop(), self.features[-1]
-        h = MlpTrunk((*self.hidden_sizes, height * width * channels))(z)
+        sizes_of_dense = (*self.hidden_sizes, height * width * channels)
+        h = MlpTrunk(sizes_of_dense, self.dtype)(z)
         x = h.reshape(-1, height, width, channels)
         for features in (*self.features[-2::-1], self.shape[-1]):
             height, width = sizes.pop()
             fill = height - (2 * x.shape[1] - 4 + k)
-            x = ConvTranspose(features, k, stride=2, padding=1, output_padding=fill)(x)
+            x = ConvTranspose(features, k, 2, 1, fill, self.dtype)(x)
             if sizes:
                 x = nn.relu(x)
-        return ACTIVATIONS[self.activation](x)
+        return ACTIVATIONS[self.activation](x.astype(jnp.float32))

@@ -11,7 +11,9 @@ from jnf_jax.networks.conv import Conv
 
 
 class GaussianCode(NamedTuple):
-    """What an encoder says of z: N(mean, diag scale²), and features for a flow.
+    """What an encoder says of z: mean and scale, and features for a flow.
+
+    Of N(mean, diag scale²), or of a Laplace posterior where a method takes it so.
 
     All f32[B, ...]; ``context`` is None where nothing conditions the flow.
     """
@@ -21,17 +23,28 @@ class GaussianCode(NamedTuple):
     context: Float[Array, "*batch context"] | None
 
 
+SCALES = {
+    "exp": lambda output: jnp.exp(0.5 * output),
+    "softmax": lambda output: jax.nn.softmax(output) * output.shape[-1] + 1e-6,
+}
+"""From an encoder's output to a scale; those of "softmax" average to one (MMVAE)."""
+
+
 class MlpTrunk(nn.Module):
-    """Flatten, then dense layers with ReLU."""
+    """Flatten, then dense layers with ReLU; computed in ``dtype``, as all trunks."""
 
     hidden_sizes: tuple[int, ...]
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch features"]:
         """x f32[B, ...] -> f32[B, hidden_sizes[-1]]."""
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size, kernel_init=nn.initializers.he_normal())(x))
+            dense = nn.Dense(
+                size, kernel_init=nn.initializers.he_normal(), dtype=self.dtype
+            )
+            x = nn.relu(dense(x))
         return x
 
 
@@ -41,6 +54,7 @@ class ConvTrunk(nn.Module):
     features: tuple[int, ...]
     kernel_size: int
     hidden_sizes: tuple[int, ...] = ()
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -48,36 +62,41 @@ class ConvTrunk(nn.Module):
     ) -> Float[Array, "batch features"]:
         """x f32[B, H, W, C] -> f32[B, features]."""
         for size in self.features:
-            x = nn.relu(Conv(size, self.kernel_size, stride=2, padding=1)(x))
-        return MlpTrunk(self.hidden_sizes)(x)
+            conv = Conv(size, self.kernel_size, 2, padding=1, dtype=self.dtype)
+            x = nn.relu(conv(x))
+        return MlpTrunk(self.hidden_sizes, self.dtype)(x)
 
 
 class GaussianEncoder(nn.Module):
-    """A trunk with heads for the mean, log σ² (as ½ log σ²) and, if asked, a context.
+    """A trunk with heads for the mean, the scale and, if asked, a context.
 
     ::
 
-        h = trunk(x);   μ = W_1 h + b_1;   σ = exp(½ (W_2 h + b_2));   c = W_3 h + b_3
+        h = trunk(x);   μ = W_1 h + b_1;   ℓ = W_2 h + b_2;   c = W_3 h + b_3
+        σ = exp(½ ℓ), so that ℓ = log σ²;  or  σ = D softmax(ℓ) + 1e-6
+
+    The heads are float32, whatever the trunk is computed in.
     """
 
     trunk: nn.Module
     latent_size: int
     context_size: int = 0
+    scale: str = "exp"
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."]) -> GaussianCode:
         """x f32[B, ...] -> GaussianCode of f32[B, D]."""
         h = self.trunk(x)
         mean = nn.Dense(self.latent_size, name="mean")(h)
-        log_variance = nn.Dense(
+        output = nn.Dense(
             self.latent_size,
             kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"),
-            name="log_variance",
+            name="log_variance" if self.scale == "exp" else "scale_logits",
         )(h)
         context = None
         if self.context_size:
             context = nn.Dense(self.context_size, name="context")(h)
-        return GaussianCode(mean, jnp.exp(0.5 * log_variance), context)
+        return GaussianCode(mean, SCALES[self.scale](output), context)
 
 
 class JointEncoder(nn.Module):
@@ -91,6 +110,7 @@ class JointEncoder(nn.Module):
     hidden_sizes: tuple[int, ...]
     latent_size: int
     head_size: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
@@ -99,7 +119,7 @@ class JointEncoder(nn.Module):
             nn.Dense(self.head_size, name=f"head_{name}")(trunk(views[name]))
             for name, trunk in self.heads
         ]
-        body = MlpTrunk(self.hidden_sizes)
+        body = MlpTrunk(self.hidden_sizes, self.dtype)
         return GaussianEncoder(body, self.latent_size, name="body")(
             jnp.concatenate(codes, axis=-1)
         )

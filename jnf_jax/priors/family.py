@@ -13,7 +13,7 @@ from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.types import Params, Prior, Views
 
 Encode = Callable[[Views], GaussianCode]
-"""Views [C, ...] -> mean and scale of q(z|X), f32[C, D]."""
+"""Views [C, ...] -> mean and scale of q(z|X), f32[C, D]; of M experts f32[C M, D]."""
 
 
 def draw_option(default: Any) -> Any:
@@ -68,7 +68,7 @@ class Fixed:
 
 
 def faults_below(
-    family: PriorFamily,
+    options: Any,
     field: str,
     least: Mapping[str, float | int],
     *,
@@ -77,20 +77,22 @@ def faults_below(
     """One line for each option below (or, if strict, at) its bound; NaN is below."""
     sign = ">" if strict else ">="
     return [
-        f"`{field}.{name}` is {getattr(family, name)}, expected {sign} {bound}"
+        f"`{field}.{name}` is {getattr(options, name)}, expected {sign} {bound}"
         for name, bound in least.items()
         if not (
-            getattr(family, name) > bound if strict else getattr(family, name) >= bound
+            getattr(options, name) > bound
+            if strict
+            else getattr(options, name) >= bound
         )
     ]
 
 
 def faults_of_choice(
-    family: PriorFamily, field: str, known: Mapping[str, tuple[str, ...]]
+    options: Any, field: str, known: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
     """One line for each option that is none of its names."""
     return [
-        f"`{field}.{name}` is {getattr(family, name)!r}, expected one of {names}"
+        f"`{field}.{name}` is {getattr(options, name)!r}, expected one of {names}"
         for name, names in known.items()
-        if getattr(family, name) not in names
+        if getattr(options, name) not in names
     ]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.priors.family import Encode, faults_below
-from jnf_jax.priors.mixture import MixturePrior
+from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.priors.mixture import KINDS, MixturePrior
 from jnf_jax.types import Params
 
 
@@ -16,17 +16,21 @@ class VampFamily:
     """p(z) = (1/C) Σ_c q(z|U_c), with pseudo-tuples U_c that are learnt.
 
     U = sigmoid of free parameters, so that pseudo-inputs stay in [0, 1] as pixels do.
+    Where q(z|X) is a mixture of M experts, p(z) has C M components.
 
     Attributes:
         num_components: C.
+        kind: Of each component, "normal" or "laplace": as the encoder's posterior is.
     """
 
     name: str = "vamp"
     num_components: int = 50
+    kind: str = "normal"
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""
-        return faults_below(self, field, {"num_components": 1})
+        found = faults_below(self, field, {"num_components": 1})
+        return found + faults_of_choice(self, field, {"kind": KINDS})
 
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
@@ -47,4 +51,4 @@ class VampFamily:
         if encode is None:
             raise ValueError("`encode` is None, expected the encoder to make p(z) of")
         code = encode(jax.tree.map(jax.nn.sigmoid, params))
-        return MixturePrior(jnp.zeros(self.num_components), code.mean, code.scale)
+        return MixturePrior(jnp.zeros(len(code.mean)), code.mean, code.scale, self.kind)

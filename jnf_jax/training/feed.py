@@ -69,7 +69,7 @@ def open_feed(
             indices = indices_of_steps(step, count)
             indices = indices[0] if count == 1 else indices
             sharding = parallel.batch_sharding(mesh, axis=indices.ndim - 1)
-            return jax.device_put(indices, sharding)
+            return parallel.put(indices, sharding)
 
         return Feed(put, lambda: None, lambda: None)
 
@@ -96,10 +96,10 @@ def validation_rows(
 ) -> tuple[Callable[[], Iterable[Any]], int]:
     """A function that gives the rows of every validation batch, and their number."""
     indices = batches.validation_indices(
-        stage.validation_size, settings.batch_size, 1 if mesh is None else mesh.size
+        stage.validation_size, settings.batch_size, parallel.num_shards(mesh)
     )
     if stage.validation_read is None:
-        rows = jax.device_put(list(indices), parallel.batch_sharding(mesh))
+        rows = parallel.put(list(indices), parallel.batch_sharding(mesh))
         return lambda: rows, len(indices)
 
     def read_all() -> Iterator[Any]:

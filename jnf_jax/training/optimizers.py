@@ -5,6 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import optax
 
+from jnf_jax.parallel import PARAMETERS
+
 SCHEDULES = ("constant", "cosine", "plateau")
 OPTIMIZERS = ("adam", "amsgrad", "rmsprop")
 SELECTIONS = ("best", "last")
@@ -44,6 +46,9 @@ class TrainSettings:
       plateau_patience_epochs: see ``schedule``.
       plateau_factor: see ``schedule``.
       log_every: steps whose metrics are averaged into one line of the log.
+      parameters: "replicated", whole on each device, or "sharded" over them, see
+        ``parallel.state_sharding``; changes no number beyond the order of summation,
+        and is no part of the identity.
     """
 
     num_steps: int
@@ -67,6 +72,8 @@ class TrainSettings:
     plateau_patience_epochs: int = 30
     plateau_factor: float = 0.1
     log_every: int = 50
+    # No part of the text either, by which classifiers are found again.
+    parameters: str = dataclasses.field(default="replicated", repr=False)
 
     def faults(self, prefix: str = "") -> list[str]:
         """Every bad field at once, each as "<prefix><field> must be …, got …"."""
@@ -74,6 +81,7 @@ class TrainSettings:
             "schedule": SCHEDULES,
             "optimizer": OPTIMIZERS,
             "select": SELECTIONS,
+            "parameters": PARAMETERS,
         }
         at_least = {
             "num_steps": 1,

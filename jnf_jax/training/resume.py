@@ -4,9 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from jnf_jax import checkpoint
+from jnf_jax import checkpoint, processes
 from jnf_jax.training.train_step import TrainState
 
 
@@ -51,7 +49,7 @@ def restore_state(
     *,
     field: str,
     identity: dict[str, Any],
-    sharding: jax.sharding.Sharding,
+    sharding: TrainState,
 ) -> tuple[TrainState | None, float, dict[str, Any] | None]:
     """Reads the newest intact state below ``directory``.
 
@@ -60,7 +58,7 @@ def restore_state(
       like: its shapes and dtypes, as from ``jax.eval_shape``.
       field: as in ``save_state``.
       identity: of this run, as JSON gives it back.
-      sharding: where every leaf goes, whatever it was saved from.
+      sharding: where each leaf goes, whatever it was saved from.
 
     Returns:
       The state, the seconds spent on it and its position in the data; None, 0.0 and
@@ -72,18 +70,24 @@ def restore_state(
 
     Raises:
       ValueError: the checkpoint is of another identity, listing what differs, or does
-        not fit ``like``.
+        not fit ``like``; the processes of this run do not find the same one.
     """
     path, damaged = checkpoint.newest_intact(directory)
     for _, reason in damaged:
         warnings.warn(f"{reason}; resuming from {path or 'step 0'}", stacklevel=2)
+    step = -1 if path is None else checkpoint.read_step(path)
+    processes.require_same(f"the step of the newest checkpoint in {directory}", step)
     if path is None:
         return None, 0.0, None
     stored = checkpoint.read_metadata(path)
     check_identity(path, stored["identity"], identity)
-    selected = checkpoint.restore_params(path, getattr(like, field), sharding=sharding)
+    selected = checkpoint.restore_params(
+        path, getattr(like, field), sharding=getattr(sharding, field)
+    )
     rest = checkpoint.restore_train_state(
-        path, like._replace(**{field: None}), sharding=sharding
+        path,
+        like._replace(**{field: None}),
+        sharding=sharding._replace(**{field: None}),
     )
     state = rest._replace(**{field: selected})
     return state, stored["seconds"], stored.get("position")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import checkpoint, parallel
+from jnf_jax import checkpoint, parallel, processes
 from jnf_jax.training import resume, train_step
 from jnf_jax.training.feed import Feed, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
@@ -29,6 +29,7 @@ class Programs(NamedTuple):
     validate: Callable
     record_validation: Callable
     all_finite: Callable
+    gather: Callable
 
 
 class Run(NamedTuple):
@@ -48,8 +49,9 @@ class Run(NamedTuple):
         return train_step.selected_field(self.settings)
 
     def record(self, event: str, step: int, values: dict[str, Any]) -> None:
-        """Logs one flat record."""
-        self.log({"event": event, "stage": self.stage.name, "step": step, **values})
+        """Logs one flat record; one process of a run does."""
+        if processes.is_first():
+            self.log({"event": event, "stage": self.stage.name, "step": step, **values})
 
 
 def compile_programs(
@@ -60,7 +62,7 @@ def compile_programs(
     Args:
       stage: what to train; captured, so its ``loss`` may be any closure.
       settings: how.
-      mesh: where; every result is whole on each of its devices.
+      mesh: where; every result but a state is whole on each of its devices.
 
     Returns:
       The programs. Those that take a state and return one donate it.
@@ -71,19 +73,23 @@ def compile_programs(
     def init(rng_key: jax.Array) -> TrainState:
         return train_step.init_state(rng_key, stage, optimizer, settings)
 
-    def compiled(function: Callable, *donate: int) -> Callable:
-        return jax.jit(
-            function, donate_argnums=donate, out_shardings=parallel.replicated(mesh)
-        )
+    whole = parallel.replicated(mesh)
+    state = parallel.state_sharding(
+        jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
+    )
+
+    def compiled(function: Callable, *donate: int, to: Any = whole) -> Callable:
+        return jax.jit(function, donate_argnums=donate, out_shardings=to)
 
     return Programs(
-        init=compiled(init),
-        copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree)),
-        step=compiled(step, 0),
-        steps=compiled(train_step.make_steps(step), 0),
+        init=compiled(init, to=state),
+        copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree), to=state),
+        step=compiled(step, 0, to=(state, whole)),
+        steps=compiled(train_step.make_steps(step), 0, to=(state, whole)),
         validate=compiled(train_step.make_validation(stage, settings, mesh)),
-        record_validation=compiled(train_step.record_validation, 0),
+        record_validation=compiled(train_step.record_validation, 0, to=state),
         all_finite=compiled(train_step.all_finite),
+        gather=compiled(lambda tree: tree),
     )
 
 
@@ -94,12 +100,13 @@ def start_state(run: Run) -> tuple[TrainState, float, dict[str, Any] | None]:
     """
     # Not the key that steps are folded into: splitting a key may repeat those.
     rng_key = train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
+    like = jax.eval_shape(run.programs.init, rng_key)
     state, seconds, position = resume.restore_state(
         run.directory,
-        jax.eval_shape(run.programs.init, rng_key),
+        like,
         field=run.field,
         identity=run.identity,
-        sharding=parallel.replicated(run.mesh),
+        sharding=parallel.state_sharding(like, run.mesh, run.settings.parameters),
     )
     if state is None:
         return run.programs.init(rng_key), 0.0, None
@@ -117,7 +124,7 @@ def make_advance(
     """
     stage, settings = run.stage, run.settings
     rng_key = train_step.stage_key(settings.seed, stage.name)
-    frozen, arrays, rng_key = jax.device_put(
+    frozen, arrays, rng_key = parallel.put(
         (stage.frozen, stage.train_arrays, rng_key), parallel.replicated(run.mesh)
     )
 
@@ -136,7 +143,7 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     all_rows, num_batches = validation_rows(stage, settings, mesh)
     # The same noise every time: differences between steps are those of parameters.
     rng_key = train_step.stage_key(settings.seed, f"{stage.name}/validation")
-    frozen, arrays, rng_keys = jax.device_put(
+    frozen, arrays, rng_keys = parallel.put(
         (
             stage.frozen,
             stage.validation_arrays,

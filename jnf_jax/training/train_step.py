@@ -150,7 +150,8 @@ def make_step(
       stage: supplies ``loss`` and ``fetch``.
       optimizer: see ``optimizers.make_optimizer``.
       settings: ``ema_decay`` is read.
-      mesh: splits the batch over its devices.
+      mesh: splits the batch over its devices; parameters that are split as well are
+        put together for the loss.
 
     Returns:
       ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
@@ -168,6 +169,7 @@ def make_step(
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[dict, tuple]]:
+            params = parallel.constrain_whole(params, mesh)
             step_key = jax.random.fold_in(rng_key, state.step)
             loss, metrics, *memory = stage.loss(
                 params, frozen, step_key, batch, *state.memory
@@ -235,6 +237,7 @@ def make_validation(
     ) -> dict[str, jax.Array]:
         params = state.ema_params if settings.ema_decay else state.params
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
+        params = parallel.constrain_whole(params, mesh)
         loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *state.memory)
         return check_scalars({**metrics, "loss": loss})
 

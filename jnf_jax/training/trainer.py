@@ -10,19 +10,17 @@ so that a run that was killed and resumed ends with the same bits as one that wa
 import contextlib
 import dataclasses
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jnf_jax import checkpoint, parallel
+from jnf_jax import checkpoint, parallel, processes
 from jnf_jax.checkpoint.key_paths import digest_tree
-from jnf_jax.training import feed, stage_run
+from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import MetricsWindow, Progress
 from jnf_jax.training.train_step import Stage, TrainState
@@ -35,14 +33,12 @@ __all__ = [
     "train",
 ]
 
-SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, by which a scheduler knows to requeue
-
 
 class TrainResult(NamedTuple):
     """What a finished stage hands on.
 
     Attributes:
-      params: the selected parameters, on the mesh.
+      params: the selected parameters, whole on each device of the mesh.
       step: optimiser steps taken.
       validation_loss: of ``params``: the lowest for select="best", the latest for
         "last", None without validation data.
@@ -106,10 +102,12 @@ def train(
       metadata: JSON-able identity of the run (its resolved config); a checkpoint of
         another identity is refused. Stage name, sizes, ``settings`` and the values of
         ``stage.frozen`` are part of it in any case, the number of devices is not.
-      mesh: devices to split each batch over; None is the first device.
+      mesh: devices to split each batch over; None is the first device. Those of all
+        processes of the run, where there are several; each then calls this alike.
       log: called with flat records: "event" ("start", "train", "validation" or
         "checkpoint"), "stage", "step" and scalars; see ``logs.MetricsLog``.
-      show_progress: whether to write a progress line to stderr.
+      show_progress: whether to write a progress line to stderr. It and ``log`` are the
+        first process's alone.
 
     Returns:
       The selected parameters and where they were saved. A stage that is already
@@ -141,9 +139,9 @@ def train(
         state, seconds = stage_run.fit(run, state)
     elif start < settings.num_steps:
         with contextlib.ExitStack() as stack:
-            asked_to_stop = stack.enter_context(_catch_sigterm())
+            asked_to_stop = stack.enter_context(stopping.catch_sigterm(mesh))
             bar = None
-            if show_progress:
+            if show_progress and processes.is_first():
                 bar = Progress(stage.name, settings.num_steps, start)
                 stack.callback(bar.close)
             rows = feed.open_feed(stage, settings, mesh, start, position)
@@ -153,7 +151,7 @@ def train(
     best = settings.select == "best"
     loss = float(state.best_loss if best else state.validation_loss)
     return TrainResult(
-        params=getattr(state, run.field),
+        params=run.programs.gather(getattr(state, run.field)),
         step=settings.num_steps,
         validation_loss=loss if stage.validation_size else None,
         checkpoint=path,
@@ -236,7 +234,8 @@ def _identify(
 ) -> dict[str, Any]:
     """What runs that continue one another must share, as JSON gives it back."""
     named = dataclasses.asdict(settings)
-    del named["keep_checkpoints"]  # changes no number
+    for changes_no_number in ("keep_checkpoints", "parameters"):
+        del named[changes_no_number]
     return json.loads(
         json.dumps(
             {
@@ -258,7 +257,7 @@ def _loop(
     state: TrainState,
     seconds: float,
     bar: Progress | None,
-    asked_to_stop: threading.Event,
+    asked_to_stop: Callable[..., bool],
 ) -> tuple[TrainState, float]:
     """Takes the remaining steps; returns the last state and the seconds spent."""
     step = int(state.step)
@@ -286,8 +285,8 @@ def _loop(
         if validating:
             with window.paused():
                 state = validate(state, step)
-        stopping = asked_to_stop.is_set() and step < plan.num_steps
-        if saving or stopping:
+        is_stopping = asked_to_stop() and step < plan.num_steps
+        if saving or is_stopping:
             with window.paused():
                 stage_run.save_if_finite(
                     run,
@@ -297,24 +296,10 @@ def _loop(
                     time.monotonic() - begin,
                     rows.position(),
                 )
-        if stopping:
-            raise SystemExit(SIGTERM_EXIT_CODE)
+        if is_stopping:
+            raise SystemExit(stopping.EXIT_CODE)
     if bar is not None:
         bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
-    if asked_to_stop.is_set():  # during the last call: all is saved, yet asked is asked
-        raise SystemExit(SIGTERM_EXIT_CODE)
+    if asked_to_stop(now=True):  # in the last call: all is saved, yet asked is asked
+        raise SystemExit(stopping.EXIT_CODE)
     return state, time.monotonic() - begin
-
-
-@contextlib.contextmanager
-def _catch_sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets; only the main thread can listen for signals."""
-    asked_to_stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked_to_stop
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
-    try:
-        yield asked_to_stop
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -17,6 +17,7 @@ import pytest
 pytestmark = pytest.mark.multidevice
 
 PROGRAM = Path(__file__).with_name("train_on.py")
+ROOT = Path(__file__).parents[2]
 
 
 def train_on(num_devices, directory, *arguments, visible=None):
@@ -26,6 +27,7 @@ def train_on(num_devices, directory, *arguments, visible=None):
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": str(visible or num_devices),
+            "PYTHONPATH": str(ROOT),
         },
         capture_output=True,
         text=True,
@@ -50,18 +52,25 @@ def assert_close(one, other):
     np.testing.assert_allclose(one["params"], other["params"], rtol=1e-5, atol=1e-7)
 
 
-def test_eight_devices_train_as_one(tmp_path, on_one):
-    on_eight = result_of(train_on(8, tmp_path))
+@pytest.mark.parametrize("parameters", ["replicated", "sharded"])
+def test_eight_devices_train_as_one(tmp_path, on_one, parameters):
+    on_eight = result_of(train_on(8, tmp_path, "--parameters", parameters))
     assert on_eight["devices_of_params"] == 8
     assert on_one["devices_of_params"] == 1
+    # An eighth of all but the filter and the counters, which 8 does not divide.
+    share = on_eight["share_of_first_device"]
+    assert share < 0.4 if parameters == "sharded" else share == 1
     assert_close(on_one, on_eight)
 
 
 @pytest.mark.parametrize("num_devices", [1, 4])
 def test_a_checkpoint_of_eight_devices_resumes_on_fewer(tmp_path, on_one, num_devices):
-    stopped = train_on(8, tmp_path, "--stop-after", "20")
+    """Written from sharded parameters, read into sharded ones, or whole on one."""
+    sharded = ("--parameters", "sharded")
+    stopped = train_on(8, tmp_path, "--stop-after", "20", *sharded)
     assert stopped.returncode == 143, stopped.stderr
-    resumed = result_of(train_on(num_devices, tmp_path))
+    options = sharded if num_devices > 1 else ()
+    resumed = result_of(train_on(num_devices, tmp_path, *options))
     assert resumed["resumed_from"] == 20
     assert resumed["devices_of_params"] == num_devices
     np.testing.assert_allclose(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import parallel
+from jnf_jax.training.stage_run import compile_programs
 from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 
@@ -56,12 +57,21 @@ def make_stage() -> Stage:
     )
 
 
+def share_of_first_device(settings, mesh) -> float:
+    """Of the elements of parameters and moments."""
+    programs = compile_programs(make_stage(), settings, mesh)
+    leaves = jax.tree.leaves(programs.init(jax.random.key(0)))
+    held = sum(leaf.addressable_shards[0].data.size for leaf in leaves)
+    return held / sum(leaf.size for leaf in leaves)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("num_devices", type=int)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--stop-after", type=int, default=-1)
+    parser.add_argument("--parameters", default="replicated")
     arguments = parser.parse_args()
     losses, validation = [], []
 
@@ -73,19 +83,23 @@ def main() -> None:
         if record["event"] == "train" and record["step"] == arguments.stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    settings = TrainSettings(
+        num_steps=40,
+        batch_size=arguments.batch_size,
+        learning_rate=1e-2,
+        gradient_clip=1.0,
+        checkpoint_every=40,
+        evaluate_every=20,
+        log_every=5,
+        parameters=arguments.parameters,
+    )
+    mesh = parallel.make_mesh(arguments.num_devices)
     result = train(
         make_stage(),
-        TrainSettings(
-            num_steps=40,
-            batch_size=arguments.batch_size,
-            learning_rate=1e-2,
-            checkpoint_every=40,
-            evaluate_every=20,
-            log_every=5,
-        ),
+        settings,
         directory=arguments.directory,
         metadata={},
-        mesh=parallel.make_mesh(arguments.num_devices),
+        mesh=mesh,
         log=log,
         show_progress=False,
     )
@@ -98,6 +112,7 @@ def main() -> None:
                 "params": np.concatenate([np.ravel(x) for x in leaves]).tolist(),
                 "devices_of_params": len(leaves[0].sharding.device_set),
                 "resumed_from": result.resumed_from,
+                "share_of_first_device": share_of_first_device(settings, mesh),
             }
         )
     )

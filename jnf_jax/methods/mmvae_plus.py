@@ -1,0 +1,204 @@
+"""MMVAE+ (Palumbo, Daunhawer, Vogt, ICLR 2023): shared and private latents.
+
+One stage. Any subset, the full set too, is inferred as the mixture of its experts; what
+is generated from it gets its private latent from p(w), not from the auxiliary priors of
+the training. Without private latents it is MMVAE (arXiv 1911.03393), with a learnt
+mixture as prior CMVAE (Palumbo et al., ICLR 2024), with an energy-based one the family
+that arXiv 2409.19862 is believed to build on.
+"""
+
+import dataclasses
+import functools
+
+import distrax
+import jax
+from jaxtyping import Array, Float
+
+from jnf_jax.losses import Latent
+from jnf_jax.methods.method import (
+    Method,
+    MethodStage,
+    check_prior_name,
+    check_subset,
+)
+from jnf_jax.methods.mixture_vae import (
+    ExpertCode,
+    ExpertEncoder,
+    MixtureVAE,
+    stack_codes,
+)
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.types import Params, Prior, Views
+
+
+def mmvae_plus(mixture: MixtureVAE, *, has_convolutions: bool = True) -> Method:
+    """MMVAE+ as its one stage and inference.
+
+    Args:
+        mixture: Experts, decoders and priors.
+        has_convolutions: Whether any network is convolutional.
+    """
+    stage = MethodStage(
+        "joint",
+        mixture.init,
+        mixture.loss,
+        settings=("experts",),
+        init_memory=mixture.init_memory,
+        has_convolutions=has_convolutions,
+    )
+    return Method((stage,), MixtureInference(mixture))
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureInference:
+    """Inference of a mixture of experts; hashable, static under jit.
+
+    Attributes:
+        mixture: Its parameters are ``params["joint"]``.
+        fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
+    """
+
+    mixture: MixtureVAE
+    fitted: PriorFamily | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modality names, sorted."""
+        return self.mixture.modalities
+
+    @property
+    def prior_names(self) -> tuple[str, ...]:
+        """The model's own prior, and "<name>_after" of one fitted afterwards."""
+        own = self.mixture.prior.name
+        return (own, f"{self.fitted.name}_after") if self.fitted else (own,)
+
+    def infer(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: None = None,
+    ) -> tuple[Latent, None]:
+        """One latent per datum: z of one expert of ``subset``, drawn uniformly.
+
+        Given modalities get w_m ~ q_m(w|x_m), the others w_m ~ p(w).
+
+        Args:
+            params: Parameters by stage.
+            rng_key: Typed key.
+            views: {m: f32[B, ...]}; those of ``subset`` are read.
+            subset: Names of the given modalities.
+            step_size: None: no chain runs.
+
+        Returns:
+            Latent, and None.
+
+        Raises:
+            ValueError: ``subset`` is empty or has an unknown or repeated name.
+        """
+        del step_size
+        check_subset(subset, self.modalities)
+        given = tuple(m for m in self.modalities if m in subset)
+        experts = params["joint"]["experts"]
+        codes = tuple(
+            _encode(encoder, experts[m], views[m])
+            for m, encoder in zip(self.modalities, self.mixture.encoders, strict=True)
+            if m in subset
+        )
+        shared, own, missing = self._draw(rng_key, codes)
+        missing = dict(
+            zip([m for m in self.modalities if m not in subset], missing, strict=True)
+        )
+        return Latent(shared, missing | dict(zip(given, own, strict=True))), None
+
+    def adapt(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+    ) -> None:
+        """None: no sampler runs."""
+
+    def diagnose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        step_size: None,
+    ) -> None:
+        """None: draws are exact."""
+
+    def unimodal_log_probs(
+        self, params: dict[str, Params], views: Views, z: Latent
+    ) -> dict[str, Float[Array, " batch"]]:
+        """{m: log q_m(z|x_m)} of every expert; nats."""
+        experts = self.mixture.encode(params["joint"], views)
+        return {m: q.shared.log_prob(z.shared) for m, q in experts.items()}
+
+    def decode(
+        self, params: dict[str, Params], z: Latent
+    ) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z, w_m)}."""
+        return self.mixture.decode(params["joint"], z)
+
+    def sample_prior(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        num_samples: int,
+        name: str | None = None,
+    ) -> Latent:
+        """z from the prior of that name in ``prior_names``, and each w_m ~ p(w).
+
+        Raises:
+            ValueError: If there is none of that name.
+        """
+        name = check_prior_name(name, self.prior_names)
+        needed = {s: params[s] for s in ("joint", "prior") if s in params}
+        return self._draw_prior(needed, rng_key, num_samples, name)
+
+    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+        """p(z) of that name in ``prior_names``."""
+        if name == self.prior_names[0]:
+            return self.mixture.prior_of(params["joint"])
+        return self.fitted.bind(params["prior"], self.mixture.latent_size)
+
+    # What follows is compiled, for each |S|, not each subset: codes have no names.
+
+    @functools.partial(jax.jit, static_argnums=(0, 3, 4))
+    def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
+        shared_key, *keys = jax.random.split(rng_key, len(self.modalities) + 1)
+        draw = self.mixture.private_prior.sample
+        return Latent(
+            self.prior_of(params, name).sample(shared_key, num_samples),
+            {
+                m: draw(key, num_samples)
+                for m, key in zip(self.modalities, keys, strict=True)
+            },
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw(self, rng_key: jax.Array, codes: tuple[ExpertCode, ...]):
+        """z, (w_m of given modalities), (w_m of all others)."""
+        shared_key, *keys = jax.random.split(rng_key, len(self.modalities) + 1)
+        shared = stack_codes([code.shared for code in codes])
+        num_data = len(shared["mean"])
+        return (
+            self.mixture.draw_cached(shared_key, shared),
+            tuple(
+                self.mixture.posterior(code.private).sample(seed=key)
+                for code, key in zip(codes, keys, strict=False)
+            ),
+            tuple(
+                self.mixture.private_prior.sample(key, num_data)
+                for key in keys[len(codes) :]
+            ),
+        )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(encoder: ExpertEncoder, params: Params, x: jax.Array) -> ExpertCode:
+    return encoder.encode(params, x)

@@ -1,0 +1,46 @@
+"""Inference, chains and the protocol: the numbers of one device on eight."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.multidevice
+
+PROGRAM = Path(__file__).with_name("evaluate_on.py")
+
+
+def evaluate_on(num_devices):
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(num_devices)],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(num_devices),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_eight_devices_evaluate_as_one():
+    one, eight = evaluate_on(1), evaluate_on(8)
+    assert one["rows_of_z_on_first_device"] == 24
+    assert eight["rows_of_z_on_first_device"] == 3  # the chains ran where the data are
+    assert set(eight["rows_of_views"]) == {3}
+    for name in ("z", "step_size", "acceptance"):
+        np.testing.assert_allclose(one[name], eight[name], rtol=1e-5, atol=1e-6)
+    for m, value in one["log_probs"].items():
+        np.testing.assert_allclose(value, eight["log_probs"][m], rtol=1e-5)
+    # Shares of counts, in steps of 1/48: flips need a mean of 0.5 ± 1e-7.
+    for name in ("conditional", "joint"):
+        assert one[name] == pytest.approx(eight[name], abs=1e-9), name
+    assert one["ceiling"] == pytest.approx(eight["ceiling"], abs=1e-9)
