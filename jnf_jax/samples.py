@@ -1,9 +1,8 @@
 """What was generated, as files: a grid of pictures, sounds and texts beside it."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jnf_jax import pictures, processes
@@ -15,8 +14,8 @@ NUM_PICTURED = 16
 class Drawn(NamedTuple):
     """Views that were given, if any, and what was generated: {m: f32[N, *shape]}."""
 
-    given: dict[str, jax.Array]
-    generated: dict[str, jax.Array]
+    given: dict[str, pictures.Images]
+    generated: dict[str, pictures.Images]
 
 
 def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
@@ -42,6 +41,8 @@ def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     return written
 
 
-def _as_pictures(dataset: Dataset, modality: str, views: jax.Array) -> Any:
+def _as_pictures(
+    dataset: Dataset, modality: str, views: pictures.Images
+) -> pictures.Images:
     picture = dataset.presentations.get(modality, Presentation()).picture
     return views if picture is None else picture(np.asarray(views))

@@ -70,16 +70,21 @@ class NetworkSettings:
         if self.kind == "conv":
             found += self._conv_faults(field, shape)
         if self.kind == "transformer":
-            if len(shape) != 2:
-                found.append(
-                    f"`{field}.kind` is 'transformer', expected a sequence [tokens, "
-                    f"channels], got shape {shape}"
-                )
-            if len(set(self.features)) != 1 or self.features[0] % NUM_HEADS:
-                found.append(
-                    f"`{field}.features` is {self.features}, expected one width, a "
-                    f"multiple of {NUM_HEADS}, repeated for each Transformer block"
-                )
+            found += self._transformer_faults(field, shape)
+        return found
+
+    def _transformer_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        found = []
+        if len(shape) != 2:
+            found.append(
+                f"`{field}.kind` is 'transformer', expected a sequence [tokens, "
+                f"channels], got shape {shape}"
+            )
+        if len(set(self.features)) != 1 or self.features[0] % NUM_HEADS:
+            found.append(
+                f"`{field}.features` is {self.features}, expected one width, a "
+                f"multiple of {NUM_HEADS}, repeated for each Transformer block"
+            )
         return found
 
     def _conv_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
