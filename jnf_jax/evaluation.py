@@ -27,9 +27,8 @@ from jnf_jax.metrics.protocol import (
     protocol_name,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
+from jnf_jax.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.types import Params
-
-NUM_PICTURED = 16
 
 
 def evaluate_and_write(
@@ -56,27 +55,33 @@ def evaluate_and_write(
         out: Also write the record there.
 
     Returns:
-        The record; None in all processes but the first, which writes it.
+        The record; None in all processes but the first, which writes it, and for a
+        data set without labels.
     """
     settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
-    record = evaluate(
-        setup,
-        params,
-        checkpoint_ids,
-        provenance=provenance,
-        training_seconds=training_seconds,
-        mesh=mesh,
-        report=processes.say,
-    )
-    if processes.is_first():
+    record = None
+    if setup.dataset.num_classes is None:
+        name = setup.dataset.name
+        processes.say(f"not measured: coherence needs labels, and {name!r} has none")
+    else:
+        record = evaluate(
+            setup,
+            params,
+            checkpoint_ids,
+            provenance=provenance,
+            training_seconds=training_seconds,
+            mesh=mesh,
+            report=processes.say,
+        )
+    if record and processes.is_first():
         for path in [workdir / "results.json", *([out] if out else [])]:
             results.write(path, record)
         print(results.console_table(record))
+        print(f"Record: {workdir / 'results.json'}")
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
-    processes.say(f"Record: {workdir / 'results.json'}")
     processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
     return record if processes.is_first() else None
 
@@ -241,11 +246,10 @@ def write_pictures(
     directory: Path,
     mesh: jax.sharding.Mesh | None = None,
 ) -> list[Path]:
-    """Sample grids, from each modality, all but each, and each prior; and energies."""
+    """Sample grids, from each modality, all but each, and each prior; and energies.
 
-    def write(name: str, grid: pictures.Picture) -> Path:
-        path = Path(directory) / f"{name}.png"
-        return pictures.save_png(path, grid) if processes.is_first() else path
+    Beside each grid, what the data set writes of its modalities: sounds, texts.
+    """
 
     inference = setup.method.inference
     names = inference.modalities
@@ -254,17 +258,21 @@ def write_pictures(
     for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
         # As many data as the protocol takes at once: its compiled programs serve.
         size = setup.experiment.evaluation.batch_size
-        grid = draw_conditional(
+        drawn = draw_conditional(
             setup, params, subset, size, seed=0, num_shown=NUM_PICTURED, mesh=mesh
         )
-        written.append(write(f"given_{'+'.join(subset)}", grid))
+        path = Path(directory) / f"given_{'+'.join(subset)}.png"
+        written += save(setup.dataset, drawn, path)
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
-        grid = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
-        written.append(write(f"unconditional{'' if own else f'_{name}'}", grid))
+        drawn = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
+        path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
+        written += save(setup.dataset, drawn, path)
     for name in energy_report.energy_priors(inference, params):
         plot = energy_report.picture(setup, params, name)
-        written.append(write(f"energy_of_{name}", plot))
+        if processes.is_first():
+            path = Path(directory) / f"energy_of_{name}.png"
+            written.append(pictures.save_png(path, plot))
     return written
 
 
@@ -276,7 +284,7 @@ def draw_conditional(
     seed: int,
     num_shown: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
-) -> pictures.Picture:
+) -> Drawn:
     """The first ``num`` test tuples: what is given, and what is generated from it."""
     inference = setup.method.inference
     indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
@@ -285,7 +293,7 @@ def draw_conditional(
     decoded = processes.to_host(_decoded_means(inference, params, z))
     views = processes.to_host(views)
     targets = [m for m in inference.modalities if m not in subset]
-    return pictures.conditional_grid(
+    return Drawn(
         {m: views[m][:num_shown] for m in subset},
         {m: decoded[m][:num_shown] for m in targets or inference.modalities},
     )
@@ -297,12 +305,11 @@ def draw_unconditional(
     num: int,
     seed: int,
     prior: str | None = None,
-) -> pictures.Picture:
+) -> Drawn:
     """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
     z = inference.sample_prior(params, jax.random.key(seed), num, prior)
-    decoded = processes.to_host(_decoded_means(inference, params, z))
-    return pictures.unconditional_grid(decoded)
+    return Drawn({}, processes.to_host(_decoded_means(inference, params, z)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

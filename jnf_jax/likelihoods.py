@@ -35,12 +35,63 @@ def bernoulli(output: Float[Array, "batch ..."], scale: float) -> distrax.Distri
     return _independent(distrax.Bernoulli(logits=output, dtype=output.dtype))
 
 
+class _Tokens(distrax.OneHotCategorical):
+    """One-hot tokens, whose mean are their probabilities."""
+
+    def mean(self) -> jax.Array:
+        return self.probs
+
+
 def categorical(
-    output: Float[Array, "batch ... classes"], scale: float
+    output: Float[Array, "batch tokens classes"], scale: float
 ) -> distrax.Distribution:
-    """log softmax(``output``) at each token, summed over tokens; no scale."""
+    """Σ_t Σ_c x_tc log softmax(``output``)_tc; no scale.
+
+    x is one-hot, and a row of zeros is padding: it adds nothing. As long as a text ends
+    with a token of its own that comes before the padding, this is normalised over texts
+    that end.
+    """
     del scale
-    return _independent(distrax.Categorical(logits=output))
+    return _independent(_Tokens(logits=output, dtype=output.dtype))
+
+
+class _Pen(distrax.Distribution):
+    """Points of a pen f32[B, T, 3]: normal x and y, and whether it is lifted then."""
+
+    def __init__(self, output: jax.Array, scale: float):
+        super().__init__()
+        self._position = normal(output[..., :2], scale)
+        self._lifted = bernoulli(output[..., 2], scale)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (*self._lifted.event_shape, 3)
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        position = self._position.log_prob(value[..., :2])
+        return position + self._lifted.log_prob(value[..., 2])
+
+    def mean(self) -> jax.Array:
+        return self._join(self._position.mean(), self._lifted.mean())
+
+    def _sample_n(self, key: jax.Array, n: int) -> jax.Array:
+        keys = jax.random.split(key)
+        position = self._position.sample(seed=keys[0], sample_shape=n)
+        return self._join(position, self._lifted.sample(seed=keys[1], sample_shape=n))
+
+    @staticmethod
+    def _join(position: jax.Array, lifted: jax.Array) -> jax.Array:
+        return jnp.concatenate([position, lifted[..., None]], axis=-1)
+
+
+def pen(output: Float[Array, "batch points 3"], scale: float) -> distrax.Distribution:
+    """Of a trajectory (x, y, l): normal positions, and Bernoulli l, "lifted after".
+
+    ::
+
+        Σ_t log N((x, y)_t; ``output``_t,1:2, scale²) + log B(l_t; σ(``output``_t,3))
+    """
+    return _Pen(output, scale)
 
 
 LIKELIHOODS: dict[str, Callable[[jax.Array, float], distrax.Distribution]] = {
@@ -48,5 +99,9 @@ LIKELIHOODS: dict[str, Callable[[jax.Array, float], distrax.Distribution]] = {
     "categorical": categorical,
     "laplace": laplace,
     "normal": normal,
+    "pen": pen,
 }
 """Name in a config -> ``(output, scale) -> distribution``."""
+
+TAKES_LOGITS = ("bernoulli", "categorical", "pen")
+"""Likelihoods whose ``output`` is not bounded."""

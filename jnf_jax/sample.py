@@ -9,10 +9,11 @@ from pathlib import Path
 
 from absl import app, flags
 
-from jnf_jax import pictures, programs
+from jnf_jax import programs
 from jnf_jax.evaluation import draw_conditional, draw_unconditional
 from jnf_jax.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_subset
+from jnf_jax.samples import save
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")
@@ -31,10 +32,11 @@ def main(argv: list[str]) -> None:
         check_subset(subset, setup.method.inference.modalities, name="--given")
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
-        picture = draw_unconditional(setup, params, _NUM.value, _SEED.value)
+        drawn = draw_unconditional(setup, params, _NUM.value, _SEED.value)
     else:
-        picture = draw_conditional(setup, params, subset, _NUM.value, _SEED.value)
-    print(pictures.save_png(Path(_OUT.value), picture))
+        drawn = draw_conditional(setup, params, subset, _NUM.value, _SEED.value)
+    for path in save(setup.dataset, drawn, Path(_OUT.value)):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
         num_modalities=5,
         validation_fraction=0.1,
         variant="fixed",
+        scale=1.0,
         fresh_epochs=100,
         backgrounds_dir="",
         official_dir="",

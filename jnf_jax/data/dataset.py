@@ -8,7 +8,8 @@ Of data that do not fit, `Split.read` reads a batch's rows on the host first.
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,20 +57,35 @@ class Split:
         return indices if self.read is None else self.read(indices)
 
 
+class Presentation(NamedTuple):
+    """How people look at a modality that is not, or not only, a picture.
+
+    Attributes:
+      picture: f32[N, *shape] -> f32[N, height, width, 1 or 3]; None: it is one.
+      write: ``(path without suffix, f32[N, *shape]) -> files that it wrote``, beside
+        the pictures; None: nothing.
+    """
+
+    picture: Callable[[Any], Any] | None = None
+    write: Callable[[Path, Any], list[Path]] | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A multimodal data set.
 
     Attributes:
       name: the name that results carry, e.g. "polymnist_procedural".
-      shapes: modality -> event shape (height, width, channel); f32 in [0, 1].
+      shapes: modality -> event shape; f32 in [0, 1]. Pictures are (height, width,
+        channel), sequences (tokens, channel): text is one-hot, padding rows of zeros.
       splits: "train", "validation" and "test".
-      fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, height, width,
-        channel]}``, pure and jit-able; the same index always gives the same pixels.
+      fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, *shape]}``, pure
+        and jit-able; the same index always gives the same pixels.
       num_classes: number of classes of the labels, or None.
       record: JSON-able: settings, sizes and SHA-256 checksums.
       read_label: pictures of any modality f32[B, ...] -> i32[B], where a rule reads the
         label without error; evaluation then trains no classifier.
+      presentations: modality -> how to show it, for those that are no pictures.
     """
 
     name: str
@@ -79,6 +95,7 @@ class Dataset:
     num_classes: int | None
     record: dict[str, Any]
     read_label: Callable[[Any], Any] | None = None
+    presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
 
 
 def checksum(array: np.ndarray) -> str:
@@ -149,12 +166,16 @@ def build_record(
 ) -> dict[str, Any]:
     """The JSON-able record of a data set.
 
-    Folders are left out of the settings: where the data lay says nothing of what they
-    were, and the checksums say all.
+    Folders and files are left out of the settings: where the data lay says nothing of
+    what they were, and the checksums say all.
     """
     fields = dataclasses.asdict(settings).items()
     return {
-        "settings": {name: value for name, value in fields if name[-4:] != "_dir"},
+        "settings": {
+            name: value
+            for name, value in fields
+            if not name.endswith(("_dir", "_file"))
+        },
         "sizes": {name: split.size for name, split in splits.items()},
         "checksums": checksums,
     }

@@ -119,7 +119,9 @@ def load(settings: Settings) -> dataset.Dataset:
         name="digits",
         shapes={name: (settings.image_size,) * 2 + (3,) for name in modalities},
         splits=splits,
-        fetch=functools.partial(rendering.fetch_paired, modalities=modalities),
+        fetch=functools.partial(
+            rendering.fetch_paired, modalities=modalities, size=settings.image_size
+        ),
         num_classes=10,
         record=dataset.build_record(settings, splits, checksums),
     )

@@ -35,6 +35,14 @@ def split_by_image(
     return [np.sort(np.concatenate(part)).astype(np.int32) for part in parts]
 
 
+def _permutations(
+    rng: np.random.Generator, members: np.ndarray, count: int
+) -> np.ndarray:
+    """The first ``count`` entries of permutations of ``members``, end to end."""
+    rounds = -(-count // len(members)) if count else 1
+    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count]
+
+
 def pair_by_class(
     labels: Sequence[np.ndarray],
     *,
@@ -42,6 +50,7 @@ def pair_by_class(
     seed: int,
     split: str,
     limit: int = 0,
+    reuse: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tuples of images of one class, each modality permuted independently.
 
@@ -56,9 +65,14 @@ def pair_by_class(
       seed: of all permutations.
       split: "train", "validation" or "test": each has its own permutations.
       limit: most images of a class that one pass uses; 0 for no limit.
+      reuse: n is the largest number instead: a pass uses every image, and those of
+        smaller sets as often as each other, give or take one.
 
     Returns:
       pairing i32[N, M], where row i names the image of each modality; labels i32[N].
+
+    Raises:
+      ValueError: `reuse` of a class that a modality does not have.
 
     Example:
       >>> digits = np.array([0, 0, 1, 1, 1])
@@ -73,12 +87,20 @@ def pair_by_class(
     for repeat in range(repeats):
         rows = []
         for k, label in enumerate(classes):
-            count = min(len(of_modality[k]) for of_modality in members)
+            sizes = [len(of_modality[k]) for of_modality in members]
+            if reuse and not all(sizes):
+                raise ValueError(
+                    f"class {label} of split {split!r} has {sizes} images in the "
+                    "modalities, expected at least one in each"
+                )
+            count = max(sizes) if reuse else min(sizes)
             count = min(count, limit) if limit else count
             columns = [
-                generator(seed, "pairing", split, repeat, int(label), m).permutation(
-                    of_modality[k]
-                )[:count]
+                _permutations(
+                    generator(seed, "pairing", split, repeat, int(label), m),
+                    of_modality[k],
+                    count,
+                )
                 for m, of_modality in enumerate(members)
             ]
             rows.append(np.stack(columns, axis=1))

@@ -1,6 +1,7 @@
 """`polymnist`: MNIST digits as colour modalities over backgrounds (PolyMNIST).
 
-Source: Sutter et al. (2021). Digits come from TFDS; backgrounds are our procedural
+Source: Sutter et al. (2021); with ``scale`` below 1 Translated PolyMNIST (Daunhawer et
+al., 2022). Digits come from TFDS; backgrounds are our procedural
 textures (`polymnist_procedural`), pictures of the user's (`polymnist_rebuilt`), or the
 published pictures are read as they are (`polymnist_official`).
 """
@@ -43,6 +44,8 @@ class Settings:
       variant: "fixed", the same tuples every epoch; or "fresh", for training only: an
         epoch's tuples do not come back for `fresh_epochs` epochs. Fresh ones have no
         place in comparison tables, and "_fresh" in the name says so.
+      scale: of the digits, each of which is then somewhere in its picture, in every
+        modality somewhere else; 0.75 is Translated PolyMNIST's. 1: as in MNIST.
       fresh_epochs: how many epochs of fresh tuples `splits["train"].size` counts.
       backgrounds_dir: folder of pictures of your own; sorted by name, the first
         `num_modalities` are used. '' for procedural textures.
@@ -55,6 +58,7 @@ class Settings:
     num_modalities: int = 5
     validation_fraction: float = 0.1
     variant: str = "fixed"
+    scale: float = 1.0
     fresh_epochs: int = 100
     backgrounds_dir: str = ""
     official_dir: str = ""
@@ -68,6 +72,7 @@ class Settings:
             "num_modalities": dataset.between(2, 100),
             "validation_fraction": dataset.between(0.001, 0.5),
             "variant": (lambda v: v in ("fixed", "fresh"), "'fixed' or 'fresh'"),
+            "scale": dataset.between(2 / SIDE, 1),
             "fresh_epochs": dataset.between(1, 1000),
         }
         faults = dataset.find_faults(self, checks)
@@ -80,6 +85,11 @@ class Settings:
             faults.append(
                 "data.variant: got 'fresh' with data.official_dir, whose tuples are "
                 "published; expected 'fixed'"
+            )
+        if self.official_dir and self.scale != 1:
+            faults.append(
+                f"data.scale: got {self.scale} with data.official_dir, whose digits "
+                "are drawn already; expected 1"
             )
         return faults
 
@@ -146,7 +156,7 @@ def fetch(
       {modality: f32[B, 28, 28, 3]} in [0, 1].
     """
     if "pairing" in arrays:
-        return rendering.fetch_paired(arrays, indices, modalities=modalities)
+        return rendering.fetch_paired(arrays, indices, modalities=modalities, size=SIDE)
     arrays, indices = jax.tree.map(jnp.asarray, (arrays, indices))
     # Unlike the stored pairing these are independent draws: within an epoch an image
     # may come twice in a modality, or not at all.
@@ -159,7 +169,7 @@ def fetch(
         return jax.random.randint(own_key, (len(modalities),), 0, count)
 
     rows = arrays["members"][first[:, None] + jax.vmap(draw)(indices, count)]
-    return rendering.render_tuples(arrays, rows, indices, modalities)
+    return rendering.render_tuples(arrays, rows, indices, modalities, SIDE)
 
 
 def load(settings: Settings) -> dataset.Dataset:
@@ -219,15 +229,31 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
             "images": dataset.checksum(images),
             **{key: dataset.checksum(array) for key, array in arrays.items()},
         }
-        arrays["ink"] = images[..., 0] > INK
+        arrays["ink"] = _resize(images[..., 0], int(SIDE * settings.scale)) > INK
         arrays["backgrounds"] = backgrounds
         arrays["crop_key"] = rendering.crop_key(seed, split)
+        if settings.scale < 1:
+            arrays["place_key"] = rendering.place_key(seed, split)
+            checksums[split]["ink"] = dataset.checksum(arrays["ink"])
         splits[split] = dataset.Split(
             arrays, len(of_class), of_class, settings.fresh_epochs if fresh else 1
         )
     name = "polymnist_rebuilt" if folder else "polymnist_procedural"
+    name = f"translated_{name}" if settings.scale < 1 else name
     name += "_fresh" if settings.variant == "fresh" else ""
     return name, splits, checksums, functools.partial(fetch, modalities=modalities)
+
+
+def _resize(images: np.ndarray, side: int) -> np.ndarray:
+    """Bilinear, as Pillow does it: u8[n, side, side]."""
+    from PIL import Image
+
+    if side == images.shape[-1]:
+        return images
+    how = Image.Resampling.BILINEAR
+    return np.stack(
+        [np.asarray(Image.fromarray(x).resize((side, side), how)) for x in images]
+    )
 
 
 def _fixed_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jnf_jax.data.tfds_cache import ARRAY_RECORD, default_data_dir
 
-NAMES = ("mnist", "svhn_cropped")
+NAMES = ("caltech_birds2011", "mnist", "svhn_cropped")
 
 
 def prepare(name: str, data_dir: str) -> Path:

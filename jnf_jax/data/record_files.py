@@ -57,8 +57,9 @@ def write(
     Raises:
       FileExistsError: ``folder`` is there.
       ValueError: other names of splits; a split without tuples; pictures that are not
-        u8[b, height, width, channel], or differ in names or shapes from the first;
-        labels that are missing, superfluous, or not in 0, …, ``num_classes`` − 1.
+        u8[b, height, width, channel] (sequences: [b, tokens, channel]), or differ in
+        names or shapes from the first; labels that are missing, superfluous, or not in
+        0, …, ``num_classes`` − 1.
     """
     folder = Path(folder)
     if folder.exists():
@@ -97,10 +98,15 @@ def _check_part(
     size = len(next(iter(pictures.values()), ()))
     got = {m: (np.shape(x), str(x.dtype)) for m, x in sorted(pictures.items())}
     expected = {m: ((size, *shape), "uint8") for m, shape in shapes.items()}
-    if got != expected or not size or any(len(s) != 3 for s in shapes.values()):
+    if (
+        got != expected
+        or not size
+        or any(len(s) not in (2, 3) for s in shapes.values())
+    ):
         raise ValueError(
             f"split {split!r}: got pictures {got}, expected uint8 of shapes "
-            f"[{size or 'b'}, height, width, channel], the same as the first: {shapes}"
+            f"[{size or 'b'}, height, width, channel] or [{size or 'b'}, tokens, "
+            f"channel], the same as the first: {shapes}"
         )
     if (labels is None) != (num_classes is None):
         raise ValueError(

@@ -4,12 +4,22 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jnf_jax.data import circles_squares, digits, mnist_svhn, polymnist, records
+from jnf_jax.data import (
+    circles_squares,
+    cub,
+    digits,
+    handwriting,
+    mnist_svhn,
+    polymnist,
+    records,
+)
 from jnf_jax.data.dataset import Dataset
+
+_MODULES = (circles_squares, cub, digits, handwriting, mnist_svhn, polymnist, records)
 
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
     module.__name__.rpartition(".")[2]: (module.Settings, module.load)
-    for module in (circles_squares, digits, mnist_svhn, polymnist, records)
+    for module in _MODULES
 }
 """Name -> (settings dataclass, load)."""
 

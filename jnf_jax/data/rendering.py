@@ -26,6 +26,13 @@ def crop_key(seed: int, split: str) -> np.ndarray:
     return np.asarray(jax.random.key_data(jax.random.fold_in(key, SPLITS.index(split))))
 
 
+def place_key(seed: int, split: str) -> np.ndarray:
+    """The key of the places of a split's digits as u32[2]; none of the crops'."""
+    key = jax.random.key(seed, impl="threefry2x32")
+    number = 2 * len(SPLITS) + SPLITS.index(split)
+    return np.asarray(jax.random.key_data(jax.random.fold_in(key, number)))
+
+
 def random_crops(
     background: UInt8[Array, "rows columns 3"],
     key_data: UInt32[Array, "2"],
@@ -56,6 +63,36 @@ def random_crops(
     return jax.vmap(crop)(indices)
 
 
+def place_at_random(
+    ink: Bool[Array, "batch side side"],
+    key_data: UInt32[Array, "2"],
+    modality: int,
+    indices: Int[Array, " batch"],
+    size: int,
+) -> Bool[Array, "batch size size"]:
+    """Each tuple's ink somewhere in a blank picture, all places equally probable.
+
+    Args:
+      ink: bool[B, side, side].
+      key_data: u32[2] from `place_key`.
+      modality: position of the modality, folded into the key.
+      indices: i32[B] tuples.
+      size: side of the picture, at least that of the ink.
+
+    Returns:
+      bool[B, size, size].
+    """
+    key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
+    key = jax.random.fold_in(key, modality)
+    blank, span = jnp.zeros((size, size), bool), size - ink.shape[-1] + 1
+
+    def place(index, ink):
+        corner = jax.random.randint(jax.random.fold_in(key, index), (2,), 0, span)
+        return jax.lax.dynamic_update_slice(blank, ink, (corner[0], corner[1]))
+
+    return jax.vmap(place)(indices, ink)
+
+
 def to_unit(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x / 255: f32 in [0, 1]."""
     return pixels.astype(jnp.float32) * _UNIT
@@ -74,33 +111,31 @@ def render_tuples(
     rows: Int[Array, "batch modality"],
     indices: Int[Array, " batch"],
     modalities: tuple[str, ...],
+    size: int,
 ) -> dict[str, Float[Array, "batch size size 3"]]:
     """Draws the pictures of tuples over crops of the backgrounds.
 
     Args:
-      arrays: ``ink`` bool[n, size, size]; ``backgrounds`` {modality: u8[rows, columns,
-        3]}; ``crop_key`` u32[2].
+      arrays: ``ink`` bool[n, side, side]; ``backgrounds`` {modality: u8[rows, columns,
+        3]}; ``crop_key`` u32[2], and ``place_key`` u32[2] where ink is smaller than
+        the pictures.
       rows: i32[B, M] which ink each modality shows.
-      indices: i32[B] number of each tuple, which fixes its crops.
+      indices: i32[B] number of each tuple, which fixes its crops and places.
       modalities: names, in the order of the columns of `rows`.
+      size: side of the pictures.
 
     Returns:
       {modality: f32[B, size, size, 3]} in [0, 1].
     """
-    ink = arrays["ink"]
-    return {
-        name: invert_on_ink(
-            random_crops(
-                arrays["backgrounds"][name],
-                arrays["crop_key"],
-                position,
-                indices,
-                ink.shape[-1],
-            ),
-            ink[rows[:, position]],
-        )
-        for position, name in enumerate(modalities)
-    }
+    views = {}
+    for m, name in enumerate(modalities):
+        ink = arrays["ink"][rows[:, m]]
+        if ink.shape[-1] < size:
+            ink = place_at_random(ink, arrays["place_key"], m, indices, size)
+        background, key = arrays["backgrounds"][name], arrays["crop_key"]
+        crops = random_crops(background, key, m, indices, size)
+        views[name] = invert_on_ink(crops, ink)
+    return views
 
 
 def fetch_paired(
@@ -108,22 +143,23 @@ def fetch_paired(
     indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
     *,
     modalities: tuple[str, ...],
+    size: int,
 ) -> dict[str, Float[Array, "batch size size 3"]]:
     """`render_tuples` for rows of a stored pairing, ``arrays["pairing"]`` i32[N, M]."""
     arrays = jax.tree.map(jnp.asarray, arrays)
     indices = jnp.asarray(indices)
-    return render_tuples(arrays, arrays["pairing"][indices], indices, modalities)
+    return render_tuples(arrays, arrays["pairing"][indices], indices, modalities, size)
 
 
 def fetch_stored(
     arrays: Mapping[str, Any],
     rows: Int[Array, " batch"] | Int[np.ndarray, " batch"] | Rows,
-) -> dict[str, Float[Array, "batch _ _ _"]]:
-    """Pictures as they are stored: {modality: f32[B, height, width, channel]}.
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Views as they are stored: {modality: f32[B, *shape]}.
 
     Args:
-      arrays: {modality: u8[N, height, width, channel]}; not read with ``Rows``.
-      rows: i32[B] of `arrays`, or the pictures themselves, read on the host.
+      arrays: {modality: u8[N, *shape]}; not read with ``Rows``.
+      rows: i32[B] of `arrays`, or the views themselves, read on the host.
     """
     if isinstance(rows, Rows):
         pictures = rows.pictures

@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,15 +84,19 @@ def find_prepared(name: str, data_dir: str = "") -> Path:
     )
 
 
-def _decode(name: str, split: str, folder: Path) -> dict[str, np.ndarray]:
+def _open(name: str, split: str, folder: Path) -> Any:
     import tensorflow_datasets as tfds
 
-    source = tfds.data_source(
+    return tfds.data_source(
         f"{name}:{folder.name}",
         split=split,
         data_dir=folder.parent.parent,
         download=False,
     )
+
+
+def _decode(name: str, split: str, folder: Path) -> dict[str, np.ndarray]:
+    source = _open(name, split, folder)
     images, labels = [], []
     for start in range(0, len(source), _CHUNK):
         rows = list(range(start, min(start + _CHUNK, len(source))))
@@ -99,6 +104,28 @@ def _decode(name: str, split: str, folder: Path) -> dict[str, np.ndarray]:
         images.append(np.stack([example["image"] for example in examples]))
         labels.append(np.array([example["label"] for example in examples], np.int32))
     return {"images": np.concatenate(images), "labels": np.concatenate(labels)}
+
+
+def _decode_named(
+    name: str, split: str, folder: Path, side: int
+) -> dict[str, np.ndarray]:
+    from PIL import Image
+
+    how = Image.Resampling.BILINEAR
+    images, names = [], []
+    for example in _open(name, split, folder):
+        picture = Image.fromarray(example["image"]).resize((side, side), how)
+        images.append(np.asarray(picture))
+        names.append(example["image/filename"].decode())
+    return {"images": np.stack(images), "names": np.array(names)}
+
+
+def _cache_folder(name: str, split: str, folder: Path, cache_dir: str) -> Path:
+    # Another preparation of the same version (a subset, say) has its own cache.
+    sizes = sorted((p.name, p.stat().st_size) for p in folder.glob(f"*-{split}.*"))
+    content = repr(sizes) + (folder / "dataset_info.json").read_text()
+    print_of_source = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache_root(cache_dir) / f"{name}-{folder.name}-{print_of_source}" / split
 
 
 def load_images(
@@ -119,16 +146,38 @@ def load_images(
       FileNotFoundError: the set is not prepared; gives the command that prepares it.
     """
     folder = find_prepared(name, data_dir)
-    # Another preparation of the same version (a subset, say) has its own cache.
-    sizes = sorted((p.name, p.stat().st_size) for p in folder.glob(f"*-{split}.*"))
-    content = repr(sizes) + (folder / "dataset_info.json").read_text()
-    print_of_source = hashlib.sha256(content.encode()).hexdigest()[:12]
-    place = cache_root(cache_dir) / f"{name}-{folder.name}-{print_of_source}" / split
     arrays = load_or_build(
-        place,
+        _cache_folder(name, split, folder, cache_dir),
         lambda: _decode(name, split, folder),
     )
     return arrays["images"], arrays["labels"]
+
+
+def load_named_images(
+    name: str, split: str, *, side: int, data_dir: str = "", cache_dir: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of one split, reduced to squares whatever their shape, and their names.
+
+    Args:
+      name: as TFDS knows it; its examples have "image" and "image/filename".
+      split: as TFDS knows it, e.g. "train".
+      side: of the squares, in pixels; bilinear.
+      data_dir: where TFDS has prepared it (only read); '' for the default.
+      cache_dir: where the decoded arrays are kept; '' for the default.
+
+    Returns:
+      images u8[n, side, side, 3]; file names str[n].
+
+    Raises:
+      FileNotFoundError: the set is not prepared; gives the command that prepares it.
+    """
+    folder = find_prepared(name, data_dir)
+    place = _cache_folder(name, split, folder, cache_dir)
+    arrays = load_or_build(
+        place.with_name(f"{split}-{side}"),
+        lambda: _decode_named(name, split, folder, side),
+    )
+    return arrays["images"], arrays["names"]
 
 
 def load_or_build(

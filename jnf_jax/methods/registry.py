@@ -20,7 +20,7 @@ from jnf_jax.methods.settings import (
     Shapes,
 )
 from jnf_jax.methods.unimodal import UnimodalPosterior
-from jnf_jax.networks.build import Network, build_decoder, build_trunk
+from jnf_jax.networks.build import CONVOLUTIONAL, Network, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder, MlpTrunk
 from jnf_jax.networks.made import made_stack
 from jnf_jax.networks.projector import Projector, SphereProjector
@@ -65,7 +65,7 @@ def build_method(
     faults += _combination_faults(name, divisor, projectors)
     if faults:
         raise ValueError("\n".join(faults))
-    has_convolutions = any(model.network(m).kind != "mlp" for m in shapes)
+    has_convolutions = any(model.network(m).kind in CONVOLUTIONAL for m in shapes)
     if name == "mmvae_plus":
         joint = _mixture_vae(shapes, model, experts)
         method = mmvae_plus(joint, has_convolutions=has_convolutions)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from jnf_jax.likelihoods import LIKELIHOODS
+from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
 from jnf_jax.networks.build import COMPUTE_DTYPES, NetworkSettings
 from jnf_jax.networks.gaussian import SCALES
 from jnf_jax.priors.family import PriorFamily, faults_below, faults_of_choice
@@ -23,7 +23,7 @@ class LikelihoodSettings:
 
     Attributes:
         name: A name in ``LIKELIHOODS``.
-        scale: b of a Laplace, s of a Normal; unused by the others.
+        scale: b of a Laplace, s of a Normal or a pen's positions; else unused.
         weight: λ_m in the objective.
     """
 
@@ -115,10 +115,11 @@ class ModelSettings:
                 f"{COMPUTE_DTYPES}"
             )
         kinds = {network.kind for network in self.networks.values() if network}
-        if self.compute_dtype != "float32" and "residual" in kinds:
+        single = sorted(kinds & {"residual", "transformer"})
+        if self.compute_dtype != "float32" and single:
             found.append(
                 f"`model.compute_dtype` is {self.compute_dtype!r}, expected 'float32': "
-                "residual networks know no other yet"
+                f"{' and '.join(single)} networks know no other yet"
             )
         return found + self.prior.faults("model.prior")
 
@@ -141,22 +142,29 @@ class ModelSettings:
                     found += (
                         self.network(modality).faults(field, shape)
                         if section == "networks"
-                        else self._likelihood_faults(modality, field)
+                        else self._likelihood_faults(modality, field, shape)
                     )
         return list(dict.fromkeys(found))
 
-    def _likelihood_faults(self, modality: str, field: str) -> list[str]:
+    def _likelihood_faults(
+        self, modality: str, field: str, shape: tuple[int, ...]
+    ) -> list[str]:
         found = self.likelihood(modality).faults(field)
         network, name = self.network(modality), self.likelihood(modality).name
-        if network and name == "bernoulli" and network.activation != "identity":
+        if network and name in TAKES_LOGITS and network.activation != "identity":
             found.append(
-                f"`{field}.name` is 'bernoulli', which takes logits: expected a "
+                f"`{field}.name` is {name!r}, which takes logits: expected a "
                 f"network with activation 'identity', got {network.activation!r}"
             )
-        if name == "categorical":
+        if name == "categorical" and len(shape) != 2:
             found.append(
-                f"`{field}.name` is 'categorical', expected a likelihood of pixels: "
-                "the networks so far give one number a pixel"
+                f"`{field}.name` is 'categorical', expected tokens [tokens, classes], "
+                f"got shape {shape}"
+            )
+        if name == "pen" and (len(shape) != 2 or shape[-1] != 3):
+            found.append(
+                f"`{field}.name` is 'pen', expected points [points, 3], got shape "
+                f"{shape}"
             )
         return found
 

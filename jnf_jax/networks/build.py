@@ -7,8 +7,14 @@ import flax.linen as nn
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
 from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
+from jnf_jax.networks.sequence import (
+    NUM_HEADS,
+    TransformerDecoder,
+    TransformerTrunk,
+)
 
-KINDS = ("conv", "mlp", "residual")
+KINDS = ("conv", "mlp", "residual", "transformer")
+CONVOLUTIONAL = ("conv", "residual")
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
 """What trunks and decoders may be computed in; parameters are float32 with both."""
@@ -22,11 +28,12 @@ class NetworkSettings:
     """Networks of one modality: encoder trunk and mirrored decoder.
 
     Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1), "mlp", or "residual" (blocks
-            with pooling between them, `residual.py`).
-        features: Channels after each convolution or block; not of "mlp".
+        kind: "conv" (stride-2 convolutions, padding 1), "mlp", "residual" (blocks
+            with pooling between them, `residual.py`) or "transformer" (`sequence.py`).
+        features: Channels after each convolution or block, the width of a token once
+            for each Transformer block; not of "mlp".
         kernel_size: Of every convolution; "conv" only.
-        hidden_sizes: Dense layers, after the convolutions or on the flat input.
+        hidden_sizes: Dense layers, after those or on the flat input.
         activation: On the decoder's output: "sigmoid" or "identity".
     """
 
@@ -61,20 +68,44 @@ class NetworkSettings:
                     f"between them, got shape {shape}"
                 )
         if self.kind == "conv":
-            size = min(shape[:2]) if len(shape) == 3 else 0
-            if not self.features or size == 0 or shape[0] != shape[1]:
-                found.append(
-                    f"`{field}` is convolutional with features {self.features}: "
-                    f"expected one or more and images [H, H, C], got shape {shape}"
-                )
-            for _ in self.features:
-                size = (size + 2 - self.kernel_size) // 2 + 1
-            if self.features and size < 1:
-                found.append(
-                    f"`{field}.features` has {len(self.features)} stride-2 layers: too "
-                    f"many for images of shape {shape}"
-                )
+            found += self._conv_faults(field, shape)
+        if self.kind == "transformer":
+            found += self._transformer_faults(field, shape)
         return found
+
+    def _transformer_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        found = []
+        if len(shape) != 2:
+            found.append(
+                f"`{field}.kind` is 'transformer', expected a sequence [tokens, "
+                f"channels], got shape {shape}"
+            )
+        if len(set(self.features)) != 1 or self.features[0] % NUM_HEADS:
+            found.append(
+                f"`{field}.features` is {self.features}, expected one width, a "
+                f"multiple of {NUM_HEADS}, repeated for each Transformer block"
+            )
+        return found
+
+    def _conv_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        sizes, mirrored = shape[:2], len(shape) == 3
+        for _ in self.features:
+            steps = [n + 2 - self.kernel_size for n in sizes]
+            # The decoder pads both sides of a picture alike.
+            mirrored = mirrored and len({n % 2 for n in steps}) == 1
+            sizes = [n // 2 + 1 for n in steps]
+        if not self.features or not mirrored:
+            return [
+                f"`{field}` is convolutional with features {self.features}: expected "
+                "one or more and images [H, W, C] whose sides are odd and even in the "
+                f"same layers, got shape {shape}"
+            ]
+        if min(sizes) < 1:
+            return [
+                f"`{field}.features` has {len(self.features)} stride-2 layers: too "
+                f"many for images of shape {shape}"
+            ]
+        return []
 
 
 def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
@@ -85,6 +116,8 @@ def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
         )
     if settings.kind == "residual":
         return ResidualTrunk(settings.features, settings.hidden_sizes)
+    if settings.kind == "transformer":
+        return TransformerTrunk(settings.features, settings.hidden_sizes)
     return MlpTrunk(settings.hidden_sizes, dtype)
 
 
@@ -104,6 +137,10 @@ def build_decoder(
         )
     if settings.kind == "residual":
         return ResidualDecoder(
+            shape, settings.features, hidden_sizes, settings.activation
+        )
+    if settings.kind == "transformer":
+        return TransformerDecoder(
             shape, settings.features, hidden_sizes, settings.activation
         )
     return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)

@@ -1,6 +1,7 @@
 """Splits by image and pairing by class."""
 
 import numpy as np
+import pytest
 
 from jnf_jax.data import pairing
 
@@ -61,3 +62,22 @@ def test_different_sets_are_cut_to_the_smaller_and_to_the_limit():
     assert np.bincount(of_class, minlength=4).tolist() == [30, 15, 0, 36]
     np.testing.assert_array_equal(LABELS[rows[:, 0]], of_class)
     np.testing.assert_array_equal(other[rows[:, 1]], of_class)
+
+
+def test_reuse_uses_every_image_and_smaller_sets_evenly():
+    many, few = np.repeat([0, 1], [11, 7]), np.repeat([0, 1], [4, 9])
+    rows, of_class = pairing.pair_by_class(
+        [many, few], repeats=1, seed=0, split="train", reuse=True
+    )
+    assert len(rows) == 11 + 9
+    np.testing.assert_array_equal(many[rows[:, 0]], of_class)
+    np.testing.assert_array_equal(few[rows[:, 1]], of_class)
+    for column, size in ((0, 18), (1, 13)):
+        used = np.bincount(rows[:, column], minlength=size)
+        assert used.min() >= 1 and used.max() <= 3
+
+
+def test_nothing_can_be_reused_of_a_class_that_a_modality_does_not_have():
+    digits = [np.array([0, 1]), np.array([0])]
+    with pytest.raises(ValueError, match=r"class 1 of split 'test' has \[1, 0\]"):
+        pairing.pair_by_class(digits, repeats=1, seed=0, split="test", reuse=True)

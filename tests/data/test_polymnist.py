@@ -156,3 +156,45 @@ def test_bad_settings_are_all_named():
         assert line in str(caught.value)
     with pytest.raises(ValueError, match="whose tuples are published"):
         load("polymnist", variant="fresh", official_dir="a")
+
+
+def test_translated_digits_are_whole_and_somewhere_else_in_every_modality(places):
+    data = load("polymnist", num_modalities=3, scale=0.75, **places)
+    assert data.name == "translated_polymnist_procedural"
+    split = data.splits["train"]
+    ink = split.arrays["ink"]
+    assert ink.shape == (50, 21, 21)
+    black = {name: np.zeros((28, 28, 3), np.uint8) for name in NAMES}
+    arrays, indices = {**split.arrays, "backgrounds": black}, jnp.arange(50)
+    fetch = jax.jit(data.fetch)
+    views = fetch(arrays, indices)
+    corners = np.zeros((50, 3, 2), int)
+    for m, name in enumerate(NAMES):
+        shown = np.asarray(views[name])[..., 0] > 0.5
+        for row, (picture, digit) in enumerate(
+            zip(shown, ink[split.arrays["pairing"][:, m]], strict=True)
+        ):
+            found = [
+                (y, x)
+                for y in range(8)
+                for x in range(8)
+                if (picture[y : y + 21, x : x + 21] == digit).all()
+            ]
+            assert found and picture.sum() == digit.sum()
+            corners[row, m] = found[0]
+    # Eight places each way, equally probable: a mean of 300 has standard error 0.13.
+    assert corners.min() == 0 and corners.max() == 7
+    assert abs(corners.mean() - 3.5) < 0.7
+    # One pair of modalities in 64 agrees by chance.
+    assert (corners[:, 0] == corners[:, 1]).all(axis=1).mean() < 0.15
+    again = fetch(arrays, indices[::-1])
+    np.testing.assert_array_equal(again["m1"], views["m1"][::-1])
+
+
+def test_scale_is_checked_and_the_whole_size_is_polymnist(places, data):
+    whole = load("polymnist", num_modalities=3, scale=1.0, **places)
+    assert whole.record["checksums"] == data.record["checksums"]
+    with pytest.raises(ValueError, match="data.scale: got 1.5, expected"):
+        load("polymnist", scale=1.5)
+    with pytest.raises(ValueError, match="data.scale: got 0.75 with data.official_dir"):
+        load("polymnist", scale=0.75, official_dir="a")

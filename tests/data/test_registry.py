@@ -7,8 +7,14 @@ from jnf_jax.data import DATASETS, load
 
 def test_known_names():
     assert sorted(DATASETS) == [
-        "circles_squares", "digits", "mnist_svhn", "polymnist", "records",
-    ]  # fmt: skip
+        "circles_squares",
+        "cub",
+        "digits",
+        "handwriting",
+        "mnist_svhn",
+        "polymnist",
+        "records",
+    ]
 
 
 def test_default_settings_are_good():

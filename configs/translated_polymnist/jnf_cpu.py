@@ -1,0 +1,19 @@
+"""JNF on Translated PolyMNIST with the networks of `polymnist/jnf_cpu.py`.
+
+    python -m jnf_jax.train --config configs/translated_polymnist/jnf_cpu.py \\
+        --config.data.backgrounds_dir=DIR --workdir runs/translated_polymnist/jnf_cpu
+
+About as long as that one, 100 minutes of two CPU cores. Not yet confirmed: nobody has
+trained it to the end.
+"""
+
+import ml_collections
+
+from configs.polymnist import jnf_cpu
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The same, but for the digits."""
+    config = jnf_cpu.get_config()
+    config.data.scale = 0.75
+    return config

@@ -1,0 +1,203 @@
+"""`cub`: pictures of birds and what people wrote of them (CUB-200-2011 with captions).
+
+Pictures are TFDS's `caltech_birds2011`, reduced to 64 × 64; captions are a file or a
+folder of the user's (Reed et al., 2016: ten a bird), matched by picture name. A tuple
+is a picture and one of its captions, and all captions of a picture are in one split:
+the published splits by caption show the test pictures in training. The vocabulary is
+of the training captions alone.
+
+Tested on generated pictures in TFDS's layout with real captions' words; not yet on the
+real pictures.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jnf_jax.data import captions, dataset, pairing, rendering
+from jnf_jax.data.tfds_cache import cache_root, load_named_images, load_or_build
+
+NAME = "caltech_birds2011"
+SIDE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `cub`.
+
+    Attributes:
+      seed: of the split.
+      validation_fraction: share of all pictures that validation takes.
+      test_fraction: share of all pictures that the test takes.
+      num_tokens: most tokens of a caption, with the one that ends it.
+      min_count: words seen less often in training are unknown.
+      captions_file: file or folder, see `captions.read`.
+      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
+      cache_dir: for decoded pictures, vocabulary and tokens; '' for ~/.cache/jnf_jax.
+    """
+
+    seed: int = 42
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    num_tokens: int = 32
+    min_count: int = 4
+    captions_file: str = ""
+    data_dir: str = ""
+    cache_dir: str = ""
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        checks = {
+            "seed": dataset.between(0, 2**31 - 1),
+            "validation_fraction": dataset.between(0.001, 0.4),
+            "test_fraction": dataset.between(0.001, 0.4),
+            "num_tokens": dataset.between(2, 512),
+            "min_count": dataset.between(1, 1000),
+        }
+        return dataset.find_faults(self, checks)
+
+
+def fetch(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+    *,
+    num_words: int,
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Gathers tuples.
+
+    Args:
+      arrays: ``image`` u8[n, 64, 64, 3]; ``tokens`` i16[N, T]; ``image_of`` i32[N].
+      indices: i32[B].
+      num_words: size of the vocabulary.
+
+    Returns:
+      {"image": f32[B, 64, 64, 3] in [0, 1], "text": f32[B, T, num_words], one-hot, rows
+      of zeros where the caption is over}.
+    """
+    arrays, indices = jax.tree.map(jnp.asarray, (dict(arrays), indices))
+    image = arrays["image"][arrays["image_of"][indices]]
+    # The class of padding is none: a row of zeros.
+    text = jax.nn.one_hot(arrays["tokens"][indices], num_words)
+    return {"image": rendering.to_unit(image), "text": text}
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Reads pictures and captions (decoding and tokenising the first time).
+
+    Raises:
+      FileNotFoundError: the pictures are not prepared (the message has the command),
+        or the captions are not there.
+      ValueError: bad settings; captions of unknown pictures, or pictures without any.
+    """
+    dataset.require(settings)
+    if not settings.captions_file:
+        raise FileNotFoundError(
+            "data.captions_file: got '', expected the file or folder of the captions; "
+            "see jnf_jax/data/captions.py"
+        )
+    parts = [
+        load_named_images(
+            NAME,
+            split,
+            side=SIDE,
+            data_dir=settings.data_dir,
+            cache_dir=settings.cache_dir,
+        )
+        for split in ("train", "test")
+    ]
+    images, names = (np.concatenate(both) for both in zip(*parts, strict=True))
+    written = _match(captions.read(Path(settings.captions_file)), names)
+    held_out = (settings.validation_fraction, settings.test_fraction)
+    rows = pairing.split_by_image(
+        np.zeros(len(names), np.int32),
+        (1 - sum(held_out), *held_out),
+        seed=settings.seed,
+    )
+    text = _load_text(settings, written, rows)
+    words = [str(word) for word in text["vocabulary"]]
+    splits, checksums = {}, {"vocabulary": dataset.checksum(text["vocabulary"])}
+    for split, own in zip(dataset.SPLITS, rows, strict=True):
+        arrays = {
+            "image": images[own],
+            "tokens": text[f"tokens_{split}"],
+            "image_of": np.repeat(
+                np.arange(len(own), dtype=np.int32), [len(written[i]) for i in own]
+            ),
+        }
+        splits[split] = dataset.Split(arrays, len(arrays["tokens"]), None)
+        checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
+    return dataset.Dataset(
+        name="cub",
+        shapes={"image": (SIDE, SIDE, 3), "text": (settings.num_tokens, len(words))},
+        splits=splits,
+        fetch=functools.partial(fetch, num_words=len(words)),
+        num_classes=None,
+        record=dataset.build_record(settings, splits, checksums),
+        presentations={
+            "text": dataset.Presentation(
+                picture=lambda x: captions.draw(_texts(x, words)),
+                write=functools.partial(_write_texts, vocabulary=words),
+            )
+        },
+    )
+
+
+def _texts(tokens: np.ndarray, vocabulary: Sequence[str]) -> list[str]:
+    return [captions.to_text(row, vocabulary) for row in tokens]
+
+
+def _write_texts(
+    stem: Path, tokens: np.ndarray, *, vocabulary: Sequence[str]
+) -> list[Path]:
+    """A line a caption."""
+    path = stem.with_suffix(".txt")
+    lines = "\n".join(_texts(tokens, vocabulary))
+    path.write_text(f"{lines}\n", encoding="utf-8")
+    return [path]
+
+
+def _match(found: dict[str, list[str]], names: np.ndarray) -> list[list[str]]:
+    """The captions of each picture."""
+    stems = [Path(str(name)).stem for name in names]
+    unknown, missing = sorted(set(found) - set(stems)), sorted(set(stems) - set(found))
+    for what, some in (
+        ("captions of pictures that the data set does not have", unknown),
+        ("no captions of pictures that it has", missing),
+    ):
+        if some:
+            raise ValueError(
+                f"data.captions_file: got {what}: {len(some)}, such as {some[:3]}; "
+                f"expected those of its {len(stems)} pictures, named as {stems[0]!r}"
+            )
+    return [found[stem] for stem in stems]
+
+
+def _load_text(
+    settings: Settings, written: list[list[str]], rows: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """``vocabulary`` str[V] and ``tokens_<split>`` i16[N, T], cached."""
+    key = [written, [r.tolist() for r in rows], settings.num_tokens, settings.min_count]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
+
+    def build() -> dict[str, np.ndarray]:
+        tokens = {
+            split: [captions.tokenize(text) for i in own for text in written[i]]
+            for split, own in zip(dataset.SPLITS, rows, strict=True)
+        }
+        words = captions.build_vocabulary(tokens["train"], min_count=settings.min_count)
+        return {"vocabulary": np.array(words)} | {
+            f"tokens_{split}": captions.encode(own, words, length=settings.num_tokens)
+            for split, own in tokens.items()
+        }
+
+    folder = cache_root(settings.cache_dir) / f"cub-captions-{digest}" / "arrays"
+    return load_or_build(folder, build)

@@ -1,0 +1,258 @@
+"""`handwriting`: a written digit as picture and as pen trajectory, and a spoken one.
+
+Pictures are MNIST's, trajectories the strokes of the very same digits, so these two are
+true pairs; speech is the Free Spoken Digit Dataset, paired by class, as in MHD (Vasco
+et al., 2022), whose offline sibling this is. No image is in two splits, and no speaker.
+
+In ``data_dir``, arrays without pickles; N is MNIST's 60,000 or 10,000, in its order::
+
+    mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz    as published
+    mnist_strokes.npz   seq_train, seq_test   i8[N, L, 4]  dx, dy, end of stroke, end
+                        len_train, len_test   u8[N]        steps of each
+                        y_train, y_test       u8[N]        classes, as MNIST's
+    fsdd_wave.npz       wave      i16[S]   all clips end to end, 8 kHz
+                        length    i32[K]   samples of each clip
+                        y, speaker  u8[K]  class; number of its speaker
+                        speaker_names  str[P]
+
+Sources: github.com/edwin-de-jong/mnist-digits-stroke-sequence-data (de Jong, 2016) and
+github.com/Jakobovski/free-spoken-digit-dataset.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jnf_jax.data import dataset, idx_file, pairing, rendering, speech, strokes
+from jnf_jax.data.tfds_cache import cache_root, load_or_build
+
+NUM_POINTS = 64
+SHAPES = {
+    "image": (28, 28, 1),
+    "speech": (speech.NUM_MELS, speech.NUM_FRAMES, 1),
+    "trajectory": (NUM_POINTS, 3),
+}
+FILES = (
+    "mnist/train-images-idx3-ubyte.gz",
+    "mnist/train-labels-idx1-ubyte.gz",
+    "mnist/t10k-images-idx3-ubyte.gz",
+    "mnist/t10k-labels-idx1-ubyte.gz",
+    "mnist_strokes.npz",
+    "fsdd_wave.npz",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `handwriting`.
+
+    Attributes:
+      seed: of split and pairing.
+      multiplier: passes over the training digits, each with other speech.
+      validation_fraction: share of MNIST's training digits that validation takes.
+      validation_speaker: whose clips only validation hears.
+      test_speaker: whose clips only the test hears.
+      data_dir: folder of the files; see above.
+      cache_dir: for computed arrays; '' for ~/.cache/jnf_jax.
+    """
+
+    seed: int = 42
+    multiplier: int = 1
+    validation_fraction: float = 0.1
+    validation_speaker: str = "nicolas"
+    test_speaker: str = "theo"
+    data_dir: str = ""
+    cache_dir: str = ""
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        checks = {
+            "seed": dataset.between(0, 2**31 - 1),
+            "multiplier": dataset.between(1, 1000),
+            "validation_fraction": dataset.between(0.001, 0.5),
+        }
+        faults = dataset.find_faults(self, checks)
+        if self.validation_speaker == self.test_speaker:
+            faults.append(
+                f"data.test_speaker: got {self.test_speaker!r}, expected another than "
+                "data.validation_speaker"
+            )
+        return faults
+
+
+def fetch(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Gathers tuples.
+
+    Args:
+      arrays: ``image``, ``trajectory`` and ``speech`` u8[n, ...]; ``pairing`` i32[N,
+        2], rows of the first two and of the last.
+      indices: i32[B].
+
+    Returns:
+      {"image": f32[B, 28, 28, 1], "speech": f32[B, 32, 64, 1], "trajectory": f32[B, 64,
+      3]} in [0, 1].
+    """
+    rows = jnp.asarray(arrays["pairing"])[jnp.asarray(indices)]
+    columns = {"image": 0, "trajectory": 0, "speech": 1}
+    return {
+        name: rendering.to_unit(jnp.asarray(arrays[name])[rows[:, column]])
+        for name, column in columns.items()
+    }
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Reads the files (resampling and transforming the first time), splits, pairs.
+
+    Raises:
+      FileNotFoundError: a file is missing; all missing ones are named.
+      ModuleNotFoundError: librosa is not installed, and nothing is cached.
+      ValueError: bad settings; a speaker that is not in the file; files with unequal
+        numbers of digits, or other classes.
+    """
+    dataset.require(settings)
+    arrays = _load_arrays(settings)
+    labels, count = arrays["labels"], arrays["num_train"]
+    held_out = settings.validation_fraction
+    kept, carved = pairing.split_by_image(
+        labels[:count], (1.0 - held_out, held_out), seed=settings.seed
+    )
+    digits = (kept, carved, np.arange(count, len(labels)))
+    splits, checksums = {}, {}
+    clips = _split_speakers(settings, arrays["speakers"], arrays["speaker_names"])
+    for split, own, heard in zip(dataset.SPLITS, digits, clips, strict=True):
+        rows, of_class = pairing.pair_by_class(
+            [labels[own], arrays["speech_labels"][heard]],
+            repeats=settings.multiplier if split == "train" else 1,
+            seed=settings.seed,
+            split=split,
+            reuse=True,
+        )
+        of_split = {
+            "image": arrays["images"][own],
+            "trajectory": arrays["trajectories"][own],
+            "speech": arrays["speech"][heard],
+            "pairing": rows,
+        }
+        splits[split] = dataset.Split(of_split, len(rows), of_class)
+        checksums[split] = {key: dataset.checksum(a) for key, a in of_split.items()}
+    return dataset.Dataset(
+        name="handwriting",
+        shapes=SHAPES,
+        splits=splits,
+        fetch=fetch,
+        num_classes=10,
+        record=dataset.build_record(settings, splits, checksums),
+        presentations={
+            "speech": dataset.Presentation(write=_write_speech),
+            "trajectory": dataset.Presentation(picture=strokes.draw),
+        },
+    )
+
+
+def _write_speech(stem: Path, spectrograms: np.ndarray) -> list[Path]:
+    """All of them in one WAV file, half a second apart."""
+    pause = np.zeros(speech.SAMPLE_RATE // 2, np.int16)
+    waves = [part for x in spectrograms for part in (speech.to_wave(x), pause)]
+    return [speech.write_wav(stem.with_suffix(".wav"), np.concatenate(waves))]
+
+
+def _split_speakers(
+    settings: Settings, speakers: np.ndarray, names: np.ndarray
+) -> list[np.ndarray]:
+    """Which clips each split hears, in the order of `dataset.SPLITS`."""
+    known = [str(name) for name in names]
+    for field in ("validation_speaker", "test_speaker"):
+        if getattr(settings, field) not in known:
+            raise ValueError(
+                f"data.{field}: got {getattr(settings, field)!r}, expected one of "
+                f"{known}"
+            )
+    apart = [known.index(settings.validation_speaker)]
+    apart += [known.index(settings.test_speaker)]
+    rest = [k for k in range(len(known)) if k not in apart]
+    return [np.flatnonzero(np.isin(speakers, k)) for k in (rest, *apart)]
+
+
+def _load_arrays(settings: Settings) -> dict[str, Any]:
+    """All digits, MNIST's training ones first, and all clips."""
+    root = Path(settings.data_dir).expanduser()
+    missing = [name for name in FILES if not (root / name).is_file()]
+    if not settings.data_dir or missing:
+        raise FileNotFoundError(
+            f"data.data_dir: got {settings.data_dir!r}, expected a folder with "
+            f"{', '.join(missing)}; the docstring of jnf_jax.data.handwriting says "
+            "what they hold and where they come from"
+        )
+    digest = hashlib.sha256()
+    for name in FILES:
+        digest.update((root / name).read_bytes())
+    folder = cache_root(settings.cache_dir) / f"handwriting-{digest.hexdigest()[:12]}"
+    arrays = load_or_build(folder / "arrays", functools.partial(_build, root))
+    return arrays | {"num_train": int(arrays["num_train"])}
+
+
+def _build(root: Path) -> dict[str, np.ndarray]:
+    parts: dict[str, list[np.ndarray]] = {
+        "images": [],
+        "labels": [],
+        "trajectories": [],
+    }
+    with np.load(root / "mnist_strokes.npz", allow_pickle=False) as file:
+        written = dict(file)
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        images = idx_file.read(root / f"mnist/{prefix}-images-idx3-ubyte.gz")
+        labels = idx_file.read(root / f"mnist/{prefix}-labels-idx1-ubyte.gz")
+        steps, length = written[f"seq_{split}"], written[f"len_{split}"]
+        sizes = {"images": len(images), "labels": len(labels), "strokes": len(steps)}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"{root}: unequal numbers of rows in {split}: {sizes}")
+        if not np.array_equal(labels, written[f"y_{split}"]):
+            raise ValueError(
+                f"{root}: the classes of mnist_strokes.npz in {split} are not MNIST's: "
+                "expected the digits in MNIST's own order"
+            )
+        parts["images"].append(images[..., None])
+        parts["labels"].append(labels.astype(np.int32))
+        paths = [
+            strokes.resample(s[:n, :2], s[:n, 2] > 0, num_points=NUM_POINTS, side=28)
+            for s, n in zip(steps, length, strict=True)
+        ]
+        parts["trajectories"].append(strokes.to_bytes(np.stack(paths)))
+    return {
+        **{name: np.concatenate(both) for name, both in parts.items()},
+        "num_train": np.array(len(parts["labels"][0])),
+        **_build_speech(root / "fsdd_wave.npz"),
+    }
+
+
+def _build_speech(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        spoken = dict(file)
+    length = spoken["length"]
+    rows = {name: len(spoken[name]) for name in ("length", "y", "speaker")}
+    if len(set(rows.values())) > 1 or length.sum() != len(spoken["wave"]):
+        raise ValueError(
+            f"{path}: unequal numbers of rows: {rows}, of {length.sum()} samples in "
+            f"all; `wave` has {len(spoken['wave'])}"
+        )
+    clips = np.zeros((len(length), speech.NUM_SAMPLES), np.int16)
+    ends = np.cumsum(length)
+    for clip, start, stop in zip(clips, ends - length, ends, strict=True):
+        heard = spoken["wave"][start:stop][: speech.NUM_SAMPLES]
+        clip[: len(heard)] = heard
+    return {
+        "speech": speech.log_mel(clips),
+        "speech_labels": spoken["y"].astype(np.int32),
+        "speakers": spoken["speaker"].astype(np.int32),
+        "speaker_names": spoken["speaker_names"],
+    }

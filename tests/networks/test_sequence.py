@@ -1,0 +1,77 @@
+"""Transformers: shapes, padding that nothing reads, order that matters; settings."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.networks.build import NetworkSettings, build_decoder, build_trunk
+
+SETTINGS = NetworkSettings(
+    kind="transformer", features=(8, 8), hidden_sizes=(6,), activation="identity"
+)
+
+
+def _trunk(x):
+    """``apply`` and fresh parameters."""
+    trunk = build_trunk(SETTINGS)
+    return jax.jit(trunk.apply), jax.jit(trunk.init)(jax.random.key(0), x)
+
+
+def _moved(params, place):
+    """The same, with another position there; not by a constant, which norms remove."""
+    inner = params["params"]
+    positions = inner["positions"].at[jnp.array(place)].add(np.arange(8.0))
+    return {"params": {**inner, "positions": positions}}
+
+
+def test_padding_is_not_read():
+    x = jax.random.normal(jax.random.key(1), (3, 5, 4)).at[:, 3:].set(0)
+    apply, params = _trunk(x)
+    code = apply(params, x)
+    assert code.shape == (3, 6)
+    np.testing.assert_allclose(code, apply(_moved(params, [3, 4]), x), atol=1e-6)
+    assert np.abs(apply(_moved(params, [2]), x) - code).max() > 1e-3
+
+
+def test_order_matters_and_blank_sequences_are_finite():
+    x = jax.random.normal(jax.random.key(1), (3, 5, 4))
+    apply, params = _trunk(x)
+    assert np.abs(apply(params, x[:, ::-1]) - apply(params, x)).max() > 1e-3
+    assert np.isfinite(apply(params, 0 * x)).all()
+
+
+def test_the_decoder_tells_places_apart():
+    decoder = build_decoder(SETTINGS, (5, 4))
+    z = jax.random.normal(jax.random.key(2), (3, 2))
+    x, _ = jax.jit(decoder.init_with_output)(jax.random.key(0), z)
+    assert x.shape == (3, 5, 4)
+    assert np.std(x, axis=1).min() > 1e-3 and np.std(x, axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "message"),
+    [
+        ({}, (28, 28, 1), r"expected a sequence .*\(28, 28, 1\)"),
+        ({"features": (8, 16)}, (5, 4), "repeated for each"),
+        ({"features": (6,)}, (5, 4), "multiple of 4"),
+        ({"features": ()}, (5, 4), "expected one width"),
+        ({"kind": "conv"}, (5, 4), r"images \[H, W, C\]"),
+        ({"kind": "conv", "features": (8,)}, (28, 31, 1), "odd and even"),
+    ],
+)
+def test_bad_settings(changes, shape, message):
+    faults = dataclasses.replace(SETTINGS, **changes).faults("model.networks.a", shape)
+    assert len(faults) == 1 and re.search(message, faults[0]), faults
+
+
+def test_good_settings():
+    assert not SETTINGS.faults("a", (5, 4))
+    conv = NetworkSettings(kind="conv", features=(4, 8))
+    assert not conv.faults("a", (32, 64, 1))
+    decoder = build_decoder(conv, (32, 64, 1))
+    x, _ = jax.eval_shape(decoder.init_with_output, jax.random.key(0), jnp.ones((2, 3)))
+    assert x.shape == (2, 32, 64, 1)
