@@ -101,7 +101,8 @@ def _fit(
 ) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
     draw_key, fit_key = jax.random.split(rng_key)
-    return family.fit(fit_key, np.asarray(joint.draw_cached(draw_key, cached)))
+    z = joint.draw_cached(draw_key, jax.tree.map(jnp.asarray, cached))
+    return family.fit(fit_key, np.asarray(z))
 
 
 def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:

@@ -172,9 +172,7 @@ def test_one_step_on_the_same_batch_is_the_same_bit_for_bit(stages):
     optimizer = make_optimizer(SETTINGS, PER_EPOCH)
     results = []
     for stage in stages:
-        state = train_step.init_state(
-            jax.random.key(0), stage.init, optimizer, SETTINGS
-        )
+        state = train_step.init_state(jax.random.key(0), stage, optimizer, SETTINGS)
         rows = feed.open_feed(stage, SETTINGS, None, 0, None)
         step = train_step.make_step(stage, optimizer, SETTINGS)
         # Not compiled: XLA fuses and rounds otherwise around a gather.
