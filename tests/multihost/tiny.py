@@ -17,8 +17,9 @@ def get_config():
     config.flow.hidden_sizes = (8,)
     config.sampler.update(num_transitions=4, num_adaptation=4)
     config.training.update(checkpoint_every=20, log_every=10)
-    config.joint = dict(num_steps=40, batch_size=16)
-    config.unimodal = dict(num_steps=40, batch_size=16)
+    # 180 validation tuples are 15 batches of 12, on one device and on four.
+    config.joint = dict(num_steps=40, batch_size=12)
+    config.unimodal = dict(num_steps=40, batch_size=12)
     config.evaluation.update(
         num_prior_samples=40, num_tuples=40, batch_size=20, num_diagnostic_data=8
     )
