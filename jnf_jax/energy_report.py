@@ -198,7 +198,7 @@ def _draw(
 
     def infer(number: int, rows: np.ndarray) -> jax.Array:
         key = jax.random.fold_in(rng_key, number)
-        z, _ = inference.infer(params, key, fetch(arrays, rows), everything)
+        z, _ = inference.infer(params, key, fetch(arrays, test.rows(rows)), everything)
         return _shared(z)
 
     num = min(NUM_DRAWS, settings.num_tuples or test.size)
