@@ -3,8 +3,8 @@
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
 ``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
-``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
-``init`` (checkpoints of stages that are not trained here), ``evaluation``.
+``denoiser``, ``optimizer`` and ``training`` (for every stage), one section a stage
+(overriding both), ``init`` (checkpoints of stages not trained here), ``evaluation``.
 """
 
 import dataclasses
@@ -18,6 +18,8 @@ import ml_collections
 
 from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
+from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
+from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
@@ -57,6 +59,7 @@ class Experiment:
         experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
         projectors: Those of "jnf_shared", None in other methods.
+        denoiser: Of the stage "diffusion_decoder", None without the section.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
@@ -77,6 +80,7 @@ class Experiment:
     experts: ExpertSettings
     fitted_prior: PriorFamily | None
     projectors: ProjectorSettings | None
+    denoiser: DenoiserSettings | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
@@ -109,6 +113,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     fitted = tree.pop("fitted_prior", {})
     fitted_prior = _parse_fitted_prior(fitted, faults)
     all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
+    all_stages += (DIFFUSION_DECODER,) if "denoiser" in tree else ()
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
     placement = data.pop("placement", "auto")
@@ -143,6 +148,9 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         projectors=_parse_projectors(method, tree, faults),
+        denoiser=_parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
+        if "denoiser" in tree
+        else None,
         training={
             stage: _parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -231,7 +239,7 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     found = parts["model"].own_faults() if parts["model"] else []
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for name in ("data", "flow", "experts", "evaluation"):
+    for name in ("data", "flow", "experts", "denoiser", "evaluation"):
         settings = parts[name]
         found += settings.faults() if settings else []
     for stage, settings in training.items():
@@ -269,6 +277,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
 
 _SECTIONS = (
     "data",
+    "denoiser",
     "evaluation",
     "experts",
     "fitted_prior",

@@ -146,12 +146,25 @@ class Inference(Protocol):
         ...
 
 
+@runtime_checkable
+class PictureDecoder(Protocol):
+    """Another way to show z than by the means of ``Inference.decode``."""
+
+    def draw(self, params: dict[str, Params], rng_key: jax.Array, z: Any) -> Views:
+        """{m: f32[B, ...] in [0, 1]}, random given z; every modality."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method is its stages, in the order of training, and its inference."""
+    """A method is its stages, in the order of training, and its inference.
+
+    ``diffusion_decoder`` is there where a stage of that name is.
+    """
 
     stages: tuple[MethodStage, ...]
     inference: Inference
+    diffusion_decoder: PictureDecoder | None = None
 
 
 def check_subset(
