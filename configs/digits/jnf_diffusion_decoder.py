@@ -4,7 +4,8 @@
         --workdir runs/digits_diffusion_decoder
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
---config.init.unimodal=DIR`` it is trained on another run's checkpoints.
+--config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else
+is configs/digits/jnf.py. Not yet confirmed.
 """
 
 import ml_collections

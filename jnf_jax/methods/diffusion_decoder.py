@@ -12,6 +12,7 @@ z is inferred otherwise than before: subsets, priors and means stay as they were
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +131,11 @@ class DiffusionDecoder:
         return sum(losses.values()), {f"denoising/{m}": x for m, x in losses.items()}
 
     def draw(
-        self, params: dict[str, Params], rng_key: jax.Array, z: jax.Array
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        z: jax.Array,
+        modalities: tuple[str, ...],
     ) -> Views:
         """{m: x_m ~ p(x_m | x̂_m(z)) in [0, 1]}: one picture a latent.
 
@@ -138,21 +143,25 @@ class DiffusionDecoder:
             params: Parameters by stage; "joint" and "diffusion_decoder" are read.
             rng_key: Typed key.
             z: f32[B, D].
+            modalities: Which to draw; the draw of each is the same whichever.
 
         Returns:
-            {m: f32[B, *shape]} of every modality; means where there is no denoiser.
+            {m: f32[B, *shape]}; the mean where there is no denoiser.
         """
-        shown = dict(self.means(params, z))
+        means = self.means(params, z)
+        shown = {m: means[m] for m in modalities}
         keys = jax.random.split(rng_key, len(self.modalities))
         for m, key in zip(self.modalities, keys, strict=True):
-            score, own = self._scaled_score(shown[m]), params[STAGE][m]
+            if m not in shown:
+                continue
+            score = functools.partial(self._scaled_score(means[m]), params[STAGE][m])
             residual = probability_flow(
-                jax.random.normal(key, shown[m].shape),
-                scaled_score=lambda y, t, score=score, own=own: score(own, y, t),
+                jax.random.normal(key, means[m].shape),
+                scaled_score=score,
                 schedule=self.schedule,
                 num_steps=self.settings.num_steps,
             )
-            drawn = shown[m] + self.settings.residual_scale * residual
+            drawn = means[m] + self.settings.residual_scale * residual
             shown[m] = jnp.clip(drawn, 0, 1)
         return shown
 

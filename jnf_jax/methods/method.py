@@ -150,8 +150,14 @@ class Inference(Protocol):
 class PictureDecoder(Protocol):
     """Another way to show z than by the means of ``Inference.decode``."""
 
-    def draw(self, params: dict[str, Params], rng_key: jax.Array, z: Any) -> Views:
-        """{m: f32[B, ...] in [0, 1]}, random given z; every modality."""
+    def draw(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        z: Any,
+        modalities: tuple[str, ...],
+    ) -> Views:
+        """{m: f32[B, ...] in [0, 1]} of ``modalities``, random given z."""
         ...
 
 
