@@ -13,12 +13,14 @@ z is inferred otherwise than before: subsets, priors and means stay as they were
 
 import dataclasses
 import functools
+from typing import Protocol, runtime_checkable
 
+import distrax
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import denoising_loss
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.joint_vae import View
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.networks.denoiser import Denoiser
 from jnf_jax.noise_schedule import NoiseSchedule, bound_faults
@@ -27,6 +29,21 @@ from jnf_jax.sampling import probability_flow
 from jnf_jax.types import Params, Views
 
 STAGE = "diffusion_decoder"
+
+
+@runtime_checkable
+class FrozenVAE(Protocol):
+    """What pictures are drawn on: q(z|X) and p(x_m|z), as of a ``JointVAE``."""
+
+    views: tuple[View, ...]
+
+    def encode(self, params: Params, views: Views) -> distrax.Distribution:
+        """q(z|X)."""
+        ...
+
+    def decode(self, params: Params, z: jax.Array) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z)}."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +91,7 @@ class DiffusionDecoder:
         settings: Of the denoisers.
     """
 
-    joint: JointVAE
+    joint: FrozenVAE
     settings: DenoiserSettings
 
     @property
@@ -178,7 +195,7 @@ class DiffusionDecoder:
 
 
 def with_diffusion_decoder(
-    method: Method, joint: JointVAE, settings: DenoiserSettings
+    method: Method, joint: FrozenVAE, settings: DenoiserSettings
 ) -> Method:
     """``method`` with a stage ``diffusion_decoder`` behind the others.
 

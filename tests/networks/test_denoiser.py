@@ -29,9 +29,9 @@ def test_time_and_condition_reach_every_pixel_and_it_starts_at_zero():
     x, condition = (jax.random.normal(key, (2, 8, 7, 1)) for key in keys[:2])
     t = jnp.array([0.1, 0.7])
     run = jax.jit(NETWORK.apply)
-    fresh = NETWORK.init(keys[2], x, t, condition)
+    fresh = jax.jit(NETWORK.init)(keys[2], x, t, condition)
     np.testing.assert_array_equal(run(fresh, x, t, condition), 0)
-    params = random_like(shapes, seed=0, scale=2.0)
+    params = random_like(shapes, seed=0)
     y = run(params, x, t, condition)
     for other in (run(params, x, t + 0.2, condition), run(params, x, t, -condition)):
         assert (jnp.abs(other - y) > 1e-6).mean() > 0.95
