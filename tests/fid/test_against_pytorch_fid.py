@@ -4,6 +4,7 @@ Random weights and no download: pytorch-fid asks for its weights by URL, and get
 we read the file that torch wrote of them, without torch.
 """
 
+import hashlib
 import sys
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.data.torch_file import load_tensors
+from jnf_jax.features import FrechetSettings, inception_features
 from jnf_jax.metrics.frechet import frechet_distance, gaussian_of
 from jnf_jax.networks.inception import BLOCKS, Inception, from_torch
 
@@ -84,17 +86,23 @@ def scramble(model, network):
 
 
 @pytest.fixture(scope="module")
-def params(theirs, tmp_path_factory):
-    """Ours, from files that torch wrote; the published one is older than zip files."""
+def files(theirs, tmp_path_factory):
+    """As torch wrote it before 1.6, and as it does now."""
     folder, state = tmp_path_factory.mktemp("weights"), theirs[1].state_dict()
-    loaded = []
-    for is_zip in (False, True):
-        path = folder / f"{is_zip}.pth"
+    paths = folder / "stream.pth", folder / "zip.pth"
+    for path in paths:
+        is_zip = path.stem == "zip"
         torch.save(state, path, _use_new_zipfile_serialization=is_zip)
-        loaded.append(load_tensors(path))
-    assert set(loaded[0]) == set(loaded[1]) == set(state)
-    jax.tree.map(np.testing.assert_array_equal, *loaded)
-    return from_torch(loaded[0])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def params(theirs, files):
+    """Ours, from either file."""
+    stream, zipped = map(load_tensors, files)
+    assert set(stream) == set(zipped) == set(theirs[1].state_dict())
+    jax.tree.map(np.testing.assert_array_equal, stream, zipped)
+    return from_torch(stream)
 
 
 def relative_error(got, expected):
@@ -120,7 +128,7 @@ def test_every_layer_agrees(theirs, params, side):
     for hook in hooks:
         hook.remove()
     apply = jax.jit(lambda p, x: Inception().apply(p, x, capture_intermediates=True))
-    features, kept = apply({"params": params}, views)
+    found, kept = apply({"params": params}, views)
     assert len(expected) == 94 + 11  # convolutions, blocks
     errors = {}
     for name, output in expected.items():
@@ -130,9 +138,26 @@ def test_every_layer_agrees(theirs, params, side):
         (own,) = layer["__call__"]
         own = np.asarray(own if name in BLOCKS else jax.nn.relu(own))
         errors[name] = relative_error(own, output)
-    errors["pool3"] = relative_error(np.asarray(features), pooled[..., 0, 0].numpy())
+    errors["pool3"] = relative_error(np.asarray(found), pooled[..., 0, 0].numpy())
     assert max(errors.values()) < 1e-4, errors
     print(f"pictures of {side}: worst layer", *max((e, n) for n, e in errors.items()))
+
+
+def test_features_of_grey_pictures_from_a_file_named_in_a_config(theirs, files):
+    """Hash checked, weights read, one channel repeated; not called FID."""
+    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    settings = FrechetSettings("inception", str(files[0]), digest)
+    assert not settings.faults("evaluation.frechet")
+    extractor = inception_features(str(files[0]), digest, None)
+    assert extractor.distance == "frechet_inception" and extractor.size == 2048
+    grey = pictures(32, count=2)[..., :1]
+    with torch.no_grad():
+        (expected,) = theirs[0](as_torch(np.repeat(grey, 3, axis=-1)))
+    got = np.asarray(extractor.extract("m0", grey))
+    assert relative_error(got, expected[..., 0, 0].numpy()) < 1e-4
+    other = FrechetSettings("inception", str(files[1]), digest)
+    (fault,) = other.faults("evaluation.frechet")
+    assert "has SHA-256" in fault and f"expected {digest}" in fault
 
 
 def test_the_distance_agrees():
