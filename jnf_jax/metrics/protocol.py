@@ -179,7 +179,6 @@ def evaluate_coherence(
     predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or held_out.size
-    labels = held_out.labels[:num_tuples]
     accuracies, sampler, warnings = {}, {}, []
     draws = Draws({}, {})
     for subset in coherence.subsets(inference.modalities):
@@ -187,13 +186,7 @@ def evaluate_coherence(
             inference, params, held_out, num_tuples, subset, predict_decoded,
             settings, next(keys),
         )  # fmt: skip
-        accuracies[subset] = {
-            target: coherence.class_accuracy(
-                predicted[target], labels, num_classes=held_out.num_classes
-            )
-            for target in inference.modalities
-            if target not in subset
-        }
+        accuracies[subset] = _accuracies(subset, predicted, held_out)
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
@@ -254,6 +247,18 @@ def draw_latents(
 
 def _nothing(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:
     return {}
+
+
+def _accuracies(
+    subset: tuple[str, ...], predicted: dict[str, np.ndarray], held_out: HeldOut
+) -> dict[str, coherence.ClassAccuracy]:
+    return {
+        target: coherence.class_accuracy(
+            own, held_out.labels[: len(own)], num_classes=held_out.num_classes
+        )
+        for target, own in predicted.items()
+        if target not in subset
+    }
 
 
 def decoded_predictions(

@@ -87,7 +87,7 @@ class NoisyModel(LabelModel):
         return z + 0.1 * jax.random.uniform(rng_key, z.shape), info
 
     def sample_prior(self, params, rng_key, num_samples, name=None):
-        return CLASSES * jax.random.uniform(rng_key, (num_samples,))
+        return (CLASSES - 1) * jax.random.uniform(rng_key, (num_samples,))
 
 
 HELD_OUT = HeldOut(
