@@ -3,6 +3,7 @@
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -43,7 +44,7 @@ def test_accuracy_is_measured_on_test_labels_and_weights_are_arguments(tmp_path)
     found = train_classifiers(two_classes(), SETTINGS, tmp_path)
     assert found.accuracy == {"a": 0.8, "b": 0.8}
     assert found.checkpoint_id
-    views = {"b": np.zeros((3, 16, 16, 1), np.float32)}  # any modality alone
+    views = {"b": jnp.zeros((3, 16, 16, 1))}  # any modality alone
     features = found.features(views)["b"]
     assert features.shape == (3, 256) and (features >= 0).all() and features.any()
     # Weights built into a program as constants would not be leaves.
