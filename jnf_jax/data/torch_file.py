@@ -1,12 +1,15 @@
-"""Reads one tensor from a ``torch.save`` file, without torch and without unpickling.
+"""Reads ``torch.save`` files, without torch and without unpickling.
 
-Such a file is a zip of raw storages and of a pickle that says how they make a tensor.
-We never run that pickle: `pickletools` disassembles it, a few opcodes rebuild its
-*description* out of tuples, and anything but one dense tensor is refused.
+Such a file holds raw storages and a pickle that says how they make tensors: a zip of
+both since torch 1.6, one stream before. We never run that pickle: `pickletools`
+disassembles it, a few opcodes rebuild its *description* out of tuples and dictionaries,
+and anything but dense tensors is refused.
 """
 
+import io
 import pickletools
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +31,18 @@ _LITERALS = {
 }  # fmt: skip
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_CONTAINERS = {"EMPTY_DICT", "EMPTY_LIST", "SETITEM", "SETITEMS", "APPENDS", "BUILD"}
+_ORDERED_DICT = ("global", "collections OrderedDict")
 _MARK = object()
+_STREAM_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The pickled magic number that opens a file of torch before 1.6."""
 
 
 def load_tensor(path: Path) -> np.ndarray:
     """The tensor in a ``.pt`` file written by ``torch.save(tensor, path)``.
 
     Args:
-      path: file in torch's zip format (torch 1.6 and later).
+      path: file of torch, in its zip format or the one before.
 
     Returns:
       The array, a copy of its own.
@@ -43,8 +50,47 @@ def load_tensor(path: Path) -> np.ndarray:
     Raises:
       ValueError: not such a file, or it holds anything but one dense tensor.
     """
+    description, storages = _open(path)
+    try:
+        return _tensor(description, storages)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: expected one dense tensor ({error})") from error
+
+
+def load_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors in a file written by ``torch.save(module.state_dict(), path)``.
+
+    Args:
+      path: as `load_tensor`.
+
+    Returns:
+      {name: array}, copies.
+
+    Raises:
+      ValueError: not such a file, or anything but names with dense tensors.
+    """
+    description, storages = _open(path)
+    if not isinstance(description, dict):
+        raise ValueError(f"{path}: expected names with tensors, as of a state_dict()")
+    found = {}
+    for name, entry in description.items():
+        try:
+            found[name] = _tensor(entry, storages)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{path}: expected a dense tensor at {name!r} ({error})"
+            ) from error
+    return found
+
+
+Storages = Callable[[str], bytes]
+"""Key of a storage -> its raw values, little endian."""
+
+
+def _open(path: Path) -> tuple[Any, Storages]:
+    """What the file's pickle would build, as a description; and its storages."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: expected a torch.save file in zip format")
+        return _open_stream(path)
     with zipfile.ZipFile(path) as archive:
         members = {name.partition("/")[2]: name for name in archive.namelist()}
         if "data.pkl" not in members:
@@ -52,19 +98,48 @@ def load_tensor(path: Path) -> np.ndarray:
         order = archive.read(members["byteorder"]) if "byteorder" in members else b""
         if order not in (b"", b"little"):
             raise ValueError(f"{path}: byte order {order!r}, expected little")
-        try:
-            description = _describe(archive.read(members["data.pkl"]))
-            storage, start, shape, strides = _dense_tensor(description)
-            dtype, key = np.dtype(_DTYPES[storage[0]]), storage[1]
-            raw = archive.read(members[f"data/{key}"])
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"{path}: expected one dense tensor ({error})") from error
-    flat = np.frombuffer(raw, dtype)
+        pickled = archive.read(members["data.pkl"])
+
+    def read(key: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(members[f"data/{key}"])
+
+    return _described(path, io.BytesIO(pickled))[0], read
+
+
+def _open_stream(path: Path) -> tuple[Any, Storages]:
+    """The format of torch before 1.6.
+
+    Five pickles (magic number, version, byte order and sizes, the object, keys of the
+    storages), then for each key its number of values, i64, and the values.
+    """
+    raw: dict[str, bytes] = {}
+    with open(path, "rb") as file:
+        if file.read(len(_STREAM_START)) != _STREAM_START:
+            raise ValueError(f"{path}: expected a torch.save file")
+        (_, _), (system, _) = _described(path, file), _described(path, file)
+        if not isinstance(system, dict) or system.get("little_endian") is not True:
+            raise ValueError(f"{path}: expected a file of a little-endian machine")
+        (description, known), (keys, _) = _described(path, file), _described(path, file)
+        for key in keys if isinstance(keys, list) else ():
+            count = int.from_bytes(file.read(8), "little")
+            size = np.dtype(_DTYPES[known[key]]).itemsize if key in known else 0
+            raw[key] = file.read(count * size)
+            if not size or len(raw[key]) < count * size:
+                raise ValueError(f"{path}: storage {key!r} is cut off or of no tensor")
+    return description, raw.__getitem__
+
+
+def _tensor(description: Any, storages: Storages) -> np.ndarray:
+    """The array that one tensor's description stands for."""
+    storage_class, key, start, shape, strides = _dense_tensor(description)
+    dtype = np.dtype(_DTYPES[storage_class])
+    flat = np.frombuffer(storages(key), dtype)
     last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if min((*shape, *strides, start), default=0) < 0 or (
         np.prod(shape) and last >= len(flat)
     ):
-        raise ValueError(f"{path}: shape {shape} does not fit its {len(flat)} values")
+        raise ValueError(f"shape {shape} does not fit its {len(flat)} values")
     view = np.lib.stride_tricks.as_strided(
         flat[start:],
         shape,
@@ -75,28 +150,53 @@ def load_tensor(path: Path) -> np.ndarray:
 
 
 def _dense_tensor(description: Any) -> tuple:
-    """(storage class, key), offset, shape, strides of a described tensor."""
+    """Storage class, key, offset, shape, strides of a described tensor."""
     kind, function, arguments = description
     known = ("global", "torch._utils _rebuild_tensor_v2")
     if (kind, function) != ("call", known):
         raise ValueError(f"found {description[:2]!r}")
-    (persistent, (_, storage, key, *_)), start, shape, strides = arguments[:4]
-    module, _, storage_class = storage[1].partition(" ")
-    if persistent != "persistent" or module != "torch":
+    (persistent, storage), start, shape, strides = arguments[:4]
+    if persistent != "persistent":
         raise ValueError(f"found storage {storage!r}")
-    return (storage_class, key), start, shape, strides
+    return *_storage(storage), start, shape, strides
 
 
-def _describe(pickled: bytes) -> Any:
-    """What a pickle would build, as tuples: nothing is imported and nothing called."""
+def _storage(identity: Any) -> tuple[str, str]:
+    """Class and key of a storage; one that views another has no key of its own."""
+    _, (_, name), key, _, _, *view = identity
+    module, _, storage_class = name.partition(" ")
+    if module != "torch" or storage_class not in _DTYPES or view not in ([], [None]):
+        raise ValueError(f"found storage {identity!r}")
+    return storage_class, key
+
+
+def _described(path: Path, pickled: io.BufferedIOBase) -> tuple[Any, dict[str, str]]:
+    try:
+        description, identities = _describe(pickled)
+        storages = map(_storage, identities)
+        return description, {key: storage_class for storage_class, key in storages}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected dense tensors ({error})") from error
+
+
+def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
+    """What a pickle would build, as tuples: nothing is imported and nothing called.
+
+    Lists and dictionaries are themselves; an ordered dictionary is a plain one and has
+    no attributes. ``pickled`` is read to the end of the pickle.
+
+    Returns:
+      The description, and the identities of the storages that it names.
+    """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    storages: list[Any] = []
     for opcode, argument, _ in pickletools.genops(pickled):
         name = opcode.name
         if name in ("PROTO", "FRAME"):
             continue
         if name == "STOP":
-            return stack.pop()
+            return stack.pop(), storages
         if name in _LITERALS:
             stack.append(argument)
         elif name in _CONSTANTS:
@@ -106,19 +206,42 @@ def _describe(pickled: bytes) -> Any:
         elif name == "MARK":
             stack.append(_MARK)
         elif name == "TUPLE" or name in _TUPLES:
-            size = _TUPLES.get(name) or stack[::-1].index(_MARK)
-            items = tuple(stack[len(stack) - size :])
-            del stack[len(stack) - size - (name == "TUPLE") :]
-            stack.append(items)
+            stack.append(_popped(stack, _TUPLES.get(name)))
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[argument])
         elif name == "BINPERSID":
-            stack.append(("persistent", stack.pop()))
+            storages.append(stack.pop())
+            stack.append(("persistent", storages[-1]))
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
-            stack.append(("call", function, arguments))
+            is_dict = function == _ORDERED_DICT and arguments == ()
+            stack.append({} if is_dict else ("call", function, arguments))
+        elif name in _CONTAINERS:
+            _fill(name, stack)
         else:
             raise ValueError(f"opcode {name} has no place in a tensor")
     raise ValueError("the pickle has no end")
+
+
+def _popped(stack: list, size: int | None) -> tuple:
+    """The top ``size`` entries; None: all above the uppermost mark, which goes too."""
+    count = stack[::-1].index(_MARK) if size is None else size
+    items = tuple(stack[len(stack) - count :])
+    del stack[len(stack) - count - (size is None) :]
+    return items
+
+
+def _fill(name: str, stack: list) -> None:
+    """Opcodes that make lists and dictionaries, and put entries into them."""
+    if name in ("EMPTY_DICT", "EMPTY_LIST"):
+        stack.append({} if name == "EMPTY_DICT" else [])
+    elif name == "BUILD":  # attributes: torch keeps versions of modules there
+        stack.pop()
+    else:
+        items = _popped(stack, 2 if name == "SETITEM" else None)
+        if name == "APPENDS":
+            stack[-1].extend(items)
+        else:
+            stack[-1].update(zip(items[::2], items[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""Tensors read from torch.save files without torch and without unpickling."""
+"""Tensors read from torch.save files, without torch and without unpickling."""
 
 import base64
 import zipfile
@@ -25,11 +25,42 @@ REAL = (
     "1zlAhY-1x7fYWh2UXH~@%BaQ3R+CR#KQn~"
 )
 
+# torch 2.13, a state_dict: f32[2] weight, a strided view of f32[2, 2], a number.
+STATE_IN_STREAM = (  # torch.save(…, _use_new_zipfile_serialization=False)
+    "c-n1J&2G~`5MFPbl$y2_%3t|w;pAMR;#QEHC=%+${54$mf>w^biWl5<W_Mf!Qlwle0nfmJBagwOaODw@"
+    "I53W(Qc-rbBk%0Y_kA<t8UGv<zrP&(+J5ux<z{cjpZ#o+odOHRI%8~NODxl}kjKh8T^jHxK&;YBp%Duu"
+    "mC1BsfPWMLIr05ONvA(32dydip=guS<)uYv$6U1NrVT<T_Jv<#lx7S|v0qihnG#K*QY01^ys(+FDtn?+"
+    "41jfq;Dw??8Sj)H=LkH-(x!P&R;UXXNUKJbE;5PAxYEkwD1cTNilv&JB9pNKzex!WiZa1hjWd9@SfiN1"
+    "?jYKsy%*izdl*4yE;OA~q>VpEICmJcn4iFM?43aHDX;aMM_3ucs#u{&TN$IxSRN_r#9B_wxu2g!jvfs9"
+    "JAJs2Q?-P+ei(Z-;>FrrY7jRNE)U^~*q}619m!FGX|9|^o1|}523H&4zhyk7)}2;y?f)uvqdr_GE|0i2"
+    "Nqx85aNIz+IfPr)6mE-UN+HRZWC<p4Xa2q=$jM-P3U}wt`#1G_F?Y_5XiBf^KVv~<-XaNnQFmLaSI@p#"
+    "U-udNPUi<5_Sj=*7eD=)JtDLJ2e1^dO8"
+)
+STATE_IN_ZIP = (
+    "c-o~@PiWIn9DYgvXH!>KwR8U6sRQlWEbUTZZVM8S2zC{r3?!y$Y{JrHFL~Wi91O+|UIjhME}lJl^&oih"
+    ";>DAo;K`FW&%T#*U6OU1%m*)zB){+beeeB#->XZpH~{H1I4~HH2g*!aK}vCL)f9ysSQ#?5XjQdMQ&W*)"
+    "TP}0oX={$wzGJ9}fnd4;sX{Y}$u=~jqa#SG$aYk{DEE+Ix{T~-t)5}FWu#fI?a1pa17n3kGldZ@j#N4t"
+    "jQbEqG;IYv@INvz(WG!p2_~B{ysB$Gn38A&)5{W&=pC4ms2#|>(20T(1V<b2RC5#uIz7uWtd88(6bqi#"
+    "aV|Zs`&?ysMo&p`1jm*oig0Af<E+myj$p0<&o#$!pw;WjEd{B%=E}%X)K#qw&-+w;srPKFGf;ZLV`pI="
+    "vr`C8V1?7uKI=sUCmZlmZxdc_W^fReg%on&@QU~UYLnCfUfYD%y(3xI92cK5oRVnQbz8-{luA!N+J5~U"
+    "XCSkFXf3lKfooZOVmn<0$$cJCpukF*ki7r>ZJVeh^Kg<Jm?tFt!pMqgbgZssAyKFeZH<2#RgMT)*nq!i"
+    "oPs`5z=*et)>EX}q|H42rh$;D5ssbtpA)3jl1Fl+LA>A9GbK?VU$z$TW05edzg;M%y_lmJggu6`DBM2z"
+    "*1ZA1?jism@ce-%SRy*!IgkI0;g_*vbllq0!HPl^oHV~bNM7Unly?07Ghhkl9rV!r{~f?ALo$DP(|LG&"
+    "{quk)4d`vz)f@wN;4_8XJF?Lh1@1&bN<3HNc%J9xYSl`K<L728rE<B-vHV<#udpo3)hboCQX(opexhF$"
+    "u#SSKlA^sT^mPV($Q)3<e~(6SLF;8hn9meA=-DVdXq;Tw@-!Ig)+j^JHX|X1mmb5wZc$*+E#YE)rNO{s"
+    "QB<(E!>D|0fGS5(!Oje$cK1<i6cy~MOgL8@?DudK7A$i<d?Frfcmvj@Wb#Ho?n>-tz%Jo6OZzLI*fU;|"
+    "-0k3Q%76Fo;6&2LWW0Dk_Ale=h}Z"
+)
+
+
+def unpacked(text):
+    return zlib.decompress(base64.b85decode(text))
+
 
 @pytest.fixture
 def real(tmp_path):
     path = tmp_path / "real.pt"
-    path.write_bytes(zlib.decompress(base64.b85decode(REAL)))
+    path.write_bytes(unpacked(REAL))
     return path
 
 
@@ -62,6 +93,40 @@ def test_round_trip(tmp_path, torch_save, dtype, shape):
     loaded += 1  # a copy of its own, not a view of the file
 
 
+@pytest.mark.parametrize("text", [STATE_IN_STREAM, STATE_IN_ZIP])
+def test_reads_state_dicts_of_old_and_new_torch(tmp_path, text):
+    path = tmp_path / "state.pth"
+    path.write_bytes(unpacked(text))
+    tensors = torch_file.load_tensors(path)
+    assert {name: a.tolist() for name, a in tensors.items()} == {
+        "weight": [1, 2],
+        "running_mean": [6, 8],
+        "num_batches_tracked": 0,
+    }
+    dtypes = [str(a.dtype) for a in tensors.values()]
+    assert dtypes == ["float32", "float32", "int64"]
+    with pytest.raises(ValueError, match="expected one dense tensor"):
+        torch_file.load_tensor(path)
+
+
+def test_streams_that_are_cut_off_or_of_another_machine_are_refused(tmp_path):
+    path, whole = tmp_path / "state.pth", unpacked(STATE_IN_STREAM)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match="storage '.*' is cut off"):
+        torch_file.load_tensors(path)
+    path.write_bytes(whole.replace(b"endianq\x02\x88", b"endianq\x02\x89"))
+    with pytest.raises(ValueError, match="expected a file of a little-endian machine"):
+        torch_file.load_tensors(path)
+    path.write_bytes(whole.replace(b"FloatStorage", b"FlootStorage"))
+    with pytest.raises(ValueError, match="found storage .*FlootStorage"):
+        torch_file.load_tensors(path)
+
+
+def test_one_tensor_is_no_state_dict(real):
+    with pytest.raises(ValueError, match="expected names with tensors"):
+        torch_file.load_tensors(real)
+
+
 def test_a_hostile_pickle_is_refused_and_not_run(real, tmp_path):
     flag = tmp_path / "ran"
     code = b"\x80\x02cos\nsystem\nX" + len(f"touch {flag}").to_bytes(4, "little")
@@ -74,9 +139,10 @@ def test_a_hostile_pickle_is_refused_and_not_run(real, tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (b"\x80\x02]q\x00.", "opcode EMPTY_LIST has no place"),
+        (b"\x80\x02]q\x00.", "expected one dense tensor"),
+        (b"\x80\x02\x8f.", "opcode EMPTY_SET has no place"),
         (b"\x80\x02K\x05.", "expected one dense tensor"),
-        (b"", "expected one dense tensor"),
+        (b"", "expected dense tensors"),
     ],
 )
 def test_other_contents_are_refused(real, code, message):
@@ -92,5 +158,5 @@ def test_damaged_files_are_refused(real, tmp_path):
     with pytest.raises(ValueError, match="byte order b'big', expected little"):
         torch_file.load_tensor(rewrite(real, byteorder=b"big"))
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(ValueError, match="expected a torch.save file in zip format"):
+    with pytest.raises(ValueError, match="expected a torch.save file"):
         torch_file.load_tensor(tmp_path / "text.pt")
