@@ -259,6 +259,13 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
         shared = parts["training"]["shared"]
         found += projectors.faults()
         found += projectors.batch_faults(shared.batch_size) if shared else []
+    if DIFFUSION_DECODER in parts["measures"] and (
+        DIFFUSION_DECODER not in parts["training"]
+    ):
+        found.append(
+            f"`evaluation.measures` has {DIFFUSION_DECODER!r}, expected a section "
+            "`denoiser` with it"
+        )
     return found + _prior_faults(parts)
 
 

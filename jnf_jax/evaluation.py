@@ -117,6 +117,7 @@ def evaluate(
         classifiers,
         experiment.evaluation,
         report=report,
+        decoder=setup.method.diffusion_decoder,
     )
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.

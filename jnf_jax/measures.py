@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jnf_jax import frechet
+from jnf_jax import drawn_pictures, frechet
 from jnf_jax.features import FrechetSettings
 from jnf_jax.subject import Subject
 
@@ -42,6 +42,9 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
+    "diffusion_decoder": Measure(
+        drawn_pictures.measure, drawn_pictures.DrawnSettings, needs_labels=True
+    ),
     "frechet": Measure(frechet.measure, FrechetSettings),
 }
 """Name in ``evaluation.measures``, section of the config, key of the record."""

@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = jnf.get_config()
     config.stages = "joint,unimodal,diffusion_decoder"
     with config.unlocked():
+        config.evaluation.measures = "diffusion_decoder"
         config.init.diffusion_decoder = ""
         config.denoiser = dict(
             features=(64, 128, 256),
