@@ -51,7 +51,7 @@ def classifiers():
     predict = lambda views: {  # noqa: E731
         m: (x[:, 0] > 0.5).astype(jnp.int32) for m, x in views.items()
     }
-    return Classifiers(predict, {}, None, features=lambda views: views)
+    return Classifiers(predict, lambda views: views, {}, None)
 
 
 def subject_of(decoder, report=lambda line: None):
