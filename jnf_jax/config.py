@@ -103,8 +103,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     method = _known("method", tree.pop("method", None), STAGES)
     fitted = tree.pop("fitted_prior", {})
     fitted_prior = _parse_fitted_prior(fitted, faults)
-    all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
-    all_stages += (DIFFUSION_DECODER,) if "denoiser" in tree else ()
+    all_stages = STAGES[method] + _stages_behind(fitted, tree)
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
     placement = data.pop("placement", "auto")
@@ -140,9 +139,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         experts=parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         projectors=_parse_projectors(method, tree, faults),
-        denoiser=parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
-        if "denoiser" in tree
-        else None,
+        denoiser=_parse_denoiser(tree, faults),
         training={
             stage: parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -160,6 +157,12 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     if faults:
         raise ValueError("\n".join(["the config has faults:", *faults]))
     return Experiment(**parts)
+
+
+def _stages_behind(fitted: dict[str, Any], tree: dict[str, Any]) -> tuple[str, ...]:
+    """Stages that sections of the config add to those of the method."""
+    prior = ("prior",) if fitted.get("name") else ()
+    return prior + ((DIFFUSION_DECODER,) if "denoiser" in tree else ())
 
 
 def _known(field: str, name: Any, known: Iterable[str]) -> str:
@@ -201,6 +204,13 @@ def _parse_projectors(
         return None
     section = tree.pop("projectors", {})
     return parse(ProjectorSettings, section, "projectors.", faults)
+
+
+def _parse_denoiser(tree: dict[str, Any], faults: Faults) -> DenoiserSettings | None:
+    """Without the section there is none."""
+    if "denoiser" not in tree:
+        return None
+    return parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
 
 
 def _parse_refinement(section: dict[str, Any], faults: Faults) -> ChainSettings | None:

@@ -68,7 +68,6 @@ def build_method(
     experts = experts or ExpertSettings()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
     faults += divisor_faults(divisor, model.prior, fitted_prior)
-    faults += denoiser.faults() if denoiser else []
     faults += _combination_faults(name, divisor, projectors, denoiser)
     if faults:
         raise ValueError("\n".join(faults))
@@ -107,8 +106,10 @@ def build_method(
         method = with_fitted_prior(method, joint, fitted_prior)
     if denoiser:
         method = with_diffusion_decoder(method, joint, denoiser)
-    if divisor == "prior":
-        return method
+    return method if divisor == "prior" else _divided_by(method, divisor)
+
+
+def _divided_by(method: Method, divisor: str) -> Method:
     inference = dataclasses.replace(method.inference, divisor=divisor)
     return dataclasses.replace(method, inference=inference)
 
@@ -120,7 +121,7 @@ def _combination_faults(
     denoiser: DenoiserSettings | None,
 ) -> list[str]:
     """What is wrong with settings that are good by themselves, for this method."""
-    found = []
+    found = denoiser.faults() if denoiser else []
     if name == "mmvae_plus" and divisor != "prior":
         found.append(
             f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
