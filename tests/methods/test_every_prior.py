@@ -55,10 +55,11 @@ def views(num=NUM):
 
 
 def with_joint_encoder():
-    """All share one inference: JNF's energy stands for them where time is short."""
+    """All share one inference: where time is short, that without flows stands for it."""
     for method in sorted(set(STAGES) - {"mmvae_plus"}):
         for prior in sorted(PRIORS):
-            marks = () if (method, prior) == ("jnf", "energy") else pytest.mark.slow
+            is_quick = method == "jmvae" and prior in ("energy", "mixture", "vamp")
+            marks = () if is_quick else pytest.mark.slow
             yield pytest.param(method, prior, marks=marks, id=f"{method}-{prior}")
 
 
