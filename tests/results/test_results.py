@@ -106,6 +106,11 @@ def test_all_faults_are_reported_at_once_and_near_misses_named(record):
 
 
 def test_what_was_not_measured_is_null_or_empty(record):
+    joint_alone = copy.deepcopy(record)
+    joint_alone["coherence"]["conditional"] = {}
+    assert results.validate(joint_alone) == []
+    shown = results.console_table(joint_alone)
+    assert "macro" not in shown and "joint, z from normal" in shown
     record["coherence"] |= {"joint": {}, "joint_entropy": None, "ceiling": None}
     record |= {"sampler": {}, "stage1_checkpoint": None, "fid": {"m0": 12.5}}
     assert results.validate(record) == []
