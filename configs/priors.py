@@ -67,6 +67,6 @@ def energy_from(
         config.model.prior = dict(name="energy", **FITTED["energy"] | reference)
         config.model.prior.update(options)
         config.joint.update(prior_start_step=step, select="last")
-    if config.optimizer.schedule == "plateau":
-        config.optimizer.schedule = "cosine"
+        if config.optimizer.schedule == "plateau":
+            config.joint.schedule = "cosine"
     return config
