@@ -91,8 +91,10 @@ def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
                 for m, (predicted, _) in shown.items()
             }
         subject.report(f"drawn given {', '.join(subset)}")
+    # Nothing is given where ``evaluation.subsets`` is "none".
     conditional = {
-        by: coherence.coherence_table(a).macro for by, a in accuracies.items()
+        by: coherence.coherence_table(a).macro if a else {}
+        for by, a in accuracies.items()
     }
     frechet = {by: average_conditional(given) for by, given in apart.items()}
     joint: dict[str, dict] = {by: {} for by in SHOWN_BY}

@@ -126,9 +126,11 @@ def evaluate(
     if classifiers:
         judged, draws = judge(setup, subject, tuple(energies))
         subject = subject._replace(draws=draws)
-    match = mean_unimodal_log_prob(
-        inference, params, subject.held_out, experiment.evaluation
-    )
+    match = {}
+    if experiment.evaluation.subsets == "all":
+        match = mean_unimodal_log_prob(
+            inference, params, subject.held_out, experiment.evaluation
+        )
     more = measures.run(experiment.measures, subject)
     seconds = time.monotonic() - begin
     return {
@@ -137,7 +139,7 @@ def evaluate(
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
         **judged,
-        "unimodal_log_prob": match,
+        **({"unimodal_log_prob": match} if match else {}),
         **({"energy_priors": about} if about else {}),
         **more,
         "stage1_checkpoint": checkpoint_ids["joint"],
@@ -179,13 +181,15 @@ def write_pictures(
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
+    None from modalities where ``evaluation.subsets`` is "none".
     Beside each grid, what the data set writes of its modalities: sounds, texts. A
     diffusion decoder's pictures of the same z are files of their own.
     """
 
     inference = setup.method.inference
     names = inference.modalities
-    sizes = sorted({1, len(names) - 1})
+    with_subsets = setup.experiment.evaluation.subsets == "all"
+    sizes = sorted({1, len(names) - 1}) if with_subsets else []
     shown_by = {"": False}
     if setup.method.diffusion_decoder is not None:
         shown_by["_diffusion_decoder"] = True
