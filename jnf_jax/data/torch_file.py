@@ -1,12 +1,14 @@
-"""Reads one tensor from a ``torch.save`` file, without torch and without unpickling.
+"""Reads tensors from a ``torch.save`` file, without torch and without unpickling.
 
-Such a file is a zip of raw storages and of a pickle that says how they make a tensor.
+Such a file is a zip of raw storages and of a pickle that says how they make tensors.
 We never run that pickle: `pickletools` disassembles it, a few opcodes rebuild its
-*description* out of tuples, and anything but one dense tensor is refused.
+*description* out of tuples and lists, and dense tensors alone are made of that.
 """
 
+import contextlib
 import pickletools
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,12 @@ _DTYPES = {
 }
 _LITERALS = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
 }  # fmt: skip
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
+_REBUILD = ("call", ("global", "torch._utils _rebuild_tensor_v2"))
 
 
 def load_tensor(path: Path) -> np.ndarray:
@@ -43,8 +47,40 @@ def load_tensor(path: Path) -> np.ndarray:
     Raises:
       ValueError: not such a file, or it holds anything but one dense tensor.
     """
+    with _opened(path) as (description, read):
+        return _dense_tensor(path, description, read)
+
+
+def load_tuple(path: Path) -> list[np.ndarray | None]:
+    """The tensors in a ``.pt`` file written by ``torch.save((a, b, …), path)``.
+
+    Args:
+      path: file in torch's zip format (torch 1.6 and later).
+
+    Returns:
+      An array, a copy of its own, for each dense tensor, in order; None for each entry
+      that is something else, which is neither built nor run.
+
+    Raises:
+      ValueError: not such a file, or it holds no tuple or list.
+    """
+    with _opened(path) as (description, read):
+        if not isinstance(description, tuple | list) or description[:1] == ("call",):
+            raise ValueError(f"{path}: expected a tuple of tensors")
+        return [
+            _dense_tensor(path, entry, read) if _is_tensor(entry) else None
+            for entry in description
+        ]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
+    """The description of what a file holds; and its storages' bytes by name."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: expected a torch.save file in zip format")
+        raise ValueError(
+            f"{path}: expected a torch.save file in zip format; torch 1.6 and later "
+            "write it: torch.save(torch.load(path), path)"
+        )
     with zipfile.ZipFile(path) as archive:
         members = {name.partition("/")[2]: name for name in archive.namelist()}
         if "data.pkl" not in members:
@@ -54,12 +90,19 @@ def load_tensor(path: Path) -> np.ndarray:
             raise ValueError(f"{path}: byte order {order!r}, expected little")
         try:
             description = _describe(archive.read(members["data.pkl"]))
-            storage, start, shape, strides = _dense_tensor(description)
-            dtype, key = np.dtype(_DTYPES[storage[0]]), storage[1]
-            raw = archive.read(members[f"data/{key}"])
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"{path}: expected one dense tensor ({error})") from error
-    flat = np.frombuffer(raw, dtype)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected dense tensors ({error})") from error
+        yield description, lambda key: archive.read(members[f"data/{key}"])
+
+
+def _dense_tensor(
+    path: Path, description: Any, read: Callable[[str], bytes]
+) -> np.ndarray:
+    try:
+        dtype, key, start, shape, strides = _parts(description)
+        flat = np.frombuffer(read(key), dtype)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path}: expected one dense tensor ({error})") from error
     last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if min((*shape, *strides, start), default=0) < 0 or (
         np.prod(shape) and last >= len(flat)
@@ -74,17 +117,20 @@ def load_tensor(path: Path) -> np.ndarray:
     return view.copy()
 
 
-def _dense_tensor(description: Any) -> tuple:
-    """(storage class, key), offset, shape, strides of a described tensor."""
-    kind, function, arguments = description
-    known = ("global", "torch._utils _rebuild_tensor_v2")
-    if (kind, function) != ("call", known):
-        raise ValueError(f"found {description[:2]!r}")
-    (persistent, (_, storage, key, *_)), start, shape, strides = arguments[:4]
+def _is_tensor(description: Any) -> bool:
+    return isinstance(description, tuple) and description[:2] == _REBUILD
+
+
+def _parts(description: Any) -> tuple:
+    """dtype, storage's name, offset, shape, strides of a described tensor."""
+    if not _is_tensor(description):
+        found = description[:2] if isinstance(description, tuple) else description
+        raise ValueError(f"found {found!r}")
+    (persistent, (_, storage, key, *_)), start, shape, strides = description[2][:4]
     module, _, storage_class = storage[1].partition(" ")
     if persistent != "persistent" or module != "torch":
         raise ValueError(f"found storage {storage!r}")
-    return (storage_class, key), start, shape, strides
+    return np.dtype(_DTYPES[storage_class]), key, start, shape, strides
 
 
 def _describe(pickled: bytes) -> Any:
@@ -105,10 +151,24 @@ def _describe(pickled: bytes) -> Any:
             stack.append(("global", argument))
         elif name == "MARK":
             stack.append(_MARK)
-        elif name == "TUPLE" or name in _TUPLES:
-            size = _TUPLES.get(name) or stack[::-1].index(_MARK)
-            items = tuple(stack[len(stack) - size :])
-            del stack[len(stack) - size - (name == "TUPLE") :]
+        elif name in ("EMPTY_LIST", "EMPTY_DICT"):
+            stack.append([])
+        elif name == "APPEND":
+            stack[-2].append(stack.pop())
+        elif name == "APPENDS":
+            items = _pop_to_mark(stack)
+            stack[-1].extend(items)
+        elif name == "SETITEMS":  # what is in a dictionary makes no tensor
+            _pop_to_mark(stack)
+        elif name == "SETITEM":
+            del stack[-2:]
+        elif name == "BUILD":
+            del stack[-1]
+        elif name == "TUPLE":
+            stack.append(tuple(_pop_to_mark(stack)))
+        elif name in _TUPLES:
+            items = tuple(stack[-_TUPLES[name] :])
+            del stack[-_TUPLES[name] :]
             stack.append(items)
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
@@ -122,3 +182,11 @@ def _describe(pickled: bytes) -> Any:
         else:
             raise ValueError(f"opcode {name} has no place in a tensor")
     raise ValueError("the pickle has no end")
+
+
+def _pop_to_mark(stack: list[Any]) -> list[Any]:
+    """Takes what stands above the last mark, and the mark, off the stack."""
+    size = stack[::-1].index(_MARK)
+    items = stack[len(stack) - size :]
+    del stack[len(stack) - size - 1 :]
+    return items

@@ -11,7 +11,8 @@ from jnf_jax.networks.sequence import TransformerTrunk
 class Classifier(nn.Module):
     """Stride-2 convolutions, one dense layer, dropout, logits.
 
-    Sequences go through two Transformer blocks instead of the convolutions.
+    Sequences go through two Transformer blocks instead of the convolutions, vectors
+    through neither.
     Dropout acts only where a key is given: evaluation is deterministic by construction.
     """
 
@@ -26,10 +27,10 @@ class Classifier(nn.Module):
         x: Float[Array, "batch ..."],
         dropout_key: jax.Array | None = None,
     ) -> Float[Array, "batch classes"]:
-        """x f32[B, H, W, C] or f32[B, T, C] -> logits f32[B, num_classes]."""
+        """x f32[B, H, W, C], f32[B, T, C] or f32[B, C] -> logits f32[B, classes]."""
         if x.ndim == 3:
             x = TransformerTrunk((64, 64))(x)
-        else:
+        elif x.ndim == 4:
             for size in self.features:
                 x = nn.relu(Conv(size, 3, stride=2, padding=1)(x))
         x = nn.relu(nn.Dense(self.hidden_size)(x.reshape(x.shape[0], -1)))
