@@ -85,7 +85,11 @@ def our_protocol(setup, sampler, *, small: bool):
 
     test = setup.dataset.splits["test"]
     held_out = HeldOut(
-        jax.tree.map(jnp.asarray, test.arrays), setup.dataset.fetch, test.labels, 10
+        jax.tree.map(jnp.asarray, test.arrays),
+        setup.dataset.fetch,
+        test.size,
+        test.labels,
+        10,
     )
 
     def evaluate(num: int) -> float:

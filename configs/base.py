@@ -72,6 +72,7 @@ def get_config() -> ml_collections.ConfigDict:
                 batch_size=500,
                 num_diagnostic_data=64,
                 seed=0,
+                measures="",
                 classifier=dict(num_steps=4_000, batch_size=64, select="last"),
             ),
         )

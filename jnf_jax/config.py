@@ -4,13 +4,11 @@ Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stage
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
 ``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
 ``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
-``init`` (checkpoints of stages that are not trained here), ``evaluation``.
+``init`` (checkpoints of stages that are not trained here), ``evaluation`` (``measures``
+beside the protocol's, a section for each of them, ``classifier``).
 """
 
 import dataclasses
-import difflib
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +16,7 @@ import ml_collections
 
 from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
+from jnf_jax.measures import MEASURES
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
@@ -30,6 +29,7 @@ from jnf_jax.methods.settings import (
 )
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.parsing import Faults, parse
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import Fixed, PriorFamily
 from jnf_jax.priors.registry import PRIORS
@@ -60,6 +60,7 @@ class Experiment:
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
+        measures: Name in ``MEASURES`` -> settings, of those beside the protocol's.
         classifier: TrainSettings of the evaluation classifiers.
     """
 
@@ -80,18 +81,8 @@ class Experiment:
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
+    measures: dict[str, Any]
     classifier: TrainSettings
-
-
-class _Faults(list):
-    """Collects what is wrong, so that one run of the program tells all of it."""
-
-    def unknown(self, path: str, name: str, known: Iterable[str]) -> None:
-        near = difflib.get_close_matches(name, list(known), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        self.append(
-            f"`{path}{name}` is unknown, expected one of {sorted(known)}.{hint}"
-        )
 
 
 def resolve(config: ml_collections.ConfigDict) -> Experiment:
@@ -104,7 +95,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         ValueError: With one line for every fault.
     """
-    tree, faults = config.to_dict(), _Faults()
+    tree, faults = config.to_dict(), Faults()
     method = _known("method", tree.pop("method", None), STAGES)
     fitted = tree.pop("fitted_prior", {})
     fitted_prior = _parse_fitted_prior(fitted, faults)
@@ -116,7 +107,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         faults.append(
             f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
         )
-    data_settings = _parse(DATASETS[data_name][0], data, "data.", faults)
+    data_settings = parse(DATASETS[data_name][0], data, "data.", faults)
     seed, _ = _integer(tree, "seed", 0, faults), _integer(tree, "num_seeds", 1, faults)
     stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
     init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
@@ -128,6 +119,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
     evaluation, sampler = tree.pop("evaluation", {}), tree.pop("sampler", {})
     classifier = evaluation.pop("classifier", {})
+    measures = _parse_measures(evaluation, faults)
     parts: dict[str, Any] = dict(
         method=method,
         seed=seed,
@@ -136,22 +128,23 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         data=data_settings,
         placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
-        flow=_parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
+        flow=parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
         divisor=sampler.pop("divisor", "prior"),
-        sampler=_parse(ChainSettings, sampler, "sampler.", faults),
+        sampler=parse(ChainSettings, sampler, "sampler.", faults),
         refinement=_parse_refinement(tree.pop("refinement", {}), faults),
-        experts=_parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
+        experts=parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         projectors=_parse_projectors(method, tree, faults),
         training={
-            stage: _parse(
+            stage: parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
             )
             for stage in all_stages
         },
         init=init,
-        evaluation=_parse(ProtocolSettings, evaluation, "evaluation.", faults),
-        classifier=_parse(TrainSettings, classifier, "evaluation.classifier.", faults),
+        evaluation=parse(ProtocolSettings, evaluation, "evaluation.", faults),
+        measures=measures,
+        classifier=parse(TrainSettings, classifier, "evaluation.classifier.", faults),
     )
     for name in tree:
         faults.unknown("", name, (*_SECTIONS, *all_stages))
@@ -168,7 +161,7 @@ def _known(field: str, name: Any, known: Iterable[str]) -> str:
     return name
 
 
-def _integer(tree: dict[str, Any], name: str, least: int, faults: _Faults) -> Any:
+def _integer(tree: dict[str, Any], name: str, least: int, faults: Faults) -> Any:
     """A field of the config itself; absent, it is the least that it may be."""
     value = tree.pop(name, least)
     if type(value) is not int or value < least:
@@ -176,7 +169,7 @@ def _integer(tree: dict[str, Any], name: str, least: int, faults: _Faults) -> An
     return value
 
 
-def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily | None:
+def _parse_fitted_prior(section: dict[str, Any], faults: Faults) -> PriorFamily | None:
     """Its name "" is none."""
     if not section.get("name"):
         if set(section) - {"name"}:
@@ -186,43 +179,61 @@ def _parse_fitted_prior(section: dict[str, Any], faults: _Faults) -> PriorFamily
             )
         return None
     name = _known("fitted_prior.name", section["name"], FITTED_FAMILIES)
-    family = _parse(FITTED_FAMILIES[name], section, "fitted_prior.", faults)
+    family = parse(FITTED_FAMILIES[name], section, "fitted_prior.", faults)
     if family:
         faults += family.faults("fitted_prior")
     return family
 
 
 def _parse_projectors(
-    method: str, tree: dict[str, Any], faults: _Faults
+    method: str, tree: dict[str, Any], faults: Faults
 ) -> ProjectorSettings | None:
     """Of "jnf_shared" alone: elsewhere the section stays in the tree, unknown."""
     if method != "jnf_shared":
         return None
     section = tree.pop("projectors", {})
-    return _parse(ProjectorSettings, section, "projectors.", faults)
+    return parse(ProjectorSettings, section, "projectors.", faults)
 
 
-def _parse_refinement(section: dict[str, Any], faults: _Faults) -> ChainSettings | None:
+def _parse_refinement(section: dict[str, Any], faults: Faults) -> ChainSettings | None:
     """No transitions are no refinement; the other fields are checked all the same."""
     is_off = section.get("num_transitions", 0) == 0
     if is_off:
         section = section | {"num_transitions": 1}
-    settings = _parse(ChainSettings, section, "refinement.", faults)
+    settings = parse(ChainSettings, section, "refinement.", faults)
     return None if is_off else settings
 
 
-def _parse_model(section: dict[str, Any], faults: _Faults) -> ModelSettings | None:
+def _parse_measures(evaluation: dict[str, Any], faults: Faults) -> dict[str, Any]:
+    """Settings of those asked for; sections of the others are checked all the same."""
+    asked = str(evaluation.pop("measures", "")).split(",")
+    asked = [name for name in map(str.strip, asked) if name]
+    for name in asked:
+        if name not in MEASURES:
+            faults.unknown("evaluation.measures=", name, MEASURES)
+    parsed = {
+        name: parse(
+            measure.settings, evaluation.pop(name, {}), f"evaluation.{name}.", faults
+        )
+        for name, measure in MEASURES.items()
+    }
+    for name, settings in parsed.items():
+        faults += settings.faults(f"evaluation.{name}") if settings else []
+    return {name: parsed[name] for name in asked if name in parsed}
+
+
+def _parse_model(section: dict[str, Any], faults: Faults) -> ModelSettings | None:
     parts = {"networks": NetworkSettings, "likelihoods": LikelihoodSettings}
     for name, cls in parts.items():
         section[name] = {
-            m: _parse(cls, part, f"model.{name}.{m}.", faults)
+            m: parse(cls, part, f"model.{name}.{m}.", faults)
             for m, part in section.get(name, {}).items()
         }
     prior = dict(section.get("prior", {"name": "normal"}))
     family = PRIORS[_known("model.prior.name", prior.get("name"), PRIORS)]
     # A family whose options could not be read is a fault already: not another here.
-    section["prior"] = _parse(family, prior, "model.prior.", faults) or family()
-    return _parse(ModelSettings, section, "model.", faults)
+    section["prior"] = parse(family, prior, "model.prior.", faults) or family()
+    return parse(ModelSettings, section, "model.", faults)
 
 
 def _own_faults(parts: Mapping[str, Any]) -> list[str]:
@@ -285,50 +296,3 @@ _SECTIONS = (
     "stages",
     "training",
 )
-
-
-def _parse(cls: type, section: Mapping[str, Any], path: str, faults: _Faults) -> Any:
-    """``cls(**section)``; lists become tuples; None and a fault where that fails."""
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    before = len(faults)
-    values = {}
-    for name, value in section.items():
-        if name not in fields:
-            faults.unknown(path, name, fields)
-            continue
-        value = tuple(value) if isinstance(value, list) else value
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = float(value) if hints[name] is float else value
-        if value != value:
-            faults.append(f"`{path}{name}` is NaN")
-        if isinstance(value, bool) and hints[name] in (int, float):
-            faults.append(f"`{path}{name}` is {value}, expected a number")
-        if hints[name] == tuple[int, ...] and not all(
-            type(entry) is int for entry in value if isinstance(value, tuple)
-        ):
-            faults.append(f"`{path}{name}` is {value!r}, expected integers")
-        expected = typing.get_origin(hints[name]) or hints[name]
-        if isinstance(expected, types.UnionType | type) and not isinstance(
-            value, expected
-        ):
-            faults.append(
-                f"`{path}{name}` is {value!r} ({type(value).__name__}), expected "
-                f"{expected.__name__}"
-            )
-        values[name] = value
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in section
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
-    faults += [f"`{path}{name}` is missing" for name in missing]
-    if len(faults) > before:
-        return None
-    try:
-        return cls(**values)
-    except ValueError as error:
-        faults.append(f"`{path.rstrip('.')}`: {error}")
-        return None

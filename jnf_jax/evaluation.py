@@ -1,6 +1,5 @@
 """Evaluating a trained experiment: protocol v1, its record, and pictures."""
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,22 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import energy_report, parallel, pictures, processes, results
+from jnf_jax import energy_report, measures, parallel, pictures, processes, results
 from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiment import Setup
-from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.judging import NOTHING_JUDGED, judge
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import (
-    CoherenceReport,
     HeldOut,
-    Predict,
-    evaluate_coherence,
     protocol_name,
 )
-from jnf_jax.metrics.refinement import evaluate_refinement
 from jnf_jax.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.types import Params
 
@@ -55,28 +50,22 @@ def evaluate_and_write(
         out: Also write the record there.
 
     Returns:
-        The record; None in all processes but the first, which writes it, and for a
-        data set without labels.
+        The record; None in all processes but the first, which writes it.
     """
     settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
-    record = None
-    if setup.dataset.num_classes is None:
-        name = setup.dataset.name
-        processes.say(f"not measured: coherence needs labels, and {name!r} has none")
-    else:
-        record = evaluate(
-            setup,
-            params,
-            checkpoint_ids,
-            provenance=provenance,
-            training_seconds=training_seconds,
-            mesh=mesh,
-            report=processes.say,
-        )
-    if record and processes.is_first():
+    record = evaluate(
+        setup,
+        params,
+        checkpoint_ids,
+        provenance=provenance,
+        training_seconds=training_seconds,
+        mesh=mesh,
+        report=processes.say,
+    )
+    if processes.is_first():
         for path in [workdir / "results.json", *([out] if out else [])]:
             results.write(path, record)
         print(results.console_table(record))
@@ -109,42 +98,43 @@ def evaluate(
         report: Called with lines to show.
     """
     begin = time.monotonic()
-    settings, inference = setup.experiment.evaluation, setup.method.inference
-    classifiers = train_classifiers(
+    experiment, inference = setup.experiment, setup.method.inference
+    classifiers = None
+    if setup.dataset.num_classes is None:
+        name = setup.dataset.name
+        report(f"not measured: coherence needs labels, and {name!r} has none")
+    else:
+        cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
+        classifiers = train_classifiers(
+            setup.dataset, experiment.classifier, cache_dir, mesh
+        )
+    subject = measures.Subject(
+        inference,
+        params,
         setup.dataset,
-        setup.experiment.classifier,
-        cache_root(getattr(setup.experiment.data, "cache_dir", "")),
-        mesh,
+        _held_out(setup, mesh),
+        classifiers,
+        experiment.evaluation,
+        report,
     )
-    held_out = _held_out(setup, mesh)
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
-    measured = evaluate_coherence(
-        inference, params, held_out, classifiers.predict, settings, report=report
+    judged = judge(setup, subject, tuple(energies)) if classifiers else NOTHING_JUDGED
+    match = mean_unimodal_log_prob(
+        inference, params, subject.held_out, experiment.evaluation
     )
-    by_steps = {
-        name: energy_report.coherence_by_steps(
-            inference, params, name, classifiers.predict, held_out.num_classes,
-            settings, report,
-        )
-        for name in energies
-    }  # fmt: skip
-    match = mean_unimodal_log_prob(inference, params, held_out, settings)
-    refined = _refined(setup, params, held_out, classifiers.predict, report)
+    more = measures.run(experiment.measures, subject)
     seconds = time.monotonic() - begin
     return {
         **_describe(setup),
         **provenance,
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
-        **_measured(setup, measured, by_steps),
+        **judged,
         "unimodal_log_prob": match,
-        **({"refinement": refined} if refined else {}),
         **({"energy_priors": about} if about else {}),
-        **(_wrong_bits(measured) if setup.dataset.read_label else {}),
-        "classifiers": classifiers.accuracy,
-        "classifier_checkpoint": classifiers.checkpoint_id,
+        **more,
         "stage1_checkpoint": checkpoint_ids["joint"],
     }
 
@@ -154,6 +144,7 @@ def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
     return HeldOut(
         parallel.put(test.arrays, parallel.replicated(mesh)),
         setup.dataset.fetch,
+        test.size,
         test.labels,
         setup.dataset.num_classes,
         test.rows,
@@ -172,71 +163,6 @@ def _describe(setup: Setup) -> dict[str, Any]:
         "seeds": [experiment.training["joint"].seed],
         "num_tuples": experiment.evaluation.num_tuples or size,
         "data": setup.dataset.record,
-    }
-
-
-def _measured(
-    setup: Setup, measured: CoherenceReport, by_steps: dict[str, tuple[dict, dict]]
-) -> dict[str, Any]:
-    """What protocol v1 measured, as the schema names it; and energies by steps."""
-    of_energies = {
-        "joint_by_steps": {name: shares for name, (shares, _) in by_steps.items()},
-        "joint_entropy_by_steps": {name: nats for name, (_, nats) in by_steps.items()},
-    }
-    return {
-        "coherence": {
-            "conditional": measured.table.macro,
-            "conditional_micro": measured.table.micro,
-            "num_subsets": measured.table.num_subsets,
-            "joint": measured.joint,
-            "joint_entropy": measured.joint_entropy,
-            "ceiling": measured.ceiling,
-            **(of_energies if by_steps else {}),
-        },
-        "subset_coherence": {
-            "+".join(subset): {t: a.macro for t, a in targets.items()}
-            for subset, targets in measured.accuracies.items()
-        },
-        "sampler": {
-            "settings": dataclasses.asdict(setup.experiment.sampler)
-            | {"divisor": setup.experiment.divisor},
-            **measured.sampler,
-        }
-        if measured.sampler["subsets"]
-        else {},
-    }
-
-
-def _refined(
-    setup: Setup,
-    params: dict[str, Params],
-    held_out: HeldOut,
-    predict: Predict,
-    report: Callable[[str], None],
-) -> dict[str, Any] | None:
-    """What chains through the decoders change; None where none are asked for."""
-    chains = setup.experiment.refinement
-    if chains is None:
-        return None
-    found = evaluate_refinement(
-        DecoderPosterior(setup.method.inference, chains),
-        params,
-        held_out,
-        predict,
-        setup.experiment.evaluation,
-        report=report,
-    )
-    return {"settings": dataclasses.asdict(chains), **found}
-
-
-def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
-    """{m: share of what is generated from m that shows another label than m}."""
-    return {
-        "wrong_bit": {
-            subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
-            for subset, targets in measured.accuracies.items()
-            if len(subset) == 1
-        }
     }
 
 

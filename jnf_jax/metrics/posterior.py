@@ -39,7 +39,7 @@ def mean_unimodal_log_prob(
         z, _ = inference.infer(params, rng_key, views, tuple(inference.modalities))
         return inference.unimodal_log_probs(params, views, z)
 
-    num_tuples = settings.num_tuples or len(held_out.labels)
+    num_tuples = settings.num_tuples or held_out.size
     rng_key = jax.random.key(settings.seed)
 
     def one_batch(number: int, indices: np.ndarray):

@@ -96,13 +96,15 @@ class HeldOut(NamedTuple):
 
     ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
     not in ``arrays``. With a ``mesh``, a batch is split over its devices: encoders,
-    chains, decoders and classifiers then run where their data are.
+    chains, decoders and classifiers then run where their data are. ``labels`` i32[size]
+    and ``num_classes`` are None where the data set has none.
     """
 
     arrays: Any
     fetch: Callable[[Any, Any], Views]
-    labels: np.ndarray
-    num_classes: int
+    size: int
+    labels: np.ndarray | None = None
+    num_classes: int | None = None
     rows: Callable[[np.ndarray], Any] = lambda indices: indices
     mesh: jax.sharding.Mesh | None = None
 
@@ -161,7 +163,7 @@ def evaluate_coherence(
     """
     predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
-    num_tuples = settings.num_tuples or len(held_out.labels)
+    num_tuples = settings.num_tuples or held_out.size
     labels = held_out.labels[:num_tuples]
     accuracies, sampler, warnings = {}, {}, []
     for subset in coherence.subsets(inference.modalities):

@@ -96,7 +96,7 @@ def _refine_subset(
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None]]:
     """Labels of what is decoded before and after; and numbers of the chains."""
     inference, fetch = posterior.inference, compiled_fetch(held_out.fetch)
-    num_tuples = settings.num_tuples or len(held_out.labels)
+    num_tuples = settings.num_tuples or held_out.size
     batch_size = min(settings.batch_size, num_tuples)
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
     first = held_out.rows(np.arange(batch_size, dtype=np.int32))

@@ -6,7 +6,7 @@ from typing import Any
 from jnf_jax.results.record import WORST, summarise
 from jnf_jax.results.schema import Record
 
-_NOT_MEASURED = ("data", "refinement.settings", "settings", "versions")
+_NOT_MEASURED = ("data", "versions")
 
 
 def combine(records: Sequence[Record]) -> dict[str, Any]:
@@ -48,10 +48,11 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
 def _merge(path: str, values: Sequence[Any]) -> Any:
     """Leaf by leaf: floats are measured, all else must agree."""
     first = values[0]
-    measured = not any(f"{path}.".startswith(f"{name}.") for name in _NOT_MEASURED)
+    keys = path.split(".")
+    measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
-        keys = {key for value in values for key in value}
-        lacking = sorted(k for k in keys if any(k not in value for value in values))
+        found = {key for value in values for key in value}
+        lacking = sorted(k for k in found if any(k not in value for value in values))
         if lacking:
             raise ValueError(
                 f"`{path or 'record'}` has {lacking} in some of the records only"
@@ -62,13 +63,17 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
         return summarise(values)
     if all(value == first for value in values):
         return first
-    if all(isinstance(value, list) for value in values):
+    if all(_is_sentences(value) for value in values):
         return list(dict.fromkeys(entry for value in values for entry in value))
     if measured and all(isinstance(value, float | None) for value in values):
         return None
     raise ValueError(
         f"`{path}` differs between the records: {sorted(map(str, values))}"
     )
+
+
+def _is_sentences(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
 def _merge_samplers(samplers: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jnf_jax.results.schema import Record, is_summary, validate
+from jnf_jax.results.shown import SHOWN, rows_of
 
 __all__ = [
     "Record",
@@ -153,10 +154,13 @@ def console_table(record: Record) -> str:
         f"seed{plural} {seeds}"
     )
     lines = textwrap.wrap(title, 80) + ["-" * 80]
-    lines += _coherence_lines(record)
+    if record["classifiers"]:
+        lines += _coherence_lines(record)
     lines += _classifier_lines(record["classifiers"])
     lines += _sampler_lines(record["sampler"])
     lines += _refinement_lines(record.get("refinement"))
+    for name in SHOWN:
+        lines += _measure_lines(name, record.get(name))
     lines.append(f"wall time {format_duration(record['wall_seconds'])}")
     return "\n".join(lines)
 
@@ -230,6 +234,31 @@ def _refinement_lines(refinement: Mapping[str, Any] | None) -> list[str]:
         shown = [_ascii(value, digits=1) for value in both]
         lines.append(row(f"  given {size}", *shown, _ascii(before), _ascii(after)))
     return lines
+
+
+def _measure_lines(name: str, measured: Mapping[str, Any] | None) -> list[str]:
+    """What its tables show, a line a number; by name, as many a line as fit."""
+    lines = []
+    for table in SHOWN[name] if measured else ():
+        for row, values in rows_of(table, measured):
+            lines.append(" ".join(filter(None, (name, table.heading, row))))
+            for column, value in zip(table.columns, values, strict=True):
+                if isinstance(value, Mapping) and not is_summary(value):
+                    items = sorted(value.items())
+                    text = "   ".join(
+                        f"{k} {_ascii(v, column.digits)}" for k, v in items
+                    )
+                else:
+                    text = _ascii(value, column.digits)
+                lines += _beside(f"  {column.heading}", text)
+    return lines
+
+
+def _beside(heading: str, text: str) -> list[str]:
+    """Heading and text in one line of 80, the text to the right; else below it."""
+    if len(heading) + len(text) + 2 <= 80:
+        return [f"{heading}{text:>{80 - len(heading)}}"]
+    return [heading, *(f"    {line}" for line in textwrap.wrap(text, 76))]
 
 
 # Heading -> key of `sampler.subsets[…]`, which extreme is the worst, digits.

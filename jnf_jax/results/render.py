@@ -11,7 +11,7 @@ import argparse
 import ast
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,16 @@ from jnf_jax.results.record import (
     is_summary,
     joint_entropy,
     read,
-    refinement_rows,
     sampler_kernel,
     worst_of_sampler,
 )
+from jnf_jax.results.tables import ABSENT, Rows, beside, by_name, link, sizes_of, table
 
-ABSENT = "–"
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
     "digits": "Handwritten digits (from scikit-learn)",
     "mnist_svhn": "MNIST–SVHN",
     "polymnist": "PolyMNIST",
-}
-# Metrics that only some data sets have: record key -> heading; each name -> value.
-MORE_METRICS = {
-    "unimodal_log_prob": "log q_j(z|x_j), nats",
-    "wrong_bit": "wrong bit, share of draws",
 }
 HEADER = """\
 <!-- Written by `python -m jnf_jax.results.render`. Change the records, not this. -->
@@ -51,8 +45,6 @@ what z was drawn from ("normal" is N(0, I)); read it beside the label entropy of
 agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same agreement on
 reconstructions. ± is the standard deviation over training seeds.
 """
-
-Rows = Sequence[Sequence[str]]
 
 
 def load_records(root: Path) -> dict[str, dict[str, Any]]:
@@ -87,22 +79,6 @@ def find_configs(root: Path) -> list[str]:
     return found
 
 
-def _table(header: Sequence[str], rows: Rows) -> list[str]:
-    """A Markdown table without the columns that are empty in every row."""
-    kept = [
-        i
-        for i in range(len(header))
-        if i == 0 or any(row[i] not in ("", ABSENT) for row in rows)
-    ]
-    lines = [header, ["---"] * len(header), *rows]
-    cells = [[line[i].replace("|", "\\|") for i in kept] for line in lines]
-    return ["| " + " | ".join(line) + " |" for line in cells]
-
-
-def _link(text: str, target: str) -> str:
-    return f"[{text}](../{target})"
-
-
 def _as_published(value: Any) -> str:
     """With the digits that were published, no more: 0.66, 0.6745 ± 0.036."""
     if value is None:
@@ -110,16 +86,6 @@ def _as_published(value: Any) -> str:
     if is_summary(value):
         return f"{value['mean']:g} ± {value['sd']:g}"
     return f"{value:g}"
-
-
-def _by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str:
-    """ "a 0.100 · b 0.200", or "–" where there is nothing."""
-    items = sorted((values or {}).items())
-    return " · ".join(f"{name} {text(value)}" for name, value in items) or ABSENT
-
-
-def _sizes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    return sorted({size for row in rows for size in row}, key=int)
 
 
 def _our_rows(
@@ -134,106 +100,27 @@ def _our_rows(
         entropies = {prior: joint_entropy(record, prior) for prior in priors}
         rows.append(
             [
-                _link(Path(record["config"]).stem, record["config"]),
+                link(Path(record["config"]).stem, record["config"]),
                 record["method"],
                 record["dataset"],
                 record["protocol"],
                 str(len(record["seeds"])),
                 *(format_value(conditional.get(size)) for size in sizes),
-                _by_name(coherence["joint"], format_value),
-                _by_name(entropies, format_value),
+                by_name(coherence["joint"], format_value),
+                by_name(entropies, format_value),
                 format_value(coherence["ceiling"]),
-                _by_name(record["classifiers"], format_value),
+                by_name(record["classifiers"], format_value),
                 record["hardware"],
                 format_duration(record["wall_seconds"]),
-                _link(record["commit"][:7] + record["commit"][40:], name),
+                link(record["commit"][:7] + record["commit"][40:], name),
             ]
         )
     run = {record["config"] for record in records.values()}
     for config in configs:
         if config not in run:
             blank = [ABSENT] * (len(sizes) + 10)
-            rows.append([_link(Path(config).stem, config), "not yet run", *blank])
+            rows.append([link(Path(config).stem, config), "not yet run", *blank])
     return rows
-
-
-def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
-    """The table of `MORE_METRICS`, where a record has any."""
-    header = ["config", *MORE_METRICS.values()]
-    rows = [
-        [
-            _link(Path(record["config"]).stem, record["config"]),
-            *(_by_name(record.get(key), format_value) for key in MORE_METRICS),
-        ]
-        for record in records.values()
-        if any(key in record for key in MORE_METRICS)
-    ]
-    return ["", *_table(header, rows)] if rows else []
-
-
-def _refinement_rows(records: Mapping[str, Mapping]) -> list[str]:
-    """Before and after chains through the decoders, where a record has them."""
-    rows = [
-        [
-            _link(Path(record["config"]).stem, record["config"]),
-            str(refinement.get("settings", {}).get("num_transitions", ABSENT)),
-            size,
-            *(format_value(value, digits=1) for value in values[:2]),
-            *(format_value(value) for value in values[2:]),
-        ]
-        for record in records.values()
-        if (refinement := record.get("refinement"))
-        for size, values in refinement_rows(refinement)
-    ]
-    if not rows:
-        return []
-    header = ["config", "transitions", "given"]
-    header += ["log p(x_S, z), nats", "after", "coherence", "after"]
-    said = (
-        "Chains through the decoders, started at the draws of the subset posterior; "
-        "given all modalities, the ceiling stands for coherence:"
-    )
-    return ["", said, "", *_table(header, rows)]
-
-
-def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
-    """The table of energy-based priors: coherence by steps, and long chains."""
-    found = [
-        (record, prior, shares)
-        for record in records.values()
-        for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
-    ]
-    if not found:
-        return []
-    steps = _sizes(shares for _, _, shares in found)
-    apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
-    rows = []
-    for record, prior, shares in found:
-        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
-        about = record.get("energy_priors", {}).get(prior, {})
-        gap = about.get("gap_to_long_run", {}).get("short_run", {})
-        rows.append(
-            [
-                _link(Path(record["config"]).stem, record["config"]),
-                prior,
-                *(
-                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
-                    for k in steps
-                ),
-                format_value(gap.get("mean")),
-                format_value(gap.get("log_variance")),
-                format_value(about.get("long_run", {}).get("rhat_max")),
-            ]
-        )
-    header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
-    return [
-        "",
-        "Energy-based priors, by the Langevin steps of a draw (0 is the reference): "
-        "joint coherence and, in brackets, label entropy. Then how far the draws lie "
-        "from long Metropolis-adjusted chains on the density.",
-        "",
-        *_table(header, rows),
-    ]
 
 
 def _provenance(records: Mapping[str, Mapping]) -> list[str]:
@@ -241,7 +128,7 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     lines = []
     for name, record in records.items():
         stage = record["stage1_checkpoint"]
-        lines.append(f"- {_link(Path(name).stem, name)}: `{record['command']}`")
+        lines.append(f"- {link(Path(name).stem, name)}: `{record['command']}`")
         if stage:
             lines.append(f"  - stage one: `{stage}`")
         worst = worst_of_sampler(record["sampler"].get("subsets", {}))
@@ -260,15 +147,15 @@ def _published(published: Mapping[str, Any], section: str) -> list[str]:
     rows = [row for row in published["rows"] if row["section"] == section]
     if not rows:
         return []
-    sizes = _sizes(row.get("conditional", {}) for row in rows)
+    sizes = sizes_of(row.get("conditional", {}) for row in rows)
     header = ["published method", "data", *sizes, "joint", "as stated", "protocol"]
-    table = [
+    cells = [
         [
             row["method"],
             row["dataset"],
             *(_as_published(row.get("conditional", {}).get(k)) for k in sizes),
-            _by_name(row.get("joint"), _as_published),
-            _by_name(row.get("stated"), _as_published),
+            by_name(row.get("joint"), _as_published),
+            by_name(row.get("stated"), _as_published),
             row["protocol"],
             f"{row['source']} [{row['provenance']}]",
         ]
@@ -282,7 +169,7 @@ def _published(published: Mapping[str, Any], section: str) -> list[str]:
         "",
         "None of these was measured under protocol v1; ± is as published.",
         "",
-        *_table([*header, "source"], table),
+        *table([*header, "source"], cells),
         "",
         *(f"- **{name}**: {published['protocols'][name]}" for name in protocols),
         *(f"- **[{mark}]**: {published['provenance'][mark]}." for mark in marks),
@@ -305,15 +192,14 @@ def render(root: Path) -> str:
     lines = [HEADER]
     for section in sorted(sections):
         here = {name: r for name, r in records.items() if folder[name] == section}
-        sizes = _sizes(r["coherence"]["conditional"] for r in here.values())
+        sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
         header = ["config", "method", "data", "protocol", "seeds", *sizes]
         header += ["joint", "entropy", "ceiling", "classifiers"]
         header += ["hardware", "wall time", "commit, record"]
         own = [c for c in configs if Path(c).parent.name == section]
         lines += [f"## {TITLES.get(section, section)}", ""]
-        lines += _table(header, _our_rows(here, own, sizes))
-        lines += [*_more_rows(here), *_energy_rows(here)]
-        lines += [*_refinement_rows(here), *_provenance(here)]
+        lines += table(header, _our_rows(here, own, sizes))
+        lines += [*beside(here), *_provenance(here)]
         lines += [*_published(published, section), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 

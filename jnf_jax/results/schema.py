@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jnf_jax.results.shown import SHOWN, find, rows_of
+
 Record = Mapping[str, Any]
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}(-dirty)?|unknown")
@@ -148,6 +150,27 @@ def _refinement_faults(refinement: Any) -> list[str]:
     return faults + _map_faults("refinement.ceiling", ceiling)
 
 
+def _shown_faults(name: str, measured: Any) -> list[str]:
+    """Faults of a measure's object, as far as tables show it."""
+    if not isinstance(measured, Mapping):
+        return [f"`{name}` is {measured!r}, expected an object"]
+    faults = []
+    for table in SHOWN[name]:
+        if not isinstance(find(measured, table.rows) or {}, Mapping):
+            faults.append(f"`{name}.{table.rows}` is no object, expected one")
+            continue
+        for row, values in rows_of(table, measured):
+            above = ".".join(filter(None, (name, table.rows, row)))
+            for column, value in zip(table.columns, values, strict=True):
+                path, bounds = f"{above}.{column.path}", (column.low, column.high)
+                if isinstance(value, Mapping) and not is_summary(value):
+                    known = {k: v for k, v in value.items() if v is not None}
+                    faults += _map_faults(path, known, low=bounds[0], high=bounds[1])
+                elif value is not None:
+                    faults += _value_faults(path, value, *bounds)
+    return faults
+
+
 def _text_faults(path: str, value: Any) -> list[str]:
     if isinstance(value, str) and value.strip():
         return []
@@ -268,6 +291,8 @@ def validate(record: Any) -> list[str]:
         )
     if "refinement" in record:
         faults += _refinement_faults(record["refinement"])
+    for name in SHOWN:
+        faults += _shown_faults(name, record[name]) if name in record else []
     notes = record.get("notes", [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         faults.append(f"`notes` is {notes!r}, expected a list of strings")

@@ -51,7 +51,7 @@ def test_mean_log_prob_is_the_cross_entropy():
     def fetch(arrays, indices):
         return {m: arrays[indices] for m in EXPERTS}
 
-    held_out = HeldOut(jnp.zeros((4_990, 1)), fetch, np.zeros(4_990, np.int32), 1)
+    held_out = HeldOut(jnp.zeros((4_990, 1)), fetch, 4_990)
     settings = ProtocolSettings(batch_size=500)
     got = mean_unimodal_log_prob(Gaussians(), {}, held_out, settings)
     for m, (shift, width) in EXPERTS.items():

@@ -77,6 +77,7 @@ class ClosedFormModel(LabelModel):
 HELD_OUT = HeldOut(
     jnp.asarray(LABELS) / CLASSES,
     lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
+    len(LABELS),
     LABELS,
     CLASSES,
 )

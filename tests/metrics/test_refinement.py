@@ -25,7 +25,7 @@ def measured():
     arrays = {m: jnp.asarray(x, jnp.float32) for m, x in views.items()}
     labels = np.arange(NUM, dtype=np.int32) % 2
     held_out = HeldOut(
-        arrays, lambda a, rows: {m: x[rows] for m, x in a.items()}, labels, 2
+        arrays, lambda a, rows: {m: x[rows] for m, x in a.items()}, NUM, labels, 2
     )
     settings = ProtocolSettings(batch_size=200, num_diagnostic_data=8)
     lines = []

@@ -48,6 +48,7 @@ def main() -> None:
     held_out = HeldOut(
         arrays,
         lambda images, rows: {m: images[rows, i] for i, m in enumerate(sorted(SHAPES))},
+        48,
         np.arange(48) % 2,
         2,
         mesh=mesh,

@@ -1,0 +1,91 @@
+"""What can be measured beside protocol v1: a name, its settings, what it needs.
+
+``config.evaluation.measures`` names those that an evaluation runs, and the section
+``evaluation.<name>`` holds the settings of each. A measure is a function of a
+``Subject`` and its settings that returns what the record holds under its name, ready
+for JSON: numbers as floats in objects, never in lists, so that seeds can be summarised.
+What tables show of it is declared in ``jnf_jax/results/shown.py``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jnf_jax.classifiers import Classifiers
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.methods.method import Inference
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.types import Params
+
+
+class Subject(NamedTuple):
+    """A trained model and what it is measured on.
+
+    Attributes:
+        inference: Of the method.
+        params: Its parameters by stage, whole on each device.
+        dataset: All splits, for measures that fit something.
+        held_out: The test tuples.
+        classifiers: None where the data set has no labels.
+        protocol: Number of tuples, batch size, seed.
+        report: Called with lines to show.
+    """
+
+    inference: Inference
+    params: dict[str, Params]
+    dataset: Dataset
+    held_out: HeldOut
+    classifiers: Classifiers | None
+    protocol: ProtocolSettings
+    report: Callable[[str], None] = lambda line: None
+
+
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """Of a measure without options."""
+
+    def faults(self, field: str) -> list[str]:
+        """Nothing can be wrong."""
+        del field
+        return []
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        run: ``(subject, settings) -> {...}``, what the record holds.
+        settings: Class of its settings: frozen, with defaults and ``faults(field)``.
+        needs_labels: Whether a data set without labels has to go without it.
+    """
+
+    run: Callable[[Subject, Any], dict[str, Any]]
+    settings: type = NoSettings
+    needs_labels: bool = False
+
+
+MEASURES: dict[str, Measure] = {}
+"""Name in ``evaluation.measures``, section of the config, key of the record."""
+
+
+def run(asked: Mapping[str, Any], subject: Subject) -> dict[str, dict[str, Any]]:
+    """Runs the measures that are asked for, in their order.
+
+    Args:
+        asked: Name in ``MEASURES`` -> its settings.
+        subject: What they measure.
+
+    Returns:
+        {name: what it found, and its settings}; one that needs labels where there are
+        none is left out, and a line says so.
+    """
+    found = {}
+    for name, settings in asked.items():
+        if MEASURES[name].needs_labels and subject.dataset.num_classes is None:
+            data = subject.dataset.name
+            subject.report(f"not measured: {name} needs labels, and {data!r} has none")
+            continue
+        own = {"settings": dataclasses.asdict(settings)}
+        found[name] = own | MEASURES[name].run(subject, settings)
+    return found

@@ -1,0 +1,164 @@
+"""The tables of docs/results.md that only some records have; how tables are made."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax.results.record import format_value, is_summary, refinement_rows
+from jnf_jax.results.shown import SHOWN, rows_of
+
+ABSENT = "–"
+# Metrics that only some data sets have: record key -> heading; each name -> value.
+MORE_METRICS = {
+    "unimodal_log_prob": "log q_j(z|x_j), nats",
+    "wrong_bit": "wrong bit, share of draws",
+}
+
+Rows = Sequence[Sequence[str]]
+
+
+def beside(records: Mapping[str, Mapping]) -> list[str]:
+    """All of them, as lines: for each its sentence and its Markdown."""
+    lines = [*_more_rows(records), *_energy_rows(records), *_refinement_rows(records)]
+    for name in SHOWN:
+        lines += _measure_rows(name, records)
+    return lines
+
+
+def table(header: Sequence[str], rows: Rows) -> list[str]:
+    """A Markdown table without the columns that are empty in every row."""
+    kept = [
+        i
+        for i in range(len(header))
+        if i == 0 or any(row[i] not in ("", ABSENT) for row in rows)
+    ]
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [[line[i].replace("|", "\\|") for i in kept] for line in lines]
+    return ["| " + " | ".join(line) + " |" for line in cells]
+
+
+def link(text: str, target: str) -> str:
+    """Markdown, from docs/ to a path of the repository."""
+    return f"[{text}](../{target})"
+
+
+def by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str:
+    """ "a 0.100 · b 0.200", or "–" where there is nothing."""
+    items = sorted((values or {}).items())
+    return " · ".join(f"{name} {text(value)}" for name, value in items) or ABSENT
+
+
+def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys of all rows, as numbers in order: sizes of subsets, steps."""
+    return sorted({size for row in rows for size in row}, key=int)
+
+
+def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of `MORE_METRICS`, where a record has any."""
+    header = ["config", *MORE_METRICS.values()]
+    rows = [
+        [
+            link(Path(record["config"]).stem, record["config"]),
+            *(by_name(record.get(key), format_value) for key in MORE_METRICS),
+        ]
+        for record in records.values()
+        if any(key in record for key in MORE_METRICS)
+    ]
+    return ["", *table(header, rows)] if rows else []
+
+
+def _refinement_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """Before and after chains through the decoders, where a record has them."""
+    rows = [
+        [
+            link(Path(record["config"]).stem, record["config"]),
+            str(refinement.get("settings", {}).get("num_transitions", ABSENT)),
+            size,
+            *(format_value(value, digits=1) for value in values[:2]),
+            *(format_value(value) for value in values[2:]),
+        ]
+        for record in records.values()
+        if (refinement := record.get("refinement"))
+        for size, values in refinement_rows(refinement)
+    ]
+    if not rows:
+        return []
+    header = ["config", "transitions", "given"]
+    header += ["log p(x_S, z), nats", "after", "coherence", "after"]
+    said = (
+        "Chains through the decoders, started at the draws of the subset posterior; "
+        "given all modalities, the ceiling stands for coherence:"
+    )
+    return ["", said, "", *table(header, rows)]
+
+
+def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of energy-based priors: coherence by steps, and long chains."""
+    found = [
+        (record, prior, shares)
+        for record in records.values()
+        for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
+    ]
+    if not found:
+        return []
+    steps = sizes_of(shares for _, _, shares in found)
+    apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
+    rows = []
+    for record, prior, shares in found:
+        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
+        about = record.get("energy_priors", {}).get(prior, {})
+        gap = about.get("gap_to_long_run", {}).get("short_run", {})
+        rows.append(
+            [
+                link(Path(record["config"]).stem, record["config"]),
+                prior,
+                *(
+                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
+                    for k in steps
+                ),
+                format_value(gap.get("mean")),
+                format_value(gap.get("log_variance")),
+                format_value(about.get("long_run", {}).get("rhat_max")),
+            ]
+        )
+    header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
+    return [
+        "",
+        "Energy-based priors, by the Langevin steps of a draw (0 is the reference): "
+        "joint coherence and, in brackets, label entropy. Then how far the draws lie "
+        "from long Metropolis-adjusted chains on the density.",
+        "",
+        *table(header, rows),
+    ]
+
+
+def _measure_rows(name: str, records: Mapping[str, Mapping]) -> list[str]:
+    """The tables that are declared for a measure, where a record has it."""
+    lines = []
+    for declared in SHOWN[name]:
+        rows = [
+            [
+                link(Path(record["config"]).stem, record["config"]),
+                row,
+                *(
+                    _cell(value, column.digits)
+                    for value, column in zip(values, declared.columns, strict=True)
+                ),
+            ]
+            for record in records.values()
+            if name in record
+            for row, values in rows_of(declared, record[name])
+        ]
+        if rows:
+            headings = [column.heading for column in declared.columns]
+            header = ["config", declared.heading, *headings]
+            lines += ["", declared.said, "", *table(header, rows)]
+    return lines
+
+
+def _cell(value: Any, digits: int) -> str:
+    def text(number: Any) -> str:
+        return format_value(number, digits=digits)
+
+    by_names = isinstance(value, Mapping) and not is_summary(value)
+    return by_name(value, text) if by_names else text(value)

@@ -1,0 +1,157 @@
+"""Measures beside protocol v1: asked for by name, run, recorded, merged, shown."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from test_programs import cache, tiny_config  # noqa: F401 (a fixture)
+
+from jnf_jax import measures, parallel, results
+from jnf_jax.config import resolve
+from jnf_jax.evaluation import evaluate_and_write
+from jnf_jax.experiment import open_experiment
+from jnf_jax.results import shown
+from jnf_jax.results.render import render
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    power: int = 1
+
+    def faults(self, field):
+        if self.power > 0:
+            return []
+        return [f"`{field}.power` is {self.power}, expected >= 1"]
+
+
+def count(subject, settings):
+    """Number of test tuples to a power, for each modality."""
+    subject.report("counting")
+    size = float(subject.held_out.size**settings.power)
+    return {
+        "given": {"1": {"sizes": dict.fromkeys(subject.inference.modalities, size)}}
+    }
+
+
+TABLE = shown.Table(
+    "Counted:", (shown.Column("tuples", "sizes", 1, low=0.0),), "given", "given"
+)
+
+
+@pytest.fixture(autouse=True)
+def two_measures(monkeypatch):
+    known = {
+        "count": measures.Measure(count, Settings),
+        "recognise": measures.Measure(
+            lambda subject, settings: {"accuracy": subject.classifiers.accuracy["m0"]},
+            needs_labels=True,
+        ),
+    }
+    accuracy = shown.Table("Read:", (shown.Column("read right", "accuracy", high=1.0),))
+    for name, measure in known.items():
+        monkeypatch.setitem(measures.MEASURES, name, measure)
+    monkeypatch.setitem(shown.SHOWN, "count", (TABLE,))
+    monkeypatch.setitem(shown.SHOWN, "recognise", (accuracy,))
+
+
+def asking(names, **changes):
+    return tiny_config(evaluation__measures=names, **changes)
+
+
+def evaluated(workdir, num_classes):
+    """The record of a model that is fresh, on data with and without labels."""
+    setup = open_experiment(asking("count,recognise"))
+    dataset = dataclasses.replace(setup.dataset, num_classes=num_classes)
+    stages = setup.method.stages
+    record = evaluate_and_write(
+        setup._replace(dataset=dataset),
+        {stage.name: stage.init(jax.random.key(0)) for stage in stages},
+        {"joint": "id"},
+        workdir,
+        mesh=parallel.make_mesh(),
+        provenance={"config": "configs/digits/jnf.py", "command": "python -m …"}
+        | {"commit": "0123abc", "hardware": "some"},
+        training_seconds=0.0,
+    )
+    return record
+
+
+def test_each_has_its_own_key_and_shows(tmp_path):
+    record = evaluated(tmp_path, 10)
+    size = record["count"]["given"]["1"]["sizes"]["m0"]
+    assert record["count"]["settings"] == {"power": 1} and size > 50
+    assert record["recognise"]["accuracy"] == record["classifiers"]["m0"]
+    text = results.console_table(record)
+    assert "count given 1\n  tuples" in text and f"m0 {size:.1f}   m1" in text
+    assert max(map(len, text.splitlines())) <= 80
+    other = record | {"seeds": [1]}
+    other["count"] = {
+        "settings": {"power": 1},
+        "given": {"1": {"sizes": dict.fromkeys(["m0", "m1", "m2"], size + 2)}},
+    }
+    both = results.combine([record, other])
+    found = both["count"]["given"]["1"]["sizes"]["m0"]
+    assert found == {"mean": size + 1, "sd": pytest.approx(2**0.5), "n": 2}
+    assert both["count"]["settings"] == {"power": 1}
+    for folder in ("results", "configs/digits", "docs"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "configs/digits/jnf.py").write_text("def get_config(): ...")
+    (tmp_path / "docs/published.json").write_text('{"rows": []}')
+    results.write(tmp_path / "results/run.json", both)
+    lines = render(tmp_path).splitlines()
+    start = lines.index("Counted:")
+    assert lines[start + 2] == "| config | given | tuples |"
+    assert f"m0 {size + 1:.1f} ± 1.4 · m1" in lines[start + 4]
+    start = lines.index("Read:")
+    assert lines[start + 2] == "| config | read right |"
+
+
+def test_without_labels_the_rest_is_measured(tmp_path, capsys):
+    record = evaluated(tmp_path, None)
+    said = capsys.readouterr().out
+    assert "not measured: coherence needs labels, and 'digits' has none" in said
+    assert "not measured: recognise needs labels, and 'digits' has none" in said
+    assert "recognise" not in record and record["coherence"]["ceiling"] is None
+    assert "ceiling" not in results.console_table(record)
+    assert record["count"]["given"]["1"]["sizes"]["m0"] > 0
+    assert np.isfinite(record["unimodal_log_prob"]["m0"])
+    assert results.read(tmp_path / "results.json")["classifiers"] == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "told"),
+    [
+        ("cuont", {}, r"`evaluation.measures=cuont` is unknown, .* mean 'count'\?"),
+        ("count", {"evaluation__count": {"power": 0}}, "count.power` is 0, expected"),
+        ("", {"evaluation__count": {"pwr": 2}}, "`evaluation.count.pwr` is unknown"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(names, changes, told):
+    with pytest.raises(ValueError, match=told):
+        resolve(asking(names, **changes))
+
+
+def test_none_are_asked_for_by_default():
+    assert resolve(tiny_config()).measures == {}
+    asked = resolve(
+        asking(" recognise, count", evaluation__count={"power": 2})
+    ).measures
+    assert list(asked) == ["recognise", "count"] and asked["count"] == Settings(2)
+
+
+@pytest.mark.parametrize(
+    ("measured", "fault"),
+    [
+        (3, "`count` is 3, expected an object"),
+        ({"given": 3}, "`count.given` is no object"),
+        ({"given": {"1": {"sizes": {"m0": -1.0}}}}, "`count.given.1.sizes.m0` is -1.0"),
+    ],
+)
+def test_what_is_shown_is_checked(measured, fault):
+    faults = results.validate({"count": measured})
+    assert any(line.startswith(fault) for line in faults), faults
+
+
+def test_whatever_can_be_measured_is_shown():
+    assert set(measures.MEASURES) == set(shown.SHOWN)
