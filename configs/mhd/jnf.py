@@ -44,9 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
         networks=dict(
             audio=conv,
             image=conv,
-            trajectory=dict(
-                kind="mlp", hidden_sizes=(512, 512), activation="sigmoid"
-            ),
+            trajectory=dict(kind="mlp", hidden_sizes=(512, 512), activation="sigmoid"),
         ),
         likelihoods=dict(default=dict(name="normal", scale=1.0, weight=1.0)),
     )

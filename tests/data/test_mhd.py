@@ -44,7 +44,9 @@ def test_the_views_of_a_tuple_are_of_one_digit(data):
         # Time runs along the rows, through all blocks: step t has t / 127.
         loudest = np.take_along_axis(audio[..., 0], number[:, None, None] % 32, 1)
         ramp = np.arange(128) / 127
-        np.testing.assert_allclose(loudest[:, 0], ramp + 0 * loudest[:, 0], atol=1 / 255)
+        np.testing.assert_allclose(
+            loudest[:, 0], ramp + 0 * loudest[:, 0], atol=1 / 255
+        )
 
 
 def test_ranges_are_of_training_and_recorded(data, places):
