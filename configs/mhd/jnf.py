@@ -17,7 +17,7 @@ STEPS_PER_EPOCH = 45_000 // 64
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The authors' weights and schedule; convolutions, and a perceptron for the pen."""
+    """The authors' weights and schedule; convolutions; a perceptron for the pen."""
     config = base.get_config()
     config.data = dict(
         name="mhd",

@@ -70,7 +70,7 @@ def fetch(
 
     Returns:
       {"audio": f32[B, 32, 128, 1], "image": f32[B, 28, 28, C], "trajectory": f32[B,
-      200]} in [0, 1].
+      100, 2]} in [0, 1].
     """
     rows = jnp.asarray(indices)
     return {m: rendering.to_unit(jnp.asarray(x)[rows]) for m, x in arrays.items()}
@@ -128,11 +128,12 @@ def _assemble(settings: Settings, stored: dict[str, np.ndarray]) -> dataset.Data
     )
 
 
-def draw(trajectories: Float[np.ndarray, "count 200"]) -> Float[np.ndarray, "..."]:
-    """Drawings f32[N, 84, 84, 1] of 100 points, y downwards, one line through all."""
-    x, y = np.split(np.asarray(trajectories), 2, axis=1)
-    lifted = np.zeros_like(x)
-    return strokes.draw(np.stack([x, y, lifted], axis=-1))
+def draw(
+    trajectories: Float[np.ndarray, "count points 2"],
+) -> Float[np.ndarray, "count height width 1"]:
+    """Drawings in [0, 1]: one line through all points, y downwards."""
+    lifted = np.zeros_like(trajectories[..., :1])
+    return strokes.draw(np.concatenate([trajectories, lifted], axis=-1))
 
 
 def _build(root: Path) -> dict[str, np.ndarray]:
@@ -175,9 +176,10 @@ def _read_image(pixels: np.ndarray, where: str) -> np.ndarray:
 
 
 def _read_trajectory(points: np.ndarray, where: str) -> np.ndarray:
+    """Points: [N, 100, 2]."""
     if points.shape[1:] != (2 * NUM_POINTS,):
         raise ValueError(f"{where}: got shape {points.shape}, expected [N, 200]")
-    return points
+    return points.reshape(-1, 2, NUM_POINTS).transpose(0, 2, 1)
 
 
 def _read_audio(sounds: np.ndarray, where: str) -> np.ndarray:

@@ -11,8 +11,7 @@ from jnf_jax.networks.sequence import TransformerTrunk
 class Classifier(nn.Module):
     """Stride-2 convolutions, one dense layer, dropout, logits.
 
-    Sequences go through two Transformer blocks instead of the convolutions, vectors
-    through neither.
+    Sequences go through two Transformer blocks instead of the convolutions.
     Dropout acts only where a key is given: evaluation is deterministic by construction.
     """
 
@@ -27,10 +26,10 @@ class Classifier(nn.Module):
         x: Float[Array, "batch ..."],
         dropout_key: jax.Array | None = None,
     ) -> Float[Array, "batch classes"]:
-        """x f32[B, H, W, C], f32[B, T, C] or f32[B, C] -> logits f32[B, classes]."""
+        """x f32[B, H, W, C] or f32[B, T, C] -> logits f32[B, num_classes]."""
         if x.ndim == 3:
             x = TransformerTrunk((64, 64))(x)
-        elif x.ndim == 4:
+        else:
             for size in self.features:
                 x = nn.relu(Conv(size, 3, stride=2, padding=1)(x))
         x = nn.relu(nn.Dense(self.hidden_size)(x.reshape(x.shape[0], -1)))

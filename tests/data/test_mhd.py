@@ -24,7 +24,7 @@ def test_sizes_and_shapes(data):
     assert data.shapes == {
         "audio": (32, 128, 1),
         "image": (28, 28, 3),
-        "trajectory": (200,),
+        "trajectory": (100, 2),
     }
     seen = [{x.tobytes() for x in s.arrays["image"]} for s in data.splits.values()]
     assert len(set.union(*seen)) == sum(map(len, seen)) == 60
@@ -37,8 +37,10 @@ def test_the_views_of_a_tuple_are_of_one_digit(data):
         image, audio, pen = (
             np.asarray(views[m]) for m in ("image", "audio", "trajectory")
         )
-        number = np.rint(100 * pen[:, 0]).astype(int)
+        number = np.rint(100 * pen[:, 0, 0]).astype(int)
         np.testing.assert_array_equal(split.labels, number % 10)
+        down = np.linspace(0, 1, 100) + 0 * pen[..., 1]
+        np.testing.assert_allclose(pen[..., 1], down, atol=1 / 255)
         np.testing.assert_array_equal(image[..., 1].sum(2).argmax(1), number % 28)
         np.testing.assert_array_equal(audio[..., 0].mean(2).argmax(1), number % 32)
         # Time runs along the rows, through all blocks: step t has t / 127.
@@ -74,7 +76,7 @@ def test_trajectories_are_drawn(data):
     drawings = mhd.draw(np.asarray(views["trajectory"]))
     # A vertical line at x = k / 100 of 84 pixels.
     columns = drawings[..., 0].sum(1).argmax(1)
-    x = np.asarray(views["trajectory"])[:, 0]
+    x = np.asarray(views["trajectory"])[:, 0, 0]
     np.testing.assert_allclose(columns, 84 * x, atol=2)
 
 
