@@ -79,7 +79,7 @@ def our_protocol(setup, sampler, *, small: bool):
 
     def classify(weights, views):
         return {
-            m: network.apply({"params": weights[m]}, x).argmax(-1)
+            m: network.apply({"params": weights[m]}, x).logits.argmax(-1)
             for m, x in views.items()
         }
 

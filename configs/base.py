@@ -73,6 +73,9 @@ def get_config() -> ml_collections.ConfigDict:
                 num_diagnostic_data=64,
                 seed=0,
                 measures="",
+                frechet=dict(
+                    features="classifier", inception_file="", inception_sha256=""
+                ),
                 classifier=dict(num_steps=4_000, batch_size=64, select="last"),
             ),
         )

@@ -18,7 +18,7 @@ from jnf_jax.batching import map_batches
 from jnf_jax.data.dataset import Dataset, indices_of
 from jnf_jax.data.tfds_cache import locked
 from jnf_jax.metrics.protocol import Predict
-from jnf_jax.networks.classifier import Classifier
+from jnf_jax.networks.classifier import Classifier, Reading
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.trainer import Stage, train
 from jnf_jax.types import Params, Views
@@ -31,11 +31,14 @@ class Classifiers(NamedTuple):
 
     Attributes:
         predict: {m: f32[B, ...]} -> {m: i32[B]}.
+        features: {m: f32[B, ...]} -> {m: f32[B, F]}, of the last hidden layer; None for
+            a rule. Any modalities may be left out.
         accuracy: {m: share of real test pictures that are read right}.
         checkpoint_id: Identity of their weights; None for a rule.
     """
 
     predict: Predict
+    features: Callable[[Views], dict[str, jax.Array]] | None
     accuracy: dict[str, float]
     checkpoint_id: str | None
 
@@ -65,6 +68,7 @@ def train_classifiers(
     if dataset.read_label is not None:
         return Classifiers(
             _predict_by_rule(dataset.read_label),
+            None,
             _test_accuracy(_predict_by_rule(dataset.read_label), dataset, mesh),
             None,
         )
@@ -81,15 +85,22 @@ def train_classifiers(
         )
     weights = parallel.put(result.params, parallel.replicated(mesh))
 
+    def read(params: Params, views: Views) -> dict[str, Reading]:
+        return {m: network.apply({"params": params[m]}, x) for m, x in views.items()}
+
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
-        return {
-            m: network.apply({"params": params[m]}, x).argmax(-1)
-            for m, x in views.items()
-        }
+        return {m: r.logits.argmax(-1) for m, r in read(params, views).items()}
+
+    def features(params: Params, views: Views) -> dict[str, jax.Array]:
+        return {m: r.features for m, r in read(params, views).items()}
 
     predict = jax.tree_util.Partial(classify, weights)
-    accuracy = _test_accuracy(predict, dataset, mesh)
-    return Classifiers(predict, accuracy, result.checkpoint_id)
+    return Classifiers(
+        predict,
+        jax.tree_util.Partial(features, weights),
+        _test_accuracy(predict, dataset, mesh),
+        result.checkpoint_id,
+    )
 
 
 @contextlib.contextmanager
@@ -130,7 +141,7 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
         keys = dict(zip(sorted(views), split, strict=True))
         losses = {
             m: optax.softmax_cross_entropy_with_integer_labels(
-                network.apply({"params": params[m]}, views[m], keys[m]), labels
+                network.apply({"params": params[m]}, views[m], keys[m]).logits, labels
             ).mean()
             for m in views
         }

@@ -23,8 +23,8 @@ from jnf_jax.metrics.protocol import (
     Predict,
     ProtocolSettings,
     decoded_predictions,
-    finite_or_none,
 )
+from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.pictures import Picture
 from jnf_jax.plots import histogram
 from jnf_jax.priors.energy import EnergyTiltedPrior

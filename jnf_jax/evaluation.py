@@ -23,6 +23,7 @@ from jnf_jax.metrics.protocol import (
     protocol_name,
 )
 from jnf_jax.samples import NUM_PICTURED, Drawn, save
+from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 
@@ -108,19 +109,22 @@ def evaluate(
         classifiers = train_classifiers(
             setup.dataset, experiment.classifier, cache_dir, mesh
         )
-    subject = measures.Subject(
+    subject = Subject(
         inference,
         params,
         setup.dataset,
         _held_out(setup, mesh),
         classifiers,
         experiment.evaluation,
-        report,
+        report=report,
     )
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
-    judged = judge(setup, subject, tuple(energies)) if classifiers else NOTHING_JUDGED
+    judged = NOTHING_JUDGED
+    if classifiers:
+        judged, draws = judge(setup, subject, tuple(energies))
+        subject = subject._replace(draws=draws)
     match = mean_unimodal_log_prob(
         inference, params, subject.held_out, experiment.evaluation
     )

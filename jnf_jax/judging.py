@@ -6,15 +6,16 @@ from typing import Any
 
 from jnf_jax import energy_report
 from jnf_jax.experiment import Setup
-from jnf_jax.measures import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
+    Draws,
     HeldOut,
     Predict,
     evaluate_coherence,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
+from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 NOTHING_JUDGED = {
@@ -31,8 +32,14 @@ NOTHING_JUDGED = {
 """What a record says of coherence where the data have no labels."""
 
 
-def judge(setup: Setup, subject: Subject, energies: tuple[str, ...]) -> dict[str, Any]:
-    """What classifiers say: protocol v1, energies by steps, and before refinement."""
+def judge(
+    setup: Setup, subject: Subject, energies: tuple[str, ...]
+) -> tuple[dict[str, Any], Draws]:
+    """What classifiers say: protocol v1, energies by steps, and before refinement.
+
+    Returns:
+        Their part of the record, and what protocol v1 drew.
+    """
     inference, params, held_out = subject.inference, subject.params, subject.held_out
     settings, report = subject.protocol, subject.report
     predict = subject.classifiers.predict
@@ -46,13 +53,14 @@ def judge(setup: Setup, subject: Subject, energies: tuple[str, ...]) -> dict[str
         for name in energies
     }
     refined = _refined(setup, params, held_out, predict, report)
-    return {
+    judged = {
         **_measured(setup, measured, by_steps),
         **({"refinement": refined} if refined else {}),
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": subject.classifiers.accuracy,
         "classifier_checkpoint": subject.classifiers.checkpoint_id,
     }
+    return judged, measured.draws
 
 
 def _measured(

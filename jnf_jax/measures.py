@@ -9,35 +9,11 @@ What tables show of it is declared in ``jnf_jax/results/shown.py``.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from jnf_jax.classifiers import Classifiers
-from jnf_jax.data.dataset import Dataset
-from jnf_jax.methods.method import Inference
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
-from jnf_jax.types import Params
-
-
-class Subject(NamedTuple):
-    """A trained model and what it is measured on.
-
-    Attributes:
-        inference: Of the method.
-        params: Its parameters by stage, whole on each device.
-        dataset: All splits, for measures that fit something.
-        held_out: The test tuples.
-        classifiers: None where the data set has no labels.
-        protocol: Number of tuples, batch size, seed.
-        report: Called with lines to show.
-    """
-
-    inference: Inference
-    params: dict[str, Params]
-    dataset: Dataset
-    held_out: HeldOut
-    classifiers: Classifiers | None
-    protocol: ProtocolSettings
-    report: Callable[[str], None] = lambda line: None
+from jnf_jax import frechet
+from jnf_jax.features import FrechetSettings
+from jnf_jax.subject import Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +41,9 @@ class Measure:
     needs_labels: bool = False
 
 
-MEASURES: dict[str, Measure] = {}
+MEASURES: dict[str, Measure] = {
+    "frechet": Measure(frechet.measure, FrechetSettings),
+}
 """Name in ``evaluation.measures``, section of the config, key of the record."""
 
 
@@ -86,6 +64,12 @@ def run(asked: Mapping[str, Any], subject: Subject) -> dict[str, dict[str, Any]]
             data = subject.dataset.name
             subject.report(f"not measured: {name} needs labels, and {data!r} has none")
             continue
-        own = {"settings": dataclasses.asdict(settings)}
+        own = {"settings": _recorded(settings)}
         found[name] = own | MEASURES[name].run(subject, settings)
     return found
+
+
+def _recorded(settings: Any) -> dict[str, Any]:
+    """Settings without files and folders: where they lay says nothing of a number."""
+    fields = dataclasses.asdict(settings).items()
+    return {name: v for name, v in fields if not name.endswith(("_dir", "_file"))}

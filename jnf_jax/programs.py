@@ -55,7 +55,7 @@ def command_line() -> str:
     """
     module = sys.modules["__main__"].__spec__
     program = f"python -m {module.name}" if module else "python"
-    folder = r"(--?config\.data\.\w+_(?:dir|file))"
+    folder = r"(--?config\.(?:data|evaluation\.\w+)\.\w+_(?:dir|file))"
     arguments = [
         "DIR"
         if re.fullmatch(folder, before)

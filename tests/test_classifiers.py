@@ -3,6 +3,7 @@
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -43,6 +44,9 @@ def test_accuracy_is_measured_on_test_labels_and_weights_are_arguments(tmp_path)
     found = train_classifiers(two_classes(), SETTINGS, tmp_path)
     assert found.accuracy == {"a": 0.8, "b": 0.8}
     assert found.checkpoint_id
+    views = {"b": jnp.zeros((3, 16, 16, 1))}  # any modality alone
+    features = found.features(views)["b"]
+    assert features.shape == (3, 256) and (features >= 0).all() and features.any()
     # Weights built into a program as constants would not be leaves.
     assert sum(leaf.size for leaf in jax.tree.leaves(found.predict)) > 1_000
 
@@ -78,6 +82,8 @@ def test_a_rule_needs_no_training_and_no_label_is_an_error(tmp_path):
     found = train_classifiers(two_classes(read_label), SETTINGS, tmp_path)
     # The rule reads "b", the negative, the wrong way round.
     assert found.accuracy == pytest.approx({"a": 0.8, "b": 0.2})
-    assert found.checkpoint_id is None and not list(tmp_path.iterdir())
+    assert found.checkpoint_id is found.features is None and not list(
+        tmp_path.iterdir()
+    )
     with pytest.raises(ValueError, match="'bright' has no labels"):
         train_classifiers(two_classes(num_classes=None), SETTINGS, tmp_path)

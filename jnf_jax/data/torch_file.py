@@ -1,14 +1,15 @@
-"""Reads tensors from a ``torch.save`` file, without torch and without unpickling.
+"""Reads ``torch.save`` files, without torch and without unpickling.
 
-Such a file is a zip of raw storages and of a pickle that says how they make tensors.
-We never run that pickle: `pickletools` disassembles it, a few opcodes rebuild its
-*description* out of tuples and lists, and dense tensors alone are made of that.
+Such a file holds raw storages and a pickle that says how they make tensors: a zip of
+both since torch 1.6, one stream before. We never run that pickle: `pickletools`
+disassembles it, a few opcodes rebuild its *description* out of tuples and dictionaries,
+and anything but dense tensors is refused.
 """
 
-import contextlib
+import io
 import pickletools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,21 @@ _LITERALS = {
 }  # fmt: skip
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_CONTAINERS = {
+    "EMPTY_DICT", "EMPTY_LIST", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD",
+}  # fmt: skip
+_REBUILD = ("global", "torch._utils _rebuild_tensor_v2")
+_ORDERED_DICT = ("global", "collections OrderedDict")
 _MARK = object()
-_REBUILD = ("call", ("global", "torch._utils _rebuild_tensor_v2"))
+_STREAM_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The pickled magic number that opens a file of torch before 1.6."""
 
 
 def load_tensor(path: Path) -> np.ndarray:
     """The tensor in a ``.pt`` file written by ``torch.save(tensor, path)``.
 
     Args:
-      path: file in torch's zip format (torch 1.6 and later).
+      path: file of torch, in its zip format or the one before.
 
     Returns:
       The array, a copy of its own.
@@ -47,40 +54,69 @@ def load_tensor(path: Path) -> np.ndarray:
     Raises:
       ValueError: not such a file, or it holds anything but one dense tensor.
     """
-    with _opened(path) as (description, read):
-        return _dense_tensor(path, description, read)
+    description, storages = _open(path)
+    try:
+        return _tensor(description, storages)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: expected one dense tensor ({error})") from error
+
+
+def load_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors in a file written by ``torch.save(module.state_dict(), path)``.
+
+    Args:
+      path: as `load_tensor`.
+
+    Returns:
+      {name: array}, copies.
+
+    Raises:
+      ValueError: not such a file, or anything but names with dense tensors.
+    """
+    description, storages = _open(path)
+    if not isinstance(description, dict):
+        raise ValueError(f"{path}: expected names with tensors, as of a state_dict()")
+    found = {}
+    for name, entry in description.items():
+        try:
+            found[name] = _tensor(entry, storages)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{path}: expected a dense tensor at {name!r} ({error})"
+            ) from error
+    return found
 
 
 def load_tuple(path: Path) -> list[np.ndarray | None]:
-    """The tensors in a ``.pt`` file written by ``torch.save((a, b, …), path)``.
+    """The tensors in a file written by ``torch.save((a, b, …), path)``.
 
     Args:
-      path: file in torch's zip format (torch 1.6 and later).
+      path: as `load_tensor`.
 
     Returns:
-      An array, a copy of its own, for each dense tensor, in order; None for each entry
-      that is something else, which is neither built nor run.
+      An array for each dense tensor, in order, copies; None for each entry that is
+      something else, which is neither built nor run.
 
     Raises:
-      ValueError: not such a file, or it holds no tuple or list.
+      ValueError: not such a file, or it holds no tuple or list; a damaged tensor.
     """
-    with _opened(path) as (description, read):
-        if not isinstance(description, tuple | list) or description[:1] == ("call",):
-            raise ValueError(f"{path}: expected a tuple of tensors")
-        return [
-            _dense_tensor(path, entry, read) if _is_tensor(entry) else None
-            for entry in description
-        ]
+    description, storages = _open(path)
+    if not isinstance(description, tuple | list) or description[:1] == ("call",):
+        raise ValueError(f"{path}: expected a tuple of tensors")
+    try:
+        return [_tensor(x, storages) if _is_tensor(x) else None for x in description]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: expected dense tensors ({error})") from error
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
-    """The description of what a file holds; and its storages' bytes by name."""
+Storages = Callable[[str], bytes]
+"""Key of a storage -> its raw values, little endian."""
+
+
+def _open(path: Path) -> tuple[Any, Storages]:
+    """What the file's pickle would build, as a description; and its storages."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{path}: expected a torch.save file in zip format; torch 1.6 and later "
-            "write it: torch.save(torch.load(path), path)"
-        )
+        return _open_stream(path)
     with zipfile.ZipFile(path) as archive:
         members = {name.partition("/")[2]: name for name in archive.namelist()}
         if "data.pkl" not in members:
@@ -88,26 +124,48 @@ def _opened(path: Path) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
         order = archive.read(members["byteorder"]) if "byteorder" in members else b""
         if order not in (b"", b"little"):
             raise ValueError(f"{path}: byte order {order!r}, expected little")
-        try:
-            description = _describe(archive.read(members["data.pkl"]))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: expected dense tensors ({error})") from error
-        yield description, lambda key: archive.read(members[f"data/{key}"])
+        pickled = archive.read(members["data.pkl"])
+
+    def read(key: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(members[f"data/{key}"])
+
+    return _described(path, io.BytesIO(pickled))[0], read
 
 
-def _dense_tensor(
-    path: Path, description: Any, read: Callable[[str], bytes]
-) -> np.ndarray:
-    try:
-        dtype, key, start, shape, strides = _parts(description)
-        flat = np.frombuffer(read(key), dtype)
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{path}: expected one dense tensor ({error})") from error
+def _open_stream(path: Path) -> tuple[Any, Storages]:
+    """The format of torch before 1.6.
+
+    Five pickles (magic number, version, byte order and sizes, the object, keys of the
+    storages), then for each key its number of values, i64, and the values.
+    """
+    raw: dict[str, bytes] = {}
+    with open(path, "rb") as file:
+        if file.read(len(_STREAM_START)) != _STREAM_START:
+            raise ValueError(f"{path}: expected a torch.save file")
+        (_, _), (system, _) = _described(path, file), _described(path, file)
+        if not isinstance(system, dict) or system.get("little_endian") is not True:
+            raise ValueError(f"{path}: expected a file of a little-endian machine")
+        (description, known), (keys, _) = _described(path, file), _described(path, file)
+        for key in keys if isinstance(keys, list) else ():
+            count = int.from_bytes(file.read(8), "little")
+            size = np.dtype(_DTYPES[known[key]]).itemsize if key in known else 0
+            raw[key] = file.read(count * size)
+            if not size or len(raw[key]) < count * size:
+                raise ValueError(f"{path}: storage {key!r} is cut off or of no tensor")
+    return description, raw.__getitem__
+
+
+def _tensor(description: Any, storages: Storages) -> np.ndarray:
+    """The array that one tensor's description stands for."""
+    storage_class, key, start, shape, strides = _dense_tensor(description)
+    dtype = np.dtype(_DTYPES[storage_class])
+    flat = np.frombuffer(storages(key), dtype)
     last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if min((*shape, *strides, start), default=0) < 0 or (
         np.prod(shape) and last >= len(flat)
     ):
-        raise ValueError(f"{path}: shape {shape} does not fit its {len(flat)} values")
+        raise ValueError(f"shape {shape} does not fit its {len(flat)} values")
     view = np.lib.stride_tricks.as_strided(
         flat[start:],
         shape,
@@ -118,31 +176,56 @@ def _dense_tensor(
 
 
 def _is_tensor(description: Any) -> bool:
-    return isinstance(description, tuple) and description[:2] == _REBUILD
+    return isinstance(description, tuple) and description[:2] == ("call", _REBUILD)
 
 
-def _parts(description: Any) -> tuple:
-    """dtype, storage's name, offset, shape, strides of a described tensor."""
-    if not _is_tensor(description):
-        found = description[:2] if isinstance(description, tuple) else description
-        raise ValueError(f"found {found!r}")
-    (persistent, (_, storage, key, *_)), start, shape, strides = description[2][:4]
-    module, _, storage_class = storage[1].partition(" ")
-    if persistent != "persistent" or module != "torch":
+def _dense_tensor(description: Any) -> tuple:
+    """Storage class, key, offset, shape, strides of a described tensor."""
+    kind, function, arguments = description
+    if (kind, function) != ("call", _REBUILD):
+        raise ValueError(f"found {description[:2]!r}")
+    (persistent, storage), start, shape, strides = arguments[:4]
+    if persistent != "persistent":
         raise ValueError(f"found storage {storage!r}")
-    return np.dtype(_DTYPES[storage_class]), key, start, shape, strides
+    return *_storage(storage), start, shape, strides
 
 
-def _describe(pickled: bytes) -> Any:
-    """What a pickle would build, as tuples: nothing is imported and nothing called."""
+def _storage(identity: Any) -> tuple[str, str]:
+    """Class and key of a storage; one that views another has no key of its own."""
+    _, (_, name), key, _, _, *view = identity
+    module, _, storage_class = name.partition(" ")
+    if module != "torch" or storage_class not in _DTYPES or view not in ([], [None]):
+        raise ValueError(f"found storage {identity!r}")
+    return storage_class, key
+
+
+def _described(path: Path, pickled: io.BufferedIOBase) -> tuple[Any, dict[str, str]]:
+    try:
+        description, identities = _describe(pickled)
+        storages = map(_storage, identities)
+        return description, {key: storage_class for storage_class, key in storages}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected dense tensors ({error})") from error
+
+
+def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
+    """What a pickle would build, as tuples: nothing is imported and nothing called.
+
+    Lists and dictionaries are themselves; an ordered dictionary is a plain one and has
+    no attributes. ``pickled`` is read to the end of the pickle.
+
+    Returns:
+      The description, and the identities of the storages that it names.
+    """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    storages: list[Any] = []
     for opcode, argument, _ in pickletools.genops(pickled):
         name = opcode.name
         if name in ("PROTO", "FRAME"):
             continue
         if name == "STOP":
-            return stack.pop()
+            return stack.pop(), storages
         if name in _LITERALS:
             stack.append(argument)
         elif name in _CONSTANTS:
@@ -151,42 +234,43 @@ def _describe(pickled: bytes) -> Any:
             stack.append(("global", argument))
         elif name == "MARK":
             stack.append(_MARK)
-        elif name in ("EMPTY_LIST", "EMPTY_DICT"):
-            stack.append([])
-        elif name == "APPEND":
-            stack[-2].append(stack.pop())
-        elif name == "APPENDS":
-            items = _pop_to_mark(stack)
-            stack[-1].extend(items)
-        elif name == "SETITEMS":  # what is in a dictionary makes no tensor
-            _pop_to_mark(stack)
-        elif name == "SETITEM":
-            del stack[-2:]
-        elif name == "BUILD":
-            del stack[-1]
-        elif name == "TUPLE":
-            stack.append(tuple(_pop_to_mark(stack)))
-        elif name in _TUPLES:
-            items = tuple(stack[-_TUPLES[name] :])
-            del stack[-_TUPLES[name] :]
-            stack.append(items)
+        elif name == "TUPLE" or name in _TUPLES:
+            stack.append(_popped(stack, _TUPLES.get(name)))
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[argument])
         elif name == "BINPERSID":
-            stack.append(("persistent", stack.pop()))
+            storages.append(stack.pop())
+            stack.append(("persistent", storages[-1]))
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
-            stack.append(("call", function, arguments))
+            is_dict = function == _ORDERED_DICT and arguments == ()
+            stack.append({} if is_dict else ("call", function, arguments))
+        elif name in _CONTAINERS:
+            _fill(name, stack)
         else:
             raise ValueError(f"opcode {name} has no place in a tensor")
     raise ValueError("the pickle has no end")
 
 
-def _pop_to_mark(stack: list[Any]) -> list[Any]:
-    """Takes what stands above the last mark, and the mark, off the stack."""
-    size = stack[::-1].index(_MARK)
-    items = stack[len(stack) - size :]
-    del stack[len(stack) - size - 1 :]
+def _popped(stack: list, size: int | None) -> tuple:
+    """The top ``size`` entries; None: all above the uppermost mark, which goes too."""
+    count = stack[::-1].index(_MARK) if size is None else size
+    items = tuple(stack[len(stack) - count :])
+    del stack[len(stack) - count - (size is None) :]
     return items
+
+
+def _fill(name: str, stack: list) -> None:
+    """Opcodes that make lists and dictionaries, and put entries into them."""
+    if name in ("EMPTY_DICT", "EMPTY_LIST"):
+        stack.append({} if name == "EMPTY_DICT" else [])
+    elif name == "BUILD":  # attributes: torch keeps versions of modules there
+        stack.pop()
+    else:
+        items = _popped(stack, {"SETITEM": 2, "APPEND": 1}.get(name))
+        if name in ("APPEND", "APPENDS"):
+            stack[-1].extend(items)
+        else:
+            stack[-1].update(zip(items[::2], items[1::2], strict=True))

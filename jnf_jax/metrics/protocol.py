@@ -16,8 +16,9 @@ import numpy as np
 
 from jnf_jax import parallel, sampling
 from jnf_jax.batching import map_batches
-from jnf_jax.methods.method import Inference, SubsetInfo
+from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
+from jnf_jax.metrics.sampler_quality import sampler_quality
 from jnf_jax.types import Params, Views
 
 PROTOCOLS = ("v1", "v1-small")
@@ -119,8 +120,20 @@ def _fetch(fetch, mesh, arrays, rows) -> Views:
     return parallel.constrain_batch(fetch(arrays, rows), mesh)
 
 
+class Draws(NamedTuple):
+    """The latents that protocol v1 draws, on the host, for all that decodes them.
+
+    Attributes:
+        given: subset -> z of each held-out tuple, leaves [N, ...].
+        unconditional: prior -> draws from it.
+    """
+
+    given: dict[tuple[str, ...], Any]
+    unconditional: dict[str, Any]
+
+
 class CoherenceReport(NamedTuple):
-    """What protocol v1 measures; JSON-able but for ``accuracies``.
+    """What protocol v1 measures; JSON-able but for ``accuracies`` and ``draws``.
 
     Attributes:
         accuracies: subset -> target -> ``ClassAccuracy``.
@@ -129,6 +142,7 @@ class CoherenceReport(NamedTuple):
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
         sampler: How each subset's chains did, and sentences that warn of it.
+        draws: What was decoded.
     """
 
     accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
@@ -137,6 +151,7 @@ class CoherenceReport(NamedTuple):
     joint_entropy: dict[str, float | None]
     ceiling: float
     sampler: dict[str, Any]
+    draws: Draws
 
 
 def evaluate_coherence(
@@ -164,20 +179,14 @@ def evaluate_coherence(
     predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or held_out.size
-    labels = held_out.labels[:num_tuples]
     accuracies, sampler, warnings = {}, {}, []
+    draws = Draws({}, {})
     for subset in coherence.subsets(inference.modalities):
-        predicted, quality = _predict_from_subset(
+        predicted, draws.given[subset], quality = _predict_from_subset(
             inference, params, held_out, num_tuples, subset, predict_decoded,
             settings, next(keys),
         )  # fmt: skip
-        accuracies[subset] = {
-            target: coherence.class_accuracy(
-                predicted[target], labels, num_classes=held_out.num_classes
-            )
-            for target in inference.modalities
-            if target not in subset
-        }
+        accuracies[subset] = _accuracies(subset, predicted, held_out)
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
@@ -188,14 +197,14 @@ def evaluate_coherence(
                 report(f"  warning: {text}")
             sampler[name] = quality
     everything = tuple(inference.modalities)
-    predicted, _ = _predict_from_subset(
+    predicted, _, _ = _predict_from_subset(
         inference, params, held_out, num_tuples, everything, predict_decoded,
         settings, next(keys),
     )  # fmt: skip
     ceiling = coherence.agreement(predicted).share
     shares, entropies = {}, {}
     for name in inference.prior_names:
-        drawn = _predict_from_prior(
+        drawn, draws.unconditional[name] = _predict_from_prior(
             inference, params, name, predict_decoded, settings, next(keys),
             held_out.mesh,
         )  # fmt: skip
@@ -209,7 +218,47 @@ def evaluate_coherence(
         entropies,
         ceiling,
         {"subsets": sampler, "warnings": warnings},
+        draws,
     )
+
+
+def draw_latents(
+    inference: Inference,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    settings: ProtocolSettings,
+) -> Draws:
+    """The draws of ``evaluate_coherence``, where there is nothing to judge them by."""
+    keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
+    num_tuples = settings.num_tuples or held_out.size
+    draws = Draws({}, {})
+    for subset in coherence.subsets(inference.modalities):
+        _, draws.given[subset], _ = _predict_from_subset(
+            inference, params, held_out, num_tuples, subset, _nothing, settings,
+            next(keys),
+        )  # fmt: skip
+    next(keys)  # the ceiling's
+    for name in inference.prior_names:
+        _, draws.unconditional[name] = _predict_from_prior(
+            inference, params, name, _nothing, settings, next(keys), held_out.mesh
+        )
+    return draws
+
+
+def _nothing(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:
+    return {}
+
+
+def _accuracies(
+    subset: tuple[str, ...], predicted: dict[str, np.ndarray], held_out: HeldOut
+) -> dict[str, coherence.ClassAccuracy]:
+    return {
+        target: coherence.class_accuracy(
+            own, held_out.labels[: len(own)], num_classes=held_out.num_classes
+        )
+        for target, own in predicted.items()
+        if target not in subset
+    }
 
 
 def decoded_predictions(
@@ -232,8 +281,8 @@ def _compiled_predictions(inference: Inference) -> Callable:
 
 def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
-) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Labels of everything generated from ``subset``; and the sampler's quality."""
+) -> tuple[dict[str, np.ndarray], Any, dict[str, Any] | None]:
+    """Labels of all that is generated from ``subset``, z, and the sampler's quality."""
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
@@ -248,14 +297,14 @@ def _predict_from_subset(
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)
-        return predict_decoded(params, z), per_datum
+        return predict_decoded(params, z), z, per_datum
 
-    predicted, info = map_batches(draw, num_tuples, batch_size)
+    predicted, z, info = map_batches(draw, num_tuples, batch_size)
     if info is None:
-        return predicted, None
+        return predicted, z, None
     # No chain, hence no step, where the posterior is known in closed form.
     size = 0.0 if step_size is None else float(step_size)
-    return predicted, _sampler_quality(info, size, diagnosis)
+    return predicted, z, sampler_quality(info, size, diagnosis)
 
 
 @functools.cache
@@ -266,7 +315,7 @@ def compiled_fetch(fetch: Callable) -> Callable:
 
 def _predict_from_prior(
     inference, params, name, predict_decoded, settings, rng_key, mesh
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], Any]:
     @functools.partial(jax.jit, static_argnums=2)
     def sample(params: dict[str, Params], rng_key: jax.Array, num: int) -> Any:
         z = inference.sample_prior(params, rng_key, num, name)
@@ -274,46 +323,6 @@ def _predict_from_prior(
 
     def draw(number: int, rows: np.ndarray):
         z = sample(params, jax.random.fold_in(rng_key, number), len(rows))
-        return predict_decoded(params, z)
+        return predict_decoded(params, z), z
 
     return map_batches(draw, settings.num_prior_samples, settings.batch_size)
-
-
-def _sampler_quality(
-    info: SubsetInfo, step_size: float, diagnosis: sampling.ChainDiagnostics | None
-) -> dict[str, Any]:
-    """Means over data of what the chains said; numbers ready for JSON."""
-    quality = {
-        "step_size": step_size,
-        "acceptance": float(info.acceptance.mean()),
-        "share_with_divergences": float((info.divergences > 0).mean()),
-        "share_improper": float(info.improper.mean()),
-    }
-    warnings = []
-    if quality["share_improper"] > 0:
-        warnings.append(
-            "the product of the experts is improper for "
-            f"{quality['share_improper']:.1%} of the data: they are broader than the "
-            "prior somewhere"
-        )
-    if not 0.5 <= quality["acceptance"]:
-        warnings.append(f"mean acceptance {quality['acceptance']:.2f}")
-    if quality["share_with_divergences"] > 0.05:
-        warnings.append(
-            f"chains of {quality['share_with_divergences']:.1%} of the data diverged"
-        )
-    if diagnosis is not None:
-        quality |= {
-            "rhat_max": finite_or_none(diagnosis.rhat_max),
-            "rhat_median": finite_or_none(diagnosis.rhat_median),
-            "ess_min": finite_or_none(diagnosis.ess_min),
-            "ess_median": finite_or_none(diagnosis.ess_median),
-            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
-        }
-        warnings += sampling.warnings(diagnosis)
-    return quality | {"warnings": warnings}
-
-
-def finite_or_none(value: jax.Array | float) -> float | None:
-    """JSON has no NaN: the R-hat of a chain that never moved is None."""
-    return float(value) if np.isfinite(value) else None

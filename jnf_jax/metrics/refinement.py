@@ -23,8 +23,8 @@ from jnf_jax.metrics.protocol import (
     ProtocolSettings,
     compiled_fetch,
     decoded_predictions,
-    finite_or_none,
 )
+from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.types import Params
 
 MOMENTS = ("before", "after")

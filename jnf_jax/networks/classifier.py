@@ -1,11 +1,21 @@
 """The digit classifier of the evaluation protocol: one a modality."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv
 from jnf_jax.networks.sequence import TransformerTrunk
+
+
+class Reading(NamedTuple):
+    """What a classifier says of a batch, and what it saw."""
+
+    logits: Float[Array, "batch classes"]
+    features: Float[Array, "batch hidden"]
+    """Of the last hidden layer, before dropout."""
 
 
 class Classifier(nn.Module):
@@ -25,15 +35,15 @@ class Classifier(nn.Module):
         self,
         x: Float[Array, "batch ..."],
         dropout_key: jax.Array | None = None,
-    ) -> Float[Array, "batch classes"]:
-        """x f32[B, H, W, C] or f32[B, T, C] -> logits f32[B, num_classes]."""
+    ) -> Reading:
+        """x f32[B, H, W, C] or f32[B, T, C] -> f32[B, num_classes], f32[B, hidden]."""
         if x.ndim == 3:
             x = TransformerTrunk((64, 64))(x)
         else:
             for size in self.features:
                 x = nn.relu(Conv(size, 3, stride=2, padding=1)(x))
-        x = nn.relu(nn.Dense(self.hidden_size)(x.reshape(x.shape[0], -1)))
-        x = nn.Dropout(self.dropout_rate, deterministic=dropout_key is None)(
-            x, rng=dropout_key
+        seen = nn.relu(nn.Dense(self.hidden_size)(x.reshape(x.shape[0], -1)))
+        kept = nn.Dropout(self.dropout_rate, deterministic=dropout_key is None)(
+            seen, rng=dropout_key
         )
-        return nn.Dense(self.num_classes)(x)
+        return Reading(nn.Dense(self.num_classes)(kept), seen)

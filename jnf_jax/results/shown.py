@@ -43,7 +43,24 @@ class Table(NamedTuple):
     heading: str = ""
 
 
-SHOWN: dict[str, tuple[Table, ...]] = {}
+SHOWN: dict[str, tuple[Table, ...]] = {
+    "frechet": (
+        Table(
+            "Fréchet distances between generated and real pictures, mean over target "
+            "modalities, by the number of modalities given and by the prior; in "
+            "features of the classifiers that judge coherence (no FID), and of "
+            "Inception-v3 (FID):",
+            tuple(
+                Column(f"{features}, {kind}", f"{distance}.{kind}", 2, low=0.0)
+                for distance, features in (
+                    ("frechet_classifier", "classifier features"),
+                    ("fid", "FID"),
+                )
+                for kind in ("conditional", "unconditional")
+            ),
+        ),
+    ),
+}
 """Measure -> its tables."""
 
 

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from jnf_jax.methods.method import SubsetInfo
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, evaluate_coherence
+from jnf_jax.metrics.protocol import (
+    HeldOut,
+    ProtocolSettings,
+    draw_latents,
+    evaluate_coherence,
+)
 
 CLASSES = 4
 LABELS = np.array([0] * 10 + [1] * 20 + [2] * 30 + [3] * 63, np.int32)
@@ -74,6 +79,17 @@ class ClosedFormModel(LabelModel):
         )
 
 
+class NoisyModel(LabelModel):
+    """Its latents are the label, or a number, and noise."""
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        z, info = super().infer(params, rng_key, views, subset)
+        return z + 0.1 * jax.random.uniform(rng_key, z.shape), info
+
+    def sample_prior(self, params, rng_key, num_samples, name=None):
+        return (CLASSES - 1) * jax.random.uniform(rng_key, (num_samples,))
+
+
 HELD_OUT = HeldOut(
     jnp.asarray(LABELS) / CLASSES,
     lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
@@ -135,3 +151,20 @@ def test_posteriors_in_closed_form_have_a_quality_too():
         "share_improper": pytest.approx(1 / 123),
     }
     assert len(report.sampler["warnings"]) == 3
+
+
+def test_draws_are_kept_and_are_the_same_without_a_classifier():
+    settings = ProtocolSettings(
+        num_tuples=60, num_prior_samples=70, batch_size=50, num_diagnostic_data=2
+    )
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(NoisyModel(), {}, HELD_OUT, predict, settings)
+    draws = draw_latents(NoisyModel(), {}, HELD_OUT._replace(labels=None), settings)
+    assert set(draws.given) == set(report.accuracies)
+    assert set(draws.unconditional) == set(report.joint)
+    jax.tree.map(np.testing.assert_array_equal, draws, report.draws)
+    shown = {s: np.floor(z).astype(int) % CLASSES for s, z in draws.given.items()}
+    assert all(len(z) == 60 for z in shown.values())
+    right = (shown["a", "c"] == LABELS[:60]).mean()
+    assert right == report.accuracies["a", "c"]["b"].micro == 1
+    assert [len(z) for z in draws.unconditional.values()] == [70, 70]

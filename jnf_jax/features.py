@@ -1,0 +1,167 @@
+"""Features that Fréchet distances are measured in, and how a config asks for them."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jnf_jax import parallel
+from jnf_jax.data.torch_file import load_tensors
+from jnf_jax.networks import inception
+from jnf_jax.subject import Subject
+from jnf_jax.types import Params, Views
+
+FEATURES = ("classifier", "inception")
+
+
+@dataclasses.dataclass(frozen=True)
+class FrechetSettings:
+    """Which features the distance is measured in.
+
+    Attributes:
+        features: Members of ``FEATURES``, separated by commas.
+        inception_file: pytorch-fid's weights; nothing is fetched.
+        inception_sha256: Of that file, hex.
+    """
+
+    features: str = "classifier"
+    inception_file: str = ""
+    inception_sha256: str = ""
+
+    def names(self) -> list[str]:
+        """The members of ``FEATURES`` that are asked for."""
+        return [name for name in map(str.strip, self.features.split(",")) if name]
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        unknown = sorted(set(self.names()) - set(FEATURES))
+        if unknown or not self.names():
+            return [
+                f"`{field}.features` is {self.features!r}, expected one or more of "
+                f"{FEATURES}, separated by commas"
+            ]
+        if "inception" not in self.names():
+            return []
+        if not (self.inception_file and self.inception_sha256):
+            return [
+                f"`{field}.inception_file` and `{field}.inception_sha256` are "
+                f"{self.inception_file!r} and {self.inception_sha256!r}, expected both:"
+                f" without its weights there is no FID. Get {inception.WEIGHTS_URL} "
+                f"(95 MB, SHA-256 {inception.WEIGHTS_SHA256})"
+            ]
+        try:
+            found = _sha256(self.inception_file)
+        except OSError as error:
+            return [f"`{field}.inception_file` cannot be read: {error}"]
+        if found != self.inception_sha256.lower():
+            return [
+                f"`{field}.inception_file` {self.inception_file} has SHA-256 {found}, "
+                f"expected {self.inception_sha256} as in `inception_sha256`"
+            ]
+        return []
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Extractor(NamedTuple):
+    """Features of pictures, and the name of distances in them.
+
+    ``extract(m, pictures f32[B, H, W, C] in [0, 1]) -> f32[B, size]``.
+    """
+
+    distance: str
+    extract: Callable[[str, jax.Array], jax.Array]
+    size: int
+
+
+def extractors(
+    subject: Subject, settings: FrechetSettings, target: str, num_pictures: int
+) -> list[Extractor]:
+    """Those asked for that the data allow; a line is reported for each of the others.
+
+    Args:
+        subject: The model and its data.
+        settings: What is asked for.
+        target: A modality whose pictures are to be read.
+        num_pictures: The least number that moments will be of.
+    """
+    found, data = [], subject.dataset.name
+    for name in settings.names():
+        if name == "inception":
+            extractor = inception_features(
+                settings.inception_file,
+                settings.inception_sha256,
+                subject.held_out.mesh,
+            )
+        elif subject.classifiers is None or subject.classifiers.features is None:
+            why = "has no labels" if subject.classifiers is None else "needs none"
+            subject.report(
+                f"not measured: frechet_classifier needs a classifier, and {data!r} "
+                f"{why}"
+            )
+            continue
+        else:
+            extractor = _classifier(subject, target)
+        if num_pictures <= extractor.size:
+            subject.report(
+                f"not measured: {extractor.distance} needs more than {extractor.size} "
+                f"pictures, one for each feature, and there are {num_pictures}"
+            )
+            continue
+        found.append(extractor)
+    return found
+
+
+def _classifier(subject: Subject, target: str) -> Extractor:
+    program = jax.jit(_in_float32)
+    features = jax.tree_util.Partial(subject.classifiers.features)
+    shape = jax.ShapeDtypeStruct((1, *subject.dataset.shapes[target]), jnp.float32)
+    size = jax.eval_shape(features, {target: shape})[target].shape[-1]
+    return Extractor(
+        "frechet_classifier", lambda m, x: program(features, {m: x})[m], size
+    )
+
+
+def _in_float32(features: Callable[[Views], Any], views: Views) -> Any:
+    """Accelerators round what they multiply unless told not to."""
+    with jax.default_matmul_precision("highest"):
+        return features(views)
+
+
+def inception_features(
+    path: str, sha256: str, mesh: jax.sharding.Mesh | None
+) -> Extractor:
+    """Pool3 of Inception-v3, greyscale repeated to three channels.
+
+    Args:
+        path: Weights as pytorch-fid publishes them.
+        sha256: Of that file, checked before.
+        mesh: Devices that hold them, each all.
+
+    Returns:
+        Extractor of the "fid" for the published weights, of "frechet_inception" for
+        others.
+    """
+    params = parallel.put(
+        inception.from_torch(load_tensors(Path(path))), parallel.replicated(mesh)
+    )
+
+    @jax.jit
+    def pool3(params: Params, x: Float[Array, "batch height width channels"]) -> Any:
+        colour = jnp.broadcast_to(x, (*x.shape[:-1], 3))
+        return inception.Inception().apply({"params": params}, colour)
+
+    is_published = sha256.lower() == inception.WEIGHTS_SHA256
+    return Extractor(
+        "fid" if is_published else "frechet_inception",
+        lambda m, x: pool3(params, x),
+        inception.NUM_FEATURES,
+    )

@@ -1,0 +1,187 @@
+"""The measure ``frechet``: how far generated pictures lie from real ones, in features.
+
+Per target modality, given each subset without it, and from each prior. The pictures
+are those of protocol v1 (decoder means of the same z), rounded to 8 bit as the real
+ones are. Distances are named after their features: ``frechet_classifier`` on the last
+hidden layer of the frozen classifiers; ``fid`` on pool3 of Inception-v3 with the
+published weights, and ``frechet_inception`` with any others.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jnf_jax import parallel, processes
+from jnf_jax.batching import batches
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.features import Extractor, FrechetSettings, extractors
+from jnf_jax.methods.method import Inference
+from jnf_jax.metrics.frechet import (
+    Gaussian,
+    Moments,
+    add_batch,
+    average_conditional,
+    frechet_distance,
+    gaussian,
+)
+from jnf_jax.metrics.protocol import draw_latents
+from jnf_jax.subject import Subject
+from jnf_jax.types import Params
+
+
+def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
+    """Distances of all modalities that are pictures, conditional and unconditional.
+
+    Args:
+        subject: The model and its data.
+        settings: The features.
+
+    Returns:
+        {name of the distance: {"conditional", "unconditional", …}}, see
+        docs/results_schema.md; without those that the data do not allow, of which a
+        line is reported.
+    """
+    modalities = subject.inference.modalities
+    targets = [m for m in modalities if _is_picture(subject.dataset, m)]
+    if skipped := sorted(set(modalities) - set(targets)):
+        subject.report(f"not measured: frechet of {', '.join(skipped)}: no pictures")
+    if not targets:
+        return {}
+    counts = _counts(subject)
+    features = extractors(subject, settings, targets[0], min(counts.values()))
+    if not features:
+        return {}
+    draws = subject.draws or draw_latents(
+        subject.inference, subject.params, subject.held_out, subject.protocol
+    )
+    real = _gaussians(features, _real_pictures(subject, targets))
+
+    def distances(z: Any, outside: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        shown = [m for m in targets if m not in outside]
+        found = _gaussians(features, _decoded_pictures(subject, shown, z))
+        return {
+            name: {m: frechet_distance(real[name][m], of) for m, of in by_name.items()}
+            for name, by_name in found.items()
+        }
+
+    given = {subset: distances(z, subset) for subset, z in draws.given.items()}
+    drawn = {prior: distances(z, ()) for prior, z in draws.unconditional.items()}
+    found = {}
+    for extractor in features:
+        name = extractor.distance
+        found[name] = summarise(
+            {subset: by_name[name] for subset, by_name in given.items()},
+            {prior: by_name[name] for prior, by_name in drawn.items()},
+        )
+        found[name] |= {"num_features": extractor.size, **counts}
+        subject.report(f"{name}: {_line(found[name])}")
+    return found
+
+
+def _is_picture(dataset: Dataset, modality: str) -> bool:
+    """Whether it is grey or of three colours, and shown to people as it is."""
+    shape = dataset.shapes[modality]
+    is_shown = modality not in dataset.presentations
+    return len(shape) == 3 and shape[-1] in (1, 3) and is_shown
+
+
+def _counts(subject: Subject) -> dict[str, int]:
+    protocol = subject.protocol
+    return {
+        "num_real": protocol.num_tuples or subject.held_out.size,
+        "num_unconditional": protocol.num_prior_samples,
+    }
+
+
+def summarise(
+    given: Mapping[tuple[str, ...], Mapping[str, float]],
+    drawn: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Averages of one distance, as the record holds them.
+
+    Args:
+        given: Subset -> target outside it -> distance.
+        drawn: Prior -> target -> distance.
+
+    Returns:
+        "conditional": size -> mean over targets, then over subsets; "unconditional":
+        prior -> mean over targets; "targets": both for each target; "subsets": all.
+    """
+    targets = sorted({m for by_target in drawn.values() for m in by_target})
+    return {
+        "conditional": average_conditional(given),
+        "unconditional": {p: float(np.mean([*d.values()])) for p, d in drawn.items()},
+        "targets": {
+            m: {
+                "conditional": average_conditional(
+                    {s: {m: d[m]} for s, d in given.items() if m in d}
+                ),
+                "unconditional": {prior: d[m] for prior, d in drawn.items()},
+            }
+            for m in targets
+        },
+        "subsets": {"+".join(s): dict(d) for s, d in given.items() if d},
+    }
+
+
+def _line(found: dict[str, Any]) -> str:
+    parts = [f"given {size} {d:.3g}" for size, d in found["conditional"].items()]
+    parts += [f"from {prior} {d:.3g}" for prior, d in found["unconditional"].items()]
+    return ", ".join(parts)
+
+
+# --- pictures ------------------------------------------------------------------------
+
+Pictures = Iterator[tuple[dict[str, jax.Array], int]]
+"""Batches {m: f32[B, H, W, C]}, and how many rows of each count."""
+
+
+def _gaussians(
+    features: list[Extractor], pictures: Pictures
+) -> dict[str, dict[str, Gaussian]]:
+    """{distance: {modality: moments of all its pictures}}."""
+    moments: dict[str, dict[str, Moments]] = {e.distance: {} for e in features}
+    for views, count in pictures:
+        for extractor in features:
+            known = moments[extractor.distance]
+            for m, x in views.items():
+                batch = processes.to_host(extractor.extract(m, x))[:count]
+                known[m] = add_batch(known.get(m), batch)
+    return {
+        name: {m: gaussian(of) for m, of in known.items()}
+        for name, known in moments.items()
+    }
+
+
+def _real_pictures(subject: Subject, targets: list[str]) -> Pictures:
+    size = _counts(subject)["num_real"]
+    for rows, count in batches(size, min(subject.protocol.batch_size, size)):
+        views = subject.held_out.views(rows)
+        yield {m: _to_8_bit(views[m]) for m in targets}, count
+
+
+def _decoded_pictures(subject: Subject, shown: list[str], z: Any) -> Pictures:
+    """What decoders make of z; ``z`` has leaves [N, ...] on the host."""
+    size = len(jax.tree.leaves(z)[0])
+    for rows, count in batches(size, min(subject.protocol.batch_size, size)):
+        part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], z)
+        part = parallel.put_batch(part, subject.held_out.mesh)
+        decoded = _decode(subject.inference, subject.params, part)
+        yield {m: decoded[m] for m in shown}, count
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(inference: Inference, params: dict[str, Params], z: Any) -> Any:
+    decoded = inference.decode(params, z)
+    return {m: _to_8_bit(p.mean()) for m, p in decoded.items()}
+
+
+@jax.jit
+def _to_8_bit(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """As a picture file would hold it: the nearest of 256 values in [0, 1]."""
+    return jnp.round(jnp.clip(x, 0, 1) * 255) / 255

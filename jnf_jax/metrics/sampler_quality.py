@@ -1,0 +1,58 @@
+"""How a subset's chains did, as a record holds it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnf_jax import sampling
+from jnf_jax.methods.method import SubsetInfo
+
+
+def sampler_quality(
+    info: SubsetInfo, step_size: float, diagnosis: sampling.ChainDiagnostics | None
+) -> dict[str, Any]:
+    """Means over data of what the chains said.
+
+    Args:
+        info: Of all data.
+        step_size: Of the leapfrog integrator; 0 where no chain ran.
+        diagnosis: Of some data, several chains each.
+
+    Returns:
+        Numbers, or None where undefined, and "warnings": sentences; ready for JSON.
+    """
+    quality = {
+        "step_size": step_size,
+        "acceptance": float(info.acceptance.mean()),
+        "share_with_divergences": float((info.divergences > 0).mean()),
+        "share_improper": float(info.improper.mean()),
+    }
+    warnings = []
+    if quality["share_improper"] > 0:
+        warnings.append(
+            "the product of the experts is improper for "
+            f"{quality['share_improper']:.1%} of the data: they are broader than the "
+            "prior somewhere"
+        )
+    if not 0.5 <= quality["acceptance"]:
+        warnings.append(f"mean acceptance {quality['acceptance']:.2f}")
+    if quality["share_with_divergences"] > 0.05:
+        warnings.append(
+            f"chains of {quality['share_with_divergences']:.1%} of the data diverged"
+        )
+    if diagnosis is not None:
+        quality |= {
+            "rhat_max": finite_or_none(diagnosis.rhat_max),
+            "rhat_median": finite_or_none(diagnosis.rhat_median),
+            "ess_min": finite_or_none(diagnosis.ess_min),
+            "ess_median": finite_or_none(diagnosis.ess_median),
+            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
+        }
+        warnings += sampling.warnings(diagnosis)
+    return quality | {"warnings": warnings}
+
+
+def finite_or_none(value: jax.Array | float) -> float | None:
+    """JSON has no NaN: the R-hat of a chain that never moved is None."""
+    return float(value) if np.isfinite(value) else None
