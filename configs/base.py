@@ -67,6 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
             ),
             evaluation=dict(
                 protocol="v1",
+                subsets="all",
                 num_tuples=0,
                 num_prior_samples=10_000,
                 batch_size=500,

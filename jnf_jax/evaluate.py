@@ -13,7 +13,7 @@ from absl import app, flags
 
 from jnf_jax import logs, parallel, programs
 from jnf_jax.evaluation import evaluate_and_write
-from jnf_jax.experiment import load_stages, open_experiment
+from jnf_jax.experiment import evaluated_stages, load_stages, open_experiment
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     setup = open_experiment(config)
     mesh = parallel.make_mesh()
     params, checkpoint_ids, training_seconds = load_stages(
-        setup, workdir, parallel.replicated(mesh)
+        setup, workdir, parallel.replicated(mesh), evaluated_stages(setup)
     )
     evaluate_and_write(
         setup,

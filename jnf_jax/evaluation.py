@@ -125,9 +125,11 @@ def evaluate(
     if classifiers:
         judged, draws = judge(setup, subject, tuple(energies))
         subject = subject._replace(draws=draws)
-    match = mean_unimodal_log_prob(
-        inference, params, subject.held_out, experiment.evaluation
-    )
+    match = {}
+    if experiment.evaluation.subsets == "all":
+        match = mean_unimodal_log_prob(
+            inference, params, subject.held_out, experiment.evaluation
+        )
     more = measures.run(experiment.measures, subject)
     seconds = time.monotonic() - begin
     return {
@@ -136,7 +138,7 @@ def evaluate(
         "wall_seconds": seconds + training_seconds,
         "evaluation_seconds": seconds,
         **judged,
-        "unimodal_log_prob": match,
+        **({"unimodal_log_prob": match} if match else {}),
         **({"energy_priors": about} if about else {}),
         **more,
         "stage1_checkpoint": checkpoint_ids["joint"],
@@ -178,12 +180,14 @@ def write_pictures(
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
+    None from modalities where ``evaluation.subsets`` is "none".
     Beside each grid, what the data set writes of its modalities: sounds, texts.
     """
 
     inference = setup.method.inference
     names = inference.modalities
-    sizes = sorted({1, len(names) - 1})
+    with_subsets = setup.experiment.evaluation.subsets == "all"
+    sizes = sorted({1, len(names) - 1}) if with_subsets else []
     written = []
     for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
         # As many data as the protocol takes at once: its compiled programs serve.

@@ -60,6 +60,11 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
             f"`refinement` is not for method {experiment.method!r}, expected one with "
             "a joint encoder: 'jnf' or 'jmvae'"
         )
+    if refines and experiment.evaluation.subsets == "none":
+        raise ValueError(
+            "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
+            "what is drawn given subsets"
+        )
     return Setup(experiment, dataset, method)
 
 
@@ -71,6 +76,14 @@ def stage_directory(workdir: Path, stage: str) -> Path:
 def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
     """Where a stage that is not trained now is read from: ``init``, or the workdir."""
     return Path(setup.experiment.init.get(stage) or stage_directory(workdir, stage))
+
+
+def evaluated_stages(setup: Setup) -> tuple[MethodStage, ...]:
+    """Those that evaluation reads; for joint draws alone, these draws' own."""
+    stages, experiment = setup.method.stages, setup.experiment
+    if experiment.evaluation.subsets == "all" or experiment.measures:
+        return stages
+    return tuple(stage for stage in stages if stage.name in ("joint", "prior"))
 
 
 def stage_identity(
@@ -152,9 +165,18 @@ def load_stage(
 
 
 def load_stages(
-    setup: Setup, workdir: Path, sharding: jax.sharding.Sharding | None = None
+    setup: Setup,
+    workdir: Path,
+    sharding: jax.sharding.Sharding | None = None,
+    stages: tuple[MethodStage, ...] | None = None,
 ) -> tuple[dict[str, Params], dict[str, str], float]:
-    """Parameters and identities of every stage, from ``init`` or from ``workdir``.
+    """Parameters and identities of stages, from ``init`` or from ``workdir``.
+
+    Args:
+        setup: The experiment.
+        workdir: Of a run.
+        sharding: Where the parameters go; None is the first device.
+        stages: Those to load, each behind what it needs; None: every stage.
 
     Returns:
         {stage: parameters}, {stage: identity}, and the wall seconds of all their
@@ -164,7 +186,7 @@ def load_stages(
         ValueError: As ``load_stage``; a stage that was never trained is named.
     """
     params, checkpoint_ids, seconds = {}, {}, 0.0
-    for stage in setup.method.stages:
+    for stage in setup.method.stages if stages is None else stages:
         path = stage_path(setup, workdir, stage.name)
         params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
             setup, stage, path, checkpoint_ids, sharding

@@ -119,10 +119,9 @@ def _refined(
 
 def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
     """{m: share of what is generated from m that shows another label than m}."""
-    return {
-        "wrong_bit": {
-            subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
-            for subset, targets in measured.accuracies.items()
-            if len(subset) == 1
-        }
+    wrong = {
+        subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
+        for subset, targets in measured.accuracies.items()
+        if len(subset) == 1
     }
+    return {"wrong_bit": wrong} if wrong else {}

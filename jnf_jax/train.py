@@ -22,6 +22,7 @@ from jnf_jax import logs, parallel, processes, programs, results
 from jnf_jax.evaluation import evaluate_and_write
 from jnf_jax.experiment import (
     Setup,
+    evaluated_stages,
     load_stage,
     open_experiment,
     stage_directory,
@@ -82,7 +83,7 @@ def train_and_evaluate(
         metrics(record)
 
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
-    missing = [s.name for s in setup.method.stages if s.name not in params]
+    missing = [s.name for s in evaluated_stages(setup) if s.name not in params]
     if with_evaluation and missing:
         unseen = ", ".join(missing)
         processes.say(f"not evaluated: nothing is trained yet of {unseen}")

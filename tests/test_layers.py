@@ -73,7 +73,7 @@ OWNED = {
     "flax": {"networks"},
     "orbax": {"checkpoint"},
     "optax": {"layer 5"},
-    "sklearn": {"data", "priors"},
+    "sklearn": {"priors"},
     "grain": {"data"},
     "tensorflow_datasets": {"data"},
     "ml_collections": {"layer 6", "layer 7"},

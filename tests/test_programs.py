@@ -181,6 +181,37 @@ def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):
         assert np.asarray(Image.open(path)).std() > 0
 
 
+def test_joint_draws_alone_need_no_flows(trained, tmp_path):
+    """``evaluation.subsets`` "none": a prior on a run that has stage one only."""
+    workdir, record = trained
+    config = tiny_config(
+        stages="prior",
+        init__joint=str(workdir / "checkpoints" / "joint"),
+        fitted_prior__name="flow",
+        prior=dict(num_steps=20, batch_size=16),
+        evaluation__subsets="none",
+    )
+    alone = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert not results.validate(alone)
+    assert alone["protocol"] == "v1-small-custom"
+    assert (
+        alone["coherence"]["joint"]["normal"] == record["coherence"]["joint"]["normal"]
+    )
+    assert alone["coherence"]["ceiling"] == record["coherence"]["ceiling"]
+    assert set(alone["coherence"]["joint"]) == {"normal", "flow_after"}
+    assert alone["coherence"]["conditional"] == alone["sampler"] == {}
+    assert "unimodal_log_prob" not in alone
+    names = {path.stem for path in (tmp_path / "samples").glob("*.png")}
+    assert names == {"unconditional", "unconditional_flow_after"}
+    # All the same, what subsets need is asked for where subsets are.
+    setup = experiment.open_experiment(config)
+    with pytest.raises(ValueError, match="unimodal"):
+        experiment.load_stages(setup, tmp_path)
+    stages = experiment.evaluated_stages(setup)
+    params, _, _ = experiment.load_stages(setup, tmp_path, stages=stages)
+    assert set(params) == {"joint", "prior"}
+
+
 def check_record_of_an_energy(record, name):
     """The schema's keys; a warning where, and only where, the moments say so."""
     for field in ("joint_by_steps", "joint_entropy_by_steps"):
@@ -443,7 +474,16 @@ def test_every_fault_of_a_config_is_told_at_once():
             "with a log density: 'diffusion' has none",
         ),
         (dict(refinement__num_transitions=-1), "refinement.*num_transitions: got -1"),
-        (dict(refinement__kernel="ula"), "refinement.*kernel: got 'ula'"),
+        (
+            dict(evaluation__subsets="none", refinement__num_transitions=1),
+            "`evaluation.subsets` is 'none', expected 'all': `refinement` starts",
+        ),
+        (dict(evaluation__subsets="m0"), "`evaluation.subsets` is 'm0', expected one"),
+        (dict(refinement__kernel="gibbs"), "refinement.*kernel: got 'gibbs'"),
+        (
+            dict(refinement__kernel="ula"),
+            "`refinement`: num_adaptation: got 100, expected 0 with kernel 'ula'",
+        ),
         (dict(fitted_prior__name="vamp"), "`fitted_prior.name` is 'vamp', expected"),
         (
             dict(model__prior=dict(name="laplace", scal=1.0)),

@@ -11,16 +11,10 @@ where N(0, I) has 0.54 on the same checkpoint and the ceiling is 0.87.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with a diffusion for its joint draws."""
-    config = jnf.get_config()
-    config.stages = "joint,unimodal,prior"
-    with config.unlocked():
-        config.fitted_prior = dict(
-            name="diffusion", hidden_size=256, num_layers=3, num_steps=250
-        )
-        config.prior = dict(num_steps=4_000, batch_size=256)
-    return config
+    return priors.fitted_afterwards(jnf.get_config(), "diffusion")

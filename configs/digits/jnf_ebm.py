@@ -14,23 +14,10 @@ unnormalised prior is no bound to select by. All else is configs/digits/jnf.py.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with an energy-based prior on a normal reference."""
-    config = jnf.get_config()
-    with config.unlocked():
-        config.model.prior = dict(
-            name="energy",
-            reference="normal",
-            reference_scale=1.0,
-            hidden_sizes=(200, 200),
-            num_steps=60,
-            step_size=0.08,
-            confinement=0.0,
-            draw_steps=-1,
-            draw_step_size=0.0,
-        )
-        config.joint.update(prior_start_step=2_500, select="last")
-    return config
+    return priors.energy_from(jnf.get_config(), 2_500)

@@ -12,23 +12,10 @@ configs/digits/jnf.py.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with an energy-based prior for its joint draws."""
-    config = jnf.get_config()
-    config.stages = "joint,unimodal,prior"
-    with config.unlocked():
-        config.fitted_prior = dict(
-            name="energy",
-            hidden_sizes=(200, 200),
-            num_steps=60,
-            step_size=0.08,
-            draw_steps=-1,
-            draw_step_size=0.0,
-        )
-        config.prior = dict(
-            num_steps=4_000, batch_size=256, learning_rate=3e-3, select="last"
-        )
-    return config
+    return priors.fitted_afterwards(jnf.get_config(), "energy")

@@ -12,14 +12,10 @@ confirmed.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with a mixture of full covariances for its joint draws."""
-    config = jnf.get_config()
-    config.stages = "joint,unimodal,prior"
-    with config.unlocked():
-        config.fitted_prior = dict(name="gmm", num_components=50)
-        config.prior = dict(num_steps=1, batch_size=256, select="last")
-    return config
+    return priors.fitted_afterwards(jnf.get_config(), "gmm")

@@ -11,16 +11,10 @@ where N(0, I) has 0.54 on the same checkpoint and the ceiling is 0.87.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with a masked autoregressive flow for its joint draws."""
-    config = jnf.get_config()
-    config.stages = "joint,unimodal,prior"
-    with config.unlocked():
-        config.fitted_prior = dict(
-            name="flow", num_blocks=2, hidden_sizes=(128, 128, 128), max_log_scale=2.0
-        )
-        config.prior = dict(num_steps=4_000, batch_size=256)
-    return config
+    return priors.fitted_afterwards(jnf.get_config(), "flow")

@@ -17,7 +17,11 @@ from configs.digits import jnf
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with 50 transitions on the true posterior."""
-    config = jnf.get_config()
+    return refined(jnf.get_config())
+
+
+def refined(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """``config`` with 50 transitions on the true posterior of 200 test tuples."""
     config.refinement.num_transitions = 50
     config.evaluation.num_tuples = 200
     config.evaluation.batch_size = 200

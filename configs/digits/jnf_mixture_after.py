@@ -12,16 +12,10 @@ where N(0, I) has 0.54 on the same checkpoint and the ceiling is 0.87.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF with a mixture for its joint draws."""
-    config = jnf.get_config()
-    config.stages = "joint,unimodal,prior"
-    with config.unlocked():
-        config.fitted_prior = dict(
-            name="mixture", kind="normal", num_components=50, learns_scales=True
-        )
-        config.prior = dict(num_steps=4_000, batch_size=256, learning_rate=1e-2)
-    return config
+    return priors.fitted_afterwards(jnf.get_config(), "mixture")

@@ -13,21 +13,12 @@ Not yet run.
 
 import ml_collections
 
+from configs import priors
 from configs.digits import mmvae_plus
 
 
 def get_config() -> ml_collections.ConfigDict:
     """MMVAE+ with an energy on a Laplace reference."""
-    config = mmvae_plus.get_config()
-    with config.unlocked():
-        config.model.prior = dict(
-            name="energy",
-            reference="laplace",
-            reference_scale=1.0,
-            hidden_sizes=(200, 200),
-            num_steps=60,
-            step_size=0.08,
-            confinement=0.01,
-        )
-        config.joint.update(prior_start_step=2_500, select="last")
-    return config
+    return priors.energy_from(
+        mmvae_plus.get_config(), 2_500, reference="laplace", confinement=0.01
+    )

@@ -13,21 +13,15 @@ coherence 0.746 jointly, 0.853 across. Not yet run.
 
 import ml_collections
 
+from configs import priors
 from configs.polymnist import mmvae_plus
 
 
 def get_config() -> ml_collections.ConfigDict:
     """MMVAE+ with an energy on a Laplace reference."""
-    config = mmvae_plus.get_config()
+    config = priors.energy_from(
+        mmvae_plus.get_config(), 0, reference="laplace", confinement=0.01
+    )
     with config.unlocked():
-        config.model.prior = dict(
-            name="energy",
-            reference="laplace",
-            reference_scale=1.0,
-            hidden_sizes=(200, 200),
-            num_steps=60,
-            step_size=0.08,
-            confinement=0.01,
-        )
         config.joint.update(prior_rate_factor=0.02)
     return config

@@ -5,9 +5,14 @@
     log p(z|x_S) = log p(z) + Σ_{m∈S} λ_m log p(x_m|z) + const
 
 A missing modality has no term. The chains start where the amortised posterior drew, so
-that how far they climb is a yardstick of the inference gap (arXiv 2408.10467 does so
-with unadjusted Langevin). ``ChainSettings("hmc", num_leapfrog=1)`` is Langevin with a
-Metropolis correction, which leaves the law right at any step size.
+that how far they climb is a yardstick of the inference gap. With
+``ChainSettings("ula", num_adaptation=0, initial_step_size=s)`` a transition is
+arXiv 2408.10467's, but for the mass M (there the identity)::
+
+    z' = z + (s²/2) M⁻¹ ∇log p(z|x_S) + s M^{-1/2} ξ,    ξ ~ N(0, I)
+
+and ``ChainSettings("hmc", num_leapfrog=1)`` adds a Metropolis correction, which leaves
+the law right at any step size.
 """
 
 import dataclasses

@@ -257,11 +257,14 @@ def coherence_table(
       accuracies: subset S → target t ∉ S → `class_accuracy` of t generated from S.
 
     Returns:
-      ``CoherenceTable(macro, micro, num_subsets)``, each keyed "1", "2", …
+      ``CoherenceTable(macro, micro, num_subsets)``, each keyed "1", "2", …; empty
+      where there are no accuracies.
 
     Raises:
       ValueError: as `average_by_size`.
     """
+    if not accuracies:
+        return CoherenceTable({}, {}, {})
 
     def pick(field: str) -> dict[tuple[str, ...], dict[str, float]]:
         return {

@@ -7,7 +7,7 @@ same on all held-out tuples of a small set.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,9 @@ from jnf_jax.metrics.sampler_quality import sampler_quality
 from jnf_jax.types import Params, Views
 
 PROTOCOLS = ("v1", "v1-small")
+
+SUBSETS = ("all", "none")
+"""What may be given: every subset, or none, where only joint draws are measured."""
 
 V1_TUPLES, V1_PRIOR_SAMPLES, V1_DIAGNOSTIC_DATA = 10_000, 10_000, 64
 V1_SAMPLER = sampling.ChainSettings()
@@ -41,6 +44,9 @@ class ProtocolSettings:
 
     Attributes:
         protocol: Its name in the record.
+        subsets: A member of ``SUBSETS``. "none" leaves out what is generated from
+            subsets, most of the time that an evaluation takes, and with it what only
+            subsets need: the unimodal posteriors.
         num_tuples: Held-out tuples, from the first; 0: all of them.
         num_prior_samples: Draws for joint coherence.
         batch_size: Data in one call. Draws depend on it; it must hold the data that
@@ -50,6 +56,7 @@ class ProtocolSettings:
     """
 
     protocol: str = "v1"
+    subsets: str = "all"
     num_tuples: int = 0
     num_prior_samples: int = 10_000
     batch_size: int = 500
@@ -58,12 +65,12 @@ class ProtocolSettings:
 
     def faults(self) -> list[str]:
         """What is wrong, one line a fault."""
-        found = []
-        if self.protocol not in PROTOCOLS:
-            found.append(
-                f"`evaluation.protocol` is {self.protocol!r}, expected one of "
-                f"{PROTOCOLS}"
-            )
+        known = {"protocol": PROTOCOLS, "subsets": SUBSETS}
+        found = [
+            f"`evaluation.{field}` is {getattr(self, field)!r}, expected one of {names}"
+            for field, names in known.items()
+            if getattr(self, field) not in names
+        ]
         least = {
             "num_tuples": 0,
             "num_prior_samples": 1,
@@ -84,7 +91,8 @@ def protocol_name(
     """The protocol's name, or "<name>-custom" where a run departs from its rules."""
     expected = test_size if settings.protocol == "v1-small" else V1_TUPLES
     is_exact = (
-        (settings.num_tuples or test_size) == expected
+        settings.subsets == "all"
+        and (settings.num_tuples or test_size) == expected
         and settings.num_prior_samples == V1_PRIOR_SAMPLES
         and settings.num_diagnostic_data == V1_DIAGNOSTIC_DATA
         and dataclasses.replace(sampler, initial_step_size=0.1) == V1_SAMPLER
@@ -137,7 +145,7 @@ class CoherenceReport(NamedTuple):
 
     Attributes:
         accuracies: subset -> target -> ``ClassAccuracy``.
-        table: Averages of these by subset size.
+        table: Averages of these by subset size; empty where no subset was asked for.
         joint: Agreement of all classifiers on decoded draws, by the prior drawn from.
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
@@ -181,10 +189,10 @@ def evaluate_coherence(
     num_tuples = settings.num_tuples or held_out.size
     accuracies, sampler, warnings = {}, {}, []
     draws = Draws({}, {})
-    for subset in coherence.subsets(inference.modalities):
+    for subset, key in _subsets_asked_for(inference, settings, keys):
         predicted, draws.given[subset], quality = _predict_from_subset(
             inference, params, held_out, num_tuples, subset, predict_decoded,
-            settings, next(keys),
+            settings, key,
         )  # fmt: skip
         accuracies[subset] = _accuracies(subset, predicted, held_out)
         mean = np.mean([a.macro for a in accuracies[subset].values()])
@@ -232,17 +240,26 @@ def draw_latents(
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or held_out.size
     draws = Draws({}, {})
-    for subset in coherence.subsets(inference.modalities):
+    for subset, key in _subsets_asked_for(inference, settings, keys):
         _, draws.given[subset], _ = _predict_from_subset(
-            inference, params, held_out, num_tuples, subset, _nothing, settings,
-            next(keys),
-        )  # fmt: skip
+            inference, params, held_out, num_tuples, subset, _nothing, settings, key
+        )
     next(keys)  # the ceiling's
     for name in inference.prior_names:
         _, draws.unconditional[name] = _predict_from_prior(
             inference, params, name, _nothing, settings, next(keys), held_out.mesh
         )
     return draws
+
+
+def _subsets_asked_for(
+    inference: Inference, settings: ProtocolSettings, keys: Iterator[jax.Array]
+) -> Iterator[tuple[tuple[str, ...], jax.Array]]:
+    """Each with its key; those left out use theirs up, so that joint draws stay."""
+    for subset in coherence.subsets(inference.modalities):
+        key = next(keys)
+        if settings.subsets == "all":
+            yield subset, key
 
 
 def _nothing(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:

@@ -35,15 +35,67 @@ def plain_down(y: Wide, w: Kernel, *, stride: int, padding: int) -> Narrow:
     )
 
 
-def _interleaved(
+_FEW_CHANNELS = 16  # up to here the phases of a picture's pixels go together
+
+
+def _adjoint(
     x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
 ) -> Wide:
-    """The adjoint of ``plain_down`` as one forward convolution and depth-to-space.
+    """The adjoint of ``plain_down`` by forward convolutions alone.
 
-    Row s I + r of the uncropped result is the sum over q of x[I - q] w[s q + r]: for
-    each phase r < s a convolution of its own with ceil(k / s) taps a side.
-    All phases are channels of one.
+    Row s I + r of the uncropped result is the sum over q of x[I - q] w[s q + r]: each
+    phase (r, r') of rows and columns is a convolution of its own by the kernel's taps
+    of that phase, and depth-to-space puts the phases together.
+
+    Phase by phase just the pixels that are kept are computed. Where the result has few
+    channels, as a picture has, matrix products that narrow are slow: there all phases
+    are channels of one convolution, and what the padding cuts off is computed too.
     """
+    if w.shape[2] > _FEW_CHANNELS and w.shape[0] >= stride:
+        return _by_phase(x, w, stride, padding, height, width)
+    return _phases_at_once(x, w, stride, padding, height, width)
+
+
+def _by_phase(
+    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
+) -> Wide:
+    """``_adjoint``, a convolution a phase: k = 3 has 4, 2, 2 and 1 taps of 16."""
+    batch, size, wide = x.shape[0], w.shape[0], w.shape[2]
+    counts = (-(-height // stride), -(-width // stride))
+
+    def edges(first: int, axis: int) -> tuple[int, int]:
+        # Pixel s a + first is row I = a + shift of its phase, and takes I - q >= 0.
+        shift, phase = divmod(first + padding, stride)
+        taps = len(range(phase, size, stride))
+        last = shift + counts[axis] - 1
+        return taps - 1 - shift, last - (x.shape[1 + axis] - 1)
+
+    def pixels(i: int, j: int) -> Wide:
+        taps = w[(i + padding) % stride :: stride, (j + padding) % stride :: stride]
+        return jax.lax.conv_general_dilated(
+            x,
+            taps[::-1, ::-1].swapaxes(2, 3),
+            (1, 1),
+            [edges(i, 0), edges(j, 1)],
+            dimension_numbers=_DIMENSIONS,
+        )
+
+    # [B, counts[0], i, counts[1], j, C_y]
+    full = jnp.stack(
+        [
+            jnp.stack([pixels(i, j) for j in range(stride)], axis=3)
+            for i in range(stride)
+        ],
+        axis=2,
+    )
+    full = full.reshape(batch, stride * counts[0], stride * counts[1], wide)
+    return full[:, :height, :width]
+
+
+def _phases_at_once(
+    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
+) -> Wide:
+    """``_adjoint`` with all phases as channels of one convolution."""
     batch, rows, columns, narrow = x.shape
     size, wide = w.shape[0], w.shape[2]
     taps = -(-size // stride)
@@ -99,7 +151,7 @@ def _down_forward(y, w, stride, padding):
 
 def _down_backward(stride, padding, residuals, g):
     y, w = residuals
-    dy = _interleaved(g, w, stride, padding, *y.shape[1:3])
+    dy = _adjoint(g, w, stride, padding, *y.shape[1:3])
     return dy, _weight_gradient(y, g, w.shape[0], stride, padding)
 
 
@@ -126,7 +178,7 @@ def up(
         (n - 1) * stride - 2 * padding + w.shape[0] + output_padding
         for n in x.shape[1:3]
     )
-    return _interleaved(x, w, stride, padding, height, width)
+    return _adjoint(x, w, stride, padding, height, width)
 
 
 def _up_forward(x, w, stride, padding, output_padding):

@@ -175,14 +175,17 @@ def _coherence_lines(record: Record) -> list[str]:
     counts = coherence.get("num_subsets", {})
     micro = coherence.get("conditional_micro", {})
     row = "{:<36}{:>8}{:>18}{:>18}".format
-    lines = [row("coherence", "subsets", "macro", "micro")]
-    for size in sorted(coherence["conditional"], key=int):
+    lines, sizes = [], sorted(coherence["conditional"], key=int)
+    lines += [row("coherence", "subsets", "macro", "micro")] if sizes else []
+    for size in sizes:
         name = f"  given {size} modalit{'y' if size == '1' else 'ies'}"
         count = str(counts.get(size, "-"))
         value = _ascii(coherence["conditional"][size])
         lines.append(row(name, count, value, _ascii(micro.get(size))))
     row = "{:<36}{:>26}{:>18}".format
-    lines += [row("", "share", "entropy (nats)")] if coherence["joint"] else []
+    if coherence["joint"]:
+        heading = "" if sizes else "coherence"
+        lines.append(row(heading, "share", "entropy (nats)"))
     for prior, share in sorted(coherence["joint"].items()):
         entropy = _ascii(joint_entropy(record, prior))
         lines.append(row(f"  joint, z from {prior}", _ascii(share), entropy))

@@ -4,7 +4,8 @@
     python -m jnf_jax.results.render --check    # exit 1 if it is out of date
 
 A section for each folder of configs/: a row for each record, a row "not yet run" for
-each config without one, and the published numbers with what sets them apart.
+each config without one, and the published numbers with what sets them apart. Then what
+the records say on the questions of docs/open_questions.json.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnf_jax.results import questions
 from jnf_jax.results.record import (
     format_duration,
     format_value,
@@ -205,6 +207,7 @@ def render(root: Path) -> str:
         lines += table(header, _our_rows(here, own, sizes))
         lines += [*beside(here), *_provenance(here)]
         lines += [*_published(published, section), ""]
+    lines += questions.section(root, records)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

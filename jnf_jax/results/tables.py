@@ -20,8 +20,8 @@ Rows = Sequence[Sequence[str]]
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """All of them, as lines: for each its sentence and its Markdown."""
-    lines = [*_direction_rows(records), *_more_rows(records), *_energy_rows(records)]
-    lines += _refinement_rows(records)
+    lines = [*_direction_rows(records), *_more_rows(records)]
+    lines += [*energy_table(records), *refinement_table(records)]
     for name in SHOWN:
         lines += _measure_rows(name, records)
     return lines
@@ -108,7 +108,7 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     return ["", *table(header, rows)] if rows else []
 
 
-def _refinement_rows(records: Mapping[str, Mapping]) -> list[str]:
+def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     """Before and after chains through the decoders, where a record has them."""
     rows = [
         [
@@ -133,7 +133,7 @@ def _refinement_rows(records: Mapping[str, Mapping]) -> list[str]:
     return ["", said, "", *table(header, rows)]
 
 
-def _energy_rows(records: Mapping[str, Mapping]) -> list[str]:
+def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     """The table of energy-based priors: coherence by steps, and long chains."""
     found = [
         (record, prior, shares)

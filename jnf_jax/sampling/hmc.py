@@ -1,4 +1,6 @@
-"""BlackJAX's HMC kernels over an ensemble: chains x data, one step size for all.
+"""BlackJAX's HMC kernels, and unadjusted Langevin, over an ensemble: chains x data.
+
+One step size for all.
 
 Positions are f32[R, B, D]: R chains for each of B data. A density is called as
 ``log_density(z f32[D], context_i) -> f32[]`` where ``context_i`` is one datum's slice
@@ -14,13 +16,16 @@ import jax
 import jax.numpy as jnp
 from blackjax.adaptation.step_size import dual_averaging_adaptation
 from blackjax.mcmc.dynamic_hmc import DynamicHMCState
-from blackjax.mcmc.hmc import HMCState
+from blackjax.mcmc.hmc import HMCInfo, HMCState
 from jaxtyping import Array, Bool, Float, Int
 
 ContextualLogDensity = Callable[[jax.Array, Any], jax.Array]
 """(z f32[D], one datum's context) -> log-density f32[], nats, up to a constant."""
 
-KERNELS = ("dynamic_hmc", "hmc", "nuts")
+KERNELS = ("dynamic_hmc", "hmc", "nuts", "ula")
+
+DIVERGENCE_LIMIT = 1_000.0
+"""Nats by which the energy of a transition that diverged is off; BlackJAX's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +35,9 @@ class ChainSettings:
     Attributes:
         kernel: "dynamic_hmc" (trajectories of random length, the same for all chains of
             a transition), "hmc" (fixed length: resonates on near-Gaussian targets,
-            right means and wrong variances) or "nuts".
+            right means and wrong variances), "nuts" or "ula" (unadjusted Langevin, one
+            leapfrog step and no Metropolis test; with the test, "hmc" of one leapfrog
+            step, it is MALA).
         num_transitions: T, transitions a chain.
         min_leapfrog, max_leapfrog: bounds, both included, of dynamic_hmc's uniform
             number of leapfrog steps.
@@ -38,6 +45,7 @@ class ChainSettings:
         max_doublings: bound of a "nuts" trajectory, 2^max_doublings leapfrog steps.
         target_acceptance: mean acceptance that the step size is adapted to.
         num_adaptation: transitions of the adaptation; 0 keeps ``initial_step_size``.
+            It must be 0 for "ula", which accepts every step.
         initial_step_size: where the adaptation starts.
     """
 
@@ -68,6 +76,11 @@ class ChainSettings:
                 raise ValueError(
                     f"{name}: got {getattr(self, name)}, expected at least {least}"
                 )
+        if self.kernel == "ula" and self.num_adaptation:
+            raise ValueError(
+                f"num_adaptation: got {self.num_adaptation}, expected 0 with kernel "
+                "'ula': no acceptance tells whether `initial_step_size` is right"
+            )
         if not 0 < self.target_acceptance < 1:
             raise ValueError(
                 f"target_acceptance: got {self.target_acceptance}, expected in (0, 1)"
@@ -83,7 +96,8 @@ class TransitionInfo(NamedTuple):
 
     Attributes:
         acceptance: acceptance probability, f32[R, B]; 0 for a non-finite proposal.
-        is_divergent: bool[R, B], energy error above 1,000 (non-finite ones included).
+        is_divergent: bool[R, B], energy error above 1,000 (non-finite ones included);
+            of "ula", which has no such error, a rise of −log p by as much.
         is_finite: bool[R, B], whether the proposal's density and momentum were. For
             "nuts" whether those of the state that it chose were.
         num_leapfrog: gradient evaluations, i32[R, B].
@@ -104,7 +118,9 @@ class Ensemble(NamedTuple):
 
 
 def _build_kernel(settings: ChainSettings):
-    """BlackJAX's kernel, and its state's batch axes."""
+    """A kernel with BlackJAX's signature of HMC, and its state's batch axes."""
+    if settings.kernel == "ula":
+        return _unadjusted_step, HMCState(0, 0, 0)
     if settings.kernel == "nuts":
         nuts = blackjax.nuts.build_kernel()
         kernel = lambda *args: nuts(*args, max_num_doublings=settings.max_doublings)  # noqa: E731
@@ -121,6 +137,34 @@ def _build_kernel(settings: ChainSettings):
     # The length's generator has no batch axis: one length a transition, so that the
     # leapfrog loop is not run to the longest of R x B lengths with most chains masked.
     return kernel, DynamicHMCState(0, 0, 0, None)
+
+
+def _unadjusted_step(rng_key, state, log_density, step_size, inverse_mass):
+    """One leapfrog step δ that no Metropolis test follows.
+
+    ::
+
+        z' = z + (δ²/2) M⁻¹ ∇log p(z) + δ M^{-1/2} ξ,    ξ ~ N(0, I)
+
+    With M = I that is Langevin as papers on energies write it, δ being their s. Where
+    the new density or its gradient is not finite the chain stays.
+    """
+    noise = jax.random.normal(rng_key, state.position.shape)
+    drift = 0.5 * step_size**2 * inverse_mass * state.logdensity_grad
+    position = state.position + drift + step_size * jnp.sqrt(inverse_mass) * noise
+    new = blackjax.hmc.init(position, log_density)
+    is_finite = jnp.isfinite(new.logdensity) & jnp.isfinite(new.logdensity_grad).all()
+    energy = jnp.where(is_finite, -new.logdensity, jnp.inf)
+    info = HMCInfo(
+        momentum=None,
+        acceptance_rate=1.0,
+        is_accepted=is_finite,
+        is_divergent=energy + state.logdensity > DIVERGENCE_LIMIT,
+        energy=energy,
+        proposal=None,
+        num_integration_steps=1,
+    )
+    return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
 
 def build_ensemble(

@@ -98,12 +98,20 @@ def test_interpolation_reproduces_constants_lines_and_samples():
     np.testing.assert_allclose(digits.cubic_weights(8, 8), np.eye(8), atol=1e-12)
 
 
-def test_ink_stays_clear_of_rounding():
+def test_the_greys_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
+    greys, labels = digits.read_greys()
+    expected = load_digits()
+    np.testing.assert_array_equal(greys, expected.images)
+    np.testing.assert_array_equal(labels, expected.target)
+
+
+def test_ink_stays_clear_of_rounding():
+    source, _ = digits.read_greys()
     for size in (16, 20, 24, 28):
         weights = digits.cubic_weights(size, 8)
-        greys = weights @ load_digits().images @ weights.T
+        greys = weights @ source @ weights.T
         assert np.abs(greys - digits.THRESHOLD).min() > 1e-7
 
 

@@ -1,5 +1,6 @@
 """Protocol v1 on a model whose coherence is known by counting."""
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -10,11 +11,14 @@ import pytest
 
 from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.metrics.protocol import (
+    SUBSETS,
     HeldOut,
     ProtocolSettings,
     draw_latents,
     evaluate_coherence,
+    protocol_name,
 )
+from jnf_jax.sampling import ChainSettings
 
 CLASSES = 4
 LABELS = np.array([0] * 10 + [1] * 20 + [2] * 30 + [3] * 63, np.int32)
@@ -135,6 +139,41 @@ def test_protocol_counts_what_it_says(batch_size):
     assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
     assert abs(entropy - math.log(3)) < 0.1
     assert report.sampler == {"subsets": {}, "warnings": []}
+
+
+def test_without_subsets_joint_draws_are_those_of_the_whole_protocol():
+    """The model's draws follow the key that they are given, in both runs the same."""
+
+    class Random(LabelModel):
+        def infer(self, params, rng_key, views, subset, step_size=None):
+            if len(subset) < 3:
+                return super().infer(params, rng_key, views, subset)
+            return jax.random.randint(rng_key, views["a"].shape, 0, CLASSES), None
+
+        def sample_prior(self, params, rng_key, num_samples, name=None):
+            return jax.random.randint(rng_key, (num_samples,), 0, CLASSES)
+
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    settings = ProtocolSettings(num_prior_samples=400, batch_size=64)
+    whole, joint = (
+        evaluate_coherence(
+            Random(),
+            {},
+            HELD_OUT,
+            predict,
+            dataclasses.replace(settings, subsets=subsets),
+        )  # fmt: skip
+        for subsets in ("all", "none")
+    )
+    assert 0.5 < whole.ceiling < 1 and 0.5 < whole.joint["ones"] < 1
+    assert (joint.ceiling, joint.joint) == (whole.ceiling, whole.joint)
+    assert joint.joint_entropy == whole.joint_entropy
+    assert joint.accuracies == {} and joint.table == ({}, {}, {})
+    chains = ChainSettings()
+    names = [
+        protocol_name(ProtocolSettings(subsets=s), chains, 10_000) for s in SUBSETS
+    ]
+    assert names == ["v1", "v1-custom"]
 
 
 def test_posteriors_in_closed_form_have_a_quality_too():

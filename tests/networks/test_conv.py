@@ -11,8 +11,17 @@ from jnf_jax.networks.decoders import ConvDecoder
 from jnf_jax.networks.gaussian import ConvTrunk
 
 # kernel, stride, padding, output padding, input side
-TRANSPOSED = [(4, 2, 1, 0, 4), (3, 2, 1, 1, 7), (4, 1, 0, 0, 1), (3, 3, 0, 2, 3)]
+TRANSPOSED = [
+    (4, 2, 1, 0, 4), (3, 2, 1, 0, 4), (3, 2, 1, 1, 7), (4, 1, 0, 0, 1), (3, 3, 0, 2, 3),
+    (1, 2, 0, 1, 3), (5, 3, 2, 1, 4),
+]  # fmt: skip
 STRAIGHT = [(4, 2, 1, 8), (3, 1, 1, 5), (5, 3, 2, 9)]
+
+
+def choose_way(way, monkeypatch):
+    monkeypatch.setattr(conv, "_use_adjoint", lambda: way != "native")
+    few = 0 if way == "by phase" else 100
+    monkeypatch.setattr(adjoint, "_FEW_CHANNELS", few)
 
 
 def values_and_gradients(module, variables, x):
@@ -36,10 +45,10 @@ def assert_same(ours, theirs, size, channels=3, features=5):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("way", ["native", "phases at once", "by phase"])
 @pytest.mark.parametrize(("k", "s", "p", "op", "size"), TRANSPOSED)
-def test_conv_transpose_equals_flax(k, s, p, op, size, native, monkeypatch):
-    monkeypatch.setattr(conv, "_use_adjoint", lambda: not native)
+def test_conv_transpose_equals_flax(k, s, p, op, size, way, monkeypatch):
+    choose_way(way, monkeypatch)
     edges = (k - 1 - p, k - 1 - p + op)
     theirs = nn.ConvTranspose(
         5, (k, k), (s, s), padding=[edges, edges], transpose_kernel=True
@@ -47,10 +56,10 @@ def test_conv_transpose_equals_flax(k, s, p, op, size, native, monkeypatch):
     assert_same(conv.ConvTranspose(5, k, s, p, op), theirs, size)
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("way", ["native", "phases at once", "by phase"])
 @pytest.mark.parametrize(("k", "s", "p", "size"), STRAIGHT)
-def test_conv_equals_flax(k, s, p, size, native, monkeypatch):
-    monkeypatch.setattr(conv, "_use_adjoint", lambda: not native)
+def test_conv_equals_flax(k, s, p, size, way, monkeypatch):
+    choose_way(way, monkeypatch)
     theirs = nn.Conv(5, (k, k), (s, s), padding=[(p, p), (p, p)])
     assert_same(conv.Conv(5, k, s, p), theirs, size)
 

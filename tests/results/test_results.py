@@ -107,6 +107,11 @@ def test_all_faults_are_reported_at_once_and_near_misses_named(record):
 
 
 def test_what_was_not_measured_is_null_or_empty(record):
+    joint_alone = copy.deepcopy(record)
+    joint_alone["coherence"]["conditional"] = {}
+    assert results.validate(joint_alone) == []
+    shown = results.console_table(joint_alone)
+    assert "macro" not in shown and "joint, z from normal" in shown
     record["coherence"] |= {"joint": {}, "joint_entropy": None, "ceiling": None}
     record |= {"sampler": {}, "stage1_checkpoint": None, "fid": {"m0": 12.5}}
     assert results.validate(record) == []
@@ -364,6 +369,32 @@ def test_energies_get_a_table_of_their_own(repository, record):
     assert (
         "| energy | 0.250 (–) | 0.750 ± 0.000 (2.125) | 0.125 | 0.500 | 1.010 |" in text
     )
+
+
+def test_open_questions_show_the_records_of_their_configs(repository, record):
+    assert "## Left open" not in render.render(repository)
+    configs = ["configs/digits/jmvae.py", "configs/digits/jnf.py"]
+    entry = {"question": "Which?", "configs": configs, "tables": ["refinement"]}
+    path = repository / "docs" / "open_questions.json"
+
+    def store():
+        stored = {"title": "Left open", "source": "By a paper.", "questions": [entry]}
+        path.write_text(json.dumps(stored))
+
+    store()
+    record["refinement"] = refinement()
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    text = render.render(repository).split("## Left open")[1]
+    assert "### Which?" in text
+    assert "| [digits / jmvae](../configs/digits/jmvae.py) | not yet run | – |" in text
+    (ours,) = (line for line in text.split("\n") if "[digits / jnf]" in line)
+    for cell in ("0.500 ± 0.020", "normal 0.250", "normal 2.000", "0.900"):
+        assert f"| {cell} |" in ours
+    assert "| 50 | 1 | -1234.6 ± 10.0 | 5.5 | 0.500 ± 0.020 | 0.625 |" in text
+    entry |= {"configs": ["configs/digits/gone.py"], "tables": ["fid"]}
+    store()
+    with pytest.raises(ValueError, match=r"'Which\?' names .*gone.py', 'fid'\], expe"):
+        render.render(repository)
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):

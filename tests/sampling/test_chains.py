@@ -313,6 +313,50 @@ def test_inverse_mass_makes_scales_of_a_hundred_alike():
     np.testing.assert_allclose(draws.std((0, 1)), scale, rtol=0.15)
 
 
+@pytest.mark.parametrize("step_size", [0.4, 0.8, 1.2])
+def test_unadjusted_langevin_has_its_biased_stationary_variance(step_size):
+    """σ²/(1 − δ² m/(4σ²)) for N(·, σ²), step δ and inverse mass m."""
+    scale = jnp.asarray([[1.0, 0.01]])
+    context = {"mean": scale, "scale": scale, "sign": jnp.ones(1)}
+    inverse_mass = scale**2 * jnp.asarray([1.0, 0.5])
+    noise = jax.random.normal(jax.random.key(0), (20_000, 1, 2))
+    settings = ChainSettings("ula", num_transitions=100, num_adaptation=0)
+
+    @jax.jit
+    def sample(rng_key, start):
+        return run_chains(
+            rng_key, normal_log_density, context, start, step_size, settings,
+            inverse_mass,
+        )  # fmt: skip
+
+    z, info, _ = sample(jax.random.key(1), scale + scale * noise)
+    expected = scale**2 / (1 - step_size**2 * inverse_mass / (4 * scale**2))
+    # Relative standard error √(2 / 20,000) = 0.01; 5 of them.
+    np.testing.assert_allclose(z.var(0), expected, rtol=0.05)
+    assert (jnp.abs(z.mean(0) - scale) < 5 * jnp.sqrt(expected / 20_000)).all()
+    assert (info.acceptance == 1).all() and not info.divergences.any()
+
+
+def test_unadjusted_langevin_tells_of_steps_that_lead_nowhere():
+    """It stays below a wall of +inf, and its runaways count as divergent."""
+    wall = lambda z, is_wall: jnp.where(  # noqa: E731
+        is_wall & (z[0] > 1), jnp.inf, -0.5 * (z**2).sum()
+    )
+    settings = ChainSettings("ula", num_transitions=60, num_adaptation=0)
+    context, start = jnp.asarray([True, False]), jnp.full((5, 2, 1), -3.0)
+    _, info, draws = run(
+        jax.random.key(0), context, start, jnp.asarray(0.7), log_density=wall,
+        settings=settings,
+    )  # fmt: skip
+    assert draws[:, :, 0].max() <= 1 < draws[:, :, 1].max()
+    assert info.non_finite[:, 0].min() > 0 and not info.non_finite[:, 1].any()
+    _, info, draws = run(
+        jax.random.key(0), context, start, jnp.asarray(3.0), log_density=wall,
+        settings=settings,
+    )  # fmt: skip
+    assert info.divergences[:, 1].min() > 0 and jnp.isfinite(draws).all()
+
+
 def test_one_trace_over_many_calls():
     count = 0
 
@@ -395,8 +439,9 @@ def test_first_arguments_of_the_samplers():
         (
             "kernel",
             "gibbs",
-            "kernel: got 'gibbs', expected one of dynamic_hmc, hmc, nuts",
+            "kernel: got 'gibbs', expected one of dynamic_hmc, hmc, nuts, ula",
         ),
+        ("kernel", "ula", "num_adaptation: got 100, expected 0 with kernel 'ula'"),
         ("num_transitions", 0, "num_transitions: got 0, expected at least 1"),
         ("max_leapfrog", 0, "max_leapfrog: got 0, expected at least 1"),
         ("num_adaptation", -1, "num_adaptation: got -1"),

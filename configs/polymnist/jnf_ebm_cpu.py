@@ -1,0 +1,19 @@
+"""JNF on PolyMNIST with an energy-based prior, learnt with `jnf_cpu.py`'s joint VAE.
+
+    python -m jnf_jax.train --config configs/polymnist/jnf_ebm_cpu.py \\
+        --config.data.backgrounds_dir=DIR --workdir runs/polymnist/jnf_ebm_cpu
+
+As configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns from half of stage ``joint``
+on. All else is `jnf_cpu.py`, and about as long. Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs import priors
+from configs.polymnist import jnf_cpu
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The joint VAE of `jnf_cpu.py` with an energy-based prior."""
+    config = jnf_cpu.get_config()
+    return priors.energy_from(config, config.joint.num_steps // 2)

@@ -1,0 +1,19 @@
+"""JNF on PolyMNIST with a mixture of 40 normals as prior of `jnf_cpu.py`'s joint VAE.
+
+    python -m jnf_jax.train --config configs/polymnist/jnf_mixture_cpu.py \\
+        --config.data.backgrounds_dir=DIR --workdir runs/polymnist/jnf_mixture_cpu
+
+All else is `jnf_cpu.py`, and about as long. Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.polymnist import jnf_cpu
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """`jnf_cpu.py` with CMVAE's prior."""
+    config = jnf_cpu.get_config()
+    with config.unlocked():
+        config.model.prior = dict(name="mixture", kind="normal", num_components=40)
+    return config

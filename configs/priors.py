@@ -1,0 +1,72 @@
+"""Learnt priors for the config of any method; not runs of their own."""
+
+import ml_collections
+
+FITTED = dict(
+    mixture=dict(kind="normal", num_components=50, learns_scales=True),
+    gmm=dict(num_components=50),
+    flow=dict(num_blocks=2, hidden_sizes=(128, 128, 128), max_log_scale=2.0),
+    energy=dict(
+        hidden_sizes=(200, 200),
+        num_steps=60,
+        step_size=0.08,
+        draw_steps=-1,
+        draw_step_size=0.0,
+    ),
+    diffusion=dict(hidden_size=256, num_layers=3, num_steps=250),
+)
+"""Density that can be fitted afterwards -> its options."""
+
+LONG = dict(num_steps=4_000, batch_size=256, schedule="cosine")
+
+FITTING = dict(
+    mixture=dict(LONG, learning_rate=1e-2),
+    gmm=dict(num_steps=1, batch_size=256, select="last"),
+    flow=LONG,
+    energy=dict(LONG, learning_rate=3e-3, select="last"),
+    diffusion=LONG,
+)
+"""The same -> how stage ``prior`` trains it; EM sees one draw a training tuple."""
+
+
+def fitted_afterwards(
+    config: ml_collections.ConfigDict, name: str, **options
+) -> ml_collections.ConfigDict:
+    """``config`` and then a stage ``prior`` that fits ``name``, a key of ``FITTED``."""
+    config.stages += ",prior"
+    with config.unlocked():
+        config.fitted_prior = dict(name=name, **FITTED[name] | options)
+        config.prior = FITTING[name]
+    return config
+
+
+def on_checkpoints(
+    config: ml_collections.ConfigDict, name: str, **options
+) -> ml_collections.ConfigDict:
+    """Stage ``prior`` alone, on the joint VAE of another run; subsets are that run's.
+
+    The run is named on the command line: ``--config.init.joint=DIR``.
+    """
+    config = fitted_afterwards(config, name, **options)
+    config.stages = "prior"
+    config.evaluation.subsets = "none"
+    return config
+
+
+def energy_from(
+    config: ml_collections.ConfigDict, step: int, **options
+) -> ml_collections.ConfigDict:
+    """An energy-based prior that stage ``joint`` learns from ``step`` on.
+
+    N(0, I) is the reference unless ``options`` name another; settings are those of
+    arXiv 2006.08205 but for the rate, which is the VAE's. The last parameters are kept,
+    and no plateau is looked for: the loss with an unnormalised prior is no bound.
+    """
+    reference = dict(reference="normal", reference_scale=1.0, confinement=0.0)
+    with config.unlocked():
+        config.model.prior = dict(name="energy", **FITTED["energy"] | reference)
+        config.model.prior.update(options)
+        config.joint.update(prior_start_step=step, select="last")
+        if config.optimizer.schedule == "plateau":
+            config.joint.schedule = "cosine"
+    return config
