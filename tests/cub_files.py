@@ -38,10 +38,11 @@ def captions_of(number):
     return [*texts, f"A {colour} BIRD, number{number}!"]
 
 
-def write(root, *, sizes=None):
+def write(root, *, sizes=None, texts=captions_of):
     """Writes ``root``/caltech_birds2011 and ``root``/captions.tsv; returns the latter.
 
-    Pictures differ in size; the background is the bird's number as a grey.
+    Pictures differ in size; the background is the bird's number as a grey. ``texts`` of
+    that number are its captions.
     """
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -82,7 +83,7 @@ def write(root, *, sizes=None):
                 "segmentation_mask": pictures["mask"],
             }
             writer.write(features.serialize_example(features.encode_example(example)))
-            lines += [f"{file_name(number)}\t{c}" for c in captions_of(number)]
+            lines += [f"{file_name(number)}\t{c}" for c in texts(number)]
             number += 1
         writer.close()
         splits.append(

@@ -9,13 +9,23 @@ from jnf_jax.data import (
     cub,
     digits,
     handwriting,
+    mhd,
     mnist_svhn,
     polymnist,
     records,
 )
 from jnf_jax.data.dataset import Dataset
 
-_MODULES = (circles_squares, cub, digits, handwriting, mnist_svhn, polymnist, records)
+_MODULES = (
+    circles_squares,
+    cub,
+    digits,
+    handwriting,
+    mhd,
+    mnist_svhn,
+    polymnist,
+    records,
+)
 
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
     module.__name__.rpartition(".")[2]: (module.Settings, module.load)

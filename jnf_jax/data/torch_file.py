@@ -28,10 +28,14 @@ _DTYPES = {
 }
 _LITERALS = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
 }  # fmt: skip
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_CONTAINERS = {"EMPTY_DICT", "EMPTY_LIST", "SETITEM", "SETITEMS", "APPENDS", "BUILD"}
+_CONTAINERS = {
+    "EMPTY_DICT", "EMPTY_LIST", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD",
+}  # fmt: skip
+_REBUILD = ("global", "torch._utils _rebuild_tensor_v2")
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _MARK = object()
 _STREAM_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -81,6 +85,28 @@ def load_tensors(path: Path) -> dict[str, np.ndarray]:
                 f"{path}: expected a dense tensor at {name!r} ({error})"
             ) from error
     return found
+
+
+def load_tuple(path: Path) -> list[np.ndarray | None]:
+    """The tensors in a file written by ``torch.save((a, b, …), path)``.
+
+    Args:
+      path: as `load_tensor`.
+
+    Returns:
+      An array for each dense tensor, in order, copies; None for each entry that is
+      something else, which is neither built nor run.
+
+    Raises:
+      ValueError: not such a file, or it holds no tuple or list; a damaged tensor.
+    """
+    description, storages = _open(path)
+    if not isinstance(description, tuple | list) or description[:1] == ("call",):
+        raise ValueError(f"{path}: expected a tuple of tensors")
+    try:
+        return [_tensor(x, storages) if _is_tensor(x) else None for x in description]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: expected dense tensors ({error})") from error
 
 
 Storages = Callable[[str], bytes]
@@ -149,11 +175,14 @@ def _tensor(description: Any, storages: Storages) -> np.ndarray:
     return view.copy()
 
 
+def _is_tensor(description: Any) -> bool:
+    return isinstance(description, tuple) and description[:2] == ("call", _REBUILD)
+
+
 def _dense_tensor(description: Any) -> tuple:
     """Storage class, key, offset, shape, strides of a described tensor."""
     kind, function, arguments = description
-    known = ("global", "torch._utils _rebuild_tensor_v2")
-    if (kind, function) != ("call", known):
+    if (kind, function) != ("call", _REBUILD):
         raise ValueError(f"found {description[:2]!r}")
     (persistent, storage), start, shape, strides = arguments[:4]
     if persistent != "persistent":
@@ -240,8 +269,8 @@ def _fill(name: str, stack: list) -> None:
     elif name == "BUILD":  # attributes: torch keeps versions of modules there
         stack.pop()
     else:
-        items = _popped(stack, 2 if name == "SETITEM" else None)
-        if name == "APPENDS":
+        items = _popped(stack, {"SETITEM": 2, "APPEND": 1}.get(name))
+        if name in ("APPEND", "APPENDS"):
             stack[-1].extend(items)
         else:
             stack[-1].update(zip(items[::2], items[1::2], strict=True))

@@ -30,9 +30,13 @@ from jnf_jax.results.tables import ABSENT, Rows, beside, by_name, link, sizes_of
 
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
+    "cub": "CUB pictures and captions",
     "digits": "Handwritten digits (from scikit-learn)",
+    "handwriting": "Handwriting, its trajectory, and speech",
+    "mhd": "MHD (Multimodal Handwritten Digits)",
     "mnist_svhn": "MNIST–SVHN",
     "polymnist": "PolyMNIST",
+    "translated_polymnist": "Translated PolyMNIST",
 }
 HEADER = """\
 <!-- Written by `python -m jnf_jax.results.render`. Change the records, not this. -->

@@ -79,6 +79,23 @@ def _coherence_faults(coherence: Any) -> list[str]:
     return faults + _entropy_faults(coherence)
 
 
+def _subset_coherence_faults(directions: Any) -> list[str]:
+    """Faults of the optional `subset_coherence` object: given → target → value."""
+    path = "subset_coherence"
+    if not isinstance(directions, Mapping):
+        return [f"`{path}` is {directions!r}, expected an object"]
+    faults = []
+    for given, targets in directions.items():
+        faults += _map_faults(f"{path}.{given}", targets)
+        own = set(str(given).split("+"))
+        twice = own & set(targets) if isinstance(targets, Mapping) else ()
+        faults += [
+            f"`{path}.{given}` has the target {name!r}, which is given"
+            for name in sorted(twice)
+        ]
+    return faults
+
+
 def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
     """Faults of what is keyed by prior and then by number of steps."""
     faults = []
@@ -289,6 +306,8 @@ def validate(record: Any) -> list[str]:
             "`classifiers` is empty, expected the accuracy on real test images of "
             "those that judged `coherence.conditional`"
         )
+    if "subset_coherence" in record:
+        faults += _subset_coherence_faults(record["subset_coherence"])
     if "refinement" in record:
         faults += _refinement_faults(record["refinement"])
     for name in SHOWN:

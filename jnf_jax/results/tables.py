@@ -1,5 +1,6 @@
 """The tables of docs/results.md that only some records have; how tables are made."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ Rows = Sequence[Sequence[str]]
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """All of them, as lines: for each its sentence and its Markdown."""
-    lines = [*_more_rows(records), *energy_table(records), *refinement_table(records)]
+    lines = [*_direction_rows(records), *_more_rows(records)]
+    lines += [*energy_table(records), *refinement_table(records)]
     for name in SHOWN:
         lines += _measure_rows(name, records)
     return lines
@@ -51,6 +53,45 @@ def by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str
 def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys of all rows, as numbers in order: sizes of subsets, steps."""
     return sorted({size for row in rows for size in row}, key=int)
+
+
+def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
+    """Coherence of every direction S → t, where two or three modalities have names.
+
+    Numbered ones (m0, m1, …) are alike, and of more than three the table is too wide.
+    """
+    found = {
+        name: directions
+        for name, record in records.items()
+        if (directions := _directions(record.get("subset_coherence", {})))
+    }
+    headings = sorted({d for some in found.values() for d in some}, key=_by_size)
+    rows = [
+        [
+            link(Path(records[name]["config"]).stem, records[name]["config"]),
+            *(format_value(directions.get(heading)) for heading in headings),
+        ]
+        for name, directions in found.items()
+    ]
+    said = "Coherence by direction, given → generated, macro-averaged over classes:"
+    return ["", said, "", *table(["config", *headings], rows)] if rows else []
+
+
+def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{"a + b → c": value}; none where the modalities are numbered or more than 3."""
+    names = {m for given, targets in coherence.items() for m in (given, *targets)}
+    names = {m for m in names if "+" not in m}
+    if len(names) > 3 or all(re.fullmatch(r"m\d+", name) for name in names):
+        return {}
+    return {
+        f"{given.replace('+', ' + ')} → {target}": value
+        for given, targets in coherence.items()
+        for target, value in sorted(targets.items())
+    }
+
+
+def _by_size(direction: str) -> tuple[int, str]:
+    return direction.count("+"), direction
 
 
 def _more_rows(records: Mapping[str, Mapping]) -> list[str]:

@@ -1,4 +1,11 @@
-"""CUB in TFDS's layout: captions go with their pictures, and no picture is in two."""
+"""CUB in TFDS's layout: captions go with their pictures, and no picture is in two.
+
+Where ``JNF_JAX_CUB_CAPTIONS`` names a file of real captions (a line each, ten a bird,
+.gz), pictures with these are tested too.
+"""
+
+import gzip
+import os
 
 import cub_files
 import jax
@@ -7,7 +14,9 @@ import numpy as np
 import pytest
 
 from jnf_jax.data import load
-from jnf_jax.data.captions import to_text
+from jnf_jax.data.captions import build_vocabulary, encode, to_text, tokenize
+
+REAL_CAPTIONS = os.environ.get("JNF_JAX_CUB_CAPTIONS", "")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,35 @@ def test_the_vocabulary_is_of_training_and_rare_words_are_not_in_it(data):
     # The tenth caption of every bird has such a word.
     tokens = data.splits["train"].arrays["tokens"]
     np.testing.assert_array_equal((tokens == 0).any(1), np.arange(120) % 10 == 9)
+
+
+@pytest.mark.skipif(not REAL_CAPTIONS, reason="no file in JNF_JAX_CUB_CAPTIONS")
+def test_real_captions_go_with_their_pictures_and_come_back(tmp_path):
+    with gzip.open(REAL_CAPTIONS, "rt", encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    path = cub_files.write(tmp_path, texts=lambda k: lines[10 * k : 10 * k + 10])
+    data = load(
+        "cub", captions_file=str(path), data_dir=str(tmp_path), cache_dir=str(tmp_path)
+    )
+    words = _words(data)
+    for split in data.splits.values():
+        arrays = split.arrays
+        numbers = arrays["image"][arrays["image_of"], 0, 0, 0]
+        for row, (number, tokens) in enumerate(
+            zip(numbers, arrays["tokens"], strict=True)
+        ):
+            caption = tokenize(lines[10 * number + row % 10])[:31]
+            kept = [word if word in words else "<exc>" for word in caption]
+            assert [words[k] for k in tokens if k >= 0] == [*kept, "<eos>"]
+    # All of them: what is unknown is rare, and each comes back word by word.
+    tokens = [tokenize(line) for line in lines]
+    words = build_vocabulary(tokens, min_count=4)
+    rows = encode(tokens, words, length=32)
+    assert (rows == 0).sum() < 0.02 * (rows >= 0).sum()
+    for own, row in zip(tokens[:200], rows, strict=False):
+        back = tokenize(to_text(np.eye(len(words) + 1)[row][:, :-1], words))
+        known = [word if word in words else "<exc>" for word in own[:31]]
+        assert back == tokenize(" ".join(known))
 
 
 def test_what_is_cached_is_what_was_read(data, places):

@@ -11,6 +11,7 @@ def test_known_names():
         "cub",
         "digits",
         "handwriting",
+        "mhd",
         "mnist_svhn",
         "polymnist",
         "records",

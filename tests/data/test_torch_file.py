@@ -53,6 +53,31 @@ STATE_IN_ZIP = (
 )
 
 
+# torch 2.13: a tensor, a transposed one, a dictionary with another, two of NumPy's.
+REAL_TUPLE = (
+    "c-"
+    "o~^O>EOv9Dj*ZxAC@qu#c9q6~+d*tfYzKCN5vC0t(VRm0$#lCQX^+nA)0S_iw*+>!eAQrWSgG`!wyu"
+    "ofAipkhp_5_JTOTPP^_f#NM-=)OHoh$CI2FCGYp~-uwOkuE|UWp`jtPYmB0ONOd*CT-"
+    "9e=DpqqVKUvkvF#0|=*3-"
+    "O(9kMLf=wQ?GxQ44YJEqlYVBPi{x3Ma4fOx(>NGLtBQeD;|6+pP}9DDh4@EZr|dWtN`15;<ntgUn)B"
+    "QqEVF3Ct{Hh`5=8!)(~X^v&-8a5r<<1V@_-"
+    "PK#?O$~D}G_61u1E;_T1`#y6B2~*#aZlw#U!?#a85x<yFihFgGP4OIa!O8b!swPkiN-MOQ{dy@;1k}"
+    "r(>87RG@vyC3IRSN6e$ejgkpL+fK6c7ufSvgQGbC07Z$_Qtdmnlmg!;m{0I1gr($|XvpemTwOm7UTs"
+    "_zBSlCouS6$;gO|?{)gQ;Kv*TQQn#QVW|nvh(R;Lz5M>+q!lhk2Rt&76j>mX?;jeMN@<AtMZ5H#I`s"
+    "(lw9MZTf|SBlT?WdLP_efTMMmx>B)e7vR_?@Cr<C!f^$@>F12xu0~ECyB&JuGoe4b75ob)WV8V}<A`"
+    "sn39|+v%_~s24uS$jx@&Tiq7iJwlwgi-"
+    "q@+NZY{b~T1*y43xF#Z@OoekgoME0yoK)ZxhSN<9XL2=paA^CXckUKhLZ4dSfRCf&y@2PgIc{6UjaA"
+    "+CNVKYzqlujN8wIL&_n+<GQ=z;5dXuQUqZgJ!L$%ChyRF-"
+    "}S}DGvWNef~YGC1K_&XgQOMe4nXrX7IxrTLzmQS^E>RoiZ!!j|pbn0Q_%(MM8PV8$v45PELt}>giR!"
+    "+W$0VWZQOgK|V+J7$}(eO;{;b<oAs8Fr&Z|o@GSYIF?q|_J5vreAB7ODRD&F8n?L0@<~{rmT**2UXD"
+    "-pPdf@2@oyNkA{^?{)u0j;cTUbNR~N`I|z*P67B^^>o)H74WM{`+37`RV%r-"
+    "G?SOac~O!iu{>Xz%ZpOEIF~O7C2>xg7sMj@uOO7mVo9Jb^M7o=;)xI5cbW2gNY`hyWsL4}o_r4`(a{"
+    "Dl9z#A&qkc^$NfIsM$r#Bc2EC?pBzdBRI2Pl19O3CTfFwLxHN!FZ)eK71ZW0?!d>s2Ci7h0t(FDh_#"
+    "y|oqB(c%_jl{4|BG^9X9*xCR46LwdkHFSsmYwOwn>o=#W)t&;@P+j++ig$mpnvDto%U6e2iO3U_16b"
+    "${|9Y*H{1"
+)
+
+
 def unpacked(text):
     return zlib.decompress(base64.b85decode(text))
 
@@ -127,12 +152,29 @@ def test_one_tensor_is_no_state_dict(real):
         torch_file.load_tensors(real)
 
 
+def test_reads_the_tensors_of_a_tuple_and_nothing_else(tmp_path):
+    path = tmp_path / "tuple.pt"
+    path.write_bytes(unpacked(REAL_TUPLE))
+    first, second, *others = torch_file.load_tuple(path)
+    np.testing.assert_array_equal(first, [3, 1, 4])
+    np.testing.assert_array_equal(second, [[0, 2, 4], [1, 3, 5]])
+    assert others == [None] * 3
+
+
+def test_one_tensor_is_no_tuple(real):
+    with pytest.raises(ValueError, match="expected a tuple of tensors"):
+        torch_file.load_tuple(real)
+
+
 def test_a_hostile_pickle_is_refused_and_not_run(real, tmp_path):
     flag = tmp_path / "ran"
     code = b"\x80\x02cos\nsystem\nX" + len(f"touch {flag}").to_bytes(4, "little")
     code += f"touch {flag}".encode() + b"\x85R."
     with pytest.raises(ValueError, match="expected one dense tensor .*os system"):
         torch_file.load_tensor(rewrite(real, data_pkl=code))
+    # In a tuple it is passed over, and not run either.
+    code = b"\x80\x02(" + code[2:-1] + b"t."
+    assert torch_file.load_tuple(rewrite(real, data_pkl=code)) == [None]
     assert not flag.exists()
 
 

@@ -1,6 +1,7 @@
 """Records: the schema finds every fault, and docs/results.md is what they say."""
 
 import copy
+import itertools
 import json
 import re
 from pathlib import Path
@@ -281,6 +282,56 @@ def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
     record["wrong_bit"] = {"circle": 0.125}
     results.write(repository / "results" / "digits" / "jnf.json", record)
     assert "circle 0.125 |" in render.render(repository)
+
+
+def directions(*names):
+    """`subset_coherence` of these modalities, from one and from all but one."""
+    sizes = sorted({1, len(names) - 1})
+    subsets = [s for k in sizes for s in itertools.combinations(names, k)]
+    return {
+        "+".join(s): {t: 0.25 * len(s) for t in names if t not in s} for s in subsets
+    }
+
+
+def test_all_nine_directions_of_three_named_modalities(repository, record):
+    path = repository / "results" / "digits" / "jnf.json"
+    record["subset_coherence"] = directions("image", "pen", "sound")
+    assert results.validate(record) == []
+    results.write(path, record)
+    lines = render.render(repository).split("\n")
+    (header,) = [line for line in lines if "→ pen" in line]
+    assert header.split(" | ")[1:-1] == [
+        "image → pen",
+        "image → sound",
+        "pen → image",
+        "pen → sound",
+        "sound → image",
+        "sound → pen",
+        "image + pen → sound",
+        "image + sound → pen",
+    ]
+    assert header.endswith(" | pen + sound → image |")
+    row = lines[lines.index(header) + 2]
+    assert row.endswith("|" + " 0.250 |" * 6 + " 0.500 |" * 3)
+    for names in (("m0", "m1", "m2"), ("a", "b", "c", "d")):
+        record["subset_coherence"] = directions(*names)
+        results.write(path, record)
+        assert "→" not in render.render(repository)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([], r"`subset_coherence` is \[\], expected an object"),
+        ({"a": {"b": 1.5}}, r"`subset_coherence.a.b` is 1.5, .* in \[0, 1\]"),
+        ({"a+b": {"b": 0.5}}, r"`subset_coherence.a\+b` has the target 'b', which is"),
+        ({"a": 0.5}, "`subset_coherence.a` is 0.5, expected an object"),
+    ],
+)
+def test_faults_of_directions(record, value, fault):
+    record["subset_coherence"] = value
+    (found,) = results.validate(record)
+    assert re.search(fault, found)
 
 
 def test_refinement_gets_a_table_of_its_own(repository, record):

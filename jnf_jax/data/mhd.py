@@ -1,0 +1,203 @@
+"""`mhd`: Multimodal Handwritten Digits (Vasco et al., 2022), from its published files.
+
+A digit as a picture, as the trajectory of the pen, and spoken. In ``data_dir`` lie
+``mhd_train.pt`` and ``mhd_test.pt``, each a ``torch.save`` of six entries::
+
+    classes        [N], 0 to 9
+    pictures       [N, C, 28, 28], C = 1 or 3, in [0, 1]
+    trajectories   [N, 200], 100 of x and then 100 of y
+    sounds         [N, blocks, steps, 32], blocks · steps = 128 (or [N, 1, 32, 128])
+    two more       how trajectories and sounds were normalised: not read
+
+No published text says all this: it is how the code of others reads them. Tested on
+files made like that, never on the real ones; what differs from it is refused. The
+sibling whose data anyone can have is `handwriting`.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jnf_jax.data import dataset, pairing, rendering, strokes, torch_file
+from jnf_jax.data.polymnist_official import to_bytes
+from jnf_jax.data.tfds_cache import cache_root, load_or_build
+
+FILES = {"train": "mhd_train.pt", "test": "mhd_test.pt"}
+NUM_MELS, NUM_FRAMES, NUM_POINTS, SIDE = 32, 128, 100, 28
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of `mhd`.
+
+    Attributes:
+      seed: of the split.
+      validation_fraction: share of the published training tuples.
+      data_dir: folder of the two files.
+      cache_dir: for the arrays; '' for ~/.cache/jnf_jax.
+    """
+
+    seed: int = 42
+    validation_fraction: float = 0.1
+    data_dir: str = ""
+    cache_dir: str = ""
+
+    def faults(self) -> list[str]:
+        """Every bad field, one line each; empty when the settings are good."""
+        checks = {
+            "seed": dataset.between(0, 2**31 - 1),
+            "validation_fraction": dataset.between(0.001, 0.5),
+        }
+        return dataset.find_faults(self, checks)
+
+
+def fetch(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Gathers tuples.
+
+    Args:
+      arrays: ``audio``, ``image`` and ``trajectory`` u8[N, ...].
+      indices: i32[B].
+
+    Returns:
+      {"audio": f32[B, 32, 128, 1], "image": f32[B, 28, 28, C], "trajectory": f32[B,
+      100, 2]} in [0, 1].
+    """
+    rows = jnp.asarray(indices)
+    return {m: rendering.to_unit(jnp.asarray(x)[rows]) for m, x in arrays.items()}
+
+
+def load(settings: Settings) -> dataset.Dataset:
+    """Reads the files (the first time), and takes validation from the training ones.
+
+    Sounds and trajectories are put on the 256 levels between the least and the largest
+    value of the training file; the record has these as ``ranges``.
+
+    Raises:
+      FileNotFoundError: a file is missing; all missing ones are named.
+      ValueError: bad settings; a file with other contents than the module describes.
+    """
+    dataset.require(settings)
+    root = Path(settings.data_dir).expanduser()
+    missing = [name for name in FILES.values() if not (root / name).is_file()]
+    if not settings.data_dir or missing:
+        raise FileNotFoundError(
+            f"data.data_dir: got {settings.data_dir!r}, expected a folder with "
+            f"{', '.join(missing)}, as the authors of MHD publish them"
+        )
+    stats = [(root / name).stat() for name in FILES.values()]
+    stamps = [(s.st_size, s.st_mtime_ns) for s in stats]
+    identity = hashlib.sha256(repr((str(root.resolve()), stamps)).encode())
+    folder = cache_root(settings.cache_dir) / f"mhd-{identity.hexdigest()[:12]}"
+    stored = load_or_build(folder / "arrays", functools.partial(_build, root))
+    return _assemble(settings, stored)
+
+
+def _assemble(settings: Settings, stored: dict[str, np.ndarray]) -> dataset.Dataset:
+    labels = stored["labels_train"]
+    held_out = settings.validation_fraction
+    kept, carved = pairing.split_by_image(
+        labels, (1.0 - held_out, held_out), seed=settings.seed
+    )
+    everything = np.arange(len(stored["labels_test"]))
+    splits, checksums = {}, {}
+    for split, rows in zip(dataset.SPLITS, (kept, carved, everything), strict=True):
+        own = "test" if split == "test" else "train"
+        arrays = {m: stored[f"{m}_{own}"][rows] for m in _READERS}
+        splits[split] = dataset.Split(arrays, len(rows), stored[f"labels_{own}"][rows])
+        checksums[split] = {m: dataset.checksum(x) for m, x in arrays.items()}
+    record = dataset.build_record(settings, splits, checksums)
+    ranges = {m: stored[f"range_{m}"].tolist() for m in ("audio", "trajectory")}
+    return dataset.Dataset(
+        name="mhd",
+        shapes={m: x.shape[1:] for m, x in splits["train"].arrays.items()},
+        splits=splits,
+        fetch=fetch,
+        num_classes=10,
+        record=record | {"ranges": ranges},
+        presentations={"trajectory": dataset.Presentation(picture=draw)},
+    )
+
+
+def draw(
+    trajectories: Float[np.ndarray, "count points 2"],
+) -> Float[np.ndarray, "count height width 1"]:
+    """Drawings in [0, 1]: one line through all points, y downwards."""
+    lifted = np.zeros_like(trajectories[..., :1])
+    return strokes.draw(np.concatenate([trajectories, lifted], axis=-1))
+
+
+def _build(root: Path) -> dict[str, np.ndarray]:
+    """All arrays of both files, named ``<what>_<split>``; and the training ranges."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, name in FILES.items():
+        found = torch_file.load_tuple(root / name)
+        if len(found) != 6 or any(tensor is None for tensor in found[:4]):
+            raise ValueError(
+                f"{root / name}: got {len(found)} entries, expected six, of which the "
+                "first four are tensors: classes, pictures, trajectories and sounds"
+            )
+        labels, *views = found[:4]
+        rows = {m: x.shape[:1] for m, x in zip(_NAMES, found[:4], strict=True)}
+        if len(set(rows.values())) > 1:
+            raise ValueError(f"{root / name}: unequal numbers of rows: {rows}")
+        if labels.ndim != 1 or not np.isin(labels, np.arange(10)).all():
+            raise ValueError(
+                f"{root / name}: classes have shape {labels.shape}, expected [N] of 0 "
+                "to 9"
+            )
+        arrays[f"labels_{split}"] = labels.astype(np.int32)
+        for modality, tensor in zip(_NAMES[1:], views, strict=True):
+            event = _READERS[modality](tensor, f"{root / name}: {modality}")
+            if modality != "image":
+                bounds = np.array([event.min(), event.max()])
+                low, high = arrays.setdefault(f"range_{modality}", bounds)
+                event = np.clip((event - low) / max(high - low, 1e-12), 0.0, 1.0)
+            levels = to_bytes(event, f"{root / name}: {modality}")
+            arrays[f"{modality}_{split}"] = np.ascontiguousarray(levels)
+    return arrays
+
+
+def _read_image(pixels: np.ndarray, where: str) -> np.ndarray:
+    if pixels.shape[1:] not in ((1, SIDE, SIDE), (3, SIDE, SIDE)):
+        raise ValueError(
+            f"{where}: got shape {pixels.shape}, expected [N, 1 or 3, 28, 28]"
+        )
+    return pixels.transpose(0, 2, 3, 1)
+
+
+def _read_trajectory(points: np.ndarray, where: str) -> np.ndarray:
+    """Points: [N, 100, 2]."""
+    if points.shape[1:] != (2 * NUM_POINTS,):
+        raise ValueError(f"{where}: got shape {points.shape}, expected [N, 200]")
+    return points.reshape(-1, 2, NUM_POINTS).transpose(0, 2, 1)
+
+
+def _read_audio(sounds: np.ndarray, where: str) -> np.ndarray:
+    """Blocks of time steps, end to end: [N, 32, 128, 1]."""
+    shape = sounds.shape
+    if shape[1:] == (1, NUM_MELS, NUM_FRAMES):
+        return sounds.transpose(0, 2, 3, 1)
+    if len(shape) != 4 or shape[3] != NUM_MELS or shape[1] * shape[2] != NUM_FRAMES:
+        raise ValueError(
+            f"{where}: got shape {shape}, expected [N, blocks, steps, 32] with 128 "
+            "steps in all, or [N, 1, 32, 128]"
+        )
+    return sounds.reshape(-1, NUM_FRAMES, NUM_MELS).transpose(0, 2, 1)[..., None]
+
+
+_NAMES = ("labels", "image", "trajectory", "audio")
+_READERS = {
+    "audio": _read_audio,
+    "image": _read_image,
+    "trajectory": _read_trajectory,
+}
