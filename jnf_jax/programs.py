@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import shlex
 import sys
 import traceback
@@ -48,6 +49,20 @@ def config_of(
     return ml_collections.ConfigDict(stored["config"]), stored["config_file"]
 
 
+def load_config(path: str) -> ml_collections.ConfigDict:
+    """What ``get_config()`` of a file returns.
+
+    Raises:
+        ValueError: There is no such file, or no such function in it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is no file, expected one with get_config()")
+    names = runpy.run_path(path)
+    if "get_config" not in names:
+        raise ValueError(f"{path} has no get_config(), expected a config")
+    return names["get_config"]()
+
+
 def command_line() -> str:
     """The command that this process runs, for a shell; where data lay is DIR.
 
@@ -55,7 +70,8 @@ def command_line() -> str:
     """
     module = sys.modules["__main__"].__spec__
     program = f"python -m {module.name}" if module else "python"
-    folder = r"(--?config\.(?:data|evaluation\.\w+)\.\w+_(?:dir|file))"
+    section = r"(?:data|evaluation\.\w+)"
+    folder = rf"((?:--?config\.|(?:--?set=)?){section}\.\w+_(?:dir|file))"
     arguments = [
         "DIR"
         if re.fullmatch(folder, before)
