@@ -1,6 +1,5 @@
 """A sweep end to end on a tiny toy set; what it shares, and what it refuses."""
 
-import copy
 import json
 import threading
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax import programs, sweep, variants
+from jnf_jax import logs, programs, results, runs, sweep, sweep_plot, variants
 from jnf_jax.results import ablations
 
 TINY = '''
@@ -59,6 +58,36 @@ def sweep_config(**changes):
     return ml_collections.ConfigDict(config | changes).lock()
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """Workdirs that were run; nothing is trained, each has a record at once."""
+    seen = []
+
+    def pretend(config, workdir, *, config_name, command, mesh, with_evaluation=True):
+        assert mesh.size == 1
+        seen.append(str(workdir))
+        if not with_evaluation:
+            return None
+        share = 0.25 + 0.5 * config.seed
+        record = {
+            **dict(dataset="toy", method="jnf", protocol="v1", config=config_name),
+            **dict(command=command, commit="0123abc", hardware="2 cores"),
+            **dict(seeds=[config.seed], wall_seconds=1.0, sampler={}),
+            "coherence": {
+                **dict(conditional={"1": share}, joint={"normal": 0.5}),
+                **dict(joint_entropy=0.5, ceiling=0.9),
+            },
+            "classifiers": {"circle": 1.0},
+            "stage1_checkpoint": f"joint/{config.seed}",
+        }
+        logs.write_config(workdir, config.to_dict(), config_name, command)
+        results.write(workdir / "results.json", record)
+        return record
+
+    monkeypatch.setattr(sweep, "train_and_evaluate", pretend)
+    return seen
+
+
 def run(config, **options):
     names = dict(config_name="configs/ablations/made_blocks.py", command="python -m …")
     return sweep.run_sweep(config, Path("runs"), **names, **options)
@@ -71,58 +100,76 @@ def starts(directory):
     return [(e["stage"], e["step"]) for e in events if e["event"] == "start"]
 
 
-def test_runs_shares_writes_and_resumes(base, monkeypatch):
-    out = base / "results" / "made_blocks.json"
-    done = run(sweep_config(), out=out)
-    assert not ablations.faults_of(done)
-    assert [v["values"] for v in done["variants"]] == [
-        {"flow.num_blocks": 0}, {"flow.num_blocks": 1}
-    ]  # fmt: skip
-    records = [v["record"] for v in done["variants"]]
+@pytest.mark.slow
+def test_trains_what_is_shared_once_and_the_rest_by_variant(base):
+    """For real: two flows on one joint VAE; then two evaluations of one of them."""
+    records = [variant["record"] for variant in run(sweep_config())["variants"]]
     assert records[0]["stage1_checkpoint"] == records[1]["stage1_checkpoint"]
     assert records[0]["coherence"]["ceiling"] == records[1]["coherence"]["ceiling"]
     assert records[0]["unimodal_log_prob"] != records[1]["unimodal_log_prob"]
-    directories = [base / "runs" / f"flow.num_blocks={n}" for n in (0, 1)]
-    for directory in directories:
-        assert starts(directory / "seed_0") == [("unimodal", 0)]
+    own = base / "runs" / "flow.num_blocks=1" / "seed_0"
+    assert starts(own) == [("unimodal", 0)]
     (shared,) = (base / "runs" / "shared").iterdir()
     assert starts(shared) == [("joint", 0)]
+
+    # Stopped before its record: its stage is read, and it ends the same.
+    (own / "results.json").unlink()
+    again = run(sweep_config())["variants"][1]["record"]
+    assert starts(own)[-1] == ("unimodal", 6)
+    assert again["coherence"] == records[1]["coherence"]
+
+    settings = [(f"init.{s}", str(d / "checkpoints" / s))
+                for s, d in (("joint", shared), ("unimodal", own))]  # fmt: skip
+    settings.append(("flow.num_blocks", 1))
+    axes = (("evaluation.num_tuples", (16, 32)),)
+    plot = dict(x="evaluation.num_tuples", y=("coherence.ceiling",), log_x=True)
+    config = sweep_config(axes=axes, plot=plot)
+    done = run(config, settings=tuple(settings))
+    assert [v["record"]["num_tuples"] for v in done["variants"]] == [16, 32]
+    only_read = base / "runs" / "evaluation.num_tuples=16" / "seed_0"
+    assert not (only_read / "checkpoints").exists()
+    plan = variants.make_plan(config, Path("runs"), tuple(settings))
+    assert runs.record_of(only_read, plan.units[0].config)
+
+
+def test_writes_table_and_plot_and_runs_nothing_again(base, calls):
+    out = base / "results" / "made_blocks.json"
+    done = run(sweep_config(), out=out)
+    (shared, *own) = calls
+    assert shared.startswith("runs/shared/joint_")
+    assert own == [f"runs/flow.num_blocks={n}/seed_0" for n in (0, 1)]
+    assert [v["values"] for v in done["variants"]] == [
+        {"flow.num_blocks": 0}, {"flow.num_blocks": 1}
+    ]  # fmt: skip
     for path in (out, base / "runs" / "sweep.json"):
         assert ablations.read(path) == json.loads(json.dumps(done))
         assert np.asarray(Image.open(path.with_suffix(".png"))).std() > 0
-    assert (base / "runs" / "sweep.md").read_text().count("\n") == 4
+    table = (base / "runs" / "sweep.md").read_text().splitlines()
+    assert table[2:] == ["| 0 | 0.250 | 0.900 |", "| 1 | 0.250 | 0.900 |"]
 
-    # One that was stopped before its record: its stage is read, the other not touched.
-    (directories[1] / "seed_0" / "results.json").unlink()
-    evaluated = []
-    real = sweep.train_and_evaluate
-
-    def watched(config, workdir, **options):
-        if options.get("with_evaluation", True):
-            evaluated.append(workdir.parent.name)
-        return real(config, workdir, **options)
-
-    monkeypatch.setattr(sweep, "train_and_evaluate", watched)
-    again = run(sweep_config())
-    assert evaluated == ["flow.num_blocks=1"]
-    assert starts(directories[1] / "seed_0")[-1] == ("unimodal", 6)
-    coherence = [v["record"]["coherence"] for v in again["variants"]]
-    assert coherence == [record["coherence"] for record in records]
+    (base / own[1] / "results.json").unlink()  # as if stopped before
+    del calls[:]
+    run(sweep_config())
+    assert calls[1:] == own[1:]
+    del calls[:]
+    run(sweep_config(axes=(("flow.num_blocks", (1, 2)),)))
+    assert calls[1:] == ["runs/flow.num_blocks=2/seed_0"]
+    del calls[:]  # another config of the same variants
+    run(sweep_config(overrides=(("unimodal.num_steps", 7),)))
+    assert calls[1:] == own
 
 
-def test_evaluation_alone_differs(base):
-    """Both stages are shared: a variant has no checkpoint, and still its own config."""
-    axes = (("evaluation.num_tuples", (16, 32)),)
-    plot = dict(x="evaluation.num_tuples", y=("coherence.ceiling",), log_x=True)
-    config = sweep_config(axes=axes, plot=plot, shares=("joint", "unimodal"))
-    done = run(config)
-    assert [v["record"]["num_tuples"] for v in done["variants"]] == [16, 32]
-    directory = base / "runs" / "evaluation.num_tuples=16" / "seed_0"
-    stored = json.loads((directory / "config.json").read_text())
-    assert stored["config"]["evaluation"]["num_tuples"] == 16
-    assert not (directory / "checkpoints").exists()
-    plan = variants.make_plan(config, Path("runs"))
-    assert sweep.record_of(directory, plan.units[0].config) is not None
+def test_seeds_become_a_mean_and_a_spread(base, calls):
+    done = run(sweep_config(num_seeds=2))
+    assert len(calls) == 2 + 4  # a joint stage a seed
+    record = done["variants"][0]["record"]
+    # 0.25 and 0.75: mean 0.5, sd 0.5 / √2.
+    assert record["coherence"]["conditional"]["1"]["n"] == 2
+    assert ablations.table(done)[2].startswith("| 0 | 0.500 ± 0.354 | 0.900")
+    stored = results.read(base / "runs" / "flow.num_blocks=0" / "results.json")
+    assert stored == json.loads(json.dumps(record))
+    points = sweep_plot.points_of(done, "coherence.conditional.1")
+    assert points == {"": [(n, 0.5, pytest.approx(0.5 / 2**0.5)) for n in (0, 1)]}
 
 
 def test_stages_are_shared_by_those_that_agree_on_them(base):
@@ -203,11 +250,11 @@ def test_faults_of_a_sweep(base, changes, told):
         variants.make_plan(sweep_config(**changes), Path("runs"))
 
 
-def test_a_quantity_that_no_record_has_is_told_by_the_first(base):
+def test_a_quantity_that_no_record_has_is_told_by_the_first(base, calls):
     config = sweep_config(quantities=("energy_priors.energy.num_steps",))
     with pytest.raises(ValueError, match="'energy_priors.* not in the record: the rec"):
         run(config)
-    assert len(list((base / "runs").glob("*/seed_0/results.json"))) == 1
+    assert len(calls) == 2
 
 
 def test_as_many_at_once_as_there_are_devices():
@@ -225,21 +272,6 @@ def test_as_many_at_once_as_there_are_devices():
         lambda *_: threading.current_thread() is main, [0], [device]
     )
     assert alone == [True]
-
-
-def test_seeds_become_a_mean_and_a_spread(base):
-    done = run(sweep_config(axes=(("flow.num_blocks", (1,)),)))
-    record = done["variants"][0]["record"]
-    other = copy.deepcopy(record) | {"seeds": [1]}
-    other["coherence"]["ceiling"] = record["coherence"]["ceiling"] / 2
-    unit = variants.Unit({"flow.num_blocks": 1}, "", None, base / "b" / "seed_0")
-    units = [unit, unit._replace(directory=base / "b" / "seed_1")]
-    (variant,) = sweep._combine(units, [record, other])
-    assert variant["record"]["coherence"]["ceiling"]["n"] == 2
-    assert (base / "b" / "results.json").exists()
-    both = done | {"variants": [variant]}
-    mean, sd = (variant["record"]["coherence"]["ceiling"][k] for k in ("mean", "sd"))
-    assert f"| {mean:.3f} ± {sd:.3f} |" in ablations.table(both)[2]
 
 
 @pytest.mark.parametrize(
