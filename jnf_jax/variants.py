@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from jnf_jax import programs
+from jnf_jax.config import Faults
 from jnf_jax.experiment import Setup, open_experiment, stage_directory, stage_identity
 from jnf_jax.results import ablations
 from jnf_jax.runs import of_seed
@@ -97,14 +98,10 @@ def _faults(tree: dict[str, Any]) -> list[str]:
     """What is wrong with the sweep's config itself."""
     kinds = {"base": str, "num_seeds": int, "plot": dict}
     kinds |= dict.fromkeys(("overrides", "axes", "shares", "quantities"), tuple | list)
-    faults = [f"`{name}` is missing" for name in kinds if name not in tree]
+    faults = Faults(f"`{name}` is missing" for name in kinds if name not in tree)
     for name, value in tree.items():
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            faults.append(
-                f"`{name}` is unknown, expected one of {sorted(kinds)}.{hint}"
-            )
+            faults.unknown("", name, kinds)
         elif not isinstance(value, kinds[name]) or isinstance(value, bool):
             said = getattr(kinds[name], "__name__", "tuple")
             faults.append(f"`{name}` is {value!r}, expected {said}")
@@ -230,13 +227,14 @@ def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
             faults.append(
                 f"`shares` has {stage!r}, expected stages of {method!r}: {stages}"
             )
-    if setup.dataset.num_classes is None:
-        faults.append(f"data set {setup.dataset.name!r} has no labels to measure by")
-        return faults
     inference = setup.method.inference
     for path in dict.fromkeys([*config.quantities, *config.plot.y]):
         faults += ablations.path_faults(
-            path, inference.modalities, inference.prior_names
+            path,
+            inference.modalities,
+            inference.prior_names,
+            tuple(setup.experiment.measures),
+            setup.dataset.num_classes is not None,
         )
     return faults
 

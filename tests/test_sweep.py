@@ -217,7 +217,7 @@ def test_faults_of_variants_are_told_at_once(base):
         variants.make_plan(config, Path("runs"))
     text = str(told.value)
     assert "`shares` has 'shared', expected stages of 'jnf'" in text
-    assert "'coherence.ceilings' is in no record of this method" in text
+    assert "'coherence.ceilings' is in no record of this run" in text
     assert "Did you mean 'coherence.ceiling'?" in text
     assert "'coherence.conditional.2' is in no record" in text  # two modalities
     with pytest.raises(ValueError, match="(?s)num_blocks must be|num_blocks.*-1"):

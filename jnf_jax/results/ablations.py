@@ -13,6 +13,8 @@ from typing import Any
 
 from jnf_jax.results.record import format_value
 from jnf_jax.results.schema import is_summary, validate
+from jnf_jax.results.tables import link
+from jnf_jax.results.tables import table as markdown
 
 Ablation = Mapping[str, Any]
 
@@ -124,45 +126,51 @@ def look_up(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-OTHERS = ("energy_priors", "joint_by_steps", "joint_entropy_by_steps", "refinement")
-"""Sections whose keys depend on how long chains ran: looked for in the record alone."""
-
-
 def path_faults(
-    path: str, modalities: Sequence[str], priors: Sequence[str]
+    path: str,
+    modalities: Sequence[str],
+    priors: Sequence[str],
+    measures: Sequence[str] = (),
+    has_labels: bool = True,
 ) -> list[str]:
-    """Whether a record of such a method can have a quantity, before there is one.
+    """Whether a record of such a run can have a quantity, before there is one.
+
+    What is below a measure, a sampler's subset or an energy is left to `look_up`.
 
     Args:
       path: as in `look_up`.
       modalities: of the data set.
       priors: names of what joint draws are made from.
+      measures: beside the protocol.
+      has_labels: whether classifiers can judge.
     """
     sizes = [str(size) for size in range(1, len(modalities))]
-    keyed = {
-        "coherence.conditional": sizes,
-        "coherence.conditional_micro": sizes,
-        "coherence.joint": priors,
-        "coherence.joint_entropy": priors,
-        "classifiers": modalities,
-        "unimodal_log_prob": modalities,
-        "wrong_bit": modalities,
-    }
-    plain = ("coherence.ceiling", "wall_seconds", "evaluation_seconds")
+    keyed = {"unimodal_log_prob": modalities}
+    if has_labels:
+        keyed |= {
+            "coherence.conditional": sizes,
+            "coherence.conditional_micro": sizes,
+            "coherence.joint": priors,
+            "coherence.joint_entropy": priors,
+            "coherence.joint_by_steps": priors,
+            "coherence.joint_entropy_by_steps": priors,
+            "coherence": ["ceiling"],
+            "classifiers": modalities,
+            "wrong_bit": modalities,
+        }
     known = [f"{section}.{key}" for section, keys in keyed.items() for key in keys]
-    section = path.split(".")[0]
-    if path in (*known, *plain) or set(path.split(".")) & set(OTHERS):
+    known += ["wall_seconds", "evaluation_seconds"]
+    open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
+    open_ended += [f"energy_priors.{prior}" for prior in priors]
+    open_ended += [name for name in known if "by_steps" in name]
+    if path in known or any(path.startswith(f"{name}.") for name in open_ended):
         return []
-    if section in ("subset_coherence", "sampler"):
-        *_, subset, _ = ["", *path.split(".")]
-        if set(subset.split("+")) <= set(modalities):
-            return []
-    near = difflib.get_close_matches(path, (*known, *plain), n=1)
+    near = difflib.get_close_matches(path, known, n=1)
     hint = f". Did you mean {near[0]!r}?" if near else ""
     return [
-        f"quantity {path!r} is in no record of this method: expected one as in "
-        f"docs/results_schema.md, of the modalities {list(modalities)} and the priors "
-        f"{list(priors)}{hint}"
+        f"quantity {path!r} is in no record of this run, expected one as in "
+        f"docs/results_schema.md, of the modalities {list(modalities)}, the priors "
+        f"{list(priors)} and the measures {list(measures)}{hint}"
     ]
 
 
@@ -171,19 +179,23 @@ def path_faults(
 
 def table(ablation: Ablation) -> list[str]:
     """A Markdown table: a row a variant, its values, then the quantities."""
-    header = [*ablation["axes"], *ablation["quantities"]]
     rows = [
         [
             *(str(variant["values"][axis]) for axis in ablation["axes"]),
             *(
-                format_value(look_up(variant["record"], quantity))
+                _cell(look_up(variant["record"], quantity))
                 for quantity in ablation["quantities"]
             ),
         ]
         for variant in ablation["variants"]
     ]
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+    return markdown([*ablation["axes"], *ablation["quantities"]], rows)
+
+
+def _cell(value: Any) -> str:
+    """Shares with three digits, what is larger with fewer."""
+    size = abs((value["mean"] if is_summary(value) else value) or 0)
+    return format_value(value, digits=3 if size < 10 else 1 if size < 1_000 else 0)
 
 
 def came_about(ablation: Ablation) -> list[str]:
@@ -205,7 +217,7 @@ def came_about(ablation: Ablation) -> list[str]:
 
 
 def section(root: Path, configs: Iterable[str]) -> list[str]:
-    """The lines on ablations of docs/results.md.
+    """The lines on ablations of docs/results.md, none where there are no sweeps.
 
     Args:
       root: the repository.
@@ -230,12 +242,14 @@ def section(root: Path, configs: Iterable[str]) -> list[str]:
     lines = ["## Ablations", ""]
     lines += ["`python -m jnf_jax.sweep --config CONFIG --workdir DIR` runs each.", ""]
     for name, ablation in found.items():
-        lines += [f"### {Path(name).stem} ([config](../{ablation['sweep']}))", ""]
+        lines += [f"### {Path(name).stem} ({link('config', ablation['sweep'])})", ""]
         lines += [*table(ablation), ""]
         picture = Path(name).with_suffix(".png")
         if (root / picture).is_file():
             lines += [f"![{Path(name).stem}](../{picture.as_posix()})", ""]
-        lines += [*came_about(ablation), f"- [all records](../{name})", ""]
+        lines += [*came_about(ablation), f"- {link('all records', name)}", ""]
     run = {ablation["sweep"] for ablation in found.values()}
-    waiting = [f"[{Path(c).stem}](../{c})" for c in configs if c not in run]
+    waiting = [link(Path(c).stem, c) for c in configs if c not in run]
+    if not found and not waiting:
+        return []
     return [*lines, f"Not yet run: {', '.join(waiting)}.", ""] if waiting else lines
