@@ -1,5 +1,6 @@
 """What the programs share: the config flag, a workdir's config, how faults are told."""
 
+import ast
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
@@ -61,6 +63,24 @@ def load_config(path: str) -> ml_collections.ConfigDict:
     if "get_config" not in names:
         raise ValueError(f"{path} has no get_config(), expected a config")
     return names["get_config"]()
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """The field and the value of FIELD=VALUE; one that is no Python literal is text.
+
+    Raises:
+        ValueError: There is no "=".
+
+    >>> parse_setting("flow.num_blocks=3"), parse_setting("init.joint=runs/a")
+    (('flow.num_blocks', 3), ('init.joint', 'runs/a'))
+    """
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"`--set` is {text!r}, expected FIELD=VALUE")
+    try:
+        return field, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return field, value
 
 
 def command_line() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax import logs, programs, results, runs, sweep, sweep_plot, variants
+from jnf_jax import logs, programs, results, runs, sweep_plot, sweep_run, variants
 from jnf_jax.results import ablations
 
 TINY = '''
@@ -84,13 +84,13 @@ def calls(monkeypatch):
         results.write(workdir / "results.json", record)
         return record
 
-    monkeypatch.setattr(sweep, "train_and_evaluate", pretend)
+    monkeypatch.setattr(sweep_run, "train_and_evaluate", pretend)
     return seen
 
 
 def run(config, **options):
     names = dict(config_name="configs/ablations/made_blocks.py", command="python -m …")
-    return sweep.run_sweep(config, Path("runs"), **names, **options)
+    return sweep_run.run_sweep(config, Path("runs"), **names, **options)
 
 
 def starts(directory):
@@ -265,10 +265,10 @@ def test_as_many_at_once_as_there_are_devices():
         both.wait()
         return number, mesh.size
 
-    found = sweep.on_each_device(job, [0, 1, 2, 3], [device, device])
+    found = sweep_run.on_each_device(job, [0, 1, 2, 3], [device, device])
     assert found == [(n, 1) for n in range(4)]
     main = threading.main_thread()
-    alone = sweep.on_each_device(
+    alone = sweep_run.on_each_device(
         lambda *_: threading.current_thread() is main, [0], [device]
     )
     assert alone == [True]
@@ -284,7 +284,7 @@ def test_as_many_at_once_as_there_are_devices():
     ],
 )
 def test_settings_of_the_command_line(text, pair):
-    assert sweep.parse_setting(text) == pair
+    assert programs.parse_setting(text) == pair
 
 
 def test_folders_of_data_are_not_quoted(monkeypatch):
