@@ -23,10 +23,10 @@ from benchmarks import measuring
 CHILD = """
 import sys, time
 begin = float(sys.argv.pop(1))
-from jnf_jax import train
+from jnf_jax import runs, train
 from jnf_jax.training import stage_run
 marks = {"imports": time.time() - begin}
-original_open, original_advance = train.open_experiment, stage_run.make_advance
+original_open, original_advance = runs.open_experiment, stage_run.make_advance
 
 def open_experiment(config):
     setup = original_open(config)
@@ -43,7 +43,7 @@ def make_advance(*arguments):
         sys.exit(0)
     return wrapped
 
-train.open_experiment, stage_run.make_advance = open_experiment, make_advance
+runs.open_experiment, stage_run.make_advance = open_experiment, make_advance
 from absl import app, flags
 flags.mark_flags_as_required(["config", "workdir"])
 app.run(train.main)

@@ -77,6 +77,15 @@ def get_config() -> ml_collections.ConfigDict:
                 frechet=dict(
                     features="classifier", inception_file="", inception_sha256=""
                 ),
+                posterior_match=dict(
+                    num_pairs=2_000,
+                    num_chain_data=8,
+                    num_chains=16,
+                    num_transitions=200,
+                    num_subsets=1,
+                    num_calibration_data=1_000,
+                    num_calibration_draws=31,
+                ),
                 classifier=dict(num_steps=4_000, batch_size=64, select="last"),
             ),
         )

@@ -6,18 +6,12 @@
 # every picture. JNF's flows see whole pictures, those of JNF-Shared what projectors
 # found to be shared. All three have the same joint VAE at each amount of noise:
 #
-#     for noise in 0.0 0.15 0.3 0.45; do
-#       python -m jnf_jax.train --config configs/circles_squares/noisy_jnf.py \
-#           --workdir runs/noisy/jnf_$noise --config.data.noise=$noise \
-#           --out results/circles_squares/noisy_jnf_$noise.json
-#       for method in shared_cl shared_dcca; do
-#         python -m jnf_jax.train --config configs/circles_squares/noisy_$method.py \
-#             --workdir runs/noisy/${method}_$noise --config.data.noise=$noise \
-#             --config.init.joint=runs/noisy/jnf_$noise/checkpoints/joint \
-#             --out results/circles_squares/noisy_${method}_$noise.json
-#       done
-#     done
-#     python examples/private_noise.py results/circles_squares docs/private_noise.png
+#     python -m jnf_jax.sweep --config configs/ablations/private_noise.py \
+#         --workdir runs/noisy
+#     python examples/private_noise.py runs/noisy docs/private_noise.png
+#
+# The records may also lie in one folder: `results/circles_squares` instead of
+# `runs/noisy` draws those of this repository.
 
 # %%
 import sys
@@ -43,7 +37,8 @@ TITLES = {
 # %%
 def read_table(directory: Path) -> dict[float, dict[str, float]]:
     table = {}
-    for path in sorted(directory.glob("noisy_*.json")):
+    of_sweep = directory.glob("*/results.json")
+    for path in sorted([*directory.glob("noisy_*.json"), *of_sweep]):
         record = results.read(path)
         row = table.setdefault(record["data"]["settings"]["noise"], {})
         method = TITLES[Path(record["config"]).stem]

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from jnf_jax.batching import map_batches
 from jnf_jax.experiment import Setup
-from jnf_jax.methods.method import Inference
+from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.long_run import LongRun, long_run
 from jnf_jax.metrics.protocol import (
@@ -160,7 +160,7 @@ def coherence_by_steps(
         # For the private latents, where there are any.
         z = inference.sample_prior(params, key, len(rows), name)
         return {
-            str(steps): predict_decoded(params, _with_shared(z, shared))
+            str(steps): predict_decoded(params, with_shared_latent(z, shared))
             for steps, shared in zip(STEP_NUMBERS, path, strict=True)
         }
 
@@ -199,7 +199,7 @@ def _draw(
     def infer(number: int, rows: np.ndarray) -> jax.Array:
         key = jax.random.fold_in(rng_key, number)
         z, _ = inference.infer(params, key, fetch(arrays, test.rows(rows)), everything)
-        return _shared(z)
+        return shared_latent(z)
 
     num = min(NUM_DRAWS, settings.num_tuples or test.size)
     posterior = map_batches(infer, num, settings.batch_size)
@@ -230,12 +230,3 @@ def _long_run(
 def _path(inference, params, name: str, rng_key: jax.Array, num: int) -> jax.Array:
     prior = inference.prior_of(params, name)
     return prior.sample_after(rng_key, num, STEP_NUMBERS)
-
-
-def _shared(z: Any) -> jax.Array:
-    """The latent that all modalities share: what priors are of."""
-    return getattr(z, "shared", z)
-
-
-def _with_shared(z: Any, shared: jax.Array) -> Any:
-    return z._replace(shared=shared) if hasattr(z, "shared") else shared

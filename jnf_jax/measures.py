@@ -13,6 +13,7 @@ from typing import Any
 
 from jnf_jax import drawn_pictures, frechet
 from jnf_jax.features import FrechetSettings
+from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
 from jnf_jax.subject import Subject
 
 
@@ -41,11 +42,23 @@ class Measure:
     needs_labels: bool = False
 
 
+def _posterior_match(subject: Subject, settings: MatchSettings) -> dict[str, Any]:
+    return evaluate_match(
+        subject.inference,
+        subject.params,
+        subject.held_out,
+        subject.protocol,
+        settings,
+        report=subject.report,
+    )
+
+
 MEASURES: dict[str, Measure] = {
     "diffusion_decoder": Measure(
         drawn_pictures.measure, drawn_pictures.DrawnSettings, needs_labels=True
     ),
     "frechet": Measure(frechet.measure, FrechetSettings),
+    "posterior_match": Measure(_posterior_match, MatchSettings),
 }
 """Name in ``evaluation.measures``, section of the config, key of the record."""
 

@@ -44,7 +44,20 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
             f"num_devices must be between 1 and {len(devices)} (the devices that JAX "
             f"sees), got {num_devices}"
         )
-    return Mesh(np.array(devices[:num_devices]), (AXIS,), axis_types=(AxisType.Auto,))
+    return _mesh_over(devices[:num_devices])
+
+
+def mesh_of(device: jax.Device) -> Mesh:
+    """The mesh of one device, whichever: for work that has it to itself.
+
+    >>> mesh_of(jax.devices()[0]) == make_mesh(1)
+    True
+    """
+    return _mesh_over([device])
+
+
+def _mesh_over(devices: list[jax.Device]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh | None) -> jax.sharding.Sharding:

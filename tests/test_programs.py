@@ -14,8 +14,8 @@ from PIL import Image
 from configs.digits import jnf as digits_jnf
 from jnf_jax import energy_report, experiment, parallel, programs, results
 from jnf_jax.methods.method import check_subset
+from jnf_jax.runs import train_and_evaluate, train_seeds, train_stages
 from jnf_jax.stages import compute_cache
-from jnf_jax.train import train_and_evaluate, train_seeds, train_stages
 
 ROOT = Path(__file__).parents[1]
 

@@ -159,7 +159,8 @@ def test_config_loads_and_is_documented(path, monkeypatch):
     config = module.get_config()
     assert isinstance(config, ml_collections.ConfigDict)
     assert config.is_locked, "get_config() ends with config.lock()"
-    command = f"python -m jnf_jax.train --config {_name(path)}"
+    program = "sweep" if path.parent.name == "ablations" else "train"
+    command = f"python -m jnf_jax.{program} --config {_name(path)}"
     assert command in module.__doc__, f"its docstring gives `{command} …`"
 
 

@@ -121,6 +121,12 @@ class Inference(Protocol):
         """R-hat and effective sample sizes for ``subset``; None without a sampler."""
         ...
 
+    def joint_log_prob(
+        self, params: dict[str, Params], views: Views, z: Any
+    ) -> Float[Array, " batch"]:
+        """log q(z|X), all modalities given; nats."""
+        ...
+
     def unimodal_log_probs(
         self, params: dict[str, Params], views: Views, z: Any
     ) -> dict[str, Float[Array, " batch"]]:
@@ -171,6 +177,16 @@ class Method:
     stages: tuple[MethodStage, ...]
     inference: Inference
     diffusion_decoder: PictureDecoder | None = None
+
+
+def shared_latent(z: Any) -> Float[Array, "batch latent"]:
+    """The latent that all modalities share: what priors are of."""
+    return getattr(z, "shared", z)
+
+
+def with_shared_latent(z: Any, shared: Float[Array, "batch latent"]) -> Any:
+    """z with another shared latent; private ones, where there are any, are kept."""
+    return z._replace(shared=shared) if hasattr(z, "shared") else shared
 
 
 def check_subset(

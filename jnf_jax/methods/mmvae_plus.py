@@ -9,9 +9,11 @@ that arXiv 2409.19862 is believed to build on.
 
 import dataclasses
 import functools
+import math
 
 import distrax
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import Latent
@@ -130,6 +132,13 @@ class MixtureInference:
         step_size: None,
     ) -> None:
         """None: draws are exact."""
+
+    def joint_log_prob(
+        self, params: dict[str, Params], views: Views, z: Latent
+    ) -> Float[Array, " batch"]:
+        """log (1/M) Σ_m q_m(z|x_m), of the shared latent; nats."""
+        log_probs = jnp.stack([*self.unimodal_log_probs(params, views, z).values()])
+        return jax.nn.logsumexp(log_probs, axis=0) - math.log(len(log_probs))
 
     def unimodal_log_probs(
         self, params: dict[str, Params], views: Views, z: Latent

@@ -155,6 +155,15 @@ class SubsetInference:
         _, codes = self._experts_of(params, views, subset)
         return self._base_product(self._priors(params), codes).scale
 
+    def joint_log_prob(
+        self,
+        params: dict[str, Params],
+        views: Views,
+        z: Float[Array, "batch latent"],
+    ) -> Float[Array, " batch"]:
+        """log q(z|X) of the joint encoder; nats."""
+        return self.joint.encode(params["joint"], views).log_prob(z)
+
     def unimodal_log_probs(
         self,
         params: dict[str, Params],

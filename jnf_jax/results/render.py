@@ -5,7 +5,7 @@
 
 A section for each folder of configs/: a row for each record, a row "not yet run" for
 each config without one, and the published numbers with what sets them apart. Then what
-the records say on the questions of docs/open_questions.json.
+the records say on the questions of docs/open_questions.json, and the ablations.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.results import questions
+from jnf_jax.results import ablations, questions
 from jnf_jax.results.record import (
     format_duration,
     format_value,
@@ -28,6 +28,7 @@ from jnf_jax.results.record import (
 )
 from jnf_jax.results.tables import ABSENT, Rows, beside, by_name, link, sizes_of, table
 
+ABLATIONS = "ablations"  # the folder of their configs, and of their records
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
     "cub": "CUB pictures and captions",
@@ -54,7 +55,7 @@ reconstructions. ± is the standard deviation over training seeds.
 
 
 def load_records(root: Path) -> dict[str, dict[str, Any]]:
-    """Path relative to ``root`` -> record, for every JSON under results/.
+    """Path relative to ``root`` -> record, for every JSON under results/ but ablations.
 
     Raises:
       ValueError: a record is not valid, or cannot be traced: no commit, or a config
@@ -62,6 +63,8 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
     """
     records = {}
     for path in sorted((root / "results").rglob("*.json")):
+        if path.parent.name == ABLATIONS:
+            continue
         name = path.relative_to(root).as_posix()
         record = read(path)
         if record["commit"] == "unknown":
@@ -189,9 +192,11 @@ def render(root: Path) -> str:
       root: the repository, with results/, configs/ and docs/published.json.
 
     Raises:
-      ValueError: see `load_records`.
+      ValueError: see `load_records` and `ablations.section`.
     """
-    records, configs = load_records(root), find_configs(root)
+    records, found = load_records(root), find_configs(root)
+    sweeps = [config for config in found if Path(config).parent.name == ABLATIONS]
+    configs = [config for config in found if config not in sweeps]
     published = json.loads((root / "docs" / "published.json").read_text("utf-8"))
     folder = {name: Path(r["config"]).parent.name for name, r in records.items()}
     sections = {Path(config).parent.name for config in configs} | set(folder.values())
@@ -208,6 +213,7 @@ def render(root: Path) -> str:
         lines += [*beside(here), *_provenance(here)]
         lines += [*_published(published, section), ""]
     lines += questions.section(root, records)
+    lines += ablations.section(root, sweeps)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

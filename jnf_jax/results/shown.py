@@ -78,6 +78,46 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             ),
         ),
     ),
+    "posterior_match": (
+        Table(
+            "Unimodal posteriors beside the joint one: E KL(q(z|X) ‖ q_j(z|x_j)), "
+            "whose floor is what the other modalities tell of z; and how well a "
+            "classifier tells (x_j, z) of the two apart, 0.5 at best. s.e. are "
+            "standard errors over tuples.",
+            (
+                Column("KL, nats", "gap", 2),
+                Column("s.e.", "gap_standard_error", 2, low=0.0),
+                Column("accuracy", "accuracy", low=0.0, high=1.0),
+                Column("s.e. of it", "standard_error", low=0.0, high=1.0),
+            ),
+            rows="unimodal",
+            heading="given",
+        ),
+        Table(
+            "Draws given several modalities beside long chains through the decoders: "
+            "accuracy of a classifier, 0.5 at best.",
+            (
+                Column("accuracy", "accuracy", low=0.0, high=1.0),
+                Column("s.e.", "standard_error", low=0.0, high=1.0),
+                Column("chains' max R-hat", "rhat_max", 2, low=0.0),
+            ),
+            rows="chains",
+            heading="given",
+        ),
+        Table(
+            "Simulation-based calibration: ranks of z* and of log p(x_S|z*) among "
+            "draws given x_S ~ p(x_S|z*). p of uniformity; share of outermost ranks "
+            "over what is expected, above 1 where draws are too narrow.",
+            (
+                Column("p, z", "z.p_value", low=0.0, high=1.0),
+                Column("outermost", "z.outer", 2, low=0.0),
+                Column("p, log p", "log_likelihood.p_value", low=0.0, high=1.0),
+                Column("outermost", "log_likelihood.outer", 2, low=0.0),
+            ),
+            rows="calibration",
+            heading="given",
+        ),
+    ),
 }
 """Measure -> its tables."""
 

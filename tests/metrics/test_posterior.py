@@ -23,6 +23,9 @@ class Gaussians:
         posterior = distrax.MultivariateNormalDiag(jnp.array(MEAN), jnp.array(SCALE))
         return posterior.sample(seed=rng_key, sample_shape=len(views["a"])), None
 
+    def joint_log_prob(self, params, views, z):
+        return distrax.MultivariateNormalDiag(MEAN, SCALE).log_prob(z)
+
     def unimodal_log_probs(self, params, views, z):
         return {
             m: distrax.MultivariateNormalDiag(

@@ -52,6 +52,9 @@ class LabelModel:
     def diagnose(self, params, rng_key, views, subset, step_size):
         return None
 
+    def joint_log_prob(self, params, views, z):
+        return z.sum(-1)
+
     def unimodal_log_probs(self, params, views, z):
         return {}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jnf_jax.results import ablations, render
 from jnf_jax.results import record as results
-from jnf_jax.results import render
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "results_schema.md"
@@ -395,6 +395,45 @@ def test_open_questions_show_the_records_of_their_configs(repository, record):
     store()
     with pytest.raises(ValueError, match=r"'Which\?' names .*gone.py', 'fid'\], expe"):
         render.render(repository)
+
+
+def test_ablations_have_a_section(repository, record):
+    assert "Ablations" not in render.render(repository)
+    for folder in ("configs", "results"):
+        (repository / folder / "ablations").mkdir()
+    for name in ("beta", "steps"):
+        config = repository / "configs" / "ablations" / f"{name}.py"
+        config.write_text("def get_config():\n    return None\n")
+    ablation = {
+        **dict(sweep="configs/ablations/beta.py", command="python -m …"),
+        **dict(axes=["model.beta"], quantities=["coherence.conditional.1"]),
+        "plot": {"x": "model.beta", "y": ["coherence.conditional.1"], "log_x": False},
+        "variants": [{"values": {"model.beta": 2.5}, "record": record}],
+        "notes": ["Other processes ran too."],
+    }
+    path = repository / "results" / "ablations" / "beta.json"
+    ablations.write(path, ablation)
+    text = render.render(repository)
+    assert "| 2.5 | 0.500 ± 0.020 |" in text and "- Other processes ran too." in text
+    assert "Not yet run: [steps](../configs/ablations/steps.py)." in text
+    assert "beta.png" not in text
+    path.with_suffix(".png").write_bytes(b"")
+    assert "![beta](../results/ablations/beta.png)" in render.render(repository)
+
+    variant = {"values": {"model.beta": 1}, "record": {}}
+    for changes, told in (
+        ({"sweep": "configs/ablations/gone.py"}, "`sweep` is 'configs/ablations/gone"),
+        (
+            {"variants": [{"values": {}, "record": record}]},
+            r"`variants\[0\].values` ha",
+        ),
+        ({"quantities": ["coherence.conditional"]}, "is no number in the record"),
+        ({"plot": {"y": ["a"]}}, "quantity 'a' is not in the record"),
+        ({"variants": [variant]}, r"`?variants\[0\].record: `dataset` is missing"),
+    ):
+        path.write_text(json.dumps(ablation | changes))
+        with pytest.raises(ValueError, match=told):
+            render.render(repository)
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):

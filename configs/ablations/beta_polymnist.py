@@ -1,0 +1,20 @@
+"""β of the joint VAE on PolyMNIST within the CPU budget.
+
+    python -m jnf_jax.sweep --config configs/ablations/beta_polymnist.py \\
+        --set data.backgrounds_dir=DIR --workdir runs/beta_polymnist
+
+Three runs of configs/polymnist/jnf_cpu.py, 90 minutes each on two cores. Not yet run.
+"""
+
+import ml_collections
+
+from configs.ablations import beta
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Five modalities, one table."""
+    config = beta.get_config()
+    config.base = "configs/polymnist/jnf_cpu.py"
+    sizes = tuple(f"coherence.conditional.{size}" for size in (1, 2, 3, 4))
+    config.quantities = (*sizes, *config.quantities[2:])
+    return config

@@ -1,0 +1,51 @@
+"""Step size and number of leapfrog steps of HMC on products of experts.
+
+    python -m jnf_jax.sweep --config configs/ablations/hmc.py --workdir runs/hmc
+
+Evaluation only: both stages are trained once, or read from a run of
+configs/digits/jnf.py by ``--set init.joint=runs/digits/checkpoints/joint`` and
+``--set init.unimodal=runs/digits/checkpoints/unimodal``. The trajectory is of fixed
+length, the step size is not adapted, and there are 100 transitions as in that config:
+more leapfrog steps cost more. The first 500 test tuples. Not yet confirmed.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Four step sizes by three lengths; all else is configs/digits/jnf.py."""
+    config = ml_collections.ConfigDict(
+        dict(
+            base="configs/digits/jnf.py",
+            overrides=(
+                ("sampler.kernel", "hmc"),
+                ("sampler.num_adaptation", 0),
+                ("evaluation.num_tuples", 500),
+                ("evaluation.num_prior_samples", 1_000),
+            ),
+            axes=(
+                ("sampler.num_leapfrog", (3, 10, 30)),
+                ("sampler.initial_step_size", (0.05, 0.1, 0.2, 0.4)),
+            ),
+            shares=("joint", "unimodal"),
+            num_seeds=1,
+            quantities=(
+                "coherence.conditional.2",
+                "sampler.subsets.m0+m1.acceptance",
+                "sampler.subsets.m0+m1.rhat_max",
+                "sampler.subsets.m0+m1.share_unconverged",
+                "sampler.subsets.m0+m1.ess_min",
+                "evaluation_seconds",
+            ),
+            plot=dict(
+                x="sampler.initial_step_size",
+                y=(
+                    "coherence.conditional.2",
+                    "sampler.subsets.m0+m1.acceptance",
+                    "sampler.subsets.m0+m1.share_unconverged",
+                ),
+                log_x=True,
+            ),
+        )
+    )
+    return config.lock()

@@ -1,0 +1,47 @@
+"""Short-run Langevin chains: the number of steps that an energy is trained with.
+
+    python -m jnf_jax.sweep --config configs/ablations/langevin_steps.py \\
+        --workdir runs/langevin_steps
+
+An open question of arXiv 2409.19862: longer chains against quality and diversity. The
+energy is fitted afterwards, on one joint VAE and one set of flows; draws take as many
+steps as training (what other numbers give is in each record's
+``coherence.joint_by_steps``). 2,000 steps of training instead of 4,000, subsets of 200
+test tuples; all else is configs/digits/jnf_ebm_after.py. With ``--set init.joint=…``
+and ``--set init.unimodal=…`` another run's checkpoints are read. Not yet confirmed.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """15, 30, 60 and 150 steps."""
+    about = "energy_priors.energy_after"
+    config = ml_collections.ConfigDict(
+        dict(
+            base="configs/digits/jnf_ebm_after.py",
+            overrides=(("prior.num_steps", 2_000), ("evaluation.num_tuples", 200)),
+            axes=(("fitted_prior.num_steps", (15, 30, 60, 150)),),
+            shares=("joint", "unimodal"),
+            num_seeds=1,
+            quantities=(
+                "coherence.joint.normal",
+                "coherence.joint.energy_after",
+                "coherence.joint_entropy.energy_after",
+                f"{about}.gap_to_long_run.short_run.mean",
+                f"{about}.gap_to_long_run.short_run.log_variance",
+                f"{about}.long_run.rhat_max",
+                "wall_seconds",
+            ),
+            plot=dict(
+                x="fitted_prior.num_steps",
+                y=(
+                    "coherence.joint.energy_after",
+                    "coherence.joint_entropy.energy_after",
+                    f"{about}.gap_to_long_run.short_run.log_variance",
+                ),
+                log_x=True,
+            ),
+        )
+    )
+    return config.lock()

@@ -1,0 +1,43 @@
+"""How many MADE blocks a posterior needs: 0 (a Gaussian) to 4, on one joint VAE.
+
+    python -m jnf_jax.sweep --config configs/ablations/made_blocks.py \\
+        --workdir runs/made_blocks
+
+``--set init.joint=runs/digits/checkpoints/joint`` reads the joint VAE of a run of
+configs/digits/jnf.py instead of training one. Held-out log q_j(z|x_j) compares the
+posteriors alone, coherence what is generated from them. Not yet confirmed.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The digits; all else is configs/digits/jnf.py."""
+    config = ml_collections.ConfigDict(
+        dict(
+            base="configs/digits/jnf.py",
+            overrides=(),
+            axes=(("flow.num_blocks", (0, 1, 2, 3, 4)),),
+            shares=("joint",),
+            num_seeds=1,
+            quantities=(
+                "coherence.conditional.1",
+                "coherence.conditional.2",
+                "coherence.ceiling",
+                "unimodal_log_prob.m0",
+                "unimodal_log_prob.m1",
+                "unimodal_log_prob.m2",
+                "wall_seconds",
+            ),
+            plot=dict(
+                x="flow.num_blocks",
+                y=(
+                    "coherence.conditional.1",
+                    "coherence.conditional.2",
+                    "unimodal_log_prob.m0",
+                ),
+                log_x=False,
+            ),
+        )
+    )
+    return config.lock()

@@ -1,0 +1,33 @@
+"""What projectors gain as private noise grows: circles and squares with waves.
+
+    python -m jnf_jax.sweep --config configs/ablations/private_noise.py \\
+        --workdir runs/noisy
+
+One joint VAE an amount of noise; `examples/private_noise.py` draws the figure of
+docs/math.md from runs/noisy too. Not yet run as a sweep.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Four amounts, three configs of configs/circles_squares/."""
+    config = ml_collections.ConfigDict(
+        dict(
+            base="configs/circles_squares/noisy_{projectors}.py",
+            overrides=(),
+            axes=(
+                ("projectors", ("jnf", "shared_cl", "shared_dcca")),
+                ("data.noise", (0.0, 0.15, 0.3, 0.45)),
+            ),
+            shares=("joint",),
+            num_seeds=1,
+            quantities=("coherence.conditional.1", "coherence.ceiling"),
+            plot=dict(
+                x="data.noise",
+                y=("coherence.conditional.1", "coherence.ceiling"),
+                log_x=False,
+            ),
+        )
+    )
+    return config.lock()

@@ -1,0 +1,43 @@
+"""Runs variants of a config and writes their records, one table and one plot.
+
+    python -m jnf_jax.sweep --config configs/ablations/made_blocks.py \\
+        --workdir runs/made_blocks --out results/ablations/made_blocks.json
+
+What a sweep's config says is in ``variants.py``. Every fault is told before anything is
+trained. Run again, the sweep goes on where it stopped; a variant that has a record of
+this very config is not run again. Each variant and seed has one device to itself, as
+many at once as there are devices. ``--set FIELD=VALUE`` overrides a field of every
+variant, as ``--set init.joint=runs/digits/checkpoints/joint``; fields of the sweep's
+own config are ``--config.num_seeds=3`` and the like.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from jnf_jax import programs
+from jnf_jax.sweep_run import run_sweep
+
+_CONFIG = programs.define_config("A sweep's, as in configs/ablations/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Of all variants.")
+_OUT = flags.DEFINE_string("out", None, "Also write records, and plot, to this file.")
+_SET = flags.DEFINE_multi_string("set", [], "FIELD=VALUE, for every variant.")
+
+
+def main(argv: list[str]) -> None:
+    """Flags, then ``run_sweep``."""
+    del argv
+    config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
+    run_sweep(
+        config,
+        Path(_WORKDIR.value),
+        config_name=config_name,
+        command=programs.command_line(),
+        settings=tuple(programs.parse_setting(text) for text in _SET.value),
+        out=Path(_OUT.value) if _OUT.value else None,
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(programs.tell_faults(main))
