@@ -6,7 +6,7 @@ would change is another spread.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -97,6 +97,40 @@ def scores_by_size(
         )
         for size in sorted({len(subset) for subset in right})
     }
+
+
+def intervals(
+    right: Mapping[tuple[str, ...], Mapping[str, Bool[np.ndarray, " rows"]]],
+    labels: Integer[np.ndarray, " labels"],
+    joint: Mapping[str, float],
+    ceiling: float,
+    settings: Any,
+) -> dict[str, Any]:
+    """Of all that protocol v1 quotes, as JSON has it.
+
+    Args:
+      right: S → t ∉ S → whether what each tuple generated is read right, bool[N].
+      labels: i32[N].
+      joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
+      ceiling: share of the N tuples whose reconstructions agree.
+      settings: the protocol's; its ``seed`` is that of every resample.
+
+    Returns:
+      {"conditional": {size: i}, "joint": {prior: i}, "ceiling": i}, i = {"low", "high"}.
+    """
+    seed, num_draws = settings.seed, settings.num_prior_samples
+    found = {
+        "conditional": {
+            size: macro_interval(scores, labels, seed=seed)._asdict()
+            for size, scores in scores_by_size(right).items()
+        },
+        "joint": {
+            name: share_interval(share, num_draws, seed=seed)._asdict()
+            for name, share in joint.items()
+        },
+    }
+    of_ceiling = share_interval(ceiling, len(labels), seed=seed)
+    return found | {"ceiling": of_ceiling._asdict()}
 
 
 def _central(values: np.ndarray) -> Interval:

@@ -228,7 +228,9 @@ def evaluate_coherence(
         shares,
         entropies,
         ceiling,
-        _intervals(right, held_out.labels[:num_tuples], shares, ceiling, settings),
+        bootstrap.intervals(
+            right, held_out.labels[:num_tuples], shares, ceiling, settings
+        ),
         {"subsets": sampler, "warnings": warnings},
         draws,
     )
@@ -291,27 +293,6 @@ def _right(
         for target, own in predicted.items()
         if target not in subset
     }
-
-
-def _intervals(right, labels, shares, ceiling, settings) -> dict[str, Any]:
-    """Each with the evaluation's seed, as JSON has it."""
-    seed, num_draws = settings.seed, settings.num_prior_samples
-    found = {
-        "conditional": {
-            size: bootstrap.macro_interval(scores, labels, seed=seed)
-            for size, scores in bootstrap.scores_by_size(right).items()
-        },
-        "joint": {
-            name: bootstrap.share_interval(share, num_draws, seed=seed)
-            for name, share in shares.items()
-        },
-    }
-    by_name = {
-        key: {name: interval._asdict() for name, interval in table.items()}
-        for key, table in found.items()
-    }
-    of_ceiling = bootstrap.share_interval(ceiling, len(labels), seed=seed)
-    return by_name | {"ceiling": of_ceiling._asdict()}
 
 
 def decoded_predictions(
