@@ -14,6 +14,7 @@ from jnf_jax.experiment import open_experiment
 from jnf_jax.metrics.protocol import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
+from jnf_jax.subject import Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +175,7 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     )
     setup = open_experiment(config)
     test, lines = setup.dataset.splits["test"], []
-    subject = measures.Subject(
+    subject = Subject(
         setup.method.inference,
         {s.name: s.init(jax.random.key(0)) for s in setup.method.stages},
         setup.dataset,

@@ -116,7 +116,7 @@ def intervals(
       settings: the protocol's; its ``seed`` is that of every resample.
 
     Returns:
-      {"conditional": {size: i}, "joint": {prior: i}, "ceiling": i}, i = {"low", "high"}.
+      {"conditional": {size: …}, "joint": {prior: …}, "ceiling": {"low", "high"}}.
     """
     seed, num_draws = settings.seed, settings.num_prior_samples
     found = {

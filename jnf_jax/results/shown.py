@@ -57,6 +57,9 @@ SHOWN: dict[str, tuple[Table, ...]] = {
                     ("fid", "FID"),
                 )
                 for kind in ("conditional", "unconditional")
+            ),
+        ),
+    ),
     "likelihood": (
         Table(
             "log p(X) of test tuples at λ = β = 1, by importance sampling with the "
