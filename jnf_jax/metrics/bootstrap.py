@@ -100,7 +100,7 @@ def scores_by_size(
 
 
 def intervals(
-    right: Mapping[tuple[str, ...], Mapping[str, Bool[np.ndarray, " rows"]]],
+    predicted: Mapping[tuple[str, ...], Mapping[str, Integer[np.ndarray, " rows"]]],
     labels: Integer[np.ndarray, " labels"],
     joint: Mapping[str, float],
     ceiling: float,
@@ -109,8 +109,8 @@ def intervals(
     """Of all that protocol v1 quotes, as JSON has it.
 
     Args:
-      right: S → t ∉ S → whether what each tuple generated is read right, bool[N].
-      labels: i32[N].
+      predicted: S → t → the label read of what each tuple generated, i32[N].
+      labels: i32[≥ N], of which the first N count.
       joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
       ceiling: share of the N tuples whose reconstructions agree.
       settings: the protocol's; its ``seed`` is that of every resample.
@@ -119,6 +119,11 @@ def intervals(
       {"conditional": {size: …}, "joint": {prior: …}, "ceiling": {"low", "high"}}.
     """
     seed, num_draws = settings.seed, settings.num_prior_samples
+    labels = labels[: settings.num_tuples or len(labels)]
+    right = {
+        subset: {t: own == labels for t, own in of.items() if t not in subset}
+        for subset, of in predicted.items()
+    }
     found = {
         "conditional": {
             size: macro_interval(scores, labels, seed=seed)._asdict()

@@ -28,7 +28,8 @@ from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import ImportanceInference
 from jnf_jax.metrics.coherence import subsets
 from jnf_jax.metrics.importance import LogMean, log_means
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, finite_or_none
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
 

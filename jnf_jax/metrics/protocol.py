@@ -190,7 +190,7 @@ def evaluate_coherence(
     predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or held_out.size
-    accuracies, right, sampler, warnings = {}, {}, {}, []
+    accuracies, shown, sampler, warnings = {}, {}, {}, []
     draws = Draws({}, {})
     for subset, key in _subsets_asked_for(inference, settings, keys):
         predicted, draws.given[subset], quality = _predict_from_subset(
@@ -198,7 +198,7 @@ def evaluate_coherence(
             settings, key,
         )  # fmt: skip
         accuracies[subset] = _accuracies(subset, predicted, held_out)
-        right[subset] = _right(subset, predicted, held_out)
+        shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
@@ -228,9 +228,7 @@ def evaluate_coherence(
         shares,
         entropies,
         ceiling,
-        bootstrap.intervals(
-            right, held_out.labels[:num_tuples], shares, ceiling, settings
-        ),
+        bootstrap.intervals(shown, held_out.labels, shares, ceiling, settings),
         {"subsets": sampler, "warnings": warnings},
         draws,
     )
@@ -279,17 +277,6 @@ def _accuracies(
         target: coherence.class_accuracy(
             own, held_out.labels[: len(own)], num_classes=held_out.num_classes
         )
-        for target, own in predicted.items()
-        if target not in subset
-    }
-
-
-def _right(
-    subset: tuple[str, ...], predicted: dict[str, np.ndarray], held_out: HeldOut
-) -> dict[str, np.ndarray]:
-    """{t: whether the label is right of what was generated from each tuple}."""
-    return {
-        target: own == held_out.labels[: len(own)]
         for target, own in predicted.items()
         if target not in subset
     }
