@@ -89,10 +89,7 @@ class SubsetInference:
         subset: tuple[str, ...],
         step_size: Float[Array, ""] | None = None,
     ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
-        """z f32[B, D]; each x_j is encoded once, before any chain.
-
-        Without a ``step_size`` it is adapted on the first data.
-        """
+        """z f32[B, D]; each x_j is encoded once, before chains."""
         check_subset(subset, self.modalities)
         key, adapt_key = jax.random.split(rng_key)
         if len(subset) == len(self.modalities):
@@ -202,11 +199,7 @@ class SubsetInference:
         num_samples: int,
         name: str | None = None,
     ) -> Float[Array, "num_samples latent"]:
-        """z from the prior of that name in ``prior_names``; None: the model's own.
-
-        Raises:
-            ValueError: If there is none of that name.
-        """
+        """z from the prior of that name in ``prior_names``; None: the model's own."""
         name = check_prior_name(name, self.prior_names)
         needed = {s: params[s] for s in ("joint", "prior") if s in params}
         return self._draw_prior(needed, rng_key, num_samples, name)
