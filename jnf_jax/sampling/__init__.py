@@ -3,6 +3,7 @@
 Imports nothing of the program around it: densities come in as callables.
 """
 
+from jnf_jax.sampling.annealing import LogNormaliser, log_normaliser
 from jnf_jax.sampling.chains import (
     ChainDiagnostics,
     ChainInfo,
@@ -49,6 +50,7 @@ __all__ = [
     "LangevinRun",
     "LangevinSettings",
     "LangevinState",
+    "LogNormaliser",
     "MomentGap",
     "Moments",
     "TransitionInfo",
@@ -60,6 +62,7 @@ __all__ = [
     "gaussian_product",
     "initial_positions",
     "langevin_path",
+    "log_normaliser",
     "moment_gap",
     "moments",
     "product_log_density",
