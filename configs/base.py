@@ -86,6 +86,14 @@ def get_config() -> ml_collections.ConfigDict:
                     num_calibration_data=1_000,
                     num_calibration_draws=31,
                 ),
+                likelihood=dict(
+                    num_importance_samples=1_000,
+                    num_conditional_samples=100,
+                    num_tuples=1_000,
+                    num_conditional_tuples=100,
+                    num_decoded=5_000,
+                ),
+                representation=dict(num_tuples=2_000, num_probe_tuples=2_000),
                 classifier=dict(num_steps=4_000, batch_size=64, select="last"),
             ),
         )

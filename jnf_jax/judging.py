@@ -79,6 +79,7 @@ def _measured(
             "joint": measured.joint,
             "joint_entropy": measured.joint_entropy,
             "ceiling": measured.ceiling,
+            "interval": measured.interval,
             **(of_energies if by_steps else {}),
         },
         "subset_coherence": {

@@ -11,10 +11,20 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jnf_jax import drawn_pictures, frechet
+import jax
+
+from jnf_jax import drawn_pictures, frechet, parallel
 from jnf_jax.features import FrechetSettings
+from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
 from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
+from jnf_jax.metrics.representation import (
+    RepresentationSettings,
+    evaluate_representation,
+)
+from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.sampling import LogNormaliser, log_normaliser
 from jnf_jax.subject import Subject
+from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +63,78 @@ def _posterior_match(subject: Subject, settings: MatchSettings) -> dict[str, Any
     )
 
 
+def _likelihood(subject: Subject, settings: LikelihoodSettings) -> dict[str, Any]:
+    return evaluate_likelihood(
+        subject.inference,
+        subject.params,
+        subject.held_out,
+        subject.protocol,
+        settings,
+        log_normaliser=_log_normaliser(subject),
+        report=subject.report,
+    )
+
+
+NUM_ANNEALED, NUM_TEMPERATURES = 1_000, 1_000
+"""Chains, and steps of each, that estimate log Z of an energy-based prior."""
+
+
+def _log_normaliser(subject: Subject) -> LogNormaliser | None:
+    """log Z of the model's own prior, where that is an energy's."""
+    inference, name = subject.inference, subject.inference.prior_names[0]
+    if not isinstance(inference.prior_of(subject.params, name), EnergyTiltedPrior):
+        return None
+
+    @jax.jit
+    def estimate(params: dict[str, Params], rng_key: jax.Array) -> LogNormaliser:
+        prior = inference.prior_of(params, name)
+        start_key, key = jax.random.split(rng_key)
+        return log_normaliser(
+            key,
+            prior.log_tilt,
+            prior.reference.log_density,
+            prior.reference.sample(start_key, NUM_ANNEALED),
+            num_temperatures=NUM_TEMPERATURES,
+            step_size=prior.langevin.step_size,
+        )
+
+    found = estimate(subject.params, jax.random.key(subject.protocol.seed))
+    subject.report(
+        f"log Z of {name}: {found.value:.2f} +- {found.standard_error:.2f} nats, "
+        f"ESS {found.ess:.0f} of {NUM_ANNEALED}"
+    )
+    return found
+
+
+def _representation(
+    subject: Subject, settings: RepresentationSettings
+) -> dict[str, Any]:
+    split, of_test = subject.dataset.splits["train"], subject.held_out
+    training = of_test._replace(
+        arrays=parallel.put(split.arrays, parallel.replicated(of_test.mesh)),
+        size=split.size,
+        labels=split.labels,
+        rows=split.rows,
+    )
+    return evaluate_representation(
+        subject.inference,
+        subject.params,
+        training,
+        of_test,
+        subject.protocol,
+        settings,
+        report=subject.report,
+    )
+
+
 MEASURES: dict[str, Measure] = {
     "diffusion_decoder": Measure(
         drawn_pictures.measure, drawn_pictures.DrawnSettings, needs_labels=True
     ),
     "frechet": Measure(frechet.measure, FrechetSettings),
     "posterior_match": Measure(_posterior_match, MatchSettings),
+    "likelihood": Measure(_likelihood, LikelihoodSettings),
+    "representation": Measure(_representation, RepresentationSettings),
 }
 """Name in ``evaluation.measures``, section of the config, key of the record."""
 

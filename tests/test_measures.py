@@ -155,3 +155,6 @@ def test_what_is_shown_is_checked(measured, fault):
 
 def test_whatever_can_be_measured_is_shown():
     assert set(measures.MEASURES) == set(shown.SHOWN)
+    tables = [table for tables in shown.SHOWN.values() for table in tables]
+    headings = [column.heading for table in tables for column in table.columns]
+    assert all(map(str.isascii, headings))  # a terminal shows them too

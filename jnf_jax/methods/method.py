@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import distrax
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -78,6 +79,27 @@ class MethodStage:
     of: str = ""
 
 
+class Proposal(NamedTuple):
+    """K draws a datum of a posterior whose density is known.
+
+    Attributes:
+        z: As ``Inference.infer`` gives it, leaves [K, B, ...].
+        log_ratio: log p(z) − log q(z|x_S), nats, f32[K, B]; up to log Z where the prior
+            is not normalised.
+    """
+
+    z: Any
+    log_ratio: Float[Array, "samples batch"]
+
+
+def propose_from(
+    posterior: distrax.Distribution, prior: Prior, rng_key: jax.Array, num_samples: int
+) -> Proposal:
+    """Draws of ``posterior``, batch [B], events [D], beside that prior."""
+    z, log_q = posterior.sample_and_log_prob(seed=rng_key, sample_shape=num_samples)
+    return Proposal(z, prior.log_density(z) - log_q)
+
+
 @runtime_checkable
 class Inference(Protocol):
     """What metrics and programs ask of a trained model; ``params`` is {stage: params}.
@@ -97,7 +119,22 @@ class Inference(Protocol):
         subset: tuple[str, ...],
         step_size: Float[Array, ""] | None = None,
     ) -> tuple[Any, SubsetInfo | None]:
-        """One z per datum from q(z|x_S); and how the sampler did, if one ran."""
+        """One z per datum from q(z|x_S); and how the sampler did, if one ran.
+
+        Args:
+            params: Parameters by stage.
+            rng_key: Typed key.
+            views: {m: f32[B, ...]}; those of ``subset`` are read.
+            subset: Names of the given modalities.
+            step_size: As ``adapt`` gave it.
+
+        Returns:
+            z, an array f32[B, D] or a struct of such, and how the chains did (None
+            where none ran).
+
+        Raises:
+            ValueError: ``subset`` is empty or has an unknown or repeated name.
+        """
         ...
 
     def adapt(
@@ -164,6 +201,26 @@ class PictureDecoder(Protocol):
         modalities: tuple[str, ...],
     ) -> Views:
         """{m: f32[B, ...] in [0, 1]} of ``modalities``, random given z."""
+        ...
+
+
+@runtime_checkable
+class ImportanceInference(Inference, Protocol):
+    """Inference that likelihoods can be estimated by."""
+
+    def propose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        num_samples: int,
+    ) -> Proposal:
+        """Draws of q(z|x_S) for |S| = 1 and |S| = M; traceable.
+
+        Raises:
+            ValueError: If the density of q(z|x_S) is not known.
+        """
         ...
 
 

@@ -20,8 +20,10 @@ from jnf_jax.losses import Latent
 from jnf_jax.methods.method import (
     Method,
     MethodStage,
+    Proposal,
     check_prior_name,
     check_subset,
+    propose_from,
 )
 from jnf_jax.methods.mixture_vae import (
     ExpertCode,
@@ -113,6 +115,51 @@ class MixtureInference:
             zip([m for m in self.modalities if m not in subset], missing, strict=True)
         )
         return Latent(shared, missing | dict(zip(given, own, strict=True))), None
+
+    def propose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        num_samples: int,
+    ) -> Proposal:
+        """Draws of the mixture of S and of each given w_m, beside p(z) Π p(w_m).
+
+        ::
+
+            log p(z) − log (1/|S|) Σ_{m∈S} q_m(z|x_m)
+              + Σ_{m∈S} log p(w_m) − log q_m(w_m|x_m)
+
+        The others' w_m come from p(w), as in ``infer``, and cancel.
+        """
+        check_subset(subset, self.modalities)
+        joint, mixture = params["joint"], self.mixture
+        choice_key, *keys = jax.random.split(rng_key, 2 * len(self.modalities) + 1)
+        draws, shared, private = [], [], {}
+        log_ratio = jnp.zeros((num_samples, len(views[subset[0]])))
+        for i, (m, encoder) in enumerate(
+            zip(self.modalities, mixture.encoders, strict=True)
+        ):
+            size = log_ratio.shape
+            if m not in subset:
+                drawn = mixture.private_prior.sample(keys[2 * i], size[0] * size[1])
+                private[m] = drawn.reshape(*size, mixture.private_size)
+                continue
+            code = _encode(encoder, joint["experts"][m], views[m])
+            shared.append(mixture.posterior(code.shared))
+            draws.append(shared[-1].sample(seed=keys[2 * i], sample_shape=num_samples))
+            own = mixture.posterior(code.private)
+            private[m], ratio = propose_from(
+                own, mixture.private_prior, keys[2 * i + 1], num_samples
+            )
+            log_ratio += ratio
+        choice = jax.random.randint(choice_key, log_ratio.shape, 0, len(subset))
+        z = jnp.take_along_axis(jnp.stack(draws), choice[None, ..., None], axis=0)[0]
+        log_q = jnp.stack([q.log_prob(z) for q in shared])
+        log_q = jax.nn.logsumexp(log_q, axis=0) - math.log(len(subset))
+        log_ratio += self.mixture.prior_of(joint).log_density(z) - log_q
+        return Proposal(Latent(z, private), log_ratio)
 
     def adapt(
         self,

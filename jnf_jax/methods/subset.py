@@ -19,7 +19,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import SubsetInfo, check_prior_name, check_subset
+from jnf_jax.methods.method import (
+    Proposal,
+    SubsetInfo,
+    check_prior_name,
+    check_subset,
+    propose_from,
+)
 from jnf_jax.methods.product import base_product, draw_gaussian
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
@@ -83,21 +89,7 @@ class SubsetInference:
         subset: tuple[str, ...],
         step_size: Float[Array, ""] | None = None,
     ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
-        """One z per datum; each x_j is encoded once, before any chain.
-
-        Args:
-            params: Parameters by stage.
-            rng_key: Typed key.
-            views: {m: f32[B, ...]}; those of ``subset`` are read.
-            subset: Names of the given modalities.
-            step_size: As ``adapt`` gave it; adapted on the first data if None.
-
-        Returns:
-            z f32[B, D], and how the chains did (None where none ran).
-
-        Raises:
-            ValueError: ``subset`` is empty or has an unknown or repeated name.
-        """
+        """z f32[B, D]; each x_j is encoded once, before chains."""
         check_subset(subset, self.modalities)
         key, adapt_key = jax.random.split(rng_key)
         if len(subset) == len(self.modalities):
@@ -146,6 +138,26 @@ class SubsetInference:
             self._priors(params), flows, rng_key, codes, step_size
         )
 
+    def propose(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        views: Views,
+        subset: tuple[str, ...],
+        num_samples: int,
+    ) -> Proposal:
+        """Draws of q(z|X), or of one expert, beside the model's own prior."""
+        check_subset(subset, self.modalities)
+        if 1 < len(subset) < len(self.modalities):
+            raise ValueError(f"`subset` is {list(subset)}, expected one name or all")
+        prior = self.joint.prior_of(params["joint"])
+        if len(subset) > 1:
+            posterior = self.joint.encode(params["joint"], views)
+        else:
+            flows, codes = self._experts_of(params, views, subset)
+            posterior = self._family.distribution(flows[0], codes[0])
+        return propose_from(posterior, prior, rng_key, num_samples)
+
     def base_scale(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
     ) -> Float[Array, "batch latent"]:
@@ -187,11 +199,7 @@ class SubsetInference:
         num_samples: int,
         name: str | None = None,
     ) -> Float[Array, "num_samples latent"]:
-        """z from the prior of that name in ``prior_names``; None: the model's own.
-
-        Raises:
-            ValueError: If there is none of that name.
-        """
+        """z from the prior of that name in ``prior_names``; None: the model's own."""
         name = check_prior_name(name, self.prior_names)
         needed = {s: params[s] for s in ("joint", "prior") if s in params}
         return self._draw_prior(needed, rng_key, num_samples, name)

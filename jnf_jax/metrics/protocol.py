@@ -17,7 +17,7 @@ import numpy as np
 from jnf_jax import parallel, sampling
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference
-from jnf_jax.metrics import coherence
+from jnf_jax.metrics import bootstrap, coherence
 from jnf_jax.metrics.sampler_quality import sampler_quality
 from jnf_jax.types import Params, Views
 
@@ -149,6 +149,8 @@ class CoherenceReport(NamedTuple):
         joint: Agreement of all classifiers on decoded draws, by the prior drawn from.
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
+        interval: Bootstrap intervals (95 %, over tuples and prior draws):
+            "conditional" by size, "joint" by prior, "ceiling"; each {"low", "high"}.
         sampler: How each subset's chains did, and sentences that warn of it.
         draws: What was decoded.
     """
@@ -158,6 +160,7 @@ class CoherenceReport(NamedTuple):
     joint: dict[str, float]
     joint_entropy: dict[str, float | None]
     ceiling: float
+    interval: dict[str, Any]
     sampler: dict[str, Any]
     draws: Draws
 
@@ -187,7 +190,7 @@ def evaluate_coherence(
     predict_decoded = decoded_predictions(inference, predict)
     keys = iter(jax.random.split(jax.random.key(settings.seed), 2**16))
     num_tuples = settings.num_tuples or held_out.size
-    accuracies, sampler, warnings = {}, {}, []
+    accuracies, shown, sampler, warnings = {}, {}, {}, []
     draws = Draws({}, {})
     for subset, key in _subsets_asked_for(inference, settings, keys):
         predicted, draws.given[subset], quality = _predict_from_subset(
@@ -195,6 +198,7 @@ def evaluate_coherence(
             settings, key,
         )  # fmt: skip
         accuracies[subset] = _accuracies(subset, predicted, held_out)
+        shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
@@ -204,10 +208,9 @@ def evaluate_coherence(
             for text in quality_warnings:
                 report(f"  warning: {text}")
             sampler[name] = quality
-    everything = tuple(inference.modalities)
     predicted, _, _ = _predict_from_subset(
-        inference, params, held_out, num_tuples, everything, predict_decoded,
-        settings, next(keys),
+        inference, params, held_out, num_tuples, tuple(inference.modalities),
+        predict_decoded, settings, next(keys),
     )  # fmt: skip
     ceiling = coherence.agreement(predicted).share
     shares, entropies = {}, {}
@@ -225,6 +228,7 @@ def evaluate_coherence(
         shares,
         entropies,
         ceiling,
+        bootstrap.intervals(shown, held_out.labels, shares, ceiling, settings),
         {"subsets": sampler, "warnings": warnings},
         draws,
     )

@@ -73,7 +73,7 @@ def _coherence_faults(coherence: Any) -> list[str]:
                     f"`coherence.{key}` has the key {size!r}, expected a subset size "
                     'as a string: "1", "2", …'
                 )
-    faults += _by_steps_faults(coherence)
+    faults += _by_steps_faults(coherence) + _interval_faults(coherence)
     if coherence.get("ceiling") is not None:
         faults += _value_faults("coherence.ceiling", coherence["ceiling"], 0.0, 1.0)
     return faults + _entropy_faults(coherence)
@@ -116,6 +116,24 @@ def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
                 for steps in table
                 if not re.fullmatch(r"0|[1-9]\d*", str(steps))
             ]
+    return faults
+
+
+def _interval_faults(coherence: Mapping[str, Any]) -> list[str]:
+    """Faults of `coherence.interval`: each interval holds shares, low and high."""
+    path, interval = "coherence.interval", coherence.get("interval", {})
+    if not isinstance(interval, Mapping):
+        return [f"`{path}` is {interval!r}, expected an object"]
+    intervals = {"ceiling": interval["ceiling"]} if "ceiling" in interval else {}
+    faults = []
+    for key in ("conditional", "joint"):
+        table = interval.get(key, {})
+        if not isinstance(table, Mapping):
+            faults.append(f"`{path}.{key}` is {table!r}, expected an object")
+            continue
+        intervals |= {f"{key}.{name}": bounds for name, bounds in table.items()}
+    for name, bounds in intervals.items():
+        faults += _map_faults(f"{path}.{name}", bounds)
     return faults
 
 

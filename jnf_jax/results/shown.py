@@ -78,6 +78,43 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             ),
         ),
     ),
+    "likelihood": (
+        Table(
+            "log p(X) of test tuples at λ = β = 1, by importance sampling with the "
+            "joint posterior (a lower bound on average). The standard error is over "
+            "tuples; log Z, where the prior is an energy, is subtracted already.",
+            (
+                Column("K", "settings.num_importance_samples", 0, low=1),
+                Column("log p(X), nats", "joint.log_prob", 1),
+                Column("standard error", "joint.standard_error", 1, low=0),
+                Column("ESS, median", "joint.ess_median", 1, low=0),
+                Column("log Z", "joint.log_normaliser.value", 2),
+                Column("its error", "joint.log_normaliser.standard_error", 2, low=0),
+            ),
+        ),
+        Table(
+            "log p(x_t|x_S), nats, mean over the subsets of a size: (a) of draws from "
+            "q(z|x_S), (b) of the generative model.",
+            (Column("(a)", "a", 1), Column("(b)", "b", 1)),
+            rows="conditional",
+            heading="given",
+        ),
+    ),
+    "representation": (
+        Table(
+            "Representations: accuracy of a linear probe on z given one modality or "
+            "all, absolute error of reconstructions from the joint posterior, and "
+            "diversity within class of what is generated from one other modality, as a "
+            "share of the data's.",
+            (
+                Column("probe", "probe", 3, low=0, high=1),
+                Column(
+                    "absolute error", "reconstruction.joint.absolute_error", 3, low=0
+                ),
+                Column("diversity", "diversity", 3, low=0),
+            ),
+        ),
+    ),
     "posterior_match": (
         Table(
             "Unimodal posteriors beside the joint one: E KL(q(z|X) ‖ q_j(z|x_j)), "

@@ -4,6 +4,7 @@ and from diffusions.
 Imports nothing of the program around it: densities come in as callables.
 """
 
+from jnf_jax.sampling.annealing import LogNormaliser, log_normaliser
 from jnf_jax.sampling.chains import (
     ChainDiagnostics,
     ChainInfo,
@@ -51,6 +52,7 @@ __all__ = [
     "LangevinRun",
     "LangevinSettings",
     "LangevinState",
+    "LogNormaliser",
     "MomentGap",
     "Moments",
     "TransitionInfo",
@@ -62,6 +64,7 @@ __all__ = [
     "gaussian_product",
     "initial_positions",
     "langevin_path",
+    "log_normaliser",
     "moment_gap",
     "moments",
     "probability_flow",

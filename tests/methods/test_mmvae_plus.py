@@ -245,3 +245,33 @@ def test_every_fault_of_the_experts_is_told():
         r"`experts.scale` is 'relu', expected one of ('exp', 'softmax')",
     ):
         assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("subset", "private_dim"), [(("b",), 3), (("a", "b", "c"), 3), (("a", "c"), 0)]
+)
+def test_proposals_have_the_law_and_the_density_of_the_mixture(subset, private_dim):
+    method, params = make(private_dim=private_dim)
+    inference, x = method.inference, views(2)
+    latent, log_ratio = inference.propose(params, jax.random.key(0), x, subset, 5_000)
+    experts = inference.mixture.encode(params["joint"], x)
+    log_q = [experts[m].shared.log_prob(latent.shared) for m in subset]
+    log_q = jax.nn.logsumexp(jnp.stack(log_q), axis=0) - np.log(len(subset))
+    expected = inference.prior_of(params, "laplace").log_density(latent.shared) - log_q
+    for m in subset if private_dim else ():
+        w = latent.private[m]
+        log_p = (-jnp.abs(w) - jnp.log(2.0)).sum(-1)
+        expected += log_p - experts[m].private.log_prob(w)
+    np.testing.assert_allclose(log_ratio, expected, atol=2e-4)
+    assert all(w.shape == (5_000, 2, private_dim) for w in latent.private.values())
+    # The law: 10,000 rows of ``infer`` for the first datum.
+    same = {m: jnp.repeat(view[:1], 10_000, axis=0) for m, view in x.items()}
+    drawn, _ = inference.infer(params, jax.random.key(1), same, subset)
+    for got, truth in (
+        (latent.shared[:, 0], drawn.shared),
+        *((latent.private[m][:, 0], drawn.private[m]) for m in sorted(x)),
+    ):
+        error = truth.std(0) * np.sqrt(1 / 5_000 + 1 / 10_000)
+        assert (np.abs(got.mean(0) - truth.mean(0)) < 5 * error).all()
+        # A Laplace's sd has the relative error √(5 / 4 N), 5 of which are 0.1.
+        np.testing.assert_allclose(got.std(0), truth.std(0), rtol=0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import random_like
 
-from jnf_jax.methods.method import Batch
+from jnf_jax.methods.method import Batch, ImportanceInference
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
@@ -207,3 +207,36 @@ def test_wrong_subsets_are_refused(subset):
 def test_jmvae_refuses_flows():
     with pytest.raises(ValueError, match="must be Gaussian, got flow blocks"):
         make("jmvae", num_blocks=1)
+
+
+@pytest.mark.parametrize("subset", [("b",), ("a", "b", "c")])
+def test_proposals_have_the_law_and_the_density_of_an_expert_or_the_encoder(subset):
+    method, params = make()
+    inference, views = method.inference, make_views(3)
+    assert isinstance(inference, ImportanceInference)
+    z, log_ratio = jax.jit(inference.propose, static_argnums=(3, 4))(
+        params, jax.random.key(0), views, subset, 2_000
+    )
+    assert z.shape == (2_000, 3, 2) and log_ratio.shape == (2_000, 3)
+    if len(subset) == 1:
+        log_q = jax.vmap(lambda z: inference.unimodal_log_probs(params, views, z)["b"])(
+            z
+        )
+    else:
+        log_q = inference.joint.encode(params["joint"], views).log_prob(z)
+    log_p = inference.prior_of(params, "normal").log_density(z)
+    np.testing.assert_allclose(log_ratio, log_p - log_q, atol=2e-4)
+    drawn, _ = inference.infer(params, jax.random.key(1), make_views(6_000), subset)
+    # Both are 6,000 draws for one datum: 5 standard errors of the difference.
+    z = np.asarray(z).reshape(-1, 2)
+    error = np.asarray(drawn).std(0) * np.sqrt(2 / 6_000)
+    assert (np.abs(z.mean(0) - drawn.mean(0)) < 5 * error).all()
+    np.testing.assert_allclose(z.std(0), drawn.std(0), rtol=0.08)
+
+
+def test_products_are_no_proposals():
+    method, params = make()
+    with pytest.raises(ValueError, match=r"\['a', 'b'\], expected one name or all"):
+        method.inference.propose(
+            params, jax.random.key(0), make_views(2), ("a", "b"), 1
+        )

@@ -78,6 +78,13 @@ def test_every_required_key_is_documented_and_required(record):
             {"normal": {"ten": 1.0}},
             "the key 'ten', expected",
         ),
+        ("coherence.interval", 0.5, "`coherence.interval` is 0.5, expected an object"),
+        ("coherence.interval", {"joint": 1}, "`coherence.interval.joint` is 1"),
+        (
+            "coherence.interval",
+            {"conditional": {"1": {"low": -0.1, "high": 0.5}}},
+            r"interval.conditional.1.low` is -0.1, .* \[0, 1\]",
+        ),
         ("coherence.joint_entropy_by_steps", [], r"is \[\], expected an object"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
         ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),

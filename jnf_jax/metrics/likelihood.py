@@ -1,0 +1,285 @@
+"""log p(X) and log p(x_t|x_S) of held-out tuples, by importance sampling.
+
+λ = β = 1, whatever was trained; nats, summed over pixels and tokens. ::
+
+    joint          log (1/K) Σ_k p(X|z_k) p(z_k) / q(z_k|X),    z_k ~ q(z|X)
+    conditional a  log (1/K) Σ_k p(x_t|z_k),                    z_k ~ q(z|x_S)
+    conditional b  log Σ_k w_k p(x_t|z_k) / Σ_k w_k,            z_k ~ q(z|x_j),
+                   w_k = p(x_j|z_k) p(z_k) / q(z_k|x_j)
+
+The joint bound is that of arXiv 1509.00519: it never asks a unimodal posterior, hence
+measures stage one alone. (a) estimates log ∫ q(z|x_S) p(x_t|z) dz, what generation from
+S uses; (b) log p(x_t|x_j) of the generative model, as the quotient of two bounds on the
+same draws, for one given modality, whose density q(z|x_j) is known. Joint and (a) are
+too low on average, the more so the fewer the draws; (b) may err to either side.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jnf_jax.batching import map_batches
+from jnf_jax.methods.method import ImportanceInference
+from jnf_jax.metrics.coherence import subsets
+from jnf_jax.metrics.importance import LogMean, log_means
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.sampler_quality import finite_or_none
+from jnf_jax.sampling import LogNormaliser
+from jnf_jax.types import Params, Views
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelihoodSettings:
+    """How many draws, on how many tuples.
+
+    Attributes:
+        num_importance_samples: K of the joint bound.
+        num_conditional_samples: K of the conditionals. Chains draw for subsets of two
+            and more, one chain a draw.
+        num_tuples: Test tuples of the joint bound, from the first; 0: the protocol's.
+        num_conditional_tuples: Those of the conditionals; 0: the protocol's.
+        num_decoded: Latents that are decoded at a time; bounds the memory.
+    """
+
+    num_importance_samples: int = 1_000
+    num_conditional_samples: int = 100
+    num_tuples: int = 1_000
+    num_conditional_tuples: int = 100
+    num_decoded: int = 5_000
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        least = {
+            "num_importance_samples": 1,
+            "num_conditional_samples": 1,
+            "num_tuples": 0,
+            "num_conditional_tuples": 0,
+            "num_decoded": 1,
+        }
+        return [
+            f"`{field}.{name}` is {getattr(self, name)}, expected >= {bound}"
+            for name, bound in least.items()
+            if getattr(self, name) < bound
+        ]
+
+
+def evaluate_likelihood(
+    inference: ImportanceInference,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    protocol: ProtocolSettings,
+    settings: LikelihoodSettings,
+    *,
+    log_normaliser: LogNormaliser | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """All three, ready for JSON; see docs/results_schema.md.
+
+    Args:
+        inference: Of the method.
+        params: Its parameters by stage.
+        held_out: Tuples; labels are not read.
+        protocol: ``num_tuples``, ``batch_size`` and ``seed``.
+        settings: Of this measure.
+        log_normaliser: Of the model's own prior, needed where that is not normalised.
+        report: Called with a line for each subset that is done.
+
+    Raises:
+        ValueError: If the prior is not normalised and no log Z is given.
+    """
+    prior = inference.prior_of(params, inference.prior_names[0])
+    if not prior.is_normalised and log_normaliser is None:
+        raise ValueError(
+            f"`log_normaliser` is None, expected log Z of {inference.prior_names[0]!r}:"
+            " without it the bound is of no likelihood"
+        )
+    joint_key, key = jax.random.split(jax.random.key(protocol.seed))
+    size = protocol.num_tuples or held_out.size
+    num = min(settings.num_tuples or size, size)
+    found = _joint(inference, params, held_out, num, protocol, settings, joint_key)
+    joint = _mean_and_error(found.value, log_normaliser)
+    joint["ess_median"] = _median(found.ess)
+    joint["ess_min"] = finite_or_none(float(found.ess.min()))
+    joint["num_tuples"] = num
+    report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
+    conditional = {}
+    num = min(settings.num_conditional_tuples or size, size)
+    for i, subset in enumerate(subsets(inference.modalities)):
+        conditional[subset] = _conditional(
+            inference, params, held_out, subset, num, protocol, settings,
+            jax.random.fold_in(key, i),
+        )  # fmt: skip
+        means = {t: round(v, 1) for t, v in conditional[subset]["a"].items()}
+        report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
+    return {
+        "joint": joint,
+        "conditional": _by_size(conditional),
+        "num_conditional_tuples": num,
+        "conditional_by_subset": {"+".join(s): c for s, c in conditional.items()},
+    }
+
+
+def _joint(
+    inference, params, held_out, num_tuples, protocol, settings, rng_key
+) -> LogMean:
+    batch_size = min(protocol.batch_size, num_tuples)
+    at_once = max(settings.num_decoded // batch_size, 1)
+    at_once = min(at_once, settings.num_importance_samples)
+
+    def one_batch(number: int, indices: np.ndarray) -> LogMean:
+        views = held_out.views(indices)
+        found = log_means(
+            lambda key: _joint_weights(inference, params, views, at_once, key),
+            jax.random.fold_in(rng_key, number),
+            settings.num_importance_samples,
+            at_once,
+        )
+        return found["joint"]
+
+    return map_batches(one_batch, num_tuples, batch_size)
+
+
+def _conditional(
+    inference, params, held_out, subset, num_tuples, protocol, settings, rng_key
+) -> dict[str, Any]:
+    """{"a": {t: mean over tuples}}, and for one given modality "b" and its ESS."""
+    batch_size = min(protocol.batch_size, num_tuples)
+    at_once = max(settings.num_decoded // batch_size, 1)
+    at_once = min(at_once, settings.num_conditional_samples)
+    adapt_key, draw_key = jax.random.split(rng_key)
+    first = held_out.views(np.arange(batch_size, dtype=np.int32))
+    step_size = inference.adapt(params, adapt_key, first, subset)
+
+    def one_batch(number: int, indices: np.ndarray) -> dict[str, LogMean]:
+        views = held_out.views(indices)
+
+        def log_weights(key: jax.Array) -> dict[str, jax.Array]:
+            if len(subset) == 1:
+                return _weights_of_one(inference, params, views, subset, at_once, key)
+            given = {m: _repeat(views[m], at_once) for m in subset}
+            z, _ = inference.infer(params, key, given, subset, step_size)
+            return _likelihoods(inference, params, views, subset, z)
+
+        return log_means(
+            log_weights,
+            jax.random.fold_in(draw_key, number),
+            settings.num_conditional_samples,
+            at_once,
+        )
+
+    found = map_batches(one_batch, num_tuples, batch_size)
+    targets = [m for m in inference.modalities if m not in subset]
+    a = {t: _mean(found[f"a {t}"].value) for t in targets}
+    if len(subset) > 1:
+        return {"a": a}
+    given = found["given"].value
+    return {
+        "a": a,
+        "b": {t: _mean(found[f"b {t}"].value - given) for t in targets},
+        "ess_b": {t: _median(found[f"b {t}"].ess) for t in targets},
+    }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _joint_weights(inference, params, views: Views, num: int, rng_key: jax.Array):
+    """{"joint": log p(X|z) p(z) / q(z|X)}, f32[k, B]."""
+    everything = tuple(inference.modalities)
+    z, log_ratio = inference.propose(params, rng_key, views, everything, num)
+    log_p = _log_likelihoods(inference, params, views, _flat(z))
+    return {"joint": log_ratio + sum(log_p.values())}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _weights_of_one(
+    inference, params, views: Views, subset: tuple[str], num: int, rng_key: jax.Array
+):
+    """Of both conditionals given one modality: "a t", "b t", and "given" log w_k."""
+    z, log_ratio = inference.propose(params, rng_key, views, subset, num)
+    log_p = _log_likelihoods(inference, params, views, _flat(z))
+    log_w = log_ratio + log_p.pop(subset[0])
+    a = {f"a {t}": x for t, x in log_p.items()}
+    b = {f"b {t}": log_w + x for t, x in log_p.items()}
+    return a | b | {"given": log_w}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _likelihoods(inference, params, views: Views, subset: tuple[str, ...], z: Any):
+    """{"a t": log p(x_t|z)} of targets t, f32[k, B], at z with leaves [B k, ...]."""
+    log_p = _log_likelihoods(inference, params, views, z)
+    return {f"a {t}": log_p[t] for t in sorted(log_p) if t not in subset}
+
+
+def _log_likelihoods(inference, params, views: Views, z: Any) -> dict[str, jax.Array]:
+    """{m: log p(x_m|z), f32[k, B]} at z with leaves [B k, ...]."""
+    decoded = inference.decode(params, z)
+    log_p = {}
+    for m in inference.modalities:
+        size = len(views[m])
+        num = len(jax.tree.leaves(z)[0]) // size
+        log_p[m] = decoded[m].log_prob(_repeat(views[m], num)).reshape(size, num).T
+    return log_p
+
+
+# Draws of a datum lie side by side: a batch that is split over devices stays so.
+
+
+def _repeat(x: Float[Array, "batch ..."], num: int) -> Float[Array, "rows ..."]:
+    return jnp.repeat(x, num, axis=0)
+
+
+def _flat(z: Any) -> Any:
+    """Leaves [k, B, ...] -> [B k, ...]."""
+    return jax.tree.map(
+        lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), z
+    )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return finite_or_none(values.mean(dtype=np.float64))
+
+
+def _median(values: np.ndarray) -> float | None:
+    return finite_or_none(float(np.median(values)))
+
+
+def _mean_and_error(
+    values: np.ndarray, log_normaliser: LogNormaliser | None
+) -> dict[str, Any]:
+    """log p(X), mean over tuples and its standard error; and log Z, if subtracted."""
+    mean = values.mean(dtype=np.float64)
+    spread = values.std(ddof=1, dtype=np.float64) if len(values) > 1 else np.nan
+    joint = {"standard_error": finite_or_none(spread / np.sqrt(len(values)))}
+    if log_normaliser is None:
+        return {"log_prob": finite_or_none(mean)} | joint
+    log_z = {k: float(v) for k, v in log_normaliser._asdict().items()}
+    return {
+        "log_prob": finite_or_none(mean - log_z["value"]),
+        **joint,
+        "log_normaliser": log_z,
+    }
+
+
+def _by_size(conditional: dict[tuple[str, ...], dict]) -> dict[str, Any]:
+    """{size: {"a", "b", "ess_b": {t: mean over the subsets of that size without t}}}"""
+    found = {}
+    for size in sorted({len(subset) for subset in conditional}):
+        of_size = [c for subset, c in conditional.items() if len(subset) == size]
+        found[str(size)] = {
+            key: {
+                t: _mean_known([c[key][t] for c in of_size if t in c[key]])
+                for t in sorted({t for c in of_size for t in c[key]})
+            }
+            for key in of_size[0]
+        }
+    return found
+
+
+def _mean_known(values: list[float | None]) -> float | None:
+    """Undefined if any is."""
+    return None if None in values else float(np.mean(values))

@@ -1,0 +1,222 @@
+"""Likelihoods of the linear-Gaussian model, against its closed form."""
+
+import dataclasses
+import functools
+from typing import ClassVar
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import linear_gaussian
+from scipy.stats import multivariate_normal
+
+from jnf_jax.methods.method import propose_from
+from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
+from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.sampling import LogNormaliser
+
+TRUTH = linear_gaussian({"a": 2, "b": 3, "c": 2}, 2, seed=3)
+NAMES = tuple(sorted(TRUTH.weights))
+NUM = 60
+_, VIEWS = TRUTH.sample(seed=4, num=NUM)
+SHIFT, WIDENING = 3.5, 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted:
+    """N(0, I) whose density misses a constant."""
+
+    size: int
+    is_normalised: ClassVar[bool] = False
+
+    def log_density(self, z):
+        return NormalPrior(self.size).log_density(z) + SHIFT
+
+    def sample(self, rng_key, num_samples):
+        return NormalPrior(self.size).sample(rng_key, num_samples)
+
+
+class Exact:
+    """All posteriors are those of ``TRUTH``, widened by a factor; linear decoders."""
+
+    modalities = NAMES
+    prior_names = ("normal",)
+
+    def __init__(self, widening=1.0, prior=NormalPrior):
+        self.widening, self.prior = widening, prior(2)
+
+    def posterior(self, views, subset):
+        covariance = np.linalg.inv(TRUTH.precision(subset))
+        mean = sum(
+            (views[m] - TRUTH.offsets[m]) @ TRUTH.weights[m] / TRUTH.noises[m] ** 2
+            for m in subset
+        )
+        factor = np.linalg.cholesky(covariance) * self.widening
+        return distrax.MultivariateNormalTri(mean @ covariance, jnp.asarray(factor))
+
+    def propose(self, params, rng_key, views, subset, num_samples):
+        assert len(subset) in (1, len(self.modalities))
+        return propose_from(
+            self.posterior(views, subset), self.prior, rng_key, num_samples
+        )
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        assert step_size == 0.5 and set(views) == set(subset)
+        return self._draw(rng_key, views, subset), None
+
+    @functools.partial(jax.jit, static_argnums=(0, 3))
+    def _draw(self, rng_key, views, subset):
+        return self.posterior(views, subset).sample(seed=rng_key)
+
+    def decode(self, params, z):
+        return {
+            m: distrax.MultivariateNormalDiag(
+                z @ TRUTH.weights[m].T + TRUTH.offsets[m],
+                jnp.full((len(z), len(TRUTH.offsets[m])), TRUTH.noises[m]),
+            )
+            for m in self.modalities
+        }
+
+    def adapt(self, params, rng_key, views, subset):
+        return jnp.asarray(0.5)
+
+    def diagnose(self, params, rng_key, views, subset, step_size):
+        return None
+
+    def unimodal_log_probs(self, params, views, z):
+        return {}
+
+    def sample_prior(self, params, rng_key, num_samples, name=None):
+        return self.prior.sample(rng_key, num_samples)
+
+    def prior_of(self, params, name):
+        return self.prior
+
+
+ARRAYS = {m: jnp.asarray(x, jnp.float32) for m, x in VIEWS.items()}
+HELD_OUT = HeldOut(ARRAYS, lambda a, rows: {m: x[rows] for m, x in a.items()}, NUM)
+
+
+def measure(inference, settings, **options):
+    protocol = ProtocolSettings(batch_size=30, num_diagnostic_data=2)
+    return evaluate_likelihood(inference, {}, HELD_OUT, protocol, settings, **options)
+
+
+def exact(given):
+    """Mean log p of each other given these: {t: nats}."""
+
+    def log_p(*names):
+        return TRUTH.log_marginal({m: VIEWS[m] for m in names}).mean()
+
+    return {t: log_p(*given, t) - log_p(*given) for t in NAMES if t not in given}
+
+
+def of_widened(given, target, widening):
+    """Mean of log ∫ q(z|x_S) p(x_t|z) dz, q as wide as ``Exact`` makes it."""
+    mean, covariance = TRUTH.posterior({m: VIEWS[m] for m in given})
+    a, noise = TRUTH.weights[target], TRUTH.noises[target] ** 2
+    residual = VIEWS[target] - mean @ a.T - TRUTH.offsets[target]
+    total = widening**2 * a @ covariance @ a.T + noise * np.eye(len(a))
+    return multivariate_normal(cov=total).logpdf(residual).mean()
+
+
+@pytest.fixture(scope="module")
+def with_exact_posteriors():
+    settings = LikelihoodSettings(
+        150, 4_000, num_conditional_tuples=0, num_decoded=30_000
+    )
+    return measure(Exact(), settings)
+
+
+@pytest.fixture(scope="module")
+def with_wider_posteriors():
+    settings = LikelihoodSettings(
+        1_000, 4_000, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
+    )
+    return measure(Exact(WIDENING), settings)
+
+
+def test_with_the_exact_posterior_every_draw_is_exact(with_exact_posteriors):
+    """All weights are equal: any K gives log p(X), and the ESS is K."""
+    joint, truth = with_exact_posteriors["joint"], TRUTH.log_marginal(VIEWS)
+    assert joint["log_prob"] == pytest.approx(truth.mean(), abs=1e-3)
+    error = truth.std(ddof=1) / np.sqrt(NUM)
+    assert joint["standard_error"] == pytest.approx(error, rel=1e-3)
+    assert joint["ess_min"] == pytest.approx(150, rel=1e-3)
+    assert joint["num_tuples"] == NUM
+
+
+def test_with_a_wider_posterior_many_draws_find_it_too(with_wider_posteriors):
+    """On the first of the tuples."""
+    found = with_wider_posteriors["joint"]
+    truth = TRUTH.log_marginal(VIEWS)[:40].mean()
+    # K / ESS − 1 is the weights' relative variance, over K that of the mean weight;
+    # 40 tuples: 5 standard errors, and ½ variance of bias.
+    variance = (1_000 / found["ess_median"] - 1) / 1_000
+    assert 100 < found["ess_median"] < 900 and found["num_tuples"] == 40
+    assert abs(found["log_prob"] - truth) < 5 * np.sqrt(variance / 40) + variance
+
+
+def test_conditionals_by_both_estimators(with_exact_posteriors):
+    """With exact posteriors (a) and (b) estimate the same log p(x_t|x_S)."""
+    found = with_exact_posteriors
+    for name, means in found["conditional_by_subset"].items():
+        given = tuple(name.split("+"))
+        assert ("b" in means) == (len(given) == 1)
+        truth = exact(given)
+        for estimator in ("a", "b") if len(given) == 1 else ("a",):
+            assert set(means[estimator]) == set(truth)
+            for t, value in means[estimator].items():
+                # The relative sd of p(x_t|z) over z is below 3 here; 4,000 draws of
+                # 60 tuples: se 3 / √240,000 = 0.006, bias below 9 / 8,000.
+                assert value == pytest.approx(truth[t], abs=0.03)
+    by_size = found["conditional"]
+    assert set(by_size) == {"1", "2"} and set(by_size["2"]) == {"a"}
+    expected = np.mean([found["conditional_by_subset"][s]["a"]["c"] for s in "ab"])
+    assert by_size["1"]["a"]["c"] == pytest.approx(expected)
+
+
+def test_a_is_of_the_proposal_and_b_of_the_model(with_wider_posteriors):
+    for given in NAMES:
+        means = with_wider_posteriors["conditional_by_subset"][given]
+        truth = exact((given,))
+        for t in truth:
+            # The relative variance of p(x_t|z) is 20 at most on average: 4,000 draws
+            # of 60 tuples have se 0.009, bias 20 / 8,000.
+            of_q = of_widened((given,), t, WIDENING)
+            assert means["a"][t] == pytest.approx(of_q, abs=0.05)
+            assert means["b"][t] == pytest.approx(truth[t], abs=0.05)
+    differ = [
+        of_widened((g,), t, WIDENING) - value
+        for g in NAMES
+        for t, value in exact((g,)).items()
+    ]
+    assert max(map(abs, differ)) > 0.3  # the two can be told apart
+
+
+def test_a_prior_without_its_constant_is_no_likelihood():
+    settings = LikelihoodSettings(
+        2, 1, num_tuples=30, num_conditional_tuples=30, num_decoded=60
+    )
+    inference = Exact(prior=Shifted)
+    inference.modalities = ("a", "b")
+    with pytest.raises(ValueError, match="`log_normaliser` is None, expected log Z of"):
+        measure(inference, settings)
+    log_z = LogNormaliser(*map(jnp.asarray, (SHIFT, 0.1, 50.0)))
+    found = measure(inference, settings, log_normaliser=log_z)["joint"]
+    truth = TRUTH.log_marginal({m: VIEWS[m][:30] for m in "ab"}).mean()
+    assert found["log_prob"] == pytest.approx(truth, abs=1e-3)
+    assert found["log_normaliser"] == pytest.approx(
+        {"value": SHIFT, "standard_error": 0.1, "ess": 50.0}
+    )
+
+
+def test_settings_of_no_use():
+    faults = LikelihoodSettings(num_importance_samples=0, num_decoded=0).faults("e.l")
+    assert faults == [
+        "`e.l.num_importance_samples` is 0, expected >= 1",
+        "`e.l.num_decoded` is 0, expected >= 1",
+    ]
