@@ -56,7 +56,7 @@ SHOWN: dict[str, tuple[Table, ...]] = {
                     ("conditional", "coherence", 3, 1.0),
                     ("joint", "joint", 3, 1.0),
                     ("ceiling", "ceiling", 3, 1.0),
-                    ("frechet", "Fréchet distance", 2, math.inf),
+                    ("frechet", "Frechet distance", 2, math.inf),
                 )
                 for by in ("means", "draws")
             ),
