@@ -285,6 +285,7 @@ def test_faults_of_projectors(changes, told):
         experiment.open_experiment(config)
 
 
+@pytest.mark.slow
 def test_a_diffusion_decoder_is_trained_on_another_runs_checkpoints(trained, tmp_path):
     workdir, record = trained
     checkpoints = {s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")}
