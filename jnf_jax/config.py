@@ -3,9 +3,9 @@
 Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
 ``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
 ``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
-``optimizer`` and ``training`` (for every stage), one section a stage (overriding both),
-``init`` (checkpoints of stages that are not trained here), ``evaluation`` (``measures``
-beside the protocol's, a section for each of them, ``classifier``).
+``denoiser``, ``optimizer`` and ``training`` (for every stage), one section a stage
+(overriding both), ``init`` (checkpoints of stages not trained here), ``evaluation``
+(``measures`` beside the protocol's, a section for each of them, ``classifier``).
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ import ml_collections
 from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.measures import MEASURES
+from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
+from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.product import divisor_faults
 from jnf_jax.methods.registry import STAGES
@@ -57,6 +59,7 @@ class Experiment:
         experts: Mixture of experts of MMVAE+.
         fitted_prior: Prior of the stage ``prior``, None without one.
         projectors: Those of "jnf_shared", None in other methods.
+        denoiser: Of the stage "diffusion_decoder", None without the section.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
         evaluation: The protocol's settings.
@@ -78,6 +81,7 @@ class Experiment:
     experts: ExpertSettings
     fitted_prior: PriorFamily | None
     projectors: ProjectorSettings | None
+    denoiser: DenoiserSettings | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
     evaluation: ProtocolSettings
@@ -99,7 +103,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     method = _known("method", tree.pop("method", None), STAGES)
     fitted = tree.pop("fitted_prior", {})
     fitted_prior = _parse_fitted_prior(fitted, faults)
-    all_stages = STAGES[method] + (("prior",) if fitted.get("name") else ())
+    all_stages = STAGES[method] + _stages_behind(fitted, tree)
     data = tree.pop("data", {})
     data_name = _known("data.name", data.pop("name", None), DATASETS)
     placement = data.pop("placement", "auto")
@@ -135,6 +139,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         experts=parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
         fitted_prior=fitted_prior,
         projectors=_parse_projectors(method, tree, faults),
+        denoiser=_parse_denoiser(tree, faults),
         training={
             stage: parse(
                 TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
@@ -152,6 +157,12 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     if faults:
         raise ValueError("\n".join(["the config has faults:", *faults]))
     return Experiment(**parts)
+
+
+def _stages_behind(fitted: dict[str, Any], tree: dict[str, Any]) -> tuple[str, ...]:
+    """Stages that sections of the config add to those of the method."""
+    prior = ("prior",) if fitted.get("name") else ()
+    return prior + ((DIFFUSION_DECODER,) if "denoiser" in tree else ())
 
 
 def _known(field: str, name: Any, known: Iterable[str]) -> str:
@@ -193,6 +204,13 @@ def _parse_projectors(
         return None
     section = tree.pop("projectors", {})
     return parse(ProjectorSettings, section, "projectors.", faults)
+
+
+def _parse_denoiser(tree: dict[str, Any], faults: Faults) -> DenoiserSettings | None:
+    """Without the section there is none."""
+    if "denoiser" not in tree:
+        return None
+    return parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
 
 
 def _parse_refinement(section: dict[str, Any], faults: Faults) -> ChainSettings | None:
@@ -242,7 +260,7 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     found = parts["model"].own_faults() if parts["model"] else []
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for name in ("data", "flow", "experts", "evaluation"):
+    for name in ("data", "flow", "experts", "denoiser", "evaluation"):
         settings = parts[name]
         found += settings.faults() if settings else []
     for stage, settings in training.items():
@@ -251,6 +269,13 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
         shared = parts["training"]["shared"]
         found += projectors.faults()
         found += projectors.batch_faults(shared.batch_size) if shared else []
+    if DIFFUSION_DECODER in parts["measures"] and (
+        DIFFUSION_DECODER not in parts["training"]
+    ):
+        found.append(
+            f"`evaluation.measures` has {DIFFUSION_DECODER!r}, expected a section "
+            "`denoiser` with it"
+        )
     return found + _prior_faults(parts)
 
 
@@ -280,6 +305,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
 
 _SECTIONS = (
     "data",
+    "denoiser",
     "evaluation",
     "experts",
     "fitted_prior",

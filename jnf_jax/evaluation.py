@@ -117,6 +117,7 @@ def evaluate(
         classifiers,
         experiment.evaluation,
         report=report,
+        decoder=setup.method.diffusion_decoder,
     )
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
@@ -181,27 +182,36 @@ def write_pictures(
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
     None from modalities where ``evaluation.subsets`` is "none".
-    Beside each grid, what the data set writes of its modalities: sounds, texts.
+    Beside each grid, what the data set writes of its modalities: sounds, texts. A
+    diffusion decoder's pictures of the same z are files of their own.
     """
 
     inference = setup.method.inference
     names = inference.modalities
     with_subsets = setup.experiment.evaluation.subsets == "all"
     sizes = sorted({1, len(names) - 1}) if with_subsets else []
+    shown_by = {"": False}
+    if setup.method.diffusion_decoder is not None:
+        shown_by["_diffusion_decoder"] = True
     written = []
     for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
         # As many data as the protocol takes at once: its compiled programs serve.
         size = setup.experiment.evaluation.batch_size
-        drawn = draw_conditional(
-            setup, params, subset, size, seed=0, num_shown=NUM_PICTURED, mesh=mesh
-        )
-        path = Path(directory) / f"given_{'+'.join(subset)}.png"
-        written += save(setup.dataset, drawn, path)
+        for suffix, diffused in shown_by.items():
+            drawn = draw_conditional(
+                setup, params, subset, size, seed=0, num_shown=NUM_PICTURED,
+                mesh=mesh, diffused=diffused,
+            )  # fmt: skip
+            path = Path(directory) / f"given_{'+'.join(subset)}{suffix}.png"
+            written += save(setup.dataset, drawn, path)
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
-        drawn = draw_unconditional(setup, params, 2 * NUM_PICTURED, seed=0, prior=name)
-        path = Path(directory) / f"unconditional{'' if own else f'_{name}'}.png"
-        written += save(setup.dataset, drawn, path)
+        for suffix, diffused in shown_by.items():
+            drawn = draw_unconditional(
+                setup, params, 2 * NUM_PICTURED, seed=0, prior=name, diffused=diffused
+            )
+            stem = f"unconditional{'' if own else f'_{name}'}{suffix}"
+            written += save(setup.dataset, drawn, Path(directory) / f"{stem}.png")
     for name in energy_report.energy_priors(inference, params):
         plot = energy_report.picture(setup, params, name)
         if processes.is_first():
@@ -218,18 +228,23 @@ def draw_conditional(
     seed: int,
     num_shown: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
+    diffused: bool = False,
 ) -> Drawn:
-    """The first ``num`` test tuples: what is given, and what is generated from it."""
+    """The first ``num`` test tuples: what is given, and what is generated from it.
+
+    With ``diffused`` the pictures are draws of the diffusion decoder, not means.
+    """
     inference = setup.method.inference
     indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
     views = _held_out(setup, mesh).views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
-    decoded = processes.to_host(_decoded_means(inference, params, z))
+    z = jax.tree.map(lambda a: a[:num_shown], z)
+    generated = _generate(setup, params, z, seed, diffused)
     views = processes.to_host(views)
     targets = [m for m in inference.modalities if m not in subset]
     return Drawn(
         {m: views[m][:num_shown] for m in subset},
-        {m: decoded[m][:num_shown] for m in targets or inference.modalities},
+        {m: generated[m] for m in targets or inference.modalities},
     )
 
 
@@ -239,11 +254,32 @@ def draw_unconditional(
     num: int,
     seed: int,
     prior: str | None = None,
+    diffused: bool = False,
 ) -> Drawn:
     """``num`` draws from a prior (the model's own if None), decoded everywhere."""
     inference = setup.method.inference
     z = inference.sample_prior(params, jax.random.key(seed), num, prior)
-    return Drawn({}, processes.to_host(_decoded_means(inference, params, z)))
+    return Drawn({}, _generate(setup, params, z, seed, diffused))
+
+
+def _generate(
+    setup: Setup, params: dict[str, Params], z: Any, seed: int, diffused: bool
+) -> dict[str, np.ndarray]:
+    """What z shows, on the host: decoder means, or draws of the diffusion decoder.
+
+    Raises:
+        ValueError: If draws are wanted of a method without a diffusion decoder.
+    """
+    inference, decoder = setup.method.inference, setup.method.diffusion_decoder
+    if not diffused:
+        return processes.to_host(_decoded_means(inference, params, z))
+    if decoder is None:
+        raise ValueError(
+            "`diffused` is True, expected False: the config has no `denoiser`"
+        )
+    draw_key = jax.random.fold_in(jax.random.key(seed), 1)
+    draw = jax.jit(decoder.draw, static_argnums=3)
+    return processes.to_host(draw(params, draw_key, z, inference.modalities))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -53,6 +53,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
         projectors=experiment.projectors,
+        denoiser=experiment.denoiser,
     )
     refines = experiment.refinement is not None
     if refines and not isinstance(method.inference, SubsetInference):

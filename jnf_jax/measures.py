@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jnf_jax import frechet, parallel
+from jnf_jax import drawn_pictures, frechet, parallel
 from jnf_jax.features import FrechetSettings
 from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
 from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
@@ -128,6 +128,9 @@ def _representation(
 
 
 MEASURES: dict[str, Measure] = {
+    "diffusion_decoder": Measure(
+        drawn_pictures.measure, drawn_pictures.DrawnSettings, needs_labels=True
+    ),
     "frechet": Measure(frechet.measure, FrechetSettings),
     "posterior_match": Measure(_posterior_match, MatchSettings),
     "likelihood": Measure(_likelihood, LikelihoodSettings),

@@ -19,6 +19,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of tuples or draws.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
+_DIFFUSED = flags.DEFINE_bool(
+    "diffused", False, "Draws of the diffusion decoder instead of decoder means."
+)
 _OUT = flags.DEFINE_string("out", None, "PNG to write.")
 
 
@@ -32,9 +35,13 @@ def main(argv: list[str]) -> None:
         check_subset(subset, setup.method.inference.modalities, name="--given")
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
-        drawn = draw_unconditional(setup, params, _NUM.value, _SEED.value)
+        drawn = draw_unconditional(
+            setup, params, _NUM.value, _SEED.value, diffused=_DIFFUSED.value
+        )
     else:
-        drawn = draw_conditional(setup, params, subset, _NUM.value, _SEED.value)
+        drawn = draw_conditional(
+            setup, params, subset, _NUM.value, _SEED.value, diffused=_DIFFUSED.value
+        )
     for path in save(setup.dataset, drawn, Path(_OUT.value)):
         print(path)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jnf_jax.classifiers import Classifiers
 from jnf_jax.data.dataset import Dataset
-from jnf_jax.methods.method import Inference
+from jnf_jax.methods.method import Inference, PictureDecoder
 from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
 from jnf_jax.types import Params
 
@@ -22,6 +22,7 @@ class Subject(NamedTuple):
         protocol: Number of tuples, batch size, seed.
         draws: The latents of protocol v1, where it has run.
         report: Called with lines to show.
+        decoder: Draws pictures given z; None in a method without one.
     """
 
     inference: Inference
@@ -32,3 +33,4 @@ class Subject(NamedTuple):
     protocol: ProtocolSettings
     draws: Draws | None = None
     report: Callable[[str], None] = lambda line: None
+    decoder: PictureDecoder | None = None

@@ -18,19 +18,23 @@ PACKAGE = ROOT / "jnf_jax"
 # only units above it, so the table itself is an order.
 INTERNAL = {
     "types": (),
+    "noise_schedule": (),
     "parallel": (),
     "processes": (),
     "batching": ("processes",),
     "flows.masks": (),
     "flows": ("types", "flows.masks"),
     "likelihoods": ("types",),
-    "losses": ("types",),
-    "sampling": ("types",),
+    "losses": ("types", "noise_schedule"),
+    "sampling": ("types", "noise_schedule"),
     "networks": ("types", "flows", "flows.masks", "likelihoods"),
-    "priors": ("types", "flows", "flows.masks", "likelihoods", "sampling", "networks"),
+    "priors": (
+        *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
+        *("sampling", "networks"),
+    ),
     "methods": (
-        *("types", "flows", "flows.masks", "likelihoods", "losses", "sampling"),
-        *("networks", "priors"),
+        *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
+        *("losses", "sampling", "networks", "priors"),
     ),
     "data": ("types",),
     "checkpoint": ("types", "parallel", "processes"),
@@ -43,7 +47,8 @@ INTERNAL = {
 # Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
     **dict.fromkeys(("logs", "training", "classifiers", "stages"), 5),
-    **dict.fromkeys(("subject", "features", "frechet", "measures"), 5),
+    **dict.fromkeys(("subject", "features", "frechet", "drawn_pictures"), 5),
+    "measures": 5,
     **dict.fromkeys(("parsing", "config"), 6),
 }
 PROGRAM = 7  # every module that no table names: train, evaluate, sample, …
@@ -52,6 +57,7 @@ NUMERIC = {"numpy", "jax", "jaxtyping"}
 # What a unit may import from outside; for others everything but what is OWNED.
 EXTERNAL = {
     "types": NUMERIC,
+    "noise_schedule": NUMERIC,
     "parallel": NUMERIC,
     "processes": NUMERIC,
     "batching": NUMERIC,

@@ -77,6 +77,7 @@ def evaluated(workdir, num_classes):
     return record
 
 
+@pytest.mark.slow
 def test_each_has_its_own_key_and_shows(tmp_path):
     record = evaluated(tmp_path, 10)
     size = record["count"]["given"]["1"]["sizes"]["m0"]

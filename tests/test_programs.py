@@ -285,6 +285,67 @@ def test_faults_of_projectors(changes, told):
         experiment.open_experiment(config)
 
 
+@pytest.mark.slow
+def test_a_diffusion_decoder_is_trained_on_another_runs_checkpoints(trained, tmp_path):
+    workdir, record = trained
+    checkpoints = {s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")}
+    own = dict(
+        stages="diffusion_decoder",
+        denoiser=dict(features=(4,), num_steps=2),
+        diffusion_decoder=dict(num_steps=4, batch_size=16, select="last"),
+        evaluation__measures="diffusion_decoder",
+        evaluation__diffusion_decoder=dict(num_prior_samples=300),
+        evaluation__num_tuples=300,
+        evaluation__num_prior_samples=300,
+    )
+    config = tiny_config(init=checkpoints, **own)
+    done = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert not results.validate(done)
+    assert done["stage1_checkpoint"] == record["stage1_checkpoint"]
+    measured = done["diffusion_decoder"]
+    assert set(measured["frechet"]["draws"]) == {"1", "2", "normal"}
+    assert measured["settings"] == {"num_prior_samples": 300}
+    # Means of the protocol's own z.
+    for key in ("conditional", "joint"):
+        assert measured[key]["means"] == done["coherence"][key]
+    for name in ("given_m0", "given_m1+m2", "unconditional"):
+        means, drawn = (
+            np.asarray(Image.open(tmp_path / "samples" / f"{name}{suffix}.png"))
+            for suffix in ("", "_diffusion_decoder")
+        )
+        assert means.shape == drawn.shape and (means != drawn).any()
+    # Steps of a draw are no part of what was trained, its size is.
+    init = checkpoints | {
+        "diffusion_decoder": str(tmp_path / "checkpoints" / "diffusion_decoder")
+    }
+    for changes, told in (
+        ({"num_steps": 3}, ""),
+        ({"features": (6,)}, "denoiser.features"),
+    ):
+        other = tiny_config(**own | {"init": init})
+        with other.unlocked():
+            other.denoiser.update(changes)
+        setup = experiment.open_experiment(other)
+        if not told:
+            experiment.load_stages(setup, tmp_path)
+            continue
+        with pytest.raises(ValueError, match=told):
+            experiment.load_stages(setup, tmp_path)
+
+
+def test_faults_of_a_diffusion_decoder():
+    config = tiny_config(
+        denoiser=dict(features=(), num_block=1),
+        diffusion_decoder=dict(num_steps=0, batch_size=16),
+    )
+    with pytest.raises(ValueError, match="Did you mean 'num_blocks'") as told:
+        experiment.open_experiment(config)
+    assert "diffusion_decoder.num_steps must be >= 1" in str(told.value)
+    config = tiny_config(evaluation__measures="diffusion_decoder")
+    with pytest.raises(ValueError, match="expected a section `denoiser` with it"):
+        experiment.open_experiment(config)
+
+
 def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path):
     workdir, _ = trained
     config = tiny_config(

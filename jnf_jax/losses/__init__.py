@@ -6,6 +6,7 @@ one function and jax.
 
 from jnf_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from jnf_jax.losses.dcca import canonical_correlations, dcca
+from jnf_jax.losses.denoising import denoising_loss
 from jnf_jax.losses.energy import energy_contrast, energy_magnitude
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
@@ -37,6 +38,7 @@ __all__ = [
     "UnimodalTerms",
     "canonical_correlations",
     "dcca",
+    "denoising_loss",
     "energy_contrast",
     "energy_magnitude",
     "gaussian_kl",

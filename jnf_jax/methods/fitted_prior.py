@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jnf_jax.losses import denoising_loss
 from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.method import Batch, Method, MethodStage
-from jnf_jax.priors.diffusion import DiffusionFamily, denoising_loss
+from jnf_jax.priors.diffusion import DiffusionFamily
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
@@ -125,7 +126,13 @@ def _loss(
     if isinstance(family, EnergyFamily):
         return contrast(family, params, chain_key, z, *memory)
     if isinstance(family, DiffusionFamily):
-        score = family.bind(params, joint.latent_size).scaled_score
-        return denoising_loss(score, chain_key, z, family.schedule).mean(), {}
+        loss = denoising_loss(
+            params,
+            chain_key,
+            z,
+            scaled_score=family.scaled_score,
+            schedule=family.schedule,
+        )
+        return loss.mean(), {}
     log_density = family.bind(params, joint.latent_size).log_density(z)
     return -jnp.mean(log_density), {"log_density": jnp.mean(log_density)}

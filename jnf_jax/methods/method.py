@@ -190,6 +190,21 @@ class Inference(Protocol):
 
 
 @runtime_checkable
+class PictureDecoder(Protocol):
+    """Another way to show z than by the means of ``Inference.decode``."""
+
+    def draw(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        z: Any,
+        modalities: tuple[str, ...],
+    ) -> Views:
+        """{m: f32[B, ...] in [0, 1]} of ``modalities``, random given z."""
+        ...
+
+
+@runtime_checkable
 class ImportanceInference(Inference, Protocol):
     """Inference that likelihoods can be estimated by."""
 
@@ -211,10 +226,14 @@ class ImportanceInference(Inference, Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method is its stages, in the order of training, and its inference."""
+    """A method is its stages, in the order of training, and its inference.
+
+    ``diffusion_decoder`` is there where a stage of that name is.
+    """
 
     stages: tuple[MethodStage, ...]
     inference: Inference
+    diffusion_decoder: PictureDecoder | None = None
 
 
 def shared_latent(z: Any) -> Float[Array, "batch latent"]:

@@ -3,6 +3,10 @@
 import dataclasses
 from collections.abc import Mapping
 
+from jnf_jax.methods.diffusion_decoder import (
+    DenoiserSettings,
+    with_diffusion_decoder,
+)
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.jmvae import jmvae
 from jnf_jax.methods.jnf import jnf
@@ -47,10 +51,12 @@ def build_method(
     experts: ExpertSettings | None = None,
     fitted_prior: PriorFamily | None = None,
     projectors: ProjectorSettings | None = None,
+    denoiser: DenoiserSettings | None = None,
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
-    With ``fitted_prior`` it has a last stage, ``prior``: see ``fitted_prior.py``.
+    With ``fitted_prior`` it has a further stage, ``prior``: see ``fitted_prior.py``;
+    with ``denoiser`` a last one, ``diffusion_decoder``: see ``diffusion_decoder.py``.
     Subsets divide by ``divisor``: see ``product.py``. ``experts`` are those of
     "mmvae_plus", ``projectors`` those of "jnf_shared".
 
@@ -62,7 +68,7 @@ def build_method(
     experts = experts or ExpertSettings()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
     faults += divisor_faults(divisor, model.prior, fitted_prior)
-    faults += _combination_faults(name, divisor, projectors)
+    faults += _combination_faults(name, divisor, projectors, denoiser)
     if faults:
         raise ValueError("\n".join(faults))
     has_convolutions = any(model.network(m).kind in CONVOLUTIONAL for m in shapes)
@@ -98,21 +104,33 @@ def build_method(
         )
     if fitted_prior:
         method = with_fitted_prior(method, joint, fitted_prior)
-    if divisor == "prior":
-        return method
+    if denoiser:
+        method = with_diffusion_decoder(method, joint, denoiser)
+    return method if divisor == "prior" else _divided_by(method, divisor)
+
+
+def _divided_by(method: Method, divisor: str) -> Method:
     inference = dataclasses.replace(method.inference, divisor=divisor)
     return dataclasses.replace(method, inference=inference)
 
 
 def _combination_faults(
-    name: str, divisor: str, projectors: ProjectorSettings | None
+    name: str,
+    divisor: str,
+    projectors: ProjectorSettings | None,
+    denoiser: DenoiserSettings | None,
 ) -> list[str]:
     """What is wrong with settings that are good by themselves, for this method."""
-    found = []
+    found = denoiser.faults() if denoiser else []
     if name == "mmvae_plus" and divisor != "prior":
         found.append(
             f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
             "by a mixture and divides by nothing"
+        )
+    if name == "mmvae_plus" and denoiser:
+        found.append(
+            "`denoiser` is not for 'mmvae_plus', expected a method with a joint "
+            "encoder: 'jnf', 'jnf_shared' or 'jmvae'"
         )
     if name == "jnf_shared" and projectors is None:
         found.append("`projectors` is None, expected those of 'jnf_shared'")

@@ -5,6 +5,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+def time_features(
+    t: Float[Array, "*batch"], num_frequencies: int = 16
+) -> Float[Array, "*batch features"]:
+    """Sines and cosines of t at frequencies from 1 to 1,000, f32[*B, 2 × as many]."""
+    phase = t[..., None] * jnp.logspace(0.0, 3.0, num_frequencies)
+    return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
+
+
 class ScoreNetwork(nn.Module):
     """A residual MLP on latents; time enters every layer through sines and cosines.
 
@@ -20,9 +28,7 @@ class ScoreNetwork(nn.Module):
         self, z: Float[Array, "*batch latent"], t: Float[Array, "*batch"]
     ) -> Float[Array, "*batch latent"]:
         """z f32[*B, D], t f32[*B] in [0, 1] -> f32[*B, D]."""
-        octaves = jnp.logspace(0.0, 3.0, self.num_frequencies)
-        phase = t[..., None] * octaves
-        time = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
+        time = time_features(t, self.num_frequencies)
         h = nn.Dense(self.hidden_size)(z)
         for _ in range(self.num_layers):
             update = nn.silu(h) + nn.Dense(self.hidden_size, use_bias=False)(time)

@@ -1,17 +1,13 @@
 """Latent diffusion (VP-SDE, arXiv 2011.13456) as a prior fitted afterwards.
 
-::
-
-    β(t) = β_min + t (β_max − β_min),    a(t) = exp(−¼ t² (β_max − β_min) − ½ t β_min)
-    z_t = a(t) z_0 + √v(t) ξ,            v(t) = 1 − a(t)²
-    loss = E_{t, ξ} ‖ ŝ(z_t, t) + ξ ‖²,  ∇log p_t(z) = ŝ(z, t) / √v(t)
-
+The noise is that of ``noise_schedule.py``, the loss ``losses.denoising_loss``.
 Defaults of β and of the number of steps are MLD's (arXiv 2306.04445). Embeddings are
 not standardised: where they were trained with a KL to N(0, I), that keeps them near
 unit scale; fitted to another prior's embeddings, it has more to learn.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -20,32 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.score import ScoreNetwork
+from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, bound_faults
 from jnf_jax.priors.family import Encode, draw_option, faults_below
 from jnf_jax.types import Params
-
-SMALLEST_TIME = 1e-3
-"""Where the noise ends: v(t) → 0 makes the score of a draw unbounded."""
-
-
-@dataclasses.dataclass(frozen=True)
-class NoiseSchedule:
-    """β(t), linear; hashable."""
-
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-
-    def rate(self, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """β(t)."""
-        return self.beta_min + t * (self.beta_max - self.beta_min)
-
-    def signal(self, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """a(t)."""
-        slope = self.beta_max - self.beta_min
-        return jnp.exp(-0.25 * jnp.square(t) * slope - 0.5 * t * self.beta_min)
-
-    def noise(self, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """√v(t)."""
-        return jnp.sqrt(-jnp.expm1(2 * jnp.log(self.signal(t))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +104,7 @@ class DiffusionFamily:
         """What is wrong, one line a fault."""
         sizes = dict.fromkeys(("hidden_size", "num_layers", "num_steps"), 1)
         found = faults_below(self, field, sizes)
-        found += faults_below(self, field, {"beta_min": 0}, strict=True)
-        if not self.beta_max > self.beta_min:
-            found.append(
-                f"`{field}.beta_max` is {self.beta_max}, expected > `beta_min` = "
-                f"{self.beta_min}"
-            )
-        return found
+        return found + bound_faults(field, self.beta_min, self.beta_max)
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -157,35 +124,23 @@ class DiffusionFamily:
         z = jnp.zeros((1, latent_size))
         return self.network.init(rng_key, z, jnp.zeros(1))["params"]
 
+    def scaled_score(
+        self,
+        params: Params,
+        z: Float[Array, "batch latent"],
+        t: Float[Array, " batch"],
+    ) -> Float[Array, "batch latent"]:
+        """ŝ(z, t) with these parameters."""
+        return self.network.apply({"params": params}, z, t)
+
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None
     ) -> DiffusionPrior:
         """The sampler with these parameters."""
         del encode
         return DiffusionPrior(
-            lambda z, t: self.network.apply({"params": params}, z, t),
+            functools.partial(self.scaled_score, params),
             latent_size,
             self.schedule,
             self.num_steps,
         )
-
-
-def denoising_loss(
-    scaled_score: Callable[[jax.Array, jax.Array], jax.Array],
-    rng_key: jax.Array,
-    z: Float[Array, "batch latent"],
-    schedule: NoiseSchedule,
-) -> Float[Array, " batch"]:
-    """‖ ŝ(z_t, t) + ξ ‖² at one t ~ U(0.001, 1) and one ξ a datum; f32[B].
-
-    Args:
-        scaled_score: ŝ.
-        rng_key: Typed key.
-        z: z_0, f32[B, D].
-        schedule: β.
-    """
-    time_key, noise_key = jax.random.split(rng_key)
-    t = jax.random.uniform(time_key, z.shape[:1], minval=SMALLEST_TIME, maxval=1.0)
-    xi = jax.random.normal(noise_key, z.shape)
-    noisy = schedule.signal(t)[:, None] * z + schedule.noise(t)[:, None] * xi
-    return jnp.sum(jnp.square(scaled_score(noisy, t) + xi), axis=-1)

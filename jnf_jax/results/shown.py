@@ -44,6 +44,24 @@ class Table(NamedTuple):
 
 
 SHOWN: dict[str, tuple[Table, ...]] = {
+    "diffusion_decoder": (
+        Table(
+            "Pictures drawn by the diffusion decoder beside the decoder's means of the "
+            "same z: coherence by the number of modalities given, jointly, and the "
+            "ceiling; Fréchet distance in the classifiers' features (no FID) by the "
+            "number of modalities given and by the prior:",
+            tuple(
+                Column(f"{said}, {by}", f"{path}.{by}", digits, 0.0, high)
+                for path, said, digits, high in (
+                    ("conditional", "coherence", 3, 1.0),
+                    ("joint", "joint", 3, 1.0),
+                    ("ceiling", "ceiling", 3, 1.0),
+                    ("frechet", "Frechet distance", 2, math.inf),
+                )
+                for by in ("means", "draws")
+            ),
+        ),
+    ),
     "frechet": (
         Table(
             "Fréchet distances between generated and real pictures, mean over target "

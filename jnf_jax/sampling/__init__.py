@@ -1,4 +1,5 @@
-"""Sampling from densities known up to a constant: products of experts, HMC, Langevin.
+"""Sampling from densities known up to a constant: products of experts, HMC, Langevin;
+and from diffusions.
 
 Imports nothing of the program around it: densities come in as callables.
 """
@@ -37,6 +38,7 @@ from jnf_jax.sampling.poe import (
     initial_positions,
     product_log_density,
 )
+from jnf_jax.sampling.probability_flow import probability_flow
 
 __all__ = [
     "KERNELS",
@@ -65,6 +67,7 @@ __all__ = [
     "log_normaliser",
     "moment_gap",
     "moments",
+    "probability_flow",
     "product_log_density",
     "run_chains",
     "run_langevin",

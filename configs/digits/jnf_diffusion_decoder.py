@@ -1,0 +1,39 @@
+"""JNF on the digits, and a diffusion decoder on its frozen joint VAE.
+
+    python -m jnf_jax.train --config configs/digits/jnf_diffusion_decoder.py \\
+        --workdir runs/digits_diffusion_decoder
+
+With ``--config.stages=diffusion_decoder --config.init.joint=DIR
+--config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else
+is configs/digits/jnf.py. Not yet confirmed.
+"""
+
+import ml_collections
+
+from configs.digits import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF whose pictures are drawn given the decoder's means."""
+    config = jnf.get_config()
+    config.stages = "joint,unimodal,diffusion_decoder"
+    with config.unlocked():
+        config.evaluation.measures = "diffusion_decoder"
+        config.init.diffusion_decoder = ""
+        config.denoiser = dict(
+            features=(32, 64),
+            num_blocks=1,
+            residual_scale=0.2,
+            beta_min=0.1,
+            beta_max=20.0,
+            num_steps=20,
+        )
+        config.diffusion_decoder = dict(
+            num_steps=2_000,
+            batch_size=32,
+            learning_rate=2e-3,
+            warmup_steps=100,
+            evaluate_every=1_000,
+            select="last",
+        )
+    return config

@@ -1,0 +1,221 @@
+"""A diffusion decoder on a frozen joint VAE: pictures drawn given the decoder's mean.
+
+Stage ``diffusion_decoder`` learns, for each modality on its own, what the decoder's
+mean x̂_m(z) leaves out of a training picture whose z ~ q(z|X)::
+
+    y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m) + ξ ‖²
+    ŝ(y_t, t | x̂) = −( √v y_t + a F(y_t, t, x̂) ),     F ≈ a ξ − √v y_0
+
+A draw is x̂_m + s y, y from the probability-flow ODE. The two steps are those of
+DiffuseVAE (arXiv 2201.00308), with the residual diffused instead of the picture. No
+z is inferred otherwise than before: subsets, priors and means stay as they were.
+"""
+
+import dataclasses
+import functools
+from typing import Protocol, runtime_checkable
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from jnf_jax.losses import denoising_loss
+from jnf_jax.methods.joint_vae import View
+from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.networks.denoiser import Denoiser
+from jnf_jax.noise_schedule import NoiseSchedule, bound_faults
+from jnf_jax.priors.family import draw_option, faults_below
+from jnf_jax.sampling import probability_flow
+from jnf_jax.types import Params, Views
+
+STAGE = "diffusion_decoder"
+
+
+@runtime_checkable
+class FrozenVAE(Protocol):
+    """What pictures are drawn on: q(z|X) and p(x_m|z), as of a ``JointVAE``."""
+
+    views: tuple[View, ...]
+
+    def encode(self, params: Params, views: Views) -> distrax.Distribution:
+        """q(z|X)."""
+        ...
+
+    def decode(self, params: Params, z: jax.Array) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z)}."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiserSettings:
+    """Networks F_m, their noise, and how draws are made.
+
+    Attributes:
+        features: Channels at ½, ¼, … of the sides.
+        num_blocks: Residual blocks at each of them, down and up.
+        residual_scale: s: about the standard deviation of x − x̂, in pixel values.
+        beta_min: β(0).
+        beta_max: β(1).
+        num_steps: Of a draw; any number may be drawn with.
+    """
+
+    features: tuple[int, ...] = (32, 64)
+    num_blocks: int = 1
+    residual_scale: float = 0.25
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    num_steps: int = draw_option(20)
+
+    def faults(self) -> list[str]:
+        """What is wrong, one line a fault."""
+        found = faults_below(self, "denoiser", {"num_blocks": 1, "num_steps": 1})
+        found += faults_below(self, "denoiser", {"residual_scale": 0}, strict=True)
+        found += bound_faults("denoiser", self.beta_min, self.beta_max)
+        if min(self.features, default=0) < 1:
+            found.append(
+                f"`denoiser.features` is {self.features}, expected one or more "
+                "positive sizes"
+            )
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusionDecoder:
+    """Denoisers of all modalities that are pictures; hashable, static under jit.
+
+    Parameters {m: F_m}. Modalities of another shape than [H, W, C] have none, and are
+    shown by their means.
+
+    Attributes:
+        joint: Whose encoder and decoders are frozen.
+        settings: Of the denoisers.
+    """
+
+    joint: FrozenVAE
+    settings: DenoiserSettings
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that have a denoiser, sorted."""
+        return tuple(sorted(v.name for v in self.joint.views if len(v.shape) == 3))
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """β."""
+        return NoiseSchedule(self.settings.beta_min, self.settings.beta_max)
+
+    @property
+    def network(self) -> Denoiser:
+        """F, the same architecture for every modality."""
+        return Denoiser(self.settings.features, self.settings.num_blocks)
+
+    def init(self, rng_key: jax.Array) -> Params:
+        """Of each F_m, which starts at 0: then y is taken for N(0, I)."""
+        shapes = {view.name: view.shape for view in self.joint.views}
+        keys = jax.random.split(rng_key, len(self.modalities))
+        params = {}
+        for m, key in zip(self.modalities, keys, strict=True):
+            blank = jnp.zeros((1, *shapes[m]))
+            params[m] = self.network.init(key, blank, jnp.zeros(1), blank)["params"]
+        return params
+
+    def means(self, params: dict[str, Params], z: jax.Array) -> Views:
+        """{m: the decoder's mean in [0, 1]}, what the draws are conditioned on."""
+        decoded = self.joint.decode(params["joint"], z)
+        return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}
+
+    def loss(
+        self,
+        params: Params,
+        frozen: dict[str, Params],
+        rng_key: jax.Array,
+        batch: Batch,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Mean over data of Σ_m ``denoising_loss``, and the mean of each."""
+        draw_key, *keys = jax.random.split(rng_key, 1 + len(self.modalities))
+        z = self.joint.encode(frozen["joint"], batch.views).sample(seed=draw_key)
+        means = self.means(frozen, z)
+        losses = {}
+        for m, key in zip(self.modalities, keys, strict=True):
+            residual = (batch.views[m] - means[m]) / self.settings.residual_scale
+            losses[m] = denoising_loss(
+                params[m],
+                key,
+                residual,
+                scaled_score=self._scaled_score(means[m]),
+                schedule=self.schedule,
+            ).mean()
+        return sum(losses.values()), {f"denoising/{m}": x for m, x in losses.items()}
+
+    def draw(
+        self,
+        params: dict[str, Params],
+        rng_key: jax.Array,
+        z: jax.Array,
+        modalities: tuple[str, ...],
+    ) -> Views:
+        """{m: x_m ~ p(x_m | x̂_m(z)) in [0, 1]}: one picture a latent.
+
+        Args:
+            params: Parameters by stage; "joint" and "diffusion_decoder" are read.
+            rng_key: Typed key.
+            z: f32[B, D].
+            modalities: Which to draw; the draw of each is the same whichever.
+
+        Returns:
+            {m: f32[B, *shape]}; the mean where there is no denoiser.
+        """
+        means = self.means(params, z)
+        shown = {m: means[m] for m in modalities}
+        keys = jax.random.split(rng_key, len(self.modalities))
+        for m, key in zip(self.modalities, keys, strict=True):
+            if m not in shown:
+                continue
+            score = functools.partial(self._scaled_score(means[m]), params[STAGE][m])
+            residual = probability_flow(
+                jax.random.normal(key, means[m].shape),
+                scaled_score=score,
+                schedule=self.schedule,
+                num_steps=self.settings.num_steps,
+            )
+            drawn = means[m] + self.settings.residual_scale * residual
+            shown[m] = jnp.clip(drawn, 0, 1)
+        return shown
+
+    def _scaled_score(self, mean: jax.Array):
+        """ŝ(params, y_t, t) given x̂ = ``mean``."""
+
+        def scaled_score(params: Params, y: jax.Array, t: jax.Array) -> jax.Array:
+            velocity = self.network.apply({"params": params}, y, t, mean)
+            t = t[:, None, None, None]
+            signal, noise = self.schedule.signal(t), self.schedule.noise(t)
+            return -(noise * y + signal * velocity)
+
+        return scaled_score
+
+
+def with_diffusion_decoder(
+    method: Method, joint: FrozenVAE, settings: DenoiserSettings
+) -> Method:
+    """``method`` with a stage ``diffusion_decoder`` behind the others.
+
+    Args:
+        method: Its stage ``joint`` holds the parameters of ``joint``.
+        joint: Whose encoder and decoders are frozen.
+        settings: Of the denoisers.
+
+    Raises:
+        ValueError: If no modality is a picture.
+    """
+    decoder = DiffusionDecoder(joint, settings)
+    if not decoder.modalities:
+        shapes = {view.name: view.shape for view in joint.views}
+        raise ValueError(
+            f"`denoiser` is for pictures [H, W, C], and there are none among {shapes}"
+        )
+    stage = MethodStage(
+        STAGE, decoder.init, decoder.loss, needs=("joint",), settings=("denoiser",)
+    )
+    return dataclasses.replace(
+        method, stages=(*method.stages, stage), diffusion_decoder=decoder
+    )

@@ -1,0 +1,177 @@
+"""A diffusion decoder on a Gaussian residual, for which a fresh one is the optimum."""
+
+import dataclasses
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jnf_jax.methods.diffusion_decoder import DenoiserSettings
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.noise_schedule import SMALLEST_TIME
+from jnf_jax.sampling import ChainSettings
+from tests.oracles import random_like
+
+SHAPES = {"a": (6, 6, 1), "b": (5, 7, 3), "text": (4, 2)}
+STAGE = "diffusion_decoder"
+SETTINGS = DenoiserSettings(features=(4, 6), residual_scale=0.05)
+
+
+def make(settings=SETTINGS, name="jnf", shapes=SHAPES):
+    return build_method(
+        name,
+        shapes,
+        model=ModelSettings(
+            2,
+            {"default": NetworkSettings("mlp", hidden_sizes=(8,))},
+            {"default": LikelihoodSettings("normal", 0.5)},
+        ),
+        flow=FlowSettings(num_blocks=0, hidden_sizes=(8,)),
+        sampler=ChainSettings(num_transitions=5, num_adaptation=5),
+        denoiser=settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """Method, its parameters by stage, and z: means near a half, far from any clip.
+
+    The output layer of each denoiser is 0, as at initialisation.
+    """
+    method = make()
+    stages = {stage.name: stage for stage in method.stages}
+    params = {
+        name: random_like(
+            jax.eval_shape(stages[name].init, jax.random.key(0)), seed=0, scale=0.2
+        )
+        for name in ("joint", STAGE)
+    }
+    for network in params[STAGE].values():
+        network["Dense_1"] = jax.tree.map(jnp.zeros_like, network["Dense_1"])
+    return method, params, 0.1 * jax.random.normal(jax.random.key(1), (400, 2))
+
+
+def test_it_is_a_stage_behind_the_others(fresh):
+    method, params, _ = fresh
+    assert [s.name for s in method.stages] == ["joint", "unimodal", STAGE]
+    stage = method.stages[-1]
+    assert (stage.needs, stage.settings, stage.cache) == (
+        ("joint",),
+        ("denoiser",),
+        None,
+    )
+    assert sorted(params[STAGE]) == ["a", "b"]  # none for what is no picture
+    assert make(None).diffusion_decoder is None
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownMeans:
+    """A joint VAE whose decoders show z twice, as grey around a half."""
+
+    views: tuple
+
+    def encode(self, params, views):
+        return distrax.MultivariateNormalDiag(views["z"], jnp.zeros_like(views["z"]))
+
+    def decode(self, params, z):
+        grey = 0.5 + 0.05 * z.mean(-1)
+        return {
+            v.name: distrax.Normal(
+                grey.reshape(-1, *[1] * len(v.shape)) * jnp.ones(v.shape), 1.0
+            )
+            for v in self.views
+        }
+
+
+def test_loss_of_a_gaussian_residual_is_the_closed_form(fresh):
+    """y ~ N(0, I) has ŝ = −√v y: F = 0, and E‖ŝ + ξ‖² = E_t a² for each pixel."""
+    method, params, z = fresh
+    known = KnownMeans(method.diffusion_decoder.joint.views)
+    decoder = dataclasses.replace(method.diffusion_decoder, joint=known)
+    frozen = {"joint": {}}
+    views = {
+        m: x
+        + SETTINGS.residual_scale * jax.random.normal(jax.random.key(len(m)), x.shape)
+        for m, x in decoder.means(frozen, z).items()
+    }
+    views["z"] = z
+    loss, metrics = jax.jit(decoder.loss)(
+        params[STAGE], frozen, jax.random.key(6), Batch(views)
+    )
+    t = jnp.linspace(SMALLEST_TIME, 1, 10_001)
+    squares = np.asarray(decoder.schedule.signal(t) ** 2, np.float64)
+    for m, size in {"a": 36, "b": 105}.items():
+        # A pixel's term is a² times a squared normal: E[3 a⁴] bounds its variance.
+        error = np.sqrt(3 * np.mean(squares**2) / (400 * size))
+        per_pixel = float(metrics[f"denoising/{m}"]) / size
+        assert abs(per_pixel - squares.mean()) < 5 * error
+    total = sum(metrics[f"denoising/{m}"] for m in "ab")
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_draws_have_the_mean_and_the_spread_of_the_residual(fresh):
+    method, params, z = fresh
+    decoder = method.diffusion_decoder
+    traces = []
+
+    @jax.jit
+    def draw(key):
+        traces.append(key)
+        return decoder.draw(params, key, z, ("a", "b", "text"))
+
+    means, drawn = decoder.means(params, z), draw(jax.random.key(2))
+    np.testing.assert_allclose(drawn["text"], means["text"], atol=1e-6)
+    for m in "ab":
+        residual = np.asarray(drawn[m] - means[m], np.float64)
+        # 2 % for 20 steps of the solver, and 5 standard errors.
+        num = residual.size
+        assert abs(residual.mean()) < 5 * 0.05 / num**0.5
+        assert abs(residual.std() / 0.05 - 1) < 0.02 + 5 / (2 * num) ** 0.5
+    again, other = draw(jax.random.key(2)), draw(jax.random.key(3))
+    assert len(traces) == 1
+    np.testing.assert_array_equal(again["a"], drawn["a"])
+    assert (other["a"] != drawn["a"]).mean() > 0.99
+    # Whichever are asked for, each is drawn as it would be.
+    alone = jax.jit(lambda key: decoder.draw(params, key, z, ("b",)))(jax.random.key(2))
+    assert list(alone) == ["b"]
+    np.testing.assert_allclose(alone["b"], drawn["b"], atol=1e-5)
+
+
+def test_every_denoiser_learns_from_its_own_modality_alone(fresh):
+    method, params, _ = fresh
+    known = KnownMeans(method.diffusion_decoder.joint.views)
+    decoder = dataclasses.replace(method.diffusion_decoder, joint=known)
+    views = {m: jnp.full((8, *shape), 0.9) for m, shape in SHAPES.items()}
+    views["z"] = jnp.zeros((8, 2))
+    gradient = jax.jit(
+        jax.grad(
+            lambda p, v: decoder.loss(p, {"joint": {}}, jax.random.key(1), Batch(v))[0]
+        )
+    )
+    before = gradient(params[STAGE], views)
+    after = gradient(params[STAGE], views | {"a": views["a"] - 0.3})
+    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(before["b"])) > 0
+    jax.tree.map(np.testing.assert_array_equal, before["b"], after["b"])
+    assert (optax.tree.norm(before["a"]) != optax.tree.norm(after["a"])).all()
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="`denoiser` is not for 'mmvae_plus'"):
+        make(name="mmvae_plus")
+    with pytest.raises(ValueError, match=r"`denoiser` is for pictures \[H, W, C\]"):
+        make(shapes={"a": (3,), "b": (2,)})
+    bad = DenoiserSettings((), 0, 0.0, beta_min=0.0, beta_max=0.0, num_steps=0)
+    assert bad.faults() == [
+        "`denoiser.num_blocks` is 0, expected >= 1",
+        "`denoiser.num_steps` is 0, expected >= 1",
+        "`denoiser.residual_scale` is 0.0, expected > 0",
+        "`denoiser.beta_min` is 0.0, expected > 0",
+        "`denoiser.beta_max` is 0.0, expected > `beta_min` = 0.0",
+        "`denoiser.features` is (), expected one or more positive sizes",
+    ]

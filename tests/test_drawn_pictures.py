@@ -1,0 +1,116 @@
+"""Means and draws of one z, where coherence and distance are known."""
+
+import dataclasses
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.classifiers import Classifiers
+from jnf_jax.drawn_pictures import DrawnSettings, measure
+from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
+from jnf_jax.subject import Subject
+
+NUM = 600
+NAMES = ("a", "b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """z is the label; the first number of a view shows it, the second is noise."""
+
+    modalities: tuple = NAMES
+
+    def infer(self, params, rng_key, views, subset):
+        return jnp.round(views[subset[0]][:, 0]), None
+
+    def decode(self, params, z):
+        x = jnp.stack([0.25 + 0.5 * z, jnp.full_like(z, 0.5)], axis=-1)
+        return {m: distrax.Normal(x, 1.0) for m in NAMES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Noisy:
+    """Draws the noise that the means leave out; ``swaps`` shows b's other label."""
+
+    swaps: bool = False
+
+    def draw(self, params, rng_key, z, modalities):
+        shown = {}
+        for m in modalities:
+            z_m = 1 - z if self.swaps and m == "b" else z
+            key = jax.random.fold_in(rng_key, NAMES.index(m))
+            noise = 0.5 + 0.1 * jax.random.normal(key, z.shape)
+            shown[m] = jnp.stack([0.25 + 0.5 * z_m, noise], axis=-1)
+        return shown
+
+
+def classifiers():
+    predict = lambda views: {  # noqa: E731
+        m: (x[:, 0] > 0.5).astype(jnp.int32) for m, x in views.items()
+    }
+    return Classifiers(predict, lambda views: views, {}, None)
+
+
+def subject_of(decoder, report=lambda line: None):
+    rng = np.random.default_rng(0)
+    labels = np.arange(NUM, dtype=np.int32) % 2
+    arrays = {
+        m: jnp.asarray(
+            np.stack([0.25 + 0.5 * labels, rng.normal(0.5, 0.1, NUM)], axis=-1),
+            jnp.float32,
+        )
+        for m in NAMES
+    }
+    held_out = HeldOut(
+        arrays, lambda a, rows: {m: x[rows] for m, x in a.items()}, NUM, labels, 2
+    )
+    z = labels.astype(np.float32)
+    return Subject(
+        Known(),
+        {},
+        None,
+        held_out,
+        classifiers(),
+        ProtocolSettings(batch_size=200, num_diagnostic_data=8),
+        Draws({("a",): z, ("b",): z}, {"normal": z}),
+        report,
+        decoder,
+    )
+
+
+def measured(decoder, report=lambda line: None):
+    return measure(subject_of(decoder, report), DrawnSettings(num_prior_samples=500))
+
+
+def test_draws_close_the_distance_that_means_leave():
+    lines = []
+    found = measured(Noisy(), lines.append)
+    assert lines == ["drawn given a", "drawn given b"]
+    for by in ("means", "draws"):
+        assert found["conditional"][by] == {"1": 1.0}
+        assert found["joint"][by] == {"normal": 1.0} and found["ceiling"][by] == 1.0
+    assert set(found["frechet"]["means"]) == {"1", "normal"}
+    # The means have no variance where the data have 0.1²; estimates of a standard
+    # deviation are off by 3 % of it, those of a mean by 0.1/√500 and 0.5/√500.
+    assert found["frechet"]["means"]["1"] == pytest.approx(0.01, rel=0.15)
+    assert found["frechet"]["draws"]["1"] < 5 * 0.01 / 500
+    assert found["frechet"]["draws"]["normal"] < 5 * 0.25 / 500
+
+
+def test_a_decoder_that_shows_something_else_loses_coherence():
+    found = measured(Noisy(swaps=True))
+    assert found["conditional"] == {"means": {"1": 1.0}, "draws": {"1": 0.5}}
+    assert found["joint"]["draws"] == {"normal": 0.0}
+    assert found["ceiling"] == {"means": 1.0, "draws": 0.0}
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="expected a config with `denoiser`"):
+        measured(None)
+    (fault,) = DrawnSettings(0).faults("evaluation.diffusion_decoder")
+    assert fault == (
+        "`evaluation.diffusion_decoder.num_prior_samples` is 0, expected >= 1"
+    )
