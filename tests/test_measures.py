@@ -11,8 +11,10 @@ from jnf_jax import measures, parallel, results
 from jnf_jax.config import resolve
 from jnf_jax.evaluation import evaluate_and_write
 from jnf_jax.experiment import open_experiment
+from jnf_jax.metrics.protocol import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
+from jnf_jax.subject import Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,3 +161,36 @@ def test_whatever_can_be_measured_is_shown():
     tables = [table for tables in shown.SHOWN.values() for table in tables]
     headings = [column.heading for table in tables for column in table.columns]
     assert all(map(str.isascii, headings))  # a terminal shows them too
+
+
+def test_likelihood_and_representation_of_an_energy(monkeypatch):
+    """Fresh parameters: f ≡ 0, hence log Z = 0, whatever the chains do."""
+    monkeypatch.setattr(measures, "NUM_TEMPERATURES", 3)
+    config = tiny_config(
+        evaluation__measures="likelihood,representation",
+        evaluation__likelihood=dict(num_importance_samples=3, num_conditional_samples=2)
+        | {"num_conditional_tuples": 25},
+        evaluation__representation=dict(num_tuples=25, num_probe_tuples=30),
+        model__prior=dict(name="energy", hidden_sizes=(8,), num_steps=2),
+        joint__select="last",
+    )
+    setup = open_experiment(config)
+    test, lines = setup.dataset.splits["test"], []
+    subject = Subject(
+        setup.method.inference,
+        {s.name: s.init(jax.random.key(0)) for s in setup.method.stages},
+        setup.dataset,
+        HeldOut(test.arrays, setup.dataset.fetch, test.size, test.labels, 10),
+        None,
+        setup.experiment.evaluation,
+        report=lines.append,
+    )
+    found = measures.run(setup.experiment.measures, subject)
+    log_z = found["likelihood"]["joint"]["log_normaliser"]
+    assert log_z["value"] == pytest.approx(0, abs=1e-4)
+    assert log_z["ess"] == pytest.approx(measures.NUM_ANNEALED, rel=1e-3)
+    assert any(line.startswith("log Z of ") for line in lines)
+    assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_b"}
+    assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}
+    faults = results.validate(found)
+    assert not [f for f in faults if f.startswith(("`likelihood", "`representation"))]

@@ -84,12 +84,12 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             "joint posterior (a lower bound on average). The standard error is over "
             "tuples; log Z, where the prior is an energy, is subtracted already.",
             (
-                Column("K", "settings.num_importance_samples", 0, low=1),
+                Column("K", "settings.num_importance_samples", 0, low=1.0),
                 Column("log p(X), nats", "joint.log_prob", 1),
-                Column("standard error", "joint.standard_error", 1, low=0),
-                Column("ESS, median", "joint.ess_median", 1, low=0),
+                Column("standard error", "joint.standard_error", 1, low=0.0),
+                Column("ESS, median", "joint.ess_median", 1, low=0.0),
                 Column("log Z", "joint.log_normaliser.value", 2),
-                Column("its error", "joint.log_normaliser.standard_error", 2, low=0),
+                Column("its error", "joint.log_normaliser.standard_error", 2, low=0.0),
             ),
         ),
         Table(
@@ -107,11 +107,11 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             "diversity within class of what is generated from one other modality, as a "
             "share of the data's.",
             (
-                Column("probe", "probe", 3, low=0, high=1),
+                Column("probe", "probe", 3, low=0.0, high=1.0),
                 Column(
-                    "absolute error", "reconstruction.joint.absolute_error", 3, low=0
+                    "absolute error", "reconstruction.joint.absolute_error", 3, low=0.0
                 ),
-                Column("diversity", "diversity", 3, low=0),
+                Column("diversity", "diversity", 3, low=0.0),
             ),
         ),
     ),
