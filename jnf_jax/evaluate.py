@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import app, flags
 
 from jnf_jax import logs, parallel, programs
-from jnf_jax.evaluation import evaluate_and_write
+from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import evaluated_stages, load_stages, open_experiment
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")

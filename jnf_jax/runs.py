@@ -12,7 +12,7 @@ import jax
 import ml_collections
 
 from jnf_jax import logs, parallel, processes, results
-from jnf_jax.evaluation import evaluate_and_write
+from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import (
     Setup,
     evaluated_stages,

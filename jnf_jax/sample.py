@@ -10,10 +10,10 @@ from pathlib import Path
 from absl import app, flags
 
 from jnf_jax import programs
-from jnf_jax.evaluation import draw_conditional, draw_unconditional
+from jnf_jax.evaluation.run import draw_conditional, draw_unconditional
+from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_subset
-from jnf_jax.samples import save
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")

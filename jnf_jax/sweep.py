@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import app, flags
 
 from jnf_jax import programs
-from jnf_jax.sweep_run import run_sweep
+from jnf_jax.sweeps.run import run_sweep
 
 _CONFIG = programs.define_config("A sweep's, as in configs/ablations/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of all variants.")

@@ -46,9 +46,7 @@ INTERNAL = {
 }
 # Above them, by layer: the trainer and what it trains; then the config.
 UPPER = {
-    **dict.fromkeys(("logs", "training", "classifiers", "stages"), 5),
-    **dict.fromkeys(("subject", "features", "frechet", "drawn_pictures"), 5),
-    "measures": 5,
+    **dict.fromkeys(("logs", "training", "stages", "measures"), 5),
     **dict.fromkeys(("parsing", "config"), 6),
 }
 PROGRAM = 7  # every module that no table names: train, evaluate, sample, …

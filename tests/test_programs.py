@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from configs.digits import jnf as digits_jnf
-from jnf_jax import energy_report, experiment, parallel, programs, results
+from jnf_jax import experiment, parallel, programs, results
+from jnf_jax.evaluation import energy_report
 from jnf_jax.methods.method import check_subset
 from jnf_jax.runs import train_and_evaluate, train_seeds, train_stages
 from jnf_jax.stages import compute_cache

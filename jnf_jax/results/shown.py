@@ -1,7 +1,8 @@
 """What documents and terminals show of each measure: declared, not programmed.
 
-A measure (``jnf_jax/measures.py``) writes an object under its name into the record.
-Here stands which of its numbers are shown, and the range that they must lie in.
+A measure (``jnf_jax/measures/registry.py``) writes an object under its name into the
+record. Here stands which of its numbers are shown, and the range that they must lie
+in.
 """
 
 import math

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 from test_programs import tiny_config
 
-from jnf_jax import energy_report, experiment
+from jnf_jax import experiment
+from jnf_jax.evaluation import energy_report
 from jnf_jax.experiment import stage_identity
 
 

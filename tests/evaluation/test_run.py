@@ -13,10 +13,10 @@ from PIL import Image
 
 from configs.cub import jnf as cub
 from configs.handwriting import jnf as handwriting
-from jnf_jax.evaluation import draw_conditional
+from jnf_jax.evaluation.run import draw_conditional
+from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import open_experiment
 from jnf_jax.methods.method import Batch
-from jnf_jax.samples import save
 
 
 def after_one_step(setup):

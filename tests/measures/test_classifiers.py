@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax import classifiers
-from jnf_jax.classifiers import train_classifiers
 from jnf_jax.data.dataset import Dataset, Split
+from jnf_jax.measures import classifiers
+from jnf_jax.measures.classifiers import train_classifiers
 from jnf_jax.training.optimizers import TrainSettings
 
 SETTINGS = TrainSettings(num_steps=60, batch_size=16, select="last")

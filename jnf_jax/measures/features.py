@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from jnf_jax import parallel
 from jnf_jax.data.torch_file import load_tensors
+from jnf_jax.measures.subject import Subject
 from jnf_jax.networks import inception
-from jnf_jax.subject import Subject
 from jnf_jax.types import Params, Views
 
 FEATURES = ("classifier", "inception")

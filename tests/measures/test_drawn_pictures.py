@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.classifiers import Classifiers
-from jnf_jax.drawn_pictures import DrawnSettings, measure
+from jnf_jax.measures.classifiers import Classifiers
+from jnf_jax.measures.drawn_pictures import DrawnSettings, measure
+from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
-from jnf_jax.subject import Subject
 
 NUM = 600
 NAMES = ("a", "b")

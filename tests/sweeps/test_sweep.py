@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax import logs, programs, results, runs, sweep_plot, sweep_run, variants
+from jnf_jax import logs, programs, results, runs
 from jnf_jax.results import ablations
+from jnf_jax.sweeps import plot as sweep_plot
+from jnf_jax.sweeps import run as sweep_run
+from jnf_jax.sweeps import variants
 
 TINY = '''
 from configs.circles_squares import {name}

@@ -13,8 +13,10 @@ from typing import Any
 
 import jax
 
-from jnf_jax import drawn_pictures, frechet, parallel
-from jnf_jax.features import FrechetSettings
+from jnf_jax import parallel
+from jnf_jax.measures import drawn_pictures, frechet
+from jnf_jax.measures.features import FrechetSettings
+from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
 from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
 from jnf_jax.metrics.representation import (
@@ -23,7 +25,6 @@ from jnf_jax.metrics.representation import (
 )
 from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.sampling import LogNormaliser, log_normaliser
-from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 

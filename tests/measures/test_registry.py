@@ -9,12 +9,13 @@ from test_programs import cache, tiny_config  # noqa: F401 (a fixture)
 
 from jnf_jax import measures, parallel, results
 from jnf_jax.config import resolve
-from jnf_jax.evaluation import evaluate_and_write
+from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import open_experiment
+from jnf_jax.measures.registry import NUM_ANNEALED
+from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.protocol import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
-from jnf_jax.subject import Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +189,7 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     found = measures.run(setup.experiment.measures, subject)
     log_z = found["likelihood"]["joint"]["log_normaliser"]
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
-    assert log_z["ess"] == pytest.approx(measures.NUM_ANNEALED, rel=1e-3)
+    assert log_z["ess"] == pytest.approx(NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
     assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_b"}
     assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jnf_jax import energy_report
+from jnf_jax.evaluation import energy_report
 from jnf_jax.experiment import Setup
+from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
@@ -15,7 +16,6 @@ from jnf_jax.metrics.protocol import (
     evaluate_coherence,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
-from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 NOTHING_JUDGED = {

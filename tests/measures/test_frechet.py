@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from metrics.test_protocol import LabelModel, Sure
 
-from jnf_jax import frechet
-from jnf_jax.classifiers import Classifiers
 from jnf_jax.data.dataset import Dataset, Presentation
-from jnf_jax.features import FrechetSettings
+from jnf_jax.measures import frechet
+from jnf_jax.measures.classifiers import Classifiers
+from jnf_jax.measures.features import FrechetSettings
+from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.frechet import frechet_distance, gaussian_of
 from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
 from jnf_jax.networks import inception
-from jnf_jax.subject import Subject
 
 NUM, SHAPE = 101, (1, 2, 1)
 RNG = np.random.default_rng(0)

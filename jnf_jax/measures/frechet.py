@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 from jnf_jax import parallel, processes
 from jnf_jax.batching import batches
 from jnf_jax.data.dataset import Dataset
-from jnf_jax.features import Extractor, FrechetSettings, extractors
+from jnf_jax.measures.features import Extractor, FrechetSettings, extractors
+from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics.frechet import (
     Gaussian,
@@ -30,7 +31,6 @@ from jnf_jax.metrics.frechet import (
     gaussian,
 )
 from jnf_jax.metrics.protocol import draw_latents
-from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import ml_collections
 
-from jnf_jax import parallel, processes, results, sweep_plot
+from jnf_jax import parallel, processes, results
 from jnf_jax.results import ablations
 from jnf_jax.runs import record_of, train_and_evaluate
-from jnf_jax.variants import Pairs, Unit, make_plan
+from jnf_jax.sweeps import plot
+from jnf_jax.sweeps.variants import Pairs, Unit, make_plan
 
 
 def run_sweep(
@@ -76,7 +77,7 @@ def run_sweep(
     }
     for path in [workdir / "sweep.json", *([Path(out)] if out else [])]:
         ablations.write(path, ablation)
-        sweep_plot.draw(ablation, path.with_suffix(".png"))
+        plot.draw(ablation, path.with_suffix(".png"))
     text = "\n".join(ablations.table(ablation))
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")

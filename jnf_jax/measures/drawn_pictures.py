@@ -15,9 +15,9 @@ import numpy as np
 
 from jnf_jax import parallel
 from jnf_jax.batching import map_batches
+from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.frechet import average_conditional, frechet_distance, gaussian_of
-from jnf_jax.subject import Subject
 from jnf_jax.types import Views
 
 SHOWN_BY = ("means", "draws")

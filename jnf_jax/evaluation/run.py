@@ -10,11 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import energy_report, measures, parallel, pictures, processes, results
-from jnf_jax.classifiers import train_classifiers
+from jnf_jax import measures, parallel, pictures, processes, results
 from jnf_jax.data.tfds_cache import cache_root
+from jnf_jax.evaluation import energy_report
+from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
+from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.experiment import Setup
-from jnf_jax.judging import NOTHING_JUDGED, judge
+from jnf_jax.measures.classifiers import train_classifiers
+from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
@@ -22,8 +25,6 @@ from jnf_jax.metrics.protocol import (
     HeldOut,
     protocol_name,
 )
-from jnf_jax.samples import NUM_PICTURED, Drawn, save
-from jnf_jax.subject import Subject
 from jnf_jax.types import Params
 
 

@@ -1,0 +1,1 @@
+"""A whole evaluation: protocol v1, measures and pictures of one run, and its record."""

@@ -1,0 +1,1 @@
+"""Sweeps: every variant of one config, run side by side, in one table and one plot."""
