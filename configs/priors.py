@@ -23,7 +23,7 @@ FITTING = dict(
     mixture=dict(LONG, learning_rate=1e-2),
     gmm=dict(num_steps=1, batch_size=256, select="last"),
     flow=LONG,
-    energy=dict(LONG, learning_rate=3e-3, select="last"),
+    energy=dict(LONG, learning_rate=1e-3, select="last"),
     diffusion=LONG,
 )
 """The same -> how stage ``prior`` trains it; EM sees one draw a training tuple."""

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from test_programs import tiny_config
+from tiny import tiny_config
 
 from jnf_jax import experiment
 from jnf_jax.evaluation import energy_report

@@ -18,6 +18,8 @@ from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import open_experiment
 from jnf_jax.methods.method import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 
 def after_one_step(setup):
     """Parameters of all stages: the first's after a step of gradient descent."""

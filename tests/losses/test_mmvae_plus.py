@@ -21,6 +21,8 @@ from jnf_jax.priors.laplace import LaplacePrior
 from jnf_jax.priors.mixture import MixturePrior
 from jnf_jax.priors.normal import NormalPrior
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 TRUTH = linear_gaussian({"a": 4, "b": 6, "c": 5}, latent_size=3, diagonal=True)
 VIEWS = {m: jnp.asarray(x, jnp.float32) for m, x in TRUTH.sample(0, 7)[1].items()}
 LOG_MARGINAL = TRUTH.log_marginal({m: np.asarray(x) for m, x in VIEWS.items()})

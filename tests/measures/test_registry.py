@@ -5,17 +5,19 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from test_programs import cache, tiny_config  # noqa: F401 (a fixture)
+from tiny import tiny_config
 
 from jnf_jax import measures, parallel, results
 from jnf_jax.config import resolve
 from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import open_experiment
-from jnf_jax.measures.registry import NUM_ANNEALED
+from jnf_jax.measures import registry
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.protocol import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
+
+pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +168,7 @@ def test_whatever_can_be_measured_is_shown():
 
 def test_likelihood_and_representation_of_an_energy(monkeypatch):
     """Fresh parameters: f ≡ 0, hence log Z = 0, whatever the chains do."""
-    monkeypatch.setattr(measures, "NUM_TEMPERATURES", 3)
+    monkeypatch.setattr(registry, "NUM_TEMPERATURES", 3)
     config = tiny_config(
         evaluation__measures="likelihood,representation",
         evaluation__likelihood=dict(num_importance_samples=3, num_conditional_samples=2)
@@ -189,7 +191,7 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     found = measures.run(setup.experiment.measures, subject)
     log_z = found["likelihood"]["joint"]["log_normaliser"]
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
-    assert log_z["ess"] == pytest.approx(NUM_ANNEALED, rel=1e-3)
+    assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
     assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_b"}
     assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}

@@ -19,6 +19,8 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.sampling import ChainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SIZES = {"a": 2, "b": 3, "c": 2}
 TRUTH = linear_gaussian(SIZES, 2, seed=3)
 NUM = 2_000

@@ -18,6 +18,8 @@ from jnf_jax.noise_schedule import SMALLEST_TIME
 from jnf_jax.sampling import ChainSettings
 from tests.oracles import random_like
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (6, 6, 1), "b": (5, 7, 3), "text": (4, 2)}
 STAGE = "diffusion_decoder"
 SETTINGS = DenoiserSettings(features=(4, 6), residual_scale=0.05)

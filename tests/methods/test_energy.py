@@ -26,6 +26,8 @@ from jnf_jax.sampling import (
     run_langevin,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (2, 2, 1), "b": (3,)}
 FAMILY = EnergyFamily(hidden_sizes=(8, 8), num_steps=5)
 

@@ -22,6 +22,8 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (3,), "b": (2,), "c": (2,), "d": (3,)}
 SUBSET, NUM = ("a", "c", "d"), 6
 OPTIONS = {"energy": EnergyFamily(hidden_sizes=(8,), num_steps=3)}

@@ -15,6 +15,8 @@ from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (3,), "b": (2,)}
 
 

@@ -20,6 +20,8 @@ from jnf_jax.methods.settings import (
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 KEY = jax.random.key(9)  # for losses that draw nothing
 SHAPES = {"a": (6,), "b": (4,)}
 DCCA = ProjectorSettings("dcca", 1, posterior_hidden_sizes=(8,))

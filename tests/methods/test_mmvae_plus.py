@@ -24,6 +24,8 @@ from jnf_jax.priors.laplace import LaplaceFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (3,), "b": (2, 2, 1), "c": (2,)}
 ENERGY = EnergyFamily(hidden_sizes=(8,), num_steps=5)
 

@@ -16,6 +16,8 @@ from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.normal import NormalFamily, NormalPrior
 from jnf_jax.sampling import ChainSettings, gaussian_product
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 SHAPES = {"a": (3, 3, 1), "b": (4, 4, 1), "c": (2, 2, 3)}
 NETWORK = NetworkSettings("mlp", hidden_sizes=(8,))
 

@@ -9,6 +9,8 @@ from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
 from jnf_jax.metrics.refinement import evaluate_refinement
 from tests.methods.test_decoder_posterior import TRUTH, make
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 NUM = 300
 
 

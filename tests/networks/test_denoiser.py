@@ -8,6 +8,8 @@ import pytest
 from jnf_jax.networks.denoiser import Denoiser
 from tests.oracles import random_like
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 NETWORK = Denoiser((4, 6, 8))
 
 

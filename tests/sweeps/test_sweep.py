@@ -16,6 +16,8 @@ from jnf_jax.sweeps import plot as sweep_plot
 from jnf_jax.sweeps import run as sweep_run
 from jnf_jax.sweeps import variants
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 TINY = '''
 from configs.circles_squares import {name}
 
