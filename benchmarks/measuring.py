@@ -41,6 +41,9 @@ def read_flags(
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: flags.threads])
+    from jnf_jax import host_memory  # imports JAX, hence after the pinning
+
+    host_memory.keep_freed_memory()  # as programs do
     return flags
 
 

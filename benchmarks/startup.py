@@ -44,9 +44,10 @@ def make_advance(*arguments):
     return wrapped
 
 runs.open_experiment, stage_run.make_advance = open_experiment, make_advance
-from absl import app, flags
+from absl import flags
+from jnf_jax import programs
 flags.mark_flags_as_required(["config", "workdir"])
-app.run(train.main)
+programs.run(train.main)
 """
 FEW_STEPS = (
     *("--config.joint.num_steps=4", "--config.unimodal.num_steps=4"),

@@ -9,7 +9,7 @@ model than the checkpoints' is refused.
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from jnf_jax import logs, parallel, programs
 from jnf_jax.evaluation.run import evaluate_and_write
@@ -45,4 +45,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("workdir")
-    app.run(programs.tell_faults(main))
+    programs.run(main)

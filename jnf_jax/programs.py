@@ -18,7 +18,7 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from jnf_jax import processes
+from jnf_jax import host_memory, processes
 
 
 def define_config(description: str) -> flags.FlagHolder:
@@ -127,3 +127,9 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
             os._exit(1)
 
     return wrapped
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Runs a program: its flags are parsed, its faults told, its memory kept."""
+    host_memory.keep_freed_memory()
+    app.run(tell_faults(main))

@@ -7,7 +7,7 @@ Without ``--given`` the draws are from the prior. Given tuples are of the test s
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from jnf_jax import programs
 from jnf_jax.evaluation.run import draw_conditional, draw_unconditional
@@ -48,4 +48,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["workdir", "out"])
-    app.run(programs.tell_faults(main))
+    programs.run(main)

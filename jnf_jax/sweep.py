@@ -13,7 +13,7 @@ own config are ``--config.num_seeds=3`` and the like.
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from jnf_jax import programs
 from jnf_jax.sweeps.run import run_sweep
@@ -40,4 +40,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(programs.tell_faults(main))
+    programs.run(main)

@@ -11,7 +11,7 @@ one record with their spread; ``{seed}`` in ``--config.init.joint`` is each one'
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from jnf_jax import programs
 from jnf_jax.runs import train_and_evaluate, train_seeds
@@ -43,4 +43,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(programs.tell_faults(main))
+    programs.run(main)

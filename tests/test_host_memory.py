@@ -1,0 +1,67 @@
+"""Memory of a step stays with the process, where that can be had."""
+
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from jnf_jax import host_memory
+
+is_glibc = platform.libc_ver()[0] == "glibc"
+
+
+@pytest.mark.skipif(not is_glibc, reason="needs glibc")
+def test_steps_do_not_fault_their_memory_in_again():
+    """Page faults of ten calls that each take 100 MB and free them."""
+    script = textwrap.dedent("""
+        import resource, sys
+        import jax, jax.numpy as jnp
+        from jnf_jax import host_memory
+        if sys.argv[1] == "keep":
+            assert host_memory.keep_freed_memory()
+
+        @jax.jit
+        def step(x):  # x @ x is a temporary of 100 MB
+            return jnp.sin(x @ x.T).sum()
+
+        x = jnp.ones((5_000, 2))
+        for _ in range(3):
+            step(x).block_until_ready()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            step(x).block_until_ready()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """)
+
+    def faults(mode):
+        done = subprocess.run(
+            [sys.executable, "-c", script, mode],
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    # 100 MB are 24,400 pages of 4 kB.
+    assert faults("leave") > 10 * 24_000
+    assert faults("keep") < 1_000
+
+
+@pytest.mark.parametrize(
+    ("platforms", "expected"), [("cpu", False), ("cuda", True), ("tpu,cpu", True)]
+)
+def test_an_accelerator_that_is_asked_for_is_expected(platforms, expected, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    assert host_memory._expects_accelerator() == expected
+    if expected:
+        assert not host_memory.keep_freed_memory()
+
+
+def test_other_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not host_memory.keep_freed_memory()
