@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.ensemble import HistGradientBoostingClassifier
-from threadpoolctl import threadpool_limits
 
 NUM_FOLDS = 4
 """Every row is held out once: each classifier learns from three quarters of them."""
@@ -54,6 +52,10 @@ def two_sample_test(
             f"`first` and `second`: got {first.shape} and {second.shape}, expected "
             f"one [N, F] for both, N >= {10 * NUM_FOLDS}"
         )
+    # Half a second of importing that only those pay who test.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
     features = np.concatenate([first, second])
     if not np.isfinite(features).all():
         bad = int((~np.isfinite(features)).any(axis=1).sum())

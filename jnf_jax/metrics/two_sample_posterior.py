@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.decomposition import PCA
 
 from jnf_jax import sampling
 from jnf_jax.batching import map_batches
@@ -66,6 +65,8 @@ def unimodal_test(
 
     found = map_batches(one_batch, num, settings.batch_size)
     size = min(NUM_COMPONENTS, *found["x"].shape)
+    from sklearn.decomposition import PCA  # half a second that only this pays
+
     components = PCA(size, svd_solver="randomized", random_state=settings.seed)
     of_data = components.fit_transform(found["x"])
     samples = (
