@@ -52,6 +52,7 @@ def main() -> None:
 
         times = [(evaluate(num), theirs and theirs()) for _ in range(pairs)]
     record["ours"] = min(our for our, _ in times)
+    diagnose()  # compiles
     record["of_which_rhat"] = diagnose()
     evaluate(more)
     rhat = record["of_which_rhat"]
