@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _PACKAGES = (
     "tensorflow-datasets",
 )
 
+MAX_DIVERGED = 0.01
+"""Share of a batch's Langevin chains above which a person is told."""
+
 
 class MetricsLog:
     """Appends records to ``<workdir>/metrics.jsonl``, one JSON object a line.
@@ -33,7 +37,8 @@ class MetricsLog:
     Call it with a flat dictionary. A record with ``event="start"`` first drops the
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
     go to TensorBoard when tensorboardX is installed, and to a Weights & Biases project
-    when one is named.
+    when one is named. Of Langevin chains that diverge it warns, once a stage: training
+    goes on, with a finite loss, on negatives that are no draws of the prior.
 
     ::
 
@@ -51,6 +56,7 @@ class MetricsLog:
         self._workdir.mkdir(parents=True, exist_ok=True)
         self._path = self._workdir / "metrics.jsonl"
         self._boards: dict[str, Any] = {}
+        self._warned_of: set[str] = set()
         self._wandb = _start_wandb(self._workdir, wandb_project)
 
     def __call__(self, record: dict[str, Any]) -> None:
@@ -60,9 +66,22 @@ class MetricsLog:
         with self._path.open("a") as stream:
             stream.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
         self._write_board(record)
+        self._warn(record)
         if self._wandb is not None and "stage" in record:
             named = {f"{record['stage']}/{k}": v for k, v in record.items()}
             self._wandb.log(_jsonable(named))
+
+    def _warn(self, record: dict[str, Any]) -> None:
+        share, stage = record.get("langevin/diverged", 0.0), record.get("stage")
+        if share <= MAX_DIVERGED or stage in self._warned_of:
+            return
+        self._warned_of.add(stage)
+        warnings.warn(
+            f"stage {stage!r}: {share:.1%} of the Langevin chains diverged by step "
+            f"{record['step']}: the energy is steeper than their step size allows, and "
+            "is likely to get steeper; lower the learning rate, or the step size",
+            stacklevel=2,
+        )
 
     def _write_board(self, record: dict[str, Any]) -> None:
         if importlib.util.find_spec("tensorboardX") is None or "stage" not in record:
@@ -260,4 +279,4 @@ def _describe_hardware(devices: list[jax.Device]) -> str:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count()
     )
-    return f"{cores} cores of {model}"
+    return f"{cores} core{'s' if cores > 1 else ''} of {model}"

@@ -34,6 +34,16 @@ def test_resuming_drops_the_lines_that_will_come_again(tmp_path):
     ]
 
 
+def test_chains_that_diverge_are_told_of_once_a_stage(tmp_path, recwarn):
+    log = logs.MetricsLog(tmp_path)
+    for step, share in ((50, 0.0), (100, 0.01), (150, 0.25), (200, 1.0)):
+        log(train_record("prior", step, loss=0.5, **{"langevin/diverged": share}))
+    (told,) = recwarn.list
+    assert "'prior': 25.0% of the Langevin chains diverged by step 150" in str(
+        told.message
+    )
+
+
 def test_a_line_cut_short_is_dropped_but_only_at_the_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     whole = json.dumps(train_record("joint", 50))
