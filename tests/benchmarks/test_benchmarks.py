@@ -12,6 +12,7 @@ import pytest
 from jnf_jax import results
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 
 def run(name, tmp_path, *arguments):
