@@ -113,7 +113,7 @@ def count_multiplications(setup: Setup, stage: str, batch_size: int) -> float:
     Counted layer by layer, two a multiplication and addition; backward costs twice
     forward, but for the input of the first layer. Taps that fall on padding count.
     """
-    model, flow = setup.experiment.model, setup.experiment.flow
+    model = setup.experiment.model
     latent = model.latent_dim
     head_size = model.head_size or latent
     total = 0.0
@@ -133,14 +133,20 @@ def count_multiplications(setup: Setup, stage: str, batch_size: int) -> float:
             encoder = [*trunk, 2 * last * head_size]
             total += 3 * sum(encoder) - trunk[0] + 3 * sum(decoder)
         else:
-            made = _dense([latent, *flow.hidden_sizes, 2 * latent])
             total += 3 * sum([*trunk, 4 * last * latent]) - trunk[0]
-            total += flow.num_blocks * (3 * (sum(made) + 4 * latent**2))
+            total += 3 * count_flow(setup)
     if stage == "joint":
         heads = head_size * len(setup.dataset.shapes)
         total += 3 * sum(_dense([heads, *model.joint_hidden_sizes]))
         total += 3 * 4 * model.joint_hidden_sizes[-1] * latent
     return total * batch_size
+
+
+def count_flow(setup: Setup) -> float:
+    """The same of a flow at one latent, forward; masked entries count."""
+    latent, flow = setup.experiment.model.latent_dim, setup.experiment.flow
+    made = _dense([latent, *flow.hidden_sizes, 2 * latent])
+    return flow.num_blocks * (sum(made) + 4 * latent**2)
 
 
 def _dense(sizes: list[int]) -> list[float]:

@@ -1,33 +1,27 @@
 """Langevin sampling of an energy-based prior: 10,000 latents × 60 steps.
 
-    python -m benchmarks.langevin --out benchmarks/langevin.json
+    python -m benchmarks.langevin --out langevin.json
 
 D = 64, the 200-200 network of arXiv 2006.08205 with random weights, a normal reference.
 """
 
-import argparse
-import json
 import statistics
-import time
-from pathlib import Path
 
-import jax
+from benchmarks import measuring
 
-from jnf_jax import logs
-from jnf_jax.priors.energy import EnergyFamily
-
-LATENT_SIZE, NUM_DRAWS, REPEATS = 64, 10_000, 7
+LATENT_SIZE, REPEATS = 64, 7
 
 
 def main() -> None:
-    """Compiles once, times several calls, prints the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="write the record to this JSON file")
-    out = parser.parse_args().out
+    """Compiles once, then times several calls."""
+    flags = measuring.read_flags(__doc__)
+    import jax
+
+    from jnf_jax.priors.energy import EnergyFamily
+
+    num_draws = 100 if flags.small else 10_000
     family = EnergyFamily()
-    shapes = jax.eval_shape(
-        lambda: family.init(jax.random.key(0), LATENT_SIZE, {}),
-    )
+    shapes = jax.eval_shape(lambda: family.init(jax.random.key(0), LATENT_SIZE, {}))
     leaves, tree = jax.tree.flatten(shapes)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     # The last layer starts at zero: random weights instead, of the usual size.
@@ -40,32 +34,24 @@ def main() -> None:
 
     @jax.jit
     def draw(params, rng_key):
-        return family.bind(params, LATENT_SIZE).run(rng_key, NUM_DRAWS)
+        return family.bind(params, LATENT_SIZE).run(rng_key, num_draws)
 
-    seconds = []
-    for number in range(1 + REPEATS):
-        begin = time.perf_counter()
-        z, run = jax.block_until_ready(draw(params, jax.random.key(number)))
-        seconds.append(time.perf_counter() - begin)
+    _, run = draw(params, jax.random.key(0))
     if bool((run.first_bad_step > 0).any()):
-        raise SystemExit("chains diverged: what was timed is no sampling")
+        raise SystemExit("chains diverged: what is timed would be no sampling")
+    seconds = [
+        measuring.seconds_of(lambda n=number: draw(params, jax.random.key(n)))
+        for number in range(REPEATS)
+    ]
     record = {
-        "benchmark": "langevin",
-        "command": "python -m benchmarks.langevin",
-        **logs.describe_run(),
-        "num_draws": NUM_DRAWS,
+        "num_draws": num_draws,
         "num_steps": family.num_steps,
         "latent_size": LATENT_SIZE,
         "hidden_sizes": family.hidden_sizes,
-        "compile_seconds": seconds[0],
-        "seconds": statistics.median(seconds[1:]),
-        "seconds_each": seconds[1:],
+        "seconds": statistics.median(seconds),
+        "seconds_each": seconds,
     }
-    text = json.dumps(record, indent=2) + "\n"
-    print(text, end="")
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text)
+    measuring.write_record(flags, "langevin", record)
 
 
 if __name__ == "__main__":

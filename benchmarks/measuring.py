@@ -16,9 +16,15 @@ RIVAL_PROGRAM = Path(__file__).with_name("multivae_side.py")
 
 
 def read_flags(
-    description: str, *, rival: bool = False, more: Callable = lambda parser: None
+    description: str,
+    *,
+    rival: bool = False,
+    more: Callable = lambda parser: None,
+    keep_memory: bool = True,
 ) -> argparse.Namespace:
     """Flags of a benchmark; pins this process, hence also its children, to its cores.
+
+    Unless ``keep_memory`` is false it keeps its memory, as a program does.
 
     Call it before JAX is used: XLA makes as many threads as it finds cores then.
     """
@@ -41,9 +47,10 @@ def read_flags(
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: flags.threads])
-    from jnf_jax import host_memory  # imports JAX, hence after the pinning
+    if keep_memory:
+        from jnf_jax import host_memory  # imports JAX, hence after the pinning
 
-    host_memory.keep_freed_memory()  # as programs do
+        host_memory.keep_freed_memory()
     return flags
 
 

@@ -1,4 +1,4 @@
-"""Memory of a step stays with the process: glibc hands it back and zeroes it anew.
+"""Memory that a step frees stays with the process, for the next step.
 
 A training step on CPU allocates its temporaries, tens to hundreds of MB, and frees
 them. glibc maps large blocks for themselves and unmaps them when freed, so that every
@@ -24,10 +24,10 @@ def keep_freed_memory() -> bool:
     the heap does not shrink; two arenas, one for this thread and one for all others,
     find freed blocks again. Programs are run by the thread that calls them, not by
     another: beyond the first arena a heap ends at 64 MB, and what is larger would be
-    mapped after all. The process then stays as large as it was at its largest.
+    mapped after all. Of what is free at the heap's end 2 GB stay.
 
     Returns:
-        Whether anything was changed: on Linux with glibc, without an accelerator.
+        Whether it was done: on Linux with glibc, without an accelerator.
     """
     if _expects_accelerator() or platform.libc_ver()[0] != "glibc":
         return False

@@ -23,11 +23,14 @@ install_import_hook("jnf_jax", "beartype.beartype")
 @contextlib.contextmanager
 def compiling_quickly():
     """XLA leaves most optimisations out, here and in children: other rounding."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        jax.config.update("jax_disable_most_optimizations", True)
-        yield
-        jax.config.update("jax_disable_most_optimizations", False)
+    before = jax.config.read("jax_disable_most_optimizations")  # one within another
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+            yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from tiny import tiny_config
 from jnf_jax import experiment
 from jnf_jax.runs import train_and_evaluate
 
-pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 @pytest.mark.parametrize(

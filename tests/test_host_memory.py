@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from jnf_jax import host_memory
+from jnf_jax import host_memory, programs
 
 is_glibc = platform.libc_ver()[0] == "glibc"
 
@@ -59,6 +59,14 @@ def test_an_accelerator_that_is_asked_for_is_expected(platforms, expected, monke
     assert host_memory._expects_accelerator() == expected
     if expected:
         assert not host_memory.keep_freed_memory()
+
+
+def test_a_program_keeps_its_memory_before_it_looks_for_devices(monkeypatch):
+    done = []
+    monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: done.append("kept"))
+    monkeypatch.setattr(programs.app, "run", lambda main: main(["program"]))
+    programs.run(lambda argv: done.append(argv))
+    assert done == ["kept", ["program"]]
 
 
 def test_other_libraries_are_left_alone(monkeypatch):

@@ -7,7 +7,7 @@ with a mixture as p(z) it is CMVAE's (Palumbo et al., ICLR 2024).
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import distrax
 import jax
@@ -126,12 +126,7 @@ def mmvae_plus(
             f"`num_importance_samples` must be at least 1, got {num_importance_samples}"
         )
     experts, auxiliary = model.encode(params, batch), model.auxiliary_priors(params)
-    for field, given in (("encode", experts), ("auxiliary_priors", auxiliary)):
-        if sorted(given) != sorted(batch):
-            raise ValueError(
-                f"`model.{field}` gives {sorted(given)}, expected {sorted(batch)} as "
-                "in `batch`"
-            )
+    _check_names(batch, encode=experts, auxiliary_priors=auxiliary)
     shared_key, own_key, missing_key = jax.random.split(rng_key, 3)
     shared = [experts[m].shared for m in sorted(experts)]
     private = [experts[m].private for m in sorted(experts)]
@@ -158,6 +153,15 @@ def mmvae_plus(
         z,
         normalised / len(shared),
     )
+
+
+def _check_names(batch: Views, **fields: Mapping[str, Any]) -> None:
+    for field, given in fields.items():
+        if sorted(given) != sorted(batch):
+            raise ValueError(
+                f"`model.{field}` gives {sorted(given)}, expected {sorted(batch)} as "
+                "in `batch`"
+            )
 
 
 def _stratified(

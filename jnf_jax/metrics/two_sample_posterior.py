@@ -44,6 +44,8 @@ def unimodal_test(
         settings: ``num_tuples``, ``batch_size`` and ``seed``.
         num_pairs: Tuples, or all that there are.
     """
+    from sklearn.decomposition import PCA  # half a second that only this pays
+
     num = min(num_pairs, settings.num_tuples or held_out.size)
     root = jax.random.fold_in(
         jax.random.key(settings.seed), inference.modalities.index(modality)
@@ -65,8 +67,6 @@ def unimodal_test(
 
     found = map_batches(one_batch, num, settings.batch_size)
     size = min(NUM_COMPONENTS, *found["x"].shape)
-    from sklearn.decomposition import PCA  # half a second that only this pays
-
     components = PCA(size, svd_solver="randomized", random_state=settings.seed)
     of_data = components.fit_transform(found["x"])
     samples = (

@@ -44,9 +44,11 @@ def numbers(value):
     ("name", "keys"),
     [
         ("train_step", {"rates", "loops", "matmul_peak_gflops"}),
-        ("subset_sampling", {"draws_per_s"}),
+        ("subset_sampling", {"draws_per_s", "share_of_matmul_peak"}),
         ("evaluate", {"ours", "cold", "extrapolated_to_10000_tuples"}),
         ("startup", {"cold", "warm"}),
+        ("langevin", {"seconds"}),
+        ("memory", {"ratios", "mnist_svhn", "polymnist"}),
         ("scaling", {"batch", "modalities", "latent", "chains", "seeds", "devices"}),
     ],
 )
