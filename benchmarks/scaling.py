@@ -1,6 +1,6 @@
 """How a step's time grows: with batch, modalities, latent, chains, seeds, devices.
 
-    python -m benchmarks.scaling --out scaling.json --plots DIR
+    python -m benchmarks.scaling --out scaling.json --plot scaling.png
 
 Milliseconds of one joint step (PolyMNIST networks, latent 64, three modalities, batch
 64, unless varied), of a chain transition on a subset of two, of one step of several
@@ -55,11 +55,11 @@ def main() -> None:
     seeds = SEEDS[:2] if flags.small else SEEDS
     record["seeds"] = {str(n): seeds_milliseconds(flags.small, n) for n in seeds}
     devices = DEVICES[:2] if flags.small else DEVICES
-    record["devices"] = {str(n): on_virtual_devices(flags, n) for n in devices}
+    record["virtual_devices"] = {str(n): on_virtual_devices(flags, n) for n in devices}
     record["peak_memory_mib"] = peak_memory()
     record = measuring.write_record(flags, "scaling", record)
-    if flags.plots:
-        plot(record, flags.plots)
+    if flags.plot:
+        plot(record, flags.plot)
 
 
 def shares(milliseconds: dict[str, float], small: bool) -> dict[str, float]:
@@ -78,7 +78,7 @@ def shares(milliseconds: dict[str, float], small: bool) -> dict[str, float]:
 
 
 def _add_flags(parser) -> None:
-    parser.add_argument("--plots", type=Path, help="write a PNG a sweep there")
+    parser.add_argument("--plot", type=Path, help="write a panel a sweep to this PNG")
     # Set by this program for the processes that it starts itself.
     parser.add_argument("--devices-of-child", action="store_true", help="internal")
 
@@ -213,28 +213,38 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def plot(record: dict, folder: Path) -> None:
-    """A PNG for each sweep, both axes logarithmic."""
+def plot(record: dict, path: Path) -> None:
+    """A panel for each sweep, both axes logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*SWEEPS, "chains", "seeds", "devices"):
-        figure, axes = plt.subplots(figsize=(4, 3), layout="constrained")
+    names = (*SWEEPS, "chains", "seeds", "virtual_devices")
+    figure, grid = plt.subplots(2, 3, figsize=(9, 5), layout="constrained")
+    for name, axes in zip(names, grid.flat, strict=True):
         points = record[name]
         first = next(iter(points.values()))
-        curves = first if isinstance(first, dict) else {"": None}
-        for label in curves:
+        for label in first if isinstance(first, dict) else ("",):
             values = [v[label] if label else v for v in points.values()]
             axes.loglog([int(n) for n in points], values, "o-", label=label)
-        if len(curves) > 1:
+        if isinstance(first, dict):
             axes.legend()
-        axes.set(xlabel=name, ylabel="ms", title=record["hardware"])
-        axes.title.set_fontsize(6)
-        figure.savefig(folder / f"{name}.png", dpi=150)
-        plt.close(figure)
+        unit = "ms a transition" if name == "chains" else "ms a step"
+        axes.set(xlabel=name.replace("_", " "), ylabel=unit)
+        axes.set_xticks([int(n) for n in points], list(points))
+        axes.xaxis.set_minor_locator(NullLocator())
+        low, high = axes.dataLim.intervaly
+        axes.set_ylim(0.5 * low, 2 * high)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.grid(alpha=0.3)
+    figure.suptitle(record["hardware"], fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def numbers(value):
         ("startup", {"cold", "warm"}),
         ("langevin", {"seconds"}),
         ("memory", {"ratios", "mnist_svhn", "polymnist"}),
-        ("scaling", {"batch", "modalities", "latent", "chains", "seeds", "devices"}),
+        ("scaling", {"batch", "modalities", "chains", "seeds", "virtual_devices"}),
     ],
 )
 def test_benchmark_writes_a_record(name, keys, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from jnf_jax import checkpoint, logs
 from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compiles")]
 
 PROGRAM = Path(__file__).with_name("two_stages.py")
 STREAMED = Path(__file__).with_name("streamed.py")

@@ -22,7 +22,7 @@ import pytest
 
 from jnf_jax import checkpoint, logs, processes
 
-pytestmark = pytest.mark.multihost
+pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "tests/multihost/tiny.py"
