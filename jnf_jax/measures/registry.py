@@ -8,6 +8,7 @@ What tables show of it is declared in ``jnf_jax/results/shown.py``.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,6 +80,9 @@ def _likelihood(subject: Subject, settings: LikelihoodSettings) -> dict[str, Any
 NUM_ANNEALED, NUM_TEMPERATURES = 1_000, 1_000
 """Chains, and steps of each, that estimate log Z of an energy-based prior."""
 
+LEAST_ESS = 100
+"""Of the annealed chains; with fewer, their own error of log Z is not to be trusted."""
+
 
 def _log_normaliser(subject: Subject) -> LogNormaliser | None:
     """log Z of the model's own prior, where that is an energy's."""
@@ -104,6 +108,12 @@ def _log_normaliser(subject: Subject) -> LogNormaliser | None:
         f"log Z of {name}: {found.value:.2f} +- {found.standard_error:.2f} nats, "
         f"ESS {found.ess:.0f} of {NUM_ANNEALED}"
     )
+    if not found.ess >= LEAST_ESS:  # nor NaN
+        warnings.warn(
+            f"log Z of {name} rests on {found.ess:.0f} of {NUM_ANNEALED} annealed "
+            "chains: it is likely to be too small, likelihoods too large",
+            stacklevel=2,
+        )
     return found
 
 

@@ -188,7 +188,9 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
         setup.experiment.evaluation,
         report=lines.append,
     )
-    found = measures.run(setup.experiment.measures, subject)
+    monkeypatch.setattr(registry, "LEAST_ESS", registry.NUM_ANNEALED + 1)
+    with pytest.warns(UserWarning, match="rests on 1000 of 1000 annealed chains"):
+        found = measures.run(setup.experiment.measures, subject)
     log_z = found["likelihood"]["joint"]["log_normaliser"]
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
     assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
