@@ -24,7 +24,7 @@ def main() -> None:
     flags = measuring.read_flags(__doc__, rival=True)
     from benchmarks import cases, train_step
 
-    num, more, pairs = (16, 24, 1) if flags.small else (200, 1_000, 1)
+    num, more, pairs = (16, 24, 1) if flags.small else (200, 1_000, 3)
     setup = cases.open_case(
         "digits", size=8 * more, small=flags.small, head_size=0,
         joint_hidden_sizes=(8, 8) if flags.small else (512, 512),
@@ -50,8 +50,8 @@ def main() -> None:
                 )  # fmt: skip
                 return answer["all"]
 
-        times = [(evaluate(num), theirs and theirs()) for _ in range(pairs)]
-    record["ours"] = min(our for our, _ in times)
+        works = {"ours": lambda: evaluate(num)} | ({"theirs": theirs} if theirs else {})
+        record |= measuring.times_in_turn(works, pairs)
     diagnose()  # compiles
     record["of_which_rhat"] = diagnose()
     evaluate(more)
@@ -59,7 +59,6 @@ def main() -> None:
     whole = rhat + (evaluate(more) - rhat) * 10_000 / more
     record["extrapolated_to_10000_tuples"] = {"ours": whole}
     if theirs is not None:
-        record["theirs"] = min(their for _, their in times)
         scaled = record["theirs"] * 10_000 / num
         record["extrapolated_to_10000_tuples"]["theirs"] = scaled
         record["ratios"]["coherence_protocol"] = record["theirs"] / record["ours"]

@@ -155,6 +155,15 @@ def time_pairs(
     return found
 
 
+def times_in_turn(works: dict[Any, Callable[[], float]], rounds: int) -> dict:
+    """{key: median of what each returned}, asked for in turn, ``rounds`` times each."""
+    found = {key: [] for key in works}
+    for _ in range(rounds):
+        for key, work in works.items():
+            found[key].append(work())
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
 def finite(value: Any) -> float | None:
     """JSON has no NaN: the R-hat of a chain that never moved is None."""
     return float(value) if math.isfinite(value) else None
@@ -169,12 +178,23 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def matmul_peak(size: int = 2048, repeats: int = 8) -> float:
-    """GFLOP/s of the best of several float32 matrix products: what is reachable."""
-    import jax
-    import jax.numpy as jnp
+def matmul_peak(repeats: int = 8) -> float:
+    """GFLOP/s of the best of several float32 matrix products: what is reachable.
 
-    product = jax.jit(lambda a, b: a @ b)
-    a = jnp.ones((size, size))
-    seconds = [seconds_of(lambda: product(a, a)) for _ in range(repeats)]
-    return 2e-9 * size**3 / min(seconds)
+    At the precision that JAX multiplies with unless told otherwise. An accelerator gets
+    larger ones, many a call, as it is done with one before it could be asked for two.
+    """
+    import jax
+
+    size, count = (2_048, 1) if jax.default_backend() == "cpu" else (8_192, 16)
+    a = jax.random.normal(jax.random.key(0), (size, size)) / size**0.5
+
+    @jax.jit
+    def products(x: jax.Array) -> jax.Array:
+        return (
+            jax.lax.fori_loop(0, count, lambda _, x: a @ x, x) if count > 1 else a @ x
+        )
+
+    seconds_of(lambda: products(a))
+    seconds = [seconds_of(lambda: products(a)) for _ in range(repeats)]
+    return 2e-9 * size**3 * count / min(seconds)

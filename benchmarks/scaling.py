@@ -5,16 +5,20 @@
 Milliseconds of one joint step (PolyMNIST networks, latent 64, three modalities, batch
 64, unless varied), of a chain transition on a subset of two, of one step of several
 seeds under vmap beside as many single ones, and of a step over virtual CPU devices,
-which share the same cores: overhead only. Peak memory is the process's high-water mark,
+which share the same cores: overhead only. Each is the median of five, taken in turn
+with the others of its sweep. Peak memory is the process's high-water mark,
 or the device's where it tells.
 """
 
+import dataclasses
 import functools
 import json
 import os
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import measuring
@@ -27,6 +31,7 @@ SWEEPS = {
 }
 LARGE_BATCHES = (1_024, 4_096)
 """An accelerator is not full with less."""
+ROUNDS = 5
 CHAINS, SEEDS, DEVICES = (16, 64, 256, 1_024), (1, 2, 4), (1, 2, 4)
 
 
@@ -38,42 +43,55 @@ def main() -> None:
     from benchmarks import cases
 
     if flags.devices_of_child:
-        print(json.dumps(step_milliseconds(flags.small, mesh=True, **BASE)))
+        step = timed_step(flags.small, mesh=True, **BASE)
+        print(json.dumps(measuring.times_in_turn({0: step}, ROUNDS)[0]))
         return
     record = {"base": BASE, "unit": "milliseconds"}
     for name, values in SWEEPS.items():
         values = values[:2] if flags.small else values
         if name == "batch" and jax.default_backend() != "cpu":
             values += LARGE_BATCHES
-        record[name] = {
-            str(v): step_milliseconds(flags.small, **BASE | {name: v}) for v in values
-        }
-    record["share_of_matmul_peak"] = shares(record["batch"], flags.small)
+        steps = {str(v): timed_step(flags.small, **BASE | {name: v}) for v in values}
+        record[name] = measuring.times_in_turn(steps, ROUNDS)
     setup = cases.open_case("digits", size=8_192, small=flags.small)
     chains = CHAINS[:2] if flags.small else CHAINS
-    record["chains"] = {str(n): transition_milliseconds(setup, n) for n in chains}
-    seeds = SEEDS[:2] if flags.small else SEEDS
-    record["seeds"] = {str(n): seeds_milliseconds(flags.small, n) for n in seeds}
+    transitions = {str(n): timed_transition(setup, n) for n in chains}
+    record["chains"] = measuring.times_in_turn(transitions, ROUNDS)
+    record["seeds"] = seeds_milliseconds(flags.small)
+    record["share_of_matmul_peak"] = shares(record, flags.small)
     devices = DEVICES[:2] if flags.small else DEVICES
-    record["virtual_devices"] = {str(n): on_virtual_devices(flags, n) for n in devices}
+    children = {
+        str(n): functools.partial(on_virtual_devices, flags, n) for n in devices
+    }
+    record["virtual_devices"] = measuring.times_in_turn(
+        children, 1 if flags.small else 3
+    )
     record["peak_memory_mib"] = peak_memory()
     record = measuring.write_record(flags, "scaling", record)
     if flags.plot:
         plot(record, flags.plot)
 
 
-def shares(milliseconds: dict[str, float], small: bool) -> dict[str, float]:
-    """By batch: useful operations a second over those of a large matrix product."""
+def shares(record: dict, small: bool) -> dict[str, dict[str, float]]:
+    """Useful operations a second over those of a large matrix product.
+
+    By batch, and by the number of seeds under vmap.
+    """
     from benchmarks import cases
 
     setup = cases.open_case(
         "polymnist", size=16, small=small, num_modalities=BASE["modalities"],
         latent_dim=BASE["latent"],
     )  # fmt: skip
-    peak = 1e9 * measuring.matmul_peak()
+    peak = 1e6 * measuring.matmul_peak()  # operations a millisecond
+
+    def work(batch_size: int) -> float:
+        return cases.count_multiplications(setup, "joint", batch_size) / peak
+
+    one = work(BASE["batch"])
     return {
-        batch: cases.count_multiplications(setup, "joint", int(batch)) / ms * 1e3 / peak
-        for batch, ms in milliseconds.items()
+        "batch": {b: work(int(b)) / ms for b, ms in record["batch"].items()},
+        "seeds": {n: int(n) * one / ms["vmap"] for n, ms in record["seeds"].items()},
     }
 
 
@@ -85,8 +103,6 @@ def _add_flags(parser) -> None:
 
 def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None):
     """(step, init, arguments after the state) of a joint stage."""
-    import dataclasses
-
     import jax
     import jax.numpy as jnp
 
@@ -113,53 +129,63 @@ def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None
     return step, init, (None, arrays, jnp.arange(batch), jax.random.key(1))
 
 
-def _milliseconds(program, state, arguments, repeats: int = 5) -> float:
-    """The best of several calls, each on the state that the one before returned."""
-    import time
-
+def _timed(program, state, arguments) -> Callable[[], float]:
+    """Milliseconds of a call on the state that the one before it returned."""
     import jax
 
-    state, _ = jax.block_until_ready(program(state, *arguments))
-    times = []
-    for _ in range(repeats):
+    at = [jax.block_until_ready(program(state, *arguments))[0]]
+
+    def call() -> float:
         begin = time.perf_counter()
-        state, _ = jax.block_until_ready(program(state, *arguments))
-        times.append(time.perf_counter() - begin)
-    return 1e3 * min(times)
+        at[0], _ = jax.block_until_ready(program(at[0], *arguments))
+        return 1e3 * (time.perf_counter() - begin)
+
+    return call
 
 
-def step_milliseconds(small: bool, mesh: bool = False, **sizes: int) -> float:
-    """One jitted, donated joint step; with ``mesh`` over all devices there are."""
+def timed_step(small: bool, mesh: bool = False, **sizes: int) -> Callable[[], float]:
+    """A joint step, compiled as the trainer's; with ``mesh`` over all devices."""
     import jax
 
     from jnf_jax import parallel
+    from jnf_jax.training.compiling import compiler_options
 
     mesh = parallel.make_mesh() if mesh else None
     step, init, arguments = _joint_step(small, mesh=mesh, **sizes)
     whole = parallel.replicated(mesh)
+    program = jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=whole,
+        compiler_options=compiler_options(jax.default_backend()),
+    )
     state = jax.jit(init, out_shardings=whole)(jax.random.key(0))
-    program = jax.jit(step, donate_argnums=0, out_shardings=whole)
-    return _milliseconds(program, state, jax.device_put(arguments, whole))
+    return _timed(program, state, jax.device_put(arguments, whole))
 
 
-def seeds_milliseconds(small: bool, num: int) -> dict[str, float]:
-    """One step of ``num`` seeds: under vmap, and one after the other."""
+def seeds_milliseconds(small: bool) -> dict[str, dict[str, float]]:
+    """One step of several seeds: under vmap, and one after the other."""
     import jax
 
+    from jnf_jax.training.compiling import compiler_options
+
     step, init, arguments = _joint_step(small, **BASE)
-    keys = jax.random.split(jax.random.key(0), num)
-    many = jax.jit(jax.vmap(step, (0, None, None, None, None)), donate_argnums=0)
-    found = {"vmap": _milliseconds(many, jax.jit(jax.vmap(init))(keys), arguments, 3)}
-    one = _milliseconds(
-        jax.jit(step, donate_argnums=0), jax.jit(init)(keys[0]), arguments
+    many = jax.jit(
+        jax.vmap(step, (0, None, None, None, None)),
+        donate_argnums=0,
+        compiler_options=compiler_options(jax.default_backend()),
     )
-    return found | {"sequential": num * one}
+    seeds = SEEDS[:2] if small else SEEDS
+    keys = {n: jax.random.split(jax.random.key(0), n) for n in seeds}
+    works = {
+        n: _timed(many, jax.jit(jax.vmap(init))(keys[n]), arguments) for n in seeds
+    }
+    found = measuring.times_in_turn(works | {0: timed_step(small, **BASE)}, ROUNDS)
+    return {str(n): {"vmap": found[n], "sequential": n * found[0]} for n in seeds}
 
 
-def transition_milliseconds(setup, num_data: int) -> float:
+def timed_transition(setup, num_data: int) -> Callable[[], float]:
     """One transition of dynamic HMC of one chain for each of ``num_data`` data."""
-    import dataclasses
-
     import jax
 
     transitions = 20
@@ -179,14 +205,15 @@ def transition_milliseconds(setup, num_data: int) -> float:
         inference.infer, params, key, views, ("m0", "m1"), jax.numpy.float32(0.01)
     )
     measuring.seconds_of(draw)
-    return min(measuring.seconds_of(draw) for _ in range(3)) * 1e3 / transitions
+    return lambda: measuring.seconds_of(draw) * 1e3 / transitions
 
 
 def on_virtual_devices(flags, num: int) -> float:
-    """``step_milliseconds`` in a process that sees ``num`` CPU devices."""
+    """A step's milliseconds in a process that sees ``num`` CPU devices."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.scaling", "--devices-of-child"),
+            *("--threads", str(flags.threads)),
             *(["--small"] if flags.small else []),
         ],
         env={

@@ -101,7 +101,7 @@ def first_step(folder: Path, cache: str, few: tuple[str, ...]) -> dict[str, floa
 
 
 def compilations(folder: Path) -> dict[str, int]:
-    """How many programs XLA compiles in a train-and-evaluate run, and which most."""
+    """How many programs XLA compiles in a train-and-evaluate run."""
     with tempfile.TemporaryDirectory(dir=folder) as workdir:
         done = subprocess.run(
             [
@@ -121,7 +121,12 @@ def compilations(folder: Path) -> dict[str, int]:
         )
     if done.returncode:
         raise SystemExit(f"the run to be counted failed:\n{done.stderr}")
-    names = re.findall(r"Finished XLA compilation of jit\(([^)]*)\)", done.stderr)
+    return count_compilations(done.stderr)
+
+
+def count_compilations(log: str) -> dict[str, int]:
+    """What JAX says of them under JAX_LOG_COMPILES, counted."""
+    names = re.findall(r"Finished XLA compilation of jit\(([^)]*)\)", log)
     return {"all": len(names), "different_names": len(set(names))}
 
 

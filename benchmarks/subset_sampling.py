@@ -6,7 +6,7 @@
 The networks of configs/digits/jnf.py: three modalities, latent 16, two given.
 `draws_per_s`: one z a datum after 100 transitions of 11 gradients, encoders and starts
 included, each side at its best batch; both call what their users call (`infer`,
-`encode`), theirs over a fifth of the transitions, in proportion.
+`encode`), in turn. Chains run once a side.
 
 `gflop_a_draw` are the multiplications of the experts' flows in those gradients,
 `share_of_matmul_peak` what the best batch makes of the machine.
@@ -72,10 +72,7 @@ def main() -> None:
 
 
 def draws(setup, rival, sizes, transitions: int) -> dict:
-    """Draws a second at every batch size, both sides.
-
-    Theirs is timed over a fifth of the transitions and scaled: all cost the same.
-    """
+    """Draws a second at every batch size, both sides: medians of three."""
     import jax
 
     inference = setup.method.inference
@@ -98,15 +95,14 @@ def draws(setup, rival, sizes, transitions: int) -> dict:
             inference.infer, params, key, views, SUBSET, jax.numpy.float32(0.01)
         )
         measuring.seconds_of(draw)
-        best = min(measuring.seconds_of(draw) for _ in range(3))
-        found["ours"][str(size)] = size / best
+        works = {"ours": lambda draw=draw: measuring.seconds_of(draw)}
         if rival:
-            few = max(transitions // 5, 1)
-            answer = rival.ask(
-                "draw", subset=SUBSET, num=size, transitions=few,
+            works["theirs"] = lambda size=size: rival.ask(
+                "draw", subset=SUBSET, num=size, transitions=transitions,
                 leapfrog=GRADIENTS - 1,
-            )  # fmt: skip
-            found["theirs"][str(size)] = size / answer["seconds"] * few / transitions
+            )["seconds"]  # fmt: skip
+        for side, seconds in measuring.times_in_turn(works, 3).items():
+            found[side][str(size)] = size / seconds
     return found
 
 

@@ -82,15 +82,16 @@ def num_shards(mesh: Mesh | None) -> int:
 def dividing_mesh(mesh: Mesh | None, size: int) -> Mesh | None:
     """The same devices, arranged so that batches of ``size`` split evenly.
 
-    Over as many of them as the greatest common divisor says; the others compute copies
-    (axis ``copies``). For work whose batch size is not ours to choose, as that of a
-    protocol whose draws depend on it.
+    ``mesh`` itself where they do. Otherwise over as many devices as the greatest common
+    divisor says; the others compute copies (axis ``copies``). For work whose batch size
+    is not ours to choose, as that of a protocol whose draws depend on it. Arrays of two
+    meshes do not meet in one program: ``put`` them on that of the batch.
 
     >>> dict(dividing_mesh(make_mesh(1), 500).shape)
-    {'data': 1, 'copies': 1}
+    {'data': 1}
     """
-    if mesh is None:
-        return None
+    if mesh is None or (mesh.axis_names == (AXIS,) and size % mesh.size == 0):
+        return mesh
     shards = math.gcd(size, mesh.size)
     devices = mesh.devices.reshape(shards, mesh.size // shards)
     return Mesh(devices, (AXIS, "copies"), axis_types=(AxisType.Auto,) * 2)

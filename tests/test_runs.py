@@ -9,6 +9,7 @@ import pytest
 from tiny import tiny_config
 
 from jnf_jax import experiment, parallel, results
+from jnf_jax.metrics import protocol
 from jnf_jax.runs import train_and_evaluate, train_seeds, train_stages
 
 pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
@@ -30,10 +31,23 @@ def test_train_writes_what_it_says(trained):
     assert stored["config"]["model"]["latent_dim"] == 4 and stored["versions"]["jax"]
 
 
-def test_running_again_trains_nothing_and_finds_the_same(trained):
+def test_running_again_trains_nothing_and_finds_the_same(trained, monkeypatch, capsys):
+    """Stopped after the last subset it goes on there, and keeps nothing at the end."""
     workdir, record = trained
+
+    def interrupted(labels):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(protocol.coherence, "agreement", interrupted)
+        train_and_evaluate(tiny_config(), workdir, config_name="c", command="x")
+    kept = {path.stem for path in workdir.glob("evaluation/*/*.npz")}
+    assert kept == {"m0+m1", "m0+m2", "m1+m2"}
     again = train_and_evaluate(tiny_config(), workdir, config_name="c", command="x")
+    assert capsys.readouterr().out.count(": read from ") == 3
+    assert not (workdir / "evaluation").exists()
     assert again["coherence"] == record["coherence"]
+    assert again["sampler"] == record["sampler"]
     assert again["stage1_checkpoint"] == record["stage1_checkpoint"]
 
 

@@ -102,6 +102,8 @@ def save(
         _save_items(path, items)
         processes.on_first(finish)
     except (OSError, ValueError, RuntimeError) as error:  # TensorStore: ValueError
+        if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
+            raise  # a collective: another process is lost, and no disk is full
         if processes.is_first():
             _remove_step(directory, step)
         last_good, _ = newest_intact(directory)

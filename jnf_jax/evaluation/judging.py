@@ -13,6 +13,7 @@ from jnf_jax.metrics.protocol import (
     Draws,
     HeldOut,
     Predict,
+    Remember,
     evaluate_coherence,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
@@ -33,7 +34,7 @@ NOTHING_JUDGED = {
 
 
 def judge(
-    setup: Setup, subject: Subject, energies: tuple[str, ...]
+    setup: Setup, subject: Subject, energies: tuple[str, ...], remember: Remember
 ) -> tuple[dict[str, Any], Draws]:
     """What classifiers say: protocol v1, energies by steps, and before refinement.
 
@@ -44,7 +45,7 @@ def judge(
     settings, report = subject.protocol, subject.report
     predict = subject.classifiers.predict
     measured = evaluate_coherence(
-        inference, params, held_out, predict, settings, report=report
+        inference, params, held_out, predict, settings, report=report, remember=remember
     )
     by_steps = {
         name: energy_report.coherence_by_steps(

@@ -1,5 +1,6 @@
 """Evaluating a trained experiment: protocol v1, its record, and pictures."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -10,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import measures, parallel, pictures, processes, results
+from jnf_jax import logs, measures, parallel, pictures, processes, results
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.evaluation import energy_report
 from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
+from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.experiment import Setup
 from jnf_jax.measures.classifiers import train_classifiers
@@ -58,6 +60,9 @@ def evaluate_and_write(
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
+    kept = Kept(
+        workdir / "evaluation", _draws_depend_on(setup, checkpoint_ids), processes.say
+    )
     record = evaluate(
         setup,
         params,
@@ -66,12 +71,14 @@ def evaluate_and_write(
         training_seconds=training_seconds,
         mesh=mesh,
         report=processes.say,
+        kept=kept,
     )
     if processes.is_first():
         for path in [workdir / "results.json", *([out] if out else [])]:
             results.write(path, record)
         print(results.console_table(record))
         print(f"Record: {workdir / 'results.json'}")
+    kept.discard()
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
     processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
     return record if processes.is_first() else None
@@ -86,6 +93,7 @@ def evaluate(
     training_seconds: float,
     mesh: jax.sharding.Mesh | None = None,
     report: Callable[[str], None] = lambda line: None,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
 
@@ -98,6 +106,7 @@ def evaluate(
         training_seconds: Wall time of training.
         mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
+        kept: Draws that an evaluation before this one found.
     """
     begin = time.monotonic()
     experiment, inference = setup.experiment, setup.method.inference
@@ -125,7 +134,8 @@ def evaluate(
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
     judged = NOTHING_JUDGED
     if classifiers:
-        judged, draws = judge(setup, subject, tuple(energies))
+        remember = kept.remember if kept else lambda name, work: work()
+        judged, draws = judge(setup, subject, tuple(energies), remember)
         subject = subject._replace(draws=draws)
     match = {}
     if experiment.evaluation.subsets == "all":
@@ -133,7 +143,7 @@ def evaluate(
             inference, params, subject.held_out, experiment.evaluation
         )
     more = measures.run(experiment.measures, subject)
-    seconds = time.monotonic() - begin
+    seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
     return {
         **_describe(setup),
         **provenance,
@@ -144,6 +154,16 @@ def evaluate(
         **({"energy_priors": about} if about else {}),
         **more,
         "stage1_checkpoint": checkpoint_ids["joint"],
+    }
+
+
+def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
+    run = logs.describe_run()
+    return {
+        "checkpoints": checkpoint_ids,
+        "experiment": dataclasses.asdict(setup.experiment),
+        "data": setup.dataset.record,
+        "code": [run["commit"], run["versions"]],
     }
 
 

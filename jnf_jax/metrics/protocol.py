@@ -140,6 +140,24 @@ class Draws(NamedTuple):
     unconditional: dict[str, Any]
 
 
+class SubsetDraws(NamedTuple):
+    """What is generated from a subset.
+
+    Attributes:
+        predicted: {m: labels i32[N]} of all decoded modalities.
+        z: Of each tuple, leaves [N, ...].
+        quality: How the chains did, ready for JSON; None where none ran.
+    """
+
+    predicted: dict[str, np.ndarray]
+    z: Any
+    quality: dict[str, Any] | None
+
+
+Remember = Callable[[str, Callable[[], SubsetDraws]], SubsetDraws]
+"""(name of a subset, what finds its draws) -> these, found now or before."""
+
+
 class CoherenceReport(NamedTuple):
     """What protocol v1 measures; JSON-able but for ``accuracies`` and ``draws``.
 
@@ -173,6 +191,7 @@ def evaluate_coherence(
     settings: ProtocolSettings,
     *,
     report: Callable[[str], None] = lambda line: None,
+    remember: Remember = lambda name, work: work(),
 ) -> CoherenceReport:
     """Runs protocol v1.
 
@@ -183,6 +202,7 @@ def evaluate_coherence(
         predict: Classifiers of all modalities.
         settings: Sizes and seed.
         report: Called with a line for each subset that is done.
+        remember: May know a subset's draws from before.
 
     Returns:
         CoherenceReport.
@@ -193,16 +213,17 @@ def evaluate_coherence(
     accuracies, shown, sampler, warnings = {}, {}, {}, []
     draws = Draws({}, {})
     for subset, key in _subsets_asked_for(inference, settings, keys):
-        predicted, draws.given[subset], quality = _predict_from_subset(
-            inference, params, held_out, num_tuples, subset, predict_decoded,
-            settings, key,
+        name = "+".join(subset)
+        work = functools.partial(
+            _predict_from_subset, inference, params, held_out, num_tuples, subset,
+            predict_decoded, settings, key,
         )  # fmt: skip
+        predicted, draws.given[subset], quality = remember(name, work)
         accuracies[subset] = _accuracies(subset, predicted, held_out)
         shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
-            name = "+".join(subset)
             quality_warnings = quality.pop("warnings")
             warnings += [f"given {name}: {text}" for text in quality_warnings]
             for text in quality_warnings:
@@ -302,8 +323,8 @@ def _compiled_predictions(inference: Inference) -> Callable:
 
 def _predict_from_subset(
     inference, params, held_out, num_tuples, subset, predict_decoded, settings, rng_key
-) -> tuple[dict[str, np.ndarray], Any, dict[str, Any] | None]:
-    """Labels of all that is generated from ``subset``, z, and the sampler's quality."""
+) -> SubsetDraws:
+    """Draws given ``subset``, decoded and classified."""
     batch_size = min(settings.batch_size, num_tuples)
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
@@ -322,10 +343,10 @@ def _predict_from_subset(
 
     predicted, z, info = map_batches(draw, num_tuples, batch_size)
     if info is None:
-        return predicted, z, None
+        return SubsetDraws(predicted, z, None)
     # No chain, hence no step, where the posterior is known in closed form.
     size = 0.0 if step_size is None else float(step_size)
-    return predicted, z, sampler_quality(info, size, diagnosis)
+    return SubsetDraws(predicted, z, sampler_quality(info, size, diagnosis))
 
 
 @functools.cache

@@ -54,33 +54,24 @@ def batch_indices(
     return np.stack(rows)
 
 
-def validation_indices(size: int, batch_size: int, num_devices: int = 1) -> np.ndarray:
+def validation_indices(size: int, batch_size: int) -> np.ndarray:
     """Batches of one size that cover the validation split.
 
     As few batches as ``batch_size`` allows, all equally large, so that their plain mean
     is the mean over the split and one program serves all. What does not divide is left
-    out: fewer data than ``num_batches + num_devices`` per batch, the same ones always.
+    out: fewer data than there are batches, the same ones always. The number of devices
+    has no say, so that a loss means the same on any.
 
     Args:
-      size: number of validation data.
+      size: number of validation data, at least 1.
       batch_size: largest batch.
-      num_devices: divides the batch size returned.
 
     Returns:
       i32[num_batches, size_of_each].
 
-    Raises:
-      ValueError: fewer data than devices.
-
     >>> validation_indices(10, 4).tolist()
     [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     """
-    each = size // -(-size // batch_size)
-    each -= each % num_devices
-    if not each:
-        raise ValueError(
-            f"validation_size must be at least the number of devices, got {size} for "
-            f"{num_devices} devices"
-        )
-    num_batches = size // each
+    num_batches = -(-size // batch_size)
+    each = size // num_batches
     return np.arange(num_batches * each, dtype=np.int32).reshape(num_batches, each)

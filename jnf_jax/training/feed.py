@@ -91,13 +91,24 @@ def open_feed(
     return Feed(take, stream.get_state, stream.close)
 
 
+def validation_mesh(
+    stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
+) -> jax.sharding.Mesh | None:
+    """``mesh`` as it divides the validation batches, which do not depend on it."""
+    if not stage.validation_size:
+        return mesh
+    indices = batches.validation_indices(stage.validation_size, settings.batch_size)
+    return parallel.dividing_mesh(mesh, indices.shape[1])
+
+
 def validation_rows(
     stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
 ) -> tuple[Callable[[], Iterable[Any]], int]:
-    """A function that gives the rows of every validation batch, and their number."""
-    indices = batches.validation_indices(
-        stage.validation_size, settings.batch_size, parallel.num_shards(mesh)
-    )
+    """A function that gives the rows of every validation batch, and their number.
+
+    ``mesh`` is that of ``validation_mesh``.
+    """
+    indices = batches.validation_indices(stage.validation_size, settings.batch_size)
     if stage.validation_read is None:
         rows = parallel.put(list(indices), parallel.batch_sharding(mesh))
         return lambda: rows, len(indices)

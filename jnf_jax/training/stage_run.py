@@ -15,7 +15,7 @@ import numpy as np
 from jnf_jax import checkpoint, parallel, processes
 from jnf_jax.training import resume, train_step
 from jnf_jax.training.compiling import compiler_options
-from jnf_jax.training.feed import Feed, validation_rows
+from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.train_step import Stage, TrainState
 
@@ -79,6 +79,8 @@ def compile_programs(
         jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
     )
     options = compiler_options(jax.default_backend())
+    own_mesh = validation_mesh(stage, settings, mesh)
+    validate = train_step.make_validation(stage, own_mesh)
 
     def compiled(function: Callable, *donate: int, to: Any = whole) -> Callable:
         return jax.jit(
@@ -93,7 +95,7 @@ def compile_programs(
         copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree), to=state),
         step=compiled(step, 0, to=(state, whole)),
         steps=compiled(train_step.make_steps(step), 0, to=(state, whole)),
-        validate=compiled(train_step.make_validation(stage, settings, mesh)),
+        validate=compiled(validate, to=parallel.replicated(own_mesh)),
         record_validation=compiled(train_step.record_validation, 0, to=state),
         all_finite=compiled(train_step.all_finite),
         gather=compiled(lambda tree: tree),
@@ -144,9 +146,10 @@ def make_advance(
 
 def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     """``validate(state, step) -> state``: notes and logs the mean over the split."""
-    stage, settings, mesh = run.stage, run.settings, run.mesh
+    stage, settings = run.stage, run.settings
     if not stage.validation_size:
         return lambda state, step: state
+    mesh = validation_mesh(stage, settings, run.mesh)
     all_rows, num_batches = validation_rows(stage, settings, mesh)
     # The same noise every time: differences between steps are those of parameters.
     rng_key = train_step.stage_key(settings.seed, f"{stage.name}/validation")
@@ -160,9 +163,12 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     )
 
     def validate(state: TrainState, step: int) -> TrainState:
+        judged = state.ema_params if settings.ema_decay else state.params, state.memory
+        if mesh != run.mesh:
+            judged = parallel.put(judged, parallel.replicated(mesh))
         metrics = jax.device_get(
             [
-                run.programs.validate(state, frozen, arrays, rows, rng_key)
+                run.programs.validate(*judged, frozen, arrays, rows, rng_key)
                 for rows, rng_key in zip(all_rows(), rng_keys, strict=True)
             ]
         )

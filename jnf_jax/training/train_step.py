@@ -215,30 +215,29 @@ def make_steps(step: Callable) -> Callable:
 
 
 def make_validation(
-    stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None = None
+    stage: Stage, mesh: jax.sharding.Mesh | None = None
 ) -> Callable[..., dict[str, jax.Array]]:
-    """Loss and metrics of one validation batch, with the parameters to be handed on.
+    """Loss and metrics of one validation batch.
 
     Args:
       stage: supplies ``loss`` and ``fetch``.
-      settings: with ``ema_decay`` the average is evaluated.
       mesh: splits the batch over its devices.
 
     Returns:
-      ``validate(state, frozen, arrays, rows, rng_key) -> metrics``.
+      ``validate(params, memory, frozen, arrays, rows, rng_key) -> metrics``.
     """
 
     def validate(
-        state: TrainState,
+        params: Any,
+        memory: tuple,
         frozen: Any,
         arrays: Any,
         rows: Any,
         rng_key: jax.Array,
     ) -> dict[str, jax.Array]:
-        params = state.ema_params if settings.ema_decay else state.params
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
         params = parallel.constrain_whole(params, mesh)
-        loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *state.memory)
+        loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *memory)
         return check_scalars({**metrics, "loss": loss})
 
     return validate

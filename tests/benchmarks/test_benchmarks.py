@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from benchmarks import measuring, scaling, startup, train_step
 from jnf_jax import results
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,24 @@ def run(name, tmp_path, *arguments):
     return done, json.loads(out.read_text()) if out.exists() else None
 
 
+ANSWERS = """#!{python}
+import json, sys
+print(json.dumps({{"multivae": "0", "torch": "0", "threads": 2}}), flush=True)
+for line in sys.stdin:
+    answer = {{"seconds": 0.5, "steps": 4, "loss": 0.0, "all": 2.0}}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.fixture
+def rival(tmp_path):
+    """Flags of a rival that answers every request at once, in MultiVae's stead."""
+    path = tmp_path / "python"
+    path.write_text(ANSWERS.format(python=sys.executable))
+    path.chmod(0o755)
+    return "--vs", "multivae", "--rival-python", str(path)
+
+
 def numbers(value):
     """Every number in a record."""
     if isinstance(value, dict | list):
@@ -43,9 +63,7 @@ def numbers(value):
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("train_step", {"rates", "loops", "matmul_peak_gflops"}),
         ("subset_sampling", {"draws_per_s", "share_of_matmul_peak"}),
-        ("evaluate", {"ours", "cold", "extrapolated_to_10000_tuples"}),
         ("startup", {"cold", "warm"}),
         ("langevin", {"seconds"}),
         ("memory", {"ratios", "mnist_svhn", "polymnist"}),
@@ -57,6 +75,71 @@ def test_benchmark_writes_a_record(name, keys, tmp_path):
     assert done.returncode == 0, done.stderr
     assert record["hardware"] and record["threads"] == 2 and keys <= set(record)
     assert all(math.isfinite(number) and number >= 0 for number in numbers(record))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        (
+            "train_step",
+            {
+                f"{c}.{s}"
+                for c in ("mnist_svhn", "polymnist")
+                for s in train_step.STAGES
+            },
+        ),
+        (
+            "evaluate",
+            {
+                "coherence_protocol",
+                "coherence_protocol_without_rhat",
+                "extrapolated_to_10000_tuples",
+            },
+        ),
+    ],
+)
+def test_ratios_are_ours_over_theirs(name, keys, tmp_path, rival):
+    done, record = run(name, tmp_path, *rival)
+    assert done.returncode == 0, done.stderr
+    assert set(record["ratios"]) == keys and record["rival"]["multivae"] == "0"
+    if name == "evaluate":
+        assert record["theirs"] == 2.0
+        ratio = record["theirs"] / record["ours"]
+        assert record["ratios"]["coherence_protocol"] == pytest.approx(ratio)
+    for key, found in record.get("rates", {}).items():
+        theirs = 4 * 8 / 0.5  # four steps of eight
+        assert found["theirs"] == theirs
+        assert record["ratios"][key] == pytest.approx(found["ours"] / theirs)
+
+
+def test_compilations_are_counted():
+    done = subprocess.run(
+        [sys.executable, "-c", "import jax; jax.jit(lambda x: x + 1)(1.0)"],
+        env={**os.environ, "JAX_LOG_COMPILES": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert startup.count_compilations(done.stderr) == {"all": 1, "different_names": 1}
+
+
+def test_a_picture_of_the_record(tmp_path):
+    record = json.loads((ROOT / "benchmarks/records/scaling.json").read_text())
+    scaling.plot(record, tmp_path / "scaling.png")
+    with Image.open(tmp_path / "scaling.png") as picture:
+        assert picture.size == (1080, 600)
+
+
+def test_medians_are_of_rounds_in_turn():
+    said = []
+
+    def work(name, values):
+        return lambda: said.append(name) or values[said.count(name) - 1]
+
+    works = {"a": work("a", [3.0, 1.0, 2.0]), "b": work("b", [5.0, 5.0, 9.0])}
+    assert measuring.times_in_turn(works, 3) == {"a": 2.0, "b": 5.0}
+    assert said == ["a", "b"] * 3
 
 
 def test_a_rival_that_is_not_there_is_told(tmp_path):

@@ -233,6 +233,22 @@ def test_full_disk_leaves_the_last_good_one_and_says_so(tmp_path, monkeypatch):
     assert checkpoint.newest_intact(tmp_path)[0].name == "00000002"
 
 
+def test_a_process_lost_while_saving_is_no_full_disk(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def lost(*_):
+        raise jax.errors.JaxRuntimeError("UNAVAILABLE: another task died")
+
+    monkeypatch.setattr(checkpoint.store, "_save_items", lost)
+    with pytest.raises(OSError, match="is the disk full.*another task died"):
+        save(tmp_path, 2)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(checkpoint.store.processes, "on_first", lambda action: action())
+    monkeypatch.setattr(checkpoint.store.processes, "to_host", jax.device_get)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="another task died"):
+        save(tmp_path, 2)
+
+
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="keep must be >= 1"):
         save(tmp_path, 1, keep=0)

@@ -20,7 +20,7 @@ from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 def make_stage() -> Stage:
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, size=(320, 8, 8, 1), dtype=np.uint8)
+    images = rng.integers(0, 256, size=(326, 8, 8, 1), dtype=np.uint8)
 
     def init(rng_key):
         first, second = jax.random.split(rng_key)
@@ -44,15 +44,22 @@ def make_stage() -> Stage:
         error = jnp.mean((z - target) ** 2)
         return error, {"error": error}
 
+    def fetch(arrays, indices):
+        """Noise that is a datum's own, as the crops of rendered pictures are."""
+        own = jax.vmap(lambda index: jax.random.fold_in(arrays["key"], index))(indices)
+        noise = jax.vmap(lambda key: jax.random.uniform(key, (8, 8, 1)))(own)
+        return {"x": arrays["images"][indices].astype(jnp.float32) / 255 + 0.1 * noise}
+
+    arrays = {"key": jax.random.key(3)}
     return Stage(
         name="joint",
         init=init,
         loss=loss,
-        fetch=lambda arrays, indices: {"x": arrays[indices].astype(jnp.float32) / 255},
-        train_arrays=images[:256],
+        fetch=fetch,
+        train_arrays=arrays | {"images": images[:256]},
         train_size=256,
-        validation_arrays=images[256:],
-        validation_size=64,
+        validation_arrays=arrays | {"images": images[256:]},
+        validation_size=70,  # three batches of 23: eight devices do not divide them
         frozen=np.float32(0.1),
     )
 

@@ -6,7 +6,6 @@ from tests.tiny import tiny_config
 def get_config():
     """In float32 nothing that a change of summation order could amplify."""
     return tiny_config(
-        # 180 validation tuples are 15 batches of 12, on one device and on four.
         joint=dict(num_steps=40, batch_size=12),
         unimodal=dict(num_steps=40, batch_size=12),
         training__checkpoint_every=20,

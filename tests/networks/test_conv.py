@@ -24,6 +24,12 @@ def choose_way(way, monkeypatch):
     monkeypatch.setattr(adjoint, "_FEW_CHANNELS", few)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
+def test_derivatives_are_stated_by_hand_on_cpu_alone(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert conv._use_adjoint() == (backend == "cpu")
+
+
 def values_and_gradients(module, variables, x):
     def loss(variables, x):
         y = module.apply(variables, x)
