@@ -44,11 +44,12 @@ if [ -n "$small" ]; then
     )
 fi
 
-# Throughput and share of the matmul peak; time by batch, latent, seeds, chains.
+# Throughput and share of the matmul peak; time by batch, latent, seeds, chains, devices.
 part train_step.json "$python" -m benchmarks.train_step $small --out "$out/train_step.json"
 part scaling.json "$python" -m benchmarks.scaling $small --out "$out/scaling.json" --plot "$out/scaling.png"
 part subset_sampling.json "$python" -m benchmarks.subset_sampling $small --out "$out/subset_sampling.json"
 part evaluate.json "$python" -m benchmarks.evaluate $small --out "$out/evaluate.json"
+part langevin.json "$python" -m benchmarks.langevin $small --out "$out/langevin.json"
 part startup.json "$python" -m benchmarks.startup $small --out "$out/startup.json"
 # The authors' PolyMNIST schedule, both stages and evaluation: many parts, one workdir.
 part polymnist.json "$python" -m jnf_jax.train --config "$config" \

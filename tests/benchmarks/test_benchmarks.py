@@ -156,7 +156,14 @@ def test_a_rival_that_is_not_there_is_told(tmp_path):
 @pytest.mark.slow
 def test_accelerator_script_trains_and_skips_what_is_done(tmp_path):
     """The benchmarks are parts that lie there already: tests of their own run them."""
-    parts = ("train_step", "scaling", "subset_sampling", "evaluate", "startup")
+    parts = [
+        "train_step",
+        "scaling",
+        "subset_sampling",
+        "evaluate",
+        "langevin",
+        "startup",
+    ]
     for part in parts:
         (tmp_path / f"{part}.json").write_text("{}")
     command = [ROOT / "benchmarks" / "accelerator.sh", tmp_path, "--small"]
