@@ -209,7 +209,7 @@ def _mixture_vae(
     shapes: Shapes, model: ModelSettings, experts: ExpertSettings
 ) -> MixtureVAE:
     def encoder(m: str, size: int) -> GaussianEncoder:
-        trunk = build_trunk(model.network(m))
+        trunk = build_trunk(model.network(m), model.compute_dtype)
         return GaussianEncoder(trunk, size, scale=experts.scale)
 
     private = experts.private_dim

@@ -349,12 +349,6 @@ def _predict_from_subset(
     return SubsetDraws(predicted, z, sampler_quality(info, size, diagnosis))
 
 
-@functools.cache
-def compiled_fetch(fetch: Callable) -> Callable:
-    """``fetch``, compiled once for all that measure on the same tuples."""
-    return jax.jit(fetch)
-
-
 def _predict_from_prior(
     inference, params, name, predict_decoded, settings, rng_key, mesh
 ) -> tuple[dict[str, np.ndarray], Any]:

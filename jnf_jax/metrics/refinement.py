@@ -21,7 +21,6 @@ from jnf_jax.metrics.protocol import (
     HeldOut,
     Predict,
     ProtocolSettings,
-    compiled_fetch,
     decoded_predictions,
 )
 from jnf_jax.metrics.sampler_quality import finite_or_none
@@ -95,12 +94,11 @@ def _refine_subset(
     posterior, params, held_out, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None]]:
     """Labels of what is decoded before and after; and numbers of the chains."""
-    inference, fetch = posterior.inference, compiled_fetch(held_out.fetch)
+    inference = posterior.inference
     num_tuples = settings.num_tuples or held_out.size
     batch_size = min(settings.batch_size, num_tuples)
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
-    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
-    first = fetch(held_out.arrays, first)
+    first = held_out.views(np.arange(batch_size, dtype=np.int32))
     amortised_step = inference.adapt(params, draw_key, first, subset)
     infer = functools.partial(
         inference.infer, params, subset=subset, step_size=amortised_step
@@ -115,7 +113,7 @@ def _refine_subset(
     )
 
     def one_batch(number: int, indices: np.ndarray):
-        views = fetch(held_out.arrays, held_out.rows(indices))
+        views = held_out.views(indices)
         before, _ = infer(jax.random.fold_in(draw_key, number), views)
         key = jax.random.fold_in(chain_key, number)
         after, info = posterior.refine(params, key, views, subset, before, step_size)
