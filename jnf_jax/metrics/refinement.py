@@ -124,7 +124,11 @@ def _refine_subset(
                 f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
                 for moment, z in draws.items()
             }
-            | {"acceptance": info.acceptance[0], "displacement": info.displacement[0]},
+            | {
+                "acceptance": info.acceptance[0],
+                "displacement": info.displacement[0],
+                "share_with_divergences": info.divergences[0] > 0,
+            },
         )
 
     labels, numbers = map_batches(one_batch, num_tuples, batch_size)
