@@ -27,8 +27,9 @@ from jaxtyping import Array, Float
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import ImportanceInference
 from jnf_jax.metrics.coherence import subsets
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.importance import LogMean, log_means
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views

@@ -17,12 +17,8 @@ from jnf_jax.batching import map_batches
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.metrics import coherence
-from jnf_jax.metrics.protocol import (
-    HeldOut,
-    Predict,
-    ProtocolSettings,
-    decoded_predictions,
-)
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Predict, ProtocolSettings, decoded_predictions
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.types import Params
 

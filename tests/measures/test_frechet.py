@@ -16,7 +16,8 @@ from jnf_jax.measures.classifiers import Classifiers
 from jnf_jax.measures.features import Extractor, FrechetSettings
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.frechet import frechet_distance, gaussian_of
-from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Draws, ProtocolSettings
 from jnf_jax.networks import inception
 
 NUM, SHAPE = 101, (1, 2, 1)

@@ -13,7 +13,7 @@ from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import open_experiment
 from jnf_jax.measures import registry
 from jnf_jax.measures.subject import Subject
-from jnf_jax.metrics.protocol import HeldOut
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
 

@@ -13,8 +13,9 @@ from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
 from jnf_jax.methods.method import propose_from
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LogNormaliser
 

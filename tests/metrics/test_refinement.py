@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.refinement import evaluate_refinement
 from tests.methods.test_decoder_posterior import TRUTH, make
 

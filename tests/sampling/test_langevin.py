@@ -34,8 +34,8 @@ def test_stationary_variance_of_ula_is_its_closed_form(step_size):
     start = jax.random.normal(jax.random.key(0), (40_000, 32)) * expected**0.5
     settings = LangevinSettings(num_steps=int(3 / step_size), step_size=step_size)
     z, info = run(jax.random.key(1), start, normal, settings)
-    # The sd of a sample variance of n normals is √(2/n) of it. An exact sampler would be
-    # off by ε/2, at least 1 %.
+    # The sd of a sample variance of n normals is √(2/n) of it. An exact sampler is off
+    # by ε/2, 1 % at least.
     tolerance = 5 * (2 / z.size) ** 0.5
     assert tolerance < step_size / 2
     assert abs(np.var(z, dtype=np.float64) / expected - 1) < tolerance
