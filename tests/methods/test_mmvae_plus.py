@@ -198,7 +198,7 @@ def test_vamp_is_the_mixture_of_all_experts_at_its_pseudo_inputs():
     experts = mixture.encode(params, jax.tree.map(jax.nn.sigmoid, params["prior"]))
     each = [experts[m].shared.log_prob(z[:, None]) for m in SHAPES]
     expected = jax.nn.logsumexp(jnp.concatenate(each, axis=1), axis=1) - jnp.log(3 * 4)
-    got = mixture.prior_of(params).log_prob(z)
+    got = mixture.prior_of(params).log_density(z)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="`model.prior.kind` is 'normal', expected 'l"):
         make(VampFamily())
