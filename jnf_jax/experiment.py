@@ -59,7 +59,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
     if refines and not isinstance(method.inference, SubsetInference):
         raise ValueError(
             f"`refinement` is not for method {experiment.method!r}, expected one with "
-            "a joint encoder: 'jnf' or 'jmvae'"
+            "a joint encoder: 'jnf', 'jnf_shared' or 'jmvae'"
         )
     if refines and experiment.evaluation.subsets == "none":
         raise ValueError(

@@ -78,8 +78,10 @@ class MetricsLog:
         self._warned_of.add(stage)
         warnings.warn(
             f"stage {stage!r}: {share:.1%} of the Langevin chains diverged by step "
-            f"{record['step']}: the energy is steeper than their step size allows, and "
-            "is likely to get steeper; lower the learning rate, or the step size",
+            f"{record['step']}, the first at their own step "
+            f"{record['langevin/first_bad_step']:.0f}: the energy is steeper than "
+            "their step size allows, and is likely to get steeper; lower the learning "
+            "rate, or the step size",
             stacklevel=2,
         )
 

@@ -37,10 +37,12 @@ def test_resuming_drops_the_lines_that_will_come_again(tmp_path):
 def test_chains_that_diverge_are_told_of_once_a_stage(tmp_path, recwarn):
     log = logs.MetricsLog(tmp_path)
     for step, share in ((50, 0.0), (100, 0.01), (150, 0.25), (200, 1.0)):
-        log(train_record("prior", step, loss=0.5, **{"langevin/diverged": share}))
+        watched = {"langevin/diverged": share, "langevin/first_bad_step": 7.0}
+        log(train_record("prior", step, loss=0.5, **watched))
     (told,) = recwarn.list
-    assert "'prior': 25.0% of the Langevin chains diverged by step 150" in str(
-        told.message
+    assert (
+        "'prior': 25.0% of the Langevin chains diverged by step 150, the first at "
+        "their own step 7" in str(told.message)
     )
 
 

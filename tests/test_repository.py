@@ -11,6 +11,8 @@ import ml_collections
 import numpy as np
 import pytest
 
+from jnf_jax.config import resolve
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "jnf_jax").rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").glob("*/*.py"))
@@ -162,6 +164,8 @@ def test_config_loads_and_is_documented(path, monkeypatch):
     program = "sweep" if path.parent.name == "ablations" else "train"
     command = f"python -m jnf_jax.{program} --config {_name(path)}"
     assert command in module.__doc__, f"its docstring gives `{command} …`"
+    if program == "train":
+        resolve(config)
 
 
 # --- commands ------------------------------------------------------------------------

@@ -20,7 +20,11 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(
         dict(
             base="configs/digits/jnf_ebm_after.py",
-            overrides=(("prior.num_steps", 2_000), ("evaluation.num_tuples", 200)),
+            overrides=(
+                ("prior.num_steps", 2_000),
+                ("evaluation.num_tuples", 200),
+                ("evaluation.measures", "frechet"),
+            ),
             axes=(("fitted_prior.num_steps", (15, 30, 60, 150)),),
             shares=("joint", "unimodal"),
             num_seeds=1,
@@ -28,6 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "coherence.joint.normal",
                 "coherence.joint.energy_after",
                 "coherence.joint_entropy.energy_after",
+                "frechet.frechet_classifier.unconditional.energy_after",
                 f"{about}.gap_to_long_run.short_run.mean",
                 f"{about}.gap_to_long_run.short_run.log_variance",
                 f"{about}.long_run.rhat_max",

@@ -126,12 +126,17 @@ def load(settings: Settings) -> dataset.Dataset:
     words = [str(word) for word in text["vocabulary"]]
     splits, checksums = {}, {"vocabulary": dataset.checksum(text["vocabulary"])}
     for split, own in zip(dataset.SPLITS, rows, strict=True):
+        counts = [len(written[i]) for i in own]
+        # Each picture's first caption, then each one's second …: the first N tuples,
+        # which measures take, show as many pictures as there are.
+        order = np.argsort(
+            np.concatenate([np.arange(count) for count in counts]), kind="stable"
+        )
+        image_of = np.repeat(np.arange(len(own), dtype=np.int32), counts)
         arrays = {
             "image": images[own],
-            "tokens": text[f"tokens_{split}"],
-            "image_of": np.repeat(
-                np.arange(len(own), dtype=np.int32), [len(written[i]) for i in own]
-            ),
+            "tokens": text[f"tokens_{split}"][order],
+            "image_of": image_of[order],
         }
         splits[split] = dataset.Split(arrays, len(arrays["tokens"]), None)
         checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}

@@ -83,13 +83,19 @@ def to_wave(
       ModuleNotFoundError: librosa is not installed.
     """
     unit = np.clip(np.asarray(spectrogram, np.float32)[::-1, :, 0], 0.0, 1.0)
-    sound = _librosa().feature.inverse.mel_to_audio(
+    librosa = _librosa()
+    magnitudes = librosa.feature.inverse.mel_to_stft(
         10.0 ** ((unit - 1.0) * RANGE_DB / 10.0) * (unit > 0),
         sr=SAMPLE_RATE,
         n_fft=WINDOW,
-        hop_length=HOP,
+    )
+    sound = librosa.griffinlim(
+        magnitudes,
         n_iter=GRIFFIN_LIM_STEPS,
+        hop_length=HOP,
+        n_fft=WINDOW,
         length=NUM_SAMPLES,
+        random_state=0,  # of the phases that it starts from: the same wave every time
     )
     return np.rint(sound / max(np.abs(sound).max(), 1e-9) * 16384).astype(np.int16)
 

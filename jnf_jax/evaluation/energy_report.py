@@ -6,6 +6,7 @@ a picture of the energy at each.
 """
 
 import functools
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -203,7 +204,9 @@ def _draw(
 
     num = min(NUM_DRAWS, settings.num_tuples or test.size)
     posterior = map_batches(infer, num, settings.batch_size)
-    return _look(inference, params, name, rng_key, posterior)
+    # Not a key that a batch above was drawn with.
+    other_key = jax.random.fold_in(rng_key, zlib.crc32(b"priors"))
+    return _look(inference, params, name, other_key, posterior)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))

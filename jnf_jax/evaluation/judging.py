@@ -8,10 +8,10 @@ from jnf_jax.evaluation import energy_report
 from jnf_jax.experiment import Setup
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.protocol import (
     CoherenceReport,
     Draws,
-    HeldOut,
     Predict,
     Remember,
     evaluate_coherence,

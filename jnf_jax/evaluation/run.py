@@ -22,11 +22,9 @@ from jnf_jax.measures.classifiers import train_classifiers
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
-from jnf_jax.metrics.protocol import (
-    HeldOut,
-    protocol_name,
-)
+from jnf_jax.metrics.protocol import protocol_name
 from jnf_jax.types import Params
 
 

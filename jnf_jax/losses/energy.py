@@ -29,6 +29,7 @@ def energy_contrast(
     *,
     tilt: Callable[[Params, jax.Array], jax.Array],
     weights: Float[Array, " positives"] | None = None,
+    negative_weights: Float[Array, " negatives"] | None = None,
 ) -> Float[Array, ""]:
     """A surrogate whose gradient in α is −∂L/∂α; minimised, in nats.
 
@@ -46,15 +47,21 @@ def energy_contrast(
         tilt: ``(params, z f32[*B, D]) -> f32[*B]``.
         weights: w_i ≥ 0, summing to 1, as importance weights of an IWAE objective do;
             1/P if None.
+        negative_weights: Likewise of the negatives: 0 for those that are no draws of
+            p_α, as of a chain that diverged; 1/N if None.
 
     Returns:
         f32[].
     """
     positive = tilt(params, jax.lax.stop_gradient(positives))
     negative = tilt(params, jax.lax.stop_gradient(negatives))
+    return _mean(negative, negative_weights) - _mean(positive, weights)
+
+
+def _mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
     if weights is None:
-        return jnp.mean(negative) - jnp.mean(positive)
-    return jnp.mean(negative) - jnp.sum(jax.lax.stop_gradient(weights) * positive)
+        return jnp.mean(values)
+    return jnp.sum(jax.lax.stop_gradient(weights) * values)
 
 
 def energy_magnitude(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax import parallel
+from jnf_jax.data.dataset import Dataset
 from jnf_jax.data.torch_file import load_tensors
 from jnf_jax.measures.subject import Subject
 from jnf_jax.networks import inception
@@ -72,34 +73,51 @@ def _sha256(path: str) -> str:
 
 
 class Extractor(NamedTuple):
-    """Features of pictures, and the name of distances in them.
+    """Features of what is generated, and the name of distances in them.
 
-    ``extract(m, pictures f32[B, H, W, C] in [0, 1]) -> f32[B, size]``.
+    ``extract(m, x f32[B, ...] in [0, 1]) -> f32[B, F]``, F at most ``size``, of the
+    modalities ``targets``.
     """
 
     distance: str
     extract: Callable[[str, jax.Array], jax.Array]
     size: int
+    targets: tuple[str, ...]
+
+
+def is_picture(dataset: Dataset, modality: str) -> bool:
+    """Whether it is grey or of three colours, and shown to people as it is."""
+    shape = dataset.shapes[modality]
+    is_shown = modality not in dataset.presentations
+    return len(shape) == 3 and shape[-1] in (1, 3) and is_shown
 
 
 def extractors(
-    subject: Subject, settings: FrechetSettings, target: str, num_pictures: int
+    subject: Subject, settings: FrechetSettings, num_pictures: int
 ) -> list[Extractor]:
     """Those asked for that the data allow; a line is reported for each of the others.
 
     Args:
         subject: The model and its data.
         settings: What is asked for.
-        target: A modality whose pictures are to be read.
         num_pictures: The least number that moments will be of.
     """
     found, data = [], subject.dataset.name
+    modalities = subject.inference.modalities
     for name in settings.names():
         if name == "inception":
+            targets = tuple(m for m in modalities if is_picture(subject.dataset, m))
+            if skipped := sorted(set(modalities) - set(targets)):
+                subject.report(
+                    f"not measured: fid of {', '.join(skipped)}: no pictures"
+                )
+            if not targets:
+                continue
             extractor = inception_features(
                 settings.inception_file,
                 settings.inception_sha256,
                 subject.held_out.mesh,
+                targets,
             )
         elif subject.classifiers is None or subject.classifiers.features is None:
             why = "has no labels" if subject.classifiers is None else "needs none"
@@ -109,7 +127,7 @@ def extractors(
             )
             continue
         else:
-            extractor = _classifier(subject, target)
+            extractor = _classifier(subject)
         if num_pictures <= extractor.size:
             subject.report(
                 f"not measured: {extractor.distance} needs more than {extractor.size} "
@@ -120,13 +138,17 @@ def extractors(
     return found
 
 
-def _classifier(subject: Subject, target: str) -> Extractor:
+def _classifier(subject: Subject) -> Extractor:
     program = jax.jit(_in_float32)
     features = jax.tree_util.Partial(subject.classifiers.features)
-    shape = jax.ShapeDtypeStruct((1, *subject.dataset.shapes[target]), jnp.float32)
-    size = jax.eval_shape(features, {target: shape})[target].shape[-1]
+    targets = tuple(subject.inference.modalities)
+    views = {
+        m: jax.ShapeDtypeStruct((1, *subject.dataset.shapes[m]), jnp.float32)
+        for m in targets
+    }
+    size = max(x.shape[-1] for x in jax.eval_shape(features, views).values())
     return Extractor(
-        "frechet_classifier", lambda m, x: program(features, {m: x})[m], size
+        "frechet_classifier", lambda m, x: program(features, {m: x})[m], size, targets
     )
 
 
@@ -137,7 +159,10 @@ def _in_float32(features: Callable[[Views], Any], views: Views) -> Any:
 
 
 def inception_features(
-    path: str, sha256: str, mesh: jax.sharding.Mesh | None
+    path: str,
+    sha256: str,
+    mesh: jax.sharding.Mesh | None,
+    targets: tuple[str, ...] = (),
 ) -> Extractor:
     """Pool3 of Inception-v3, greyscale repeated to three channels.
 
@@ -145,6 +170,7 @@ def inception_features(
         path: Weights as pytorch-fid publishes them.
         sha256: Of that file, checked before.
         mesh: Devices that hold them, each all.
+        targets: Modalities that are pictures.
 
     Returns:
         Extractor of the "fid" for the published weights, of "frechet_inception" for
@@ -164,4 +190,5 @@ def inception_features(
         "fid" if is_published else "frechet_inception",
         lambda m, x: pool3(params, x),
         inception.NUM_FEATURES,
+        targets,
     )

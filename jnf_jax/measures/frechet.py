@@ -1,10 +1,10 @@
-"""The measure ``frechet``: how far generated pictures lie from real ones, in features.
+"""The measure ``frechet``: how far what is generated lies from real data, in features.
 
-Per target modality, given each subset without it, and from each prior. The pictures
-are those of protocol v1 (decoder means of the same z), rounded to 8 bit as the real
-ones are. Distances are named after their features: ``frechet_classifier`` on the last
-hidden layer of the frozen classifiers; ``fid`` on pool3 of Inception-v3 with the
-published weights, and ``frechet_inception`` with any others.
+Per target modality, given each subset without it, and from each prior. Generated are
+the decoder means of protocol v1's z; pictures are rounded to 8 bit as the real ones
+are. Distances are named after their features: ``frechet_classifier`` on the last hidden
+layer of the frozen classifiers, of every modality; of pictures, ``fid`` on pool3 of
+Inception-v3 with the published weights, and ``frechet_inception`` with any others.
 """
 
 import functools
@@ -18,8 +18,12 @@ from jaxtyping import Array, Float
 
 from jnf_jax import parallel, processes
 from jnf_jax.batching import batches
-from jnf_jax.data.dataset import Dataset
-from jnf_jax.measures.features import Extractor, FrechetSettings, extractors
+from jnf_jax.measures.features import (
+    Extractor,
+    FrechetSettings,
+    extractors,
+    is_picture,
+)
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics.frechet import (
@@ -35,7 +39,7 @@ from jnf_jax.types import Params
 
 
 def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
-    """Distances of all modalities that are pictures, conditional and unconditional.
+    """Distances of all modalities that the features read, by subset and by prior.
 
     Args:
         subject: The model and its data.
@@ -46,16 +50,12 @@ def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
         docs/results_schema.md; without those that the data do not allow, of which a
         line is reported.
     """
-    modalities = subject.inference.modalities
-    targets = [m for m in modalities if _is_picture(subject.dataset, m)]
-    if skipped := sorted(set(modalities) - set(targets)):
-        subject.report(f"not measured: frechet of {', '.join(skipped)}: no pictures")
-    if not targets:
-        return {}
     counts = _counts(subject)
-    features = extractors(subject, settings, targets[0], min(counts.values()))
+    features = extractors(subject, settings, min(counts.values()))
     if not features:
         return {}
+    read = {m for extractor in features for m in extractor.targets}
+    targets = [m for m in subject.inference.modalities if m in read]
     draws = subject.draws or draw_latents(
         subject.inference, subject.params, subject.held_out, subject.protocol
     )
@@ -81,13 +81,6 @@ def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
         found[name] |= {"num_features": extractor.size, **counts}
         subject.report(f"{name}: {_line(found[name])}")
     return found
-
-
-def _is_picture(dataset: Dataset, modality: str) -> bool:
-    """Whether it is grey or of three colours, and shown to people as it is."""
-    shape = dataset.shapes[modality]
-    is_shown = modality not in dataset.presentations
-    return len(shape) == 3 and shape[-1] in (1, 3) and is_shown
 
 
 def _counts(subject: Subject) -> dict[str, int]:
@@ -138,7 +131,7 @@ def _line(found: dict[str, Any]) -> str:
 # --- pictures ------------------------------------------------------------------------
 
 Pictures = Iterator[tuple[dict[str, jax.Array], int]]
-"""Batches {m: f32[B, H, W, C]}, and how many rows of each count."""
+"""Batches {m: f32[B, ...] in [0, 1]}, and how many rows of each count."""
 
 
 def _gaussians(
@@ -149,7 +142,8 @@ def _gaussians(
     for views, count in pictures:
         for extractor in features:
             known = moments[extractor.distance]
-            for m, x in views.items():
+            for m in [m for m in views if m in extractor.targets]:
+                x = views[m]
                 batch = processes.to_host(extractor.extract(m, x))[:count]
                 known[m] = add_batch(known.get(m), batch)
     return {
@@ -159,29 +153,39 @@ def _gaussians(
 
 
 def _real_pictures(subject: Subject, targets: list[str]) -> Pictures:
+    pictures = _names_of_pictures(subject)
     size = _counts(subject)["num_real"]
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):
         views = subject.held_out.views(rows)
-        yield {m: _to_8_bit(views[m]) for m in targets}, count
+        yield {m: _shown(views[m], m in pictures) for m in targets}, count
 
 
 def _decoded_pictures(subject: Subject, shown: list[str], z: Any) -> Pictures:
     """What decoders make of z; ``z`` has leaves [N, ...] on the host."""
+    pictures = _names_of_pictures(subject)
     size = len(jax.tree.leaves(z)[0])
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):
         part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], z)
         part = parallel.put_batch(part, subject.held_out.mesh)
-        decoded = _decode(subject.inference, subject.params, part)
+        decoded = _decode(subject.inference, pictures, subject.params, part)
         yield {m: decoded[m] for m in shown}, count
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _decode(inference: Inference, params: dict[str, Params], z: Any) -> Any:
+def _names_of_pictures(subject: Subject) -> tuple[str, ...]:
+    modalities = subject.inference.modalities
+    return tuple(m for m in modalities if is_picture(subject.dataset, m))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _decode(
+    inference: Inference, pictures: tuple[str, ...], params: dict[str, Params], z: Any
+) -> Any:
     decoded = inference.decode(params, z)
-    return {m: _to_8_bit(p.mean()) for m, p in decoded.items()}
+    return {m: _shown(p.mean(), m in pictures) for m, p in decoded.items()}
 
 
-@jax.jit
-def _to_8_bit(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """As a picture file would hold it: the nearest of 256 values in [0, 1]."""
-    return jnp.round(jnp.clip(x, 0, 1) * 255) / 255
+@functools.partial(jax.jit, static_argnums=1)
+def _shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
+    """In [0, 1]; of pictures the nearest of 256 values, as a file would hold it."""
+    x = jnp.clip(x, 0, 1)
+    return jnp.round(x * 255) / 255 if is_picture else x

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.measures.classifiers import Classifiers
 from jnf_jax.methods.method import Inference, PictureDecoder
-from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Draws, ProtocolSettings
 from jnf_jax.types import Params
 
 

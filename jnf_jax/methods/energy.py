@@ -54,7 +54,8 @@ def contrast(
     Returns:
         A loss with the gradient of ``losses.energy_contrast``; and scalars: the energy
         gap mean f(z⁺) − mean f(z⁻) (nats; near 0 while the chain keeps up), the chain's
-        displacement, gradient norm and acceptance, the share of chains that diverged,
+        displacement, gradient norm and acceptance, the share of chains that diverged
+        (no negatives then) and the first step at which one did, 0 where none,
         the mean over dimensions of variance and excess kurtosis of z⁺ and z⁻, and how
         far their means lie apart (in sd of z⁺; √(2/B) where they are equal). Then the
         memory, with the chains that were continued where they are now.
@@ -71,16 +72,26 @@ def contrast(
     negatives, run = run_langevin(run_key, prior.log_density, start, family.langevin)
     if family.start == "persistent":
         memory = (memory[0].at[rows].set(negatives),)
+    # A chain that diverged stayed where it was: no draw of the prior. Where all did,
+    # nothing else is there.
+    holds = (run.first_bad_step == 0).astype(jnp.float32)
+    some = holds.sum()
     loss = energy_contrast(
-        params, positives, negatives, tilt=family.tilt, weights=weights
-    )
+        params, positives, negatives, tilt=family.tilt, weights=weights,
+        negative_weights=jnp.where(some > 0, holds / some, 1 / len(holds)),
+    )  # fmt: skip
     of_positives, of_negatives = moments(positives), moments(negatives)
     metrics = {
         "energy_gap": -loss,
         "langevin/displacement": run.displacement.mean(),
         "langevin/gradient_norm": run.gradient_norm.mean(),
         "langevin/acceptance": run.acceptance.mean(),
-        "langevin/diverged": jnp.mean(run.first_bad_step > 0),
+        "langevin/diverged": 1 - some / len(holds),
+        "langevin/first_bad_step": jnp.where(
+            some < len(holds),
+            jnp.where(holds > 0, family.num_steps, run.first_bad_step).min(),
+            0,
+        ).astype(jnp.float32),
         "moments/mean_gap": moment_gap(of_negatives, of_positives).mean,
         "moments/variance_positive": of_positives.variance.mean(),
         "moments/variance_negative": of_negatives.variance.mean(),

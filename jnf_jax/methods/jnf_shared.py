@@ -21,16 +21,13 @@ from jnf_jax.losses import dcca, nt_xent, symmetric_info_nce
 from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import Batch, Method, MethodStage
-from jnf_jax.methods.settings import ProjectorSettings
+from jnf_jax.methods.settings import MIN_TEMPERATURE, ProjectorSettings
 from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import Network
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.types import Params, Views
 
 CONTRASTIVE = {"info_nce": symmetric_info_nce, "nt_xent": nt_xent}
-
-MIN_TEMPERATURE = 0.01
-"""A learnt τ stays above it: 1/τ multiplies the gradients."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +120,7 @@ def _init(
 ) -> Params:
     """{"projectors": {m}}; contrastive ones share "head"; "log_temperature" if learnt.
 
-    DCCA's head is each modality's own.
+    DCCA's head is each modality's own. A learnt τ is `MIN_TEMPERATURE` + exp(its log).
     """
     keys = jax.random.split(rng_key, len(projections))
     own = {
@@ -135,7 +132,8 @@ def _init(
     heads = [own[name].pop("head") for name in own]
     params = {"projectors": own, "head": heads[0]}
     if settings.learns_temperature:
-        params["log_temperature"] = jnp.log(jnp.float32(settings.temperature))
+        above = settings.temperature - MIN_TEMPERATURE
+        params["log_temperature"] = jnp.log(jnp.float32(above))
     return params
 
 
@@ -158,7 +156,8 @@ def _loss(
         return loss, {"mean_correlation": -loss / (num_pairs * num_correlations)}
     temperature, metrics = settings.temperature, {}
     if settings.learns_temperature:
-        temperature = jnp.maximum(jnp.exp(params["log_temperature"]), MIN_TEMPERATURE)
+        # Not clipped: at a floor with no gradient it would stay for good.
+        temperature = MIN_TEMPERATURE + jnp.exp(params["log_temperature"])
         metrics = {"temperature": temperature}
     terms = CONTRASTIVE[settings.objective](embeddings, temperature)
     return jnp.mean(terms), metrics

@@ -1,6 +1,7 @@
 """The mixture of experts of MMVAE+: q_m(z|x_m), q_m(w|x_m), p(x_m|z, w_m), its loss."""
 
 import dataclasses
+import zlib
 from typing import Any, NamedTuple
 
 import distrax
@@ -251,7 +252,8 @@ class MixtureVAE:
         energy_loss, watched, *memory = contrast(
             self.prior,
             params["prior"],
-            jax.random.fold_in(rng_key, 1),
+            # Not a key that the objective splits off for itself.
+            jax.random.fold_in(rng_key, zlib.crc32(b"chains")),
             terms.z.reshape(-1, self.latent_size),
             *memory,
             weights=terms.weights.reshape(-1) / terms.weights.shape[-1],

@@ -29,6 +29,7 @@ from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder, MlpTrunk
 from jnf_jax.networks.made import made_stack
 from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.vamp import VampFamily
 from jnf_jax.sampling import ChainSettings
 
 STAGES = {
@@ -68,7 +69,9 @@ def build_method(
     experts = experts or ExpertSettings()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
     faults += divisor_faults(divisor, model.prior, fitted_prior)
-    faults += _combination_faults(name, divisor, projectors, denoiser)
+    faults += _combination_faults(
+        name, divisor, model.prior, experts, projectors, denoiser
+    )
     if faults:
         raise ValueError("\n".join(faults))
     has_convolutions = any(model.network(m).kind in CONVOLUTIONAL for m in shapes)
@@ -117,11 +120,19 @@ def _divided_by(method: Method, divisor: str) -> Method:
 def _combination_faults(
     name: str,
     divisor: str,
+    prior: PriorFamily,
+    experts: ExpertSettings,
     projectors: ProjectorSettings | None,
     denoiser: DenoiserSettings | None,
 ) -> list[str]:
     """What is wrong with settings that are good by themselves, for this method."""
     found = denoiser.faults() if denoiser else []
+    family = experts.family if name == "mmvae_plus" else "normal"
+    if isinstance(prior, VampFamily) and prior.kind != family:
+        found.append(
+            f"`model.prior.kind` is {prior.kind!r}, expected {family!r}: the prior "
+            "'vamp' is a mixture of the encoder's own posteriors"
+        )
     if name == "mmvae_plus" and divisor != "prior":
         found.append(
             f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
@@ -209,7 +220,7 @@ def _mixture_vae(
     shapes: Shapes, model: ModelSettings, experts: ExpertSettings
 ) -> MixtureVAE:
     def encoder(m: str, size: int) -> GaussianEncoder:
-        trunk = build_trunk(model.network(m))
+        trunk = build_trunk(model.network(m), model.compute_dtype)
         return GaussianEncoder(trunk, size, scale=experts.scale)
 
     private = experts.private_dim

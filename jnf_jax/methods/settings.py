@@ -14,6 +14,9 @@ from jnf_jax.priors.normal import NormalFamily
 Shapes = Mapping[str, tuple[int, ...]]
 """Modality name -> event shape."""
 
+MIN_TEMPERATURE = 0.01
+"""A learnt τ stays above it: 1/τ multiplies the gradients."""
+
 PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
 
 
@@ -269,9 +272,10 @@ class ProjectorSettings:
                 found.append(
                     f"`projectors.{field}` is {getattr(self, field)}, expected >= 1"
                 )
-        if not self.temperature > 0:
+        least = MIN_TEMPERATURE if self.learns_temperature else 0
+        if not self.temperature > least:
             found.append(
-                f"`projectors.temperature` is {self.temperature}, expected > 0"
+                f"`projectors.temperature` is {self.temperature}, expected > {least}"
             )
         if not 0 <= self.num_correlations <= self.size:
             found.append(

@@ -27,8 +27,9 @@ from jaxtyping import Array, Float
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import ImportanceInference
 from jnf_jax.metrics.coherence import subsets
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.importance import LogMean, log_means
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
@@ -39,9 +40,10 @@ class LikelihoodSettings:
     """How many draws, on how many tuples.
 
     Attributes:
-        num_importance_samples: K of the joint bound.
-        num_conditional_samples: K of the conditionals. Chains draw for subsets of two
-            and more, one chain a draw.
+        num_importance_samples: K of the joint bound, and of conditionals given one
+            modality.
+        num_conditional_samples: K of the conditionals given more: chains draw there,
+            one chain a draw.
         num_tuples: Test tuples of the joint bound, from the first; 0: the protocol's.
         num_conditional_tuples: Those of the conditionals; 0: the protocol's.
         num_decoded: Latents that are decoded at a time; bounds the memory.
@@ -148,10 +150,14 @@ def _joint(
 def _conditional(
     inference, params, held_out, subset, num_tuples, protocol, settings, rng_key
 ) -> dict[str, Any]:
-    """{"a": {t: mean over tuples}}, and for one given modality "b" and its ESS."""
+    """{"a": {t: mean over tuples}, "ess_a"}, and the same of "b" given one."""
     batch_size = min(protocol.batch_size, num_tuples)
-    at_once = max(settings.num_decoded // batch_size, 1)
-    at_once = min(at_once, settings.num_conditional_samples)
+    num_samples = (
+        settings.num_importance_samples
+        if len(subset) == 1
+        else settings.num_conditional_samples
+    )
+    at_once = min(max(settings.num_decoded // batch_size, 1), num_samples)
     adapt_key, draw_key = jax.random.split(rng_key)
     first = held_out.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, subset)
@@ -169,18 +175,20 @@ def _conditional(
         return log_means(
             log_weights,
             jax.random.fold_in(draw_key, number),
-            settings.num_conditional_samples,
+            num_samples,
             at_once,
         )
 
     found = map_batches(one_batch, num_tuples, batch_size)
     targets = [m for m in inference.modalities if m not in subset]
-    a = {t: _mean(found[f"a {t}"].value) for t in targets}
+    means = {
+        "a": {t: _mean(found[f"a {t}"].value) for t in targets},
+        "ess_a": {t: _median(found[f"a {t}"].ess) for t in targets},
+    }
     if len(subset) > 1:
-        return {"a": a}
+        return means
     given = found["given"].value
-    return {
-        "a": a,
+    return means | {
         "b": {t: _mean(found[f"b {t}"].value - given) for t in targets},
         "ess_b": {t: _median(found[f"b {t}"].ess) for t in targets},
     }
@@ -266,7 +274,7 @@ def _mean_and_error(
 
 
 def _by_size(conditional: dict[tuple[str, ...], dict]) -> dict[str, Any]:
-    """{size: {"a", "b", "ess_b": {t: mean over the subsets of that size without t}}}"""
+    """{size: {"a", "ess_a", …: {t: mean over the subsets of that size without t}}}"""
     found = {}
     for size in sorted({len(subset) for subset in conditional}):
         of_size = [c for subset, c in conditional.items() if len(subset) == size]

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.types import Params, Views
 
 

@@ -23,8 +23,9 @@ from jnf_jax.methods.method import Inference, shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS, SubsetInference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.calibration import NUM_BINS, draw_truth, subset_ranks, uniformity
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.posterior import posterior_gap
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.metrics.two_sample import NUM_FOLDS
 from jnf_jax.metrics.two_sample_posterior import chain_test, unimodal_test

@@ -18,6 +18,7 @@ from jnf_jax import parallel, sampling
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import bootstrap, coherence
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.sampler_quality import sampler_quality
 from jnf_jax.types import Params, Views
 
@@ -98,34 +99,6 @@ def protocol_name(
         and dataclasses.replace(sampler, initial_step_size=0.1) == V1_SAMPLER
     )
     return settings.protocol if is_exact else f"{settings.protocol}-custom"
-
-
-class HeldOut(NamedTuple):
-    """The tuples that a model is evaluated on.
-
-    ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
-    not in ``arrays``. With a ``mesh``, a batch is split over its devices: encoders,
-    chains, decoders and classifiers then run where their data are. ``labels`` i32[size]
-    and ``num_classes`` are None where the data set has none.
-    """
-
-    arrays: Any
-    fetch: Callable[[Any, Any], Views]
-    size: int
-    labels: np.ndarray | None = None
-    num_classes: int | None = None
-    rows: Callable[[np.ndarray], Any] = lambda indices: indices
-    mesh: jax.sharding.Mesh | None = None
-
-    def views(self, indices: np.ndarray) -> Views:
-        """{m: f32[B, ...]} of the tuples i32[B]."""
-        rows = parallel.put_batch(self.rows(indices), self.mesh)
-        return _fetch(self.fetch, self.mesh, self.arrays, rows)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _fetch(fetch, mesh, arrays, rows) -> Views:
-    return parallel.constrain_batch(fetch(arrays, rows), mesh)
 
 
 class Draws(NamedTuple):
@@ -347,12 +320,6 @@ def _predict_from_subset(
     # No chain, hence no step, where the posterior is known in closed form.
     size = 0.0 if step_size is None else float(step_size)
     return SubsetDraws(predicted, z, sampler_quality(info, size, diagnosis))
-
-
-@functools.cache
-def compiled_fetch(fetch: Callable) -> Callable:
-    """``fetch``, compiled once for all that measure on the same tuples."""
-    return jax.jit(fetch)
 
 
 def _predict_from_prior(

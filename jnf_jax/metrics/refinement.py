@@ -17,13 +17,8 @@ from jnf_jax.batching import map_batches
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.metrics import coherence
-from jnf_jax.metrics.protocol import (
-    HeldOut,
-    Predict,
-    ProtocolSettings,
-    compiled_fetch,
-    decoded_predictions,
-)
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Predict, ProtocolSettings, decoded_predictions
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.types import Params
 
@@ -95,12 +90,11 @@ def _refine_subset(
     posterior, params, held_out, subset, predict_decoded, settings, rng_key
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None]]:
     """Labels of what is decoded before and after; and numbers of the chains."""
-    inference, fetch = posterior.inference, compiled_fetch(held_out.fetch)
+    inference = posterior.inference
     num_tuples = settings.num_tuples or held_out.size
     batch_size = min(settings.batch_size, num_tuples)
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
-    first = held_out.rows(np.arange(batch_size, dtype=np.int32))
-    first = fetch(held_out.arrays, first)
+    first = held_out.views(np.arange(batch_size, dtype=np.int32))
     amortised_step = inference.adapt(params, draw_key, first, subset)
     infer = functools.partial(
         inference.infer, params, subset=subset, step_size=amortised_step
@@ -115,7 +109,7 @@ def _refine_subset(
     )
 
     def one_batch(number: int, indices: np.ndarray):
-        views = fetch(held_out.arrays, held_out.rows(indices))
+        views = held_out.views(indices)
         before, _ = infer(jax.random.fold_in(draw_key, number), views)
         key = jax.random.fold_in(chain_key, number)
         after, info = posterior.refine(params, key, views, subset, before, step_size)
@@ -126,7 +120,11 @@ def _refine_subset(
                 f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
                 for moment, z in draws.items()
             }
-            | {"acceptance": info.acceptance[0], "displacement": info.displacement[0]},
+            | {
+                "acceptance": info.acceptance[0],
+                "displacement": info.displacement[0],
+                "share_with_divergences": info.divergences[0] > 0,
+            },
         )
 
     labels, numbers = map_batches(one_batch, num_tuples, batch_size)

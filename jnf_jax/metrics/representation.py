@@ -28,7 +28,8 @@ from jaxtyping import Array, Float, Integer
 
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.method import Inference, shared_latent
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.types import Params, Views
 

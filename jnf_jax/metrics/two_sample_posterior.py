@@ -12,7 +12,8 @@ from jnf_jax.batching import map_batches
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference, shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.two_sample import TwoSample, two_sample_test
 from jnf_jax.types import Params, Views
 

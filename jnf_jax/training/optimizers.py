@@ -1,8 +1,9 @@
 """Training settings, and the optax transformation that they name."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
-import jax.numpy as jnp
 import optax
 
 from jnf_jax.parallel import PARAMETERS
@@ -156,20 +157,28 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
                                 [warmup])  # fmt: skip
 
 
-def _scale_prior(factor: float, start: int) -> optax.GradientTransformation:
-    """Multiplies the updates of the parameters named "prior": by 0 before ``start``."""
+def _apart(
+    moments: Callable[[], optax.GradientTransformation], factor: float, start: int
+) -> optax.GradientTransformation:
+    """Moments of the parameters named "prior" are their own, and begin at ``start``.
 
-    def is_prior(updates: dict) -> dict[str, bool]:
-        if "prior" not in updates:
+    Before it their gradients are not looked at: those of a network whose last layer is
+    still zero would leave second moments of zero behind, and the first steps after it
+    many times too long.
+    """
+
+    def labels(params: dict) -> dict[str, str]:
+        if "prior" not in params:
             raise ValueError(
                 f"prior_rate_factor is {factor} and prior_start_step {start}, expected "
                 "1 and 0: there are no parameters named 'prior' among "
-                f"{sorted(updates)}"
+                f"{sorted(params)}"
             )
-        return {name: name == "prior" for name in updates}
+        return {name: "prior" if name == "prior" else "others" for name in params}
 
-    scale = optax.scale_by_schedule(lambda step: jnp.where(step < start, 0.0, factor))
-    return optax.masked(scale, is_prior)
+    late = optax.conditionally_mask(moments(), lambda step: step >= start)
+    own = optax.chain(late, optax.scale(factor))
+    return optax.partition({"prior": own, "others": moments()}, labels)
 
 
 def make_optimizer(
@@ -177,7 +186,7 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments → learning rate → the prior's factor → plateau. Its ``update``
+    Clipping → moments, the prior's apart → learning rate → plateau. Its ``update``
     takes the training loss as ``value=``, which "plateau" averages over an epoch (as
     PyTorch's ReduceLROnPlateau, which the authors use, stepped once an epoch).
 
@@ -198,14 +207,11 @@ def make_optimizer(
         "amsgrad": lambda: optax.scale_by_amsgrad(settings.b1, settings.b2),
         "rmsprop": lambda: optax.scale_by_rms(settings.b2),
     }
-    parts = [
-        moments[settings.optimizer](),
-        optax.scale_by_learning_rate(make_schedule(settings)),
-    ]
+    scaled = moments[settings.optimizer]
     if settings.prior_rate_factor != 1 or settings.prior_start_step:
-        parts.append(
-            _scale_prior(settings.prior_rate_factor, settings.prior_start_step)
-        )
+        factor, start = settings.prior_rate_factor, settings.prior_start_step
+        scaled = functools.partial(_apart, scaled, factor, start)
+    parts = [scaled(), optax.scale_by_learning_rate(make_schedule(settings))]
     if settings.gradient_clip:
         parts.insert(0, optax.clip_by_global_norm(settings.gradient_clip))
     if settings.schedule == "plateau":

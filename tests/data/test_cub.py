@@ -45,6 +45,11 @@ def test_sizes_and_no_picture_in_two_splits(data):
     greys = [set(split.arrays["image"][:, 0, 0, 0]) for split in data.splits.values()]
     assert len(set.union(*greys)) == sum(map(len, greys)) == 24
     assert data.num_classes is None
+    for split in data.splits.values():
+        # However few tuples are taken, they show as many pictures as there are.
+        num = len(split.arrays["image"])
+        image_of = split.arrays["image_of"].reshape(10, num)
+        np.testing.assert_array_equal(image_of, np.tile(np.arange(num), (10, 1)))
 
 
 def test_a_caption_tells_the_colour_of_its_picture(data):
@@ -74,9 +79,9 @@ def test_the_vocabulary_is_of_training_and_rare_words_are_not_in_it(data):
     words = _words(data)
     assert words[:2] == ["<exc>", "<eos>"] and "bird" in words
     assert not [word for word in words if word.startswith("number")]
-    # The tenth caption of every bird has such a word.
+    # The tenth caption of every bird, of twelve birds, has such a word.
     tokens = data.splits["train"].arrays["tokens"]
-    np.testing.assert_array_equal((tokens == 0).any(1), np.arange(120) % 10 == 9)
+    np.testing.assert_array_equal((tokens == 0).any(1), np.arange(120) // 12 == 9)
 
 
 @pytest.mark.skipif(not REAL_CAPTIONS, reason="no file in JNF_JAX_CUB_CAPTIONS")
@@ -94,7 +99,8 @@ def test_real_captions_go_with_their_pictures_and_come_back(tmp_path):
         for row, (number, tokens) in enumerate(
             zip(numbers, arrays["tokens"], strict=True)
         ):
-            caption = tokenize(lines[10 * number + row % 10])[:31]
+            place = row // len(arrays["image"])
+            caption = tokenize(lines[10 * number + place])[:31]
             kept = [word if word in words else "<exc>" for word in caption]
             assert [words[k] for k in tokens if k >= 0] == [*kept, "<eos>"]
     # All of them: what is unknown is rare, and each comes back word by word.

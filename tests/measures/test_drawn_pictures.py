@@ -11,7 +11,8 @@ import pytest
 from jnf_jax.measures.classifiers import Classifiers
 from jnf_jax.measures.drawn_pictures import DrawnSettings, measure
 from jnf_jax.measures.subject import Subject
-from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Draws, ProtocolSettings
 
 NUM = 600
 NAMES = ("a", "b")

@@ -10,12 +10,14 @@ import pytest
 from metrics.test_protocol import LabelModel, Sure
 
 from jnf_jax.data.dataset import Dataset, Presentation
+from jnf_jax.measures import features as measures_features
 from jnf_jax.measures import frechet
 from jnf_jax.measures.classifiers import Classifiers
-from jnf_jax.measures.features import FrechetSettings
+from jnf_jax.measures.features import Extractor, FrechetSettings
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.frechet import frechet_distance, gaussian_of
-from jnf_jax.metrics.protocol import Draws, HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import Draws, ProtocolSettings
 from jnf_jax.networks import inception
 
 NUM, SHAPE = 101, (1, 2, 1)
@@ -109,12 +111,31 @@ def test_distances_are_those_of_rounded_pictures_without_the_given_ones(batch_si
     assert len(lines) == 1 and lines[0].startswith("frechet_classifier: given 1 ")
 
 
-def test_what_is_no_picture_is_left_out_with_a_line():
+def test_classifiers_read_what_is_no_picture_and_inception_does_not(monkeypatch):
     lines = []
     given = subject(lines, presentations={"b": Presentation()})
     found = frechet.measure(given, FrechetSettings())["frechet_classifier"]
-    assert lines[0] == "not measured: frechet of b: no pictures"
-    assert set(found["targets"]) == {"a", "c"}
+    assert set(found["targets"]) == {"a", "b", "c"}
+    # Nothing rounds what no file holds in 8 bit.
+    z = DRAWS.given["a",]
+    real, drawn = (
+        gaussian_of([3 * np.clip(x, 0, 1).reshape(len(x), -1)])
+        for x in (REAL["b"], as_pictures(z)["b"])
+    )
+    expected = frechet_distance(real, drawn)
+    assert found["subsets"]["a"]["b"] == pytest.approx(expected, rel=1e-5)
+    assert found["subsets"]["a"]["c"] == pytest.approx(
+        expected_distance("c", z), rel=1e-5
+    )
+
+    def pool(path, sha256, mesh, targets):
+        flat = lambda m, x: 3 * x.reshape(len(x), -1)  # noqa: E731
+        return Extractor("fid", flat, 2, targets)
+
+    monkeypatch.setattr(measures_features, "inception_features", pool)
+    lines.clear()
+    found = frechet.measure(given, FrechetSettings(features="inception"))["fid"]
+    assert lines[0] == "not measured: fid of b: no pictures"
     assert {s: set(d) for s, d in found["subsets"].items()} == {
         "a": {"c"},
         "b": {"a", "c"},

@@ -13,7 +13,7 @@ from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import open_experiment
 from jnf_jax.measures import registry
 from jnf_jax.measures.subject import Subject
-from jnf_jax.metrics.protocol import HeldOut
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
 
@@ -195,7 +195,7 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
     assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
-    assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_b"}
+    assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_a", "ess_b"}
     assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}
     faults = results.validate(found)
     assert not [f for f in faults if f.startswith(("`likelihood", "`representation"))]

@@ -1,6 +1,7 @@
 """bfloat16 computation: how far the loss moves, and what stays float32."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +28,25 @@ SETTINGS = ModelSettings(
 )
 
 
-def joint_stage(dtype):
+def joint_stage(dtype, name="jnf"):
     settings = dataclasses.replace(SETTINGS, compute_dtype=dtype)
     method = build_method(
-        "jnf", SHAPES, model=settings, flow=FlowSettings(), sampler=ChainSettings()
+        name, SHAPES, model=settings, flow=FlowSettings(), sampler=ChainSettings()
     )
     return method.stages[0]
+
+
+def test_encoders_of_every_method_are_computed_in_it():
+    """All convolutions, those of encoders and of decoders, are of bfloat16."""
+    views = {m: jnp.zeros((2, *shape)) for m, shape in SHAPES.items()}
+    for name in ("jnf", "mmvae_plus"):
+        stage = joint_stage("bfloat16", name)
+        params = jax.eval_shape(stage.init, jax.random.key(0))
+        program = jax.make_jaxpr(
+            lambda p, stage=stage: stage.loss(p, None, jax.random.key(0), Batch(views))
+        )(params)
+        dtypes = re.findall(r":(\w+)\[[\d,]*\] = conv_general_dilated", str(program))
+        assert dtypes and set(dtypes) == {"bf16"}, name
 
 
 @pytest.fixture(scope="module")

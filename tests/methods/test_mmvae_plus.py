@@ -1,6 +1,7 @@
 """MMVAE+ as a method: what it trains, and what it infers from which modalities."""
 
 import functools
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,15 @@ from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.laplace import LaplaceFamily
 from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.vamp import VampFamily
 from jnf_jax.sampling import ChainSettings
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 SHAPES = {"a": (3,), "b": (2, 2, 1), "c": (2,)}
 ENERGY = EnergyFamily(hidden_sizes=(8,), num_steps=5)
+VAMP = VampFamily(kind="laplace", num_components=4)
+OWN = {"energy": ENERGY, "vamp": VAMP}
 
 
 @functools.cache
@@ -173,7 +177,7 @@ def largest(tree):
     ("name", "private_dim"), [*((name, 3) for name in sorted(PRIORS)), ("laplace", 0)]
 )
 def test_every_part_learns_with_every_prior(name, private_dim):
-    prior = ENERGY if name == "energy" else PRIORS[name]()
+    prior = OWN.get(name) or PRIORS[name]()
     method, params = make(prior, private_dim=private_dim)
     gradient = gradient_of(
         method.stages[0], params["joint"], Batch(views(6)), jax.random.key(0)
@@ -187,13 +191,26 @@ def test_every_part_learns_with_every_prior(name, private_dim):
     assert draws.shared.shape == (4, 2) and draws.private["a"].shape == (4, private_dim)
 
 
+def test_vamp_is_the_mixture_of_all_experts_at_its_pseudo_inputs():
+    method, params = make(VAMP)
+    mixture, params = method.inference.mixture, params["joint"]
+    z = jax.random.normal(jax.random.key(2), (5, 2))
+    experts = mixture.encode(params, jax.tree.map(jax.nn.sigmoid, params["prior"]))
+    each = [experts[m].shared.log_prob(z[:, None]) for m in SHAPES]
+    expected = jax.nn.logsumexp(jnp.concatenate(each, axis=1), axis=1) - jnp.log(3 * 4)
+    got = mixture.prior_of(params).log_density(z)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="`model.prior.kind` is 'normal', expected 'l"):
+        make(VampFamily())
+
+
 def test_an_energy_learns_from_weighted_draws_of_every_expert():
     method, params = make(ENERGY, num_importance_samples=2)
     mixture, params = method.inference.mixture, params["joint"]
     key, x = jax.random.key(0), views(6)
     got = gradient_of(method.stages[0], params, Batch(x), key)
     terms = jax.jit(mixture.objective)(params, key, x)
-    chain_key = jax.random.fold_in(key, 1)
+    chain_key = jax.random.fold_in(key, zlib.crc32(b"chains"))
     negatives, _ = ENERGY.bind(params["prior"], 2).run(chain_key, 3 * 2 * 6)
     expected = jax.grad(energy_contrast)(
         params["prior"], terms.z.reshape(-1, 2), negatives, tilt=ENERGY.tilt,

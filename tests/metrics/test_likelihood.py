@@ -13,8 +13,9 @@ from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
 from jnf_jax.methods.method import propose_from
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LogNormaliser
 
@@ -129,7 +130,7 @@ def of_widened(given, target, widening):
 @pytest.fixture(scope="module")
 def with_exact_posteriors():
     settings = LikelihoodSettings(
-        150, 4_000, num_conditional_tuples=0, num_decoded=30_000
+        4_000, 4_000, num_conditional_tuples=0, num_decoded=30_000
     )
     return measure(Exact(), settings)
 
@@ -137,7 +138,7 @@ def with_exact_posteriors():
 @pytest.fixture(scope="module")
 def with_wider_posteriors():
     settings = LikelihoodSettings(
-        1_000, 4_000, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
+        4_000, 100, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
     )
     return measure(Exact(WIDENING), settings)
 
@@ -148,7 +149,7 @@ def test_with_the_exact_posterior_every_draw_is_exact(with_exact_posteriors):
     assert joint["log_prob"] == pytest.approx(truth.mean(), abs=1e-3)
     error = truth.std(ddof=1) / np.sqrt(NUM)
     assert joint["standard_error"] == pytest.approx(error, rel=1e-3)
-    assert joint["ess_min"] == pytest.approx(150, rel=1e-3)
+    assert joint["ess_min"] == pytest.approx(4_000, rel=1e-3)
     assert joint["num_tuples"] == NUM
 
 
@@ -158,8 +159,8 @@ def test_with_a_wider_posterior_many_draws_find_it_too(with_wider_posteriors):
     truth = TRUTH.log_marginal(VIEWS)[:40].mean()
     # K / ESS − 1 is the weights' relative variance, over K that of the mean weight;
     # 40 tuples: 5 standard errors, and ½ variance of bias.
-    variance = (1_000 / found["ess_median"] - 1) / 1_000
-    assert 100 < found["ess_median"] < 900 and found["num_tuples"] == 40
+    variance = (4_000 / found["ess_median"] - 1) / 4_000
+    assert 400 < found["ess_median"] < 3_600 and found["num_tuples"] == 40
     assert abs(found["log_prob"] - truth) < 5 * np.sqrt(variance / 40) + variance
 
 
@@ -177,9 +178,25 @@ def test_conditionals_by_both_estimators(with_exact_posteriors):
                 # 60 tuples: se 3 / √240,000 = 0.006, bias below 9 / 8,000.
                 assert value == pytest.approx(truth[t], abs=0.03)
     by_size = found["conditional"]
-    assert set(by_size) == {"1", "2"} and set(by_size["2"]) == {"a"}
+    assert set(by_size) == {"1", "2"} and set(by_size["2"]) == {"a", "ess_a"}
     expected = np.mean([found["conditional_by_subset"][s]["a"]["c"] for s in "ab"])
     assert by_size["1"]["a"]["c"] == pytest.approx(expected)
+
+
+def test_effective_numbers_of_draws_are_those_of_the_weights(with_exact_posteriors):
+    """(E w)² / E w², w = p(x_t|z), z ~ q(z|x_S): N² is a number times a narrower N."""
+    for name, means in with_exact_posteriors["conditional_by_subset"].items():
+        given = tuple(name.split("+"))
+        mean, covariance = TRUTH.posterior({m: VIEWS[m] for m in given})
+        for t, got in means["ess_a"].items():
+            a, noise = TRUTH.weights[t], TRUTH.noises[t] ** 2 * np.eye(len(VIEWS[t][0]))
+            residual = VIEWS[t] - mean @ a.T - TRUTH.offsets[t]
+            spread = a @ covariance @ a.T
+            first = multivariate_normal(cov=spread + noise).logpdf(residual)
+            second = multivariate_normal(cov=spread + noise / 2).logpdf(residual)
+            second -= np.linalg.slogdet(4 * np.pi * noise)[1] / 2
+            expected = 4_000 * np.median(np.exp(2 * first - second))
+            assert got == pytest.approx(expected, rel=0.15)
 
 
 def test_a_is_of_the_proposal_and_b_of_the_model(with_wider_posteriors):

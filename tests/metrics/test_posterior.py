@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 
 MEAN, SCALE = np.array([0.5, -1.0]), np.array([0.4, 0.8])
 EXPERTS = {"a": (0.0, 1.0), "b": (0.3, 2.0)}

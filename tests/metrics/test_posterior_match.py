@@ -13,9 +13,10 @@ from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.metrics import posterior_match
 from jnf_jax.metrics.calibration import draw_truth, subset_ranks, uniformity
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.posterior import posterior_gap
 from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.sampling import ChainSettings

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from jnf_jax.methods.method import SubsetInfo
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.protocol import (
     SUBSETS,
-    HeldOut,
     ProtocolSettings,
     draw_latents,
     evaluate_coherence,

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings
+from jnf_jax.metrics.held_out import HeldOut
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.refinement import evaluate_refinement
 from tests.methods.test_decoder_posterior import TRUTH, make
 
@@ -51,6 +52,7 @@ def test_after_is_the_mean_under_the_exact_posterior(measured):
         assert abs(run["log_joint_after"] - expected) < 5 / np.sqrt(NUM)
         assert run["log_joint_before"] < expected - 1
         assert 0.6 < run["acceptance"] < 0.98 and run["displacement"] > 0
+        assert run["share_with_divergences"] == 0
 
 
 def test_averages_are_over_subsets_of_a_size(measured):

@@ -13,8 +13,9 @@ import numpy as np
 from jnf_jax import parallel, processes
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob
-from jnf_jax.metrics.protocol import HeldOut, ProtocolSettings, evaluate_coherence
+from jnf_jax.metrics.protocol import ProtocolSettings, evaluate_coherence
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
 

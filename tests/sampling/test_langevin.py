@@ -31,11 +31,14 @@ def test_stationary_variance_of_ula_is_its_closed_form(step_size):
     # Started at the law that the discretised chain leaves invariant, N(0, 1/(1 − ε/2)),
     # and run for at least two relaxation times: a wrong drift or noise shows.
     expected = 1 / (1 - step_size / 2)
-    start = jax.random.normal(jax.random.key(0), (40_000, 2)) * expected**0.5
+    start = jax.random.normal(jax.random.key(0), (40_000, 32)) * expected**0.5
     settings = LangevinSettings(num_steps=int(3 / step_size), step_size=step_size)
     z, info = run(jax.random.key(1), start, normal, settings)
-    # The sd of a sample variance of n normals is √(2/n) of it; n = 80,000 here.
-    assert abs(float(jnp.var(z)) / expected - 1) < 5 * (2 / 80_000) ** 0.5
+    # The sd of a sample variance of n normals is √(2/n) of it. An exact sampler is off
+    # by ε/2, 1 % at least.
+    tolerance = 5 * (2 / z.size) ** 0.5
+    assert tolerance < step_size / 2
+    assert abs(np.asarray(z, np.float64).var() / expected - 1) < tolerance
     assert int(info.first_bad_step.max()) == 0
 
 

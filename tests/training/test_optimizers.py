@@ -84,6 +84,18 @@ def test_a_prior_may_start_late():
         )
 
 
+def test_a_late_start_is_a_start():
+    """Zero gradients before it leave no trace in the moments: steps are -lr·sign."""
+    optimizer = make_optimizer(settings(learning_rate=0.5, prior_start_step=200), 5)
+    params = {"prior": jnp.zeros(2), "encoder": jnp.zeros(3)}
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    for step in range(203):
+        gradient = {"prior": jnp.full(2, float(step >= 200)), "encoder": jnp.ones(3)}
+        updates, state = update(gradient, state, params, value=jnp.zeros(()))
+        expected = -0.5 if step >= 200 else 0.0
+        np.testing.assert_allclose(updates["prior"], expected, rtol=1e-4)
+
+
 def test_clipping_bounds_the_gradient_before_the_moments():
     # The first Adam step has the size lr whatever the gradient, so look at eps: with
     # |g| clipped to 1e-8 = eps the step is lr / 2.
