@@ -29,8 +29,8 @@ CONFIG = "tests/multihost/tiny.py"
 LOCAL = [str(ROOT / "launch" / "local.sh"), "--processes", "2", "--cpu", "2"]
 LONG = (  # one stage of many steps, to be stopped in
     "--config.stages=joint",
-    "--config.joint.num_steps=600",
-    "--config.training.evaluate_every=200",
+    "--config.joint.num_steps=240",
+    "--config.training.evaluate_every=80",
     "--config.training.checkpoint_every=40",
     "--noevaluate",
 )
@@ -97,7 +97,7 @@ def wait_for_step(workdir, step, pair):
 
 def final_id(workdir):
     path = checkpoint.resolve(workdir / "checkpoints" / "joint")
-    assert checkpoint.read_step(path) == 600
+    assert checkpoint.read_step(path) == 240
     return checkpoint.checkpoint_id(path)
 
 
@@ -152,7 +152,7 @@ def test_sigterm_to_the_script_reaches_all(tmp_path, environment):
     ((status, _, err),) = outputs([script], timeout=60)
     assert status == 143, err
     path, damaged = checkpoint.newest_intact(tmp_path / "checkpoints" / "joint")
-    assert not damaged and 50 <= checkpoint.read_step(path) < 600
+    assert not damaged and 50 <= checkpoint.read_step(path) < 240
 
 
 def test_sigterm_to_one_stops_both_after_the_same_step(
@@ -164,7 +164,7 @@ def test_sigterm_to_one_stops_both_after_the_same_step(
     ended = outputs(pair, timeout=60)
     assert [status for status, _, _ in ended] == [143, 143], ended
     path, damaged = checkpoint.newest_intact(tmp_path / "checkpoints" / "joint")
-    assert not damaged and 50 <= checkpoint.read_step(path) < 600
+    assert not damaged and 50 <= checkpoint.read_step(path) < 240
     for status, _, err in outputs(start_pair(tmp_path, environment)):
         assert status == 0, err
     assert final_id(tmp_path) == uninterrupted
