@@ -111,7 +111,11 @@ def evaluate(
     classifiers = None
     if setup.dataset.num_classes is None:
         name = setup.dataset.name
-        report(f"not measured: coherence needs labels, and {name!r} has none")
+        needing = ["coherence", *(["refinement"] if experiment.refinement else [])]
+        if energy_report.energy_priors(inference, params):
+            needing.append("coherence by Langevin steps")
+        for what in needing:
+            report(f"not measured: {what} needs labels, and {name!r} has none")
     else:
         cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
         classifiers = train_classifiers(
