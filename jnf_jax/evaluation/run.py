@@ -111,10 +111,7 @@ def evaluate(
     classifiers = None
     if setup.dataset.num_classes is None:
         name = setup.dataset.name
-        needing = ["coherence", *(["refinement"] if experiment.refinement else [])]
-        if energy_report.energy_priors(inference, params):
-            needing.append("coherence by Langevin steps")
-        for what in needing:
+        for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
             report(f"not measured: {what} needs labels, and {name!r} has none")
     else:
         cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))

@@ -76,12 +76,7 @@ def run_sweep(
     devices = jax.local_devices()
     on_each_device(train_shared, plan.shared, devices)
     records = on_each_device(run, plan.units, devices)
-    if diverged:
-        listed = "\n  ".join(diverged)
-        raise FloatingPointError(
-            f"{len(diverged)} of {len(plan.units)} variants diverged, and there is no "
-            f"table without them; the others have records:\n  {listed}"
-        )
+    _raise_on(diverged, len(plan.units))
     ablation = {
         "sweep": config_name,
         "command": command,
@@ -97,6 +92,15 @@ def run_sweep(
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
     return ablation
+
+
+def _raise_on(diverged: Sequence[str], num_variants: int) -> None:
+    if diverged:
+        listed = "\n  ".join(diverged)
+        raise FloatingPointError(
+            f"{len(diverged)} of {num_variants} variants diverged, and there is no "
+            f"table without them; the others have records:\n  {listed}"
+        )
 
 
 def on_each_device(

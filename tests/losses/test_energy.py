@@ -1,7 +1,5 @@
 """The gradient of the energy: exactly the likelihood's where everything is Gaussian."""
 
-from types import SimpleNamespace
-
 import distrax
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,9 @@ from jnf_jax.losses import (
     sampled_log_ratio,
     tilted_kl,
 )
+from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.sampling import LangevinSettings
 
 PARAMS = {"a": jnp.array([0.5, 2.0]), "b": jnp.array([1.0, -2.0])}
 
@@ -96,11 +97,7 @@ def test_gradient_of_the_decoders_is_that_of_the_expected_log_likelihood():
 def test_gradient_of_the_encoder_is_that_of_the_bound_with_the_tilted_prior():
     """−∂/∂φ ( E log p(x|z) − KL(N(μ, σ²) ‖ N(b, I)) ), for either log-ratio."""
     num = 200_000
-    prior = SimpleNamespace(
-        log_density=lambda z: z @ SLOPE - 0.5 * jnp.sum(z**2, axis=-1),
-        log_tilt=lambda z: z @ SLOPE,
-        reference=SimpleNamespace(mean=jnp.zeros(()), scale=jnp.ones(())),
-    )
+    prior = EnergyTiltedPrior(lambda z: z @ SLOPE, NormalPrior(2), LangevinSettings())
 
     def encode(params, batch):
         shape = (len(batch["x"]), 2)
