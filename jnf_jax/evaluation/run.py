@@ -111,7 +111,8 @@ def evaluate(
     classifiers = None
     if setup.dataset.num_classes is None:
         name = setup.dataset.name
-        report(f"not measured: coherence needs labels, and {name!r} has none")
+        for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
+            report(f"not measured: {what} needs labels, and {name!r} has none")
     else:
         cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
         classifiers = train_classifiers(

@@ -7,7 +7,12 @@ one function and jax.
 from jnf_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from jnf_jax.losses.dcca import canonical_correlations, dcca
 from jnf_jax.losses.denoising import denoising_loss
-from jnf_jax.losses.energy import energy_contrast, energy_magnitude
+from jnf_jax.losses.energy import (
+    energy_contrast,
+    energy_magnitude,
+    generation_loss,
+    inference_loss,
+)
 from jnf_jax.losses.jmvae import unimodal_kl
 from jnf_jax.losses.joint import (
     JointModel,
@@ -42,6 +47,8 @@ __all__ = [
     "energy_contrast",
     "energy_magnitude",
     "gaussian_kl",
+    "generation_loss",
+    "inference_loss",
     "info_nce",
     "iwae_bound",
     "joint_elbo",

@@ -9,17 +9,24 @@
     ∂L/∂φ = reparametrised gradient of the ELBO whose prior is exp(f_α) p_0
 
 Source: the variational scheme of arXiv 2409.19862, as in its authors' ICCV 2023 paper.
-The last two are ``joint_elbo`` with a prior whose parameters are stopped: Z(α) does not
-depend on θ or φ. The first is here. It has no ∂/∂z: positives and negatives are draws.
+Each is the gradient of a function of its own: ``energy_contrast`` (α; it has no ∂/∂z:
+positives and negatives are draws), ``generation_loss`` (θ) and ``inference_loss`` (φ).
+Z(α) depends on neither θ nor φ, so that the last two together are those of
+``joint_elbo`` with a prior whose parameters are stopped: methods here use that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Params
+from jnf_jax.losses.joint import LogRatio, sampled_log_ratio, weighted_sum
+from jnf_jax.types import Params, Prior, Views
+
+Decode = Callable[[jax.Array], dict[str, distrax.Distribution]]
+"""z f32[B, D] -> {modality: p(x_m|z)}, batch [B] each."""
 
 
 def energy_contrast(
@@ -62,6 +69,74 @@ def _mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
     if weights is None:
         return jnp.mean(values)
     return jnp.sum(jax.lax.stop_gradient(weights) * values)
+
+
+def generation_loss(
+    params: Params,
+    z: Float[Array, "batch latent"],
+    batch: Views,
+    *,
+    decode: Callable[[Params, jax.Array], dict[str, distrax.Distribution]],
+    likelihood_weights: Mapping[str, float] | None = None,
+) -> Float[Array, ""]:
+    """−mean Σ_m λ_m log p_θ(x_m|z), nats: its gradient in θ is −∂L/∂θ.
+
+    Args:
+        params: θ, those of the decoders alone.
+        z: Draws of q(z|X), f32[B, D]; no gradient reaches them.
+        batch: Modality -> f32[B, ...].
+        decode: ``(params, z) -> {modality: p(x_m|z)}``, batch [B] each.
+        likelihood_weights: λ_m; all one if None.
+    """
+    likelihoods = decode(params, jax.lax.stop_gradient(z))
+    return -jnp.mean(_log_likelihood(likelihoods, batch, likelihood_weights))
+
+
+def inference_loss(
+    params: Params,
+    rng_key: jax.Array,
+    batch: Views,
+    *,
+    encode: Callable[[Params, Views], distrax.Distribution],
+    decode: Decode,
+    prior: Prior,
+    likelihood_weights: Mapping[str, float] | None = None,
+    beta: float | Float[Array, ""] = 1.0,
+    log_ratio: LogRatio = sampled_log_ratio,
+) -> Float[Array, ""]:
+    """−mean ELBO of one reparametrised draw; its gradient in φ is −∂L/∂φ.
+
+    ::
+
+        −mean( Σ_m λ_m log p(x_m|z) − β [ log q_φ(z|X) − f(z) − log p_0(z) ] )
+
+    Args:
+        params: φ, those of the encoder alone.
+        rng_key: Typed key of the draw.
+        batch: Modality -> f32[B, ...].
+        encode: ``(params, batch) -> q(z|X)``, batch [B], event [D].
+        decode: Decoders with their parameters.
+        prior: exp(f) p_0 with its parameters; log Z is not needed.
+        likelihood_weights: λ_m; all one if None.
+        beta: Weight β of the log-ratio.
+        log_ratio: As ``joint_elbo`` takes it.
+
+    Returns:
+        f32[], nats, too small by β log Z.
+    """
+    posterior = encode(params, batch)
+    z = posterior.sample(seed=rng_key)
+    log_likelihood = _log_likelihood(decode(z), batch, likelihood_weights)
+    return -jnp.mean(log_likelihood - beta * log_ratio(posterior, prior, z))
+
+
+def _log_likelihood(
+    likelihoods: dict[str, distrax.Distribution],
+    batch: Views,
+    weights: Mapping[str, float] | None,
+) -> Float[Array, " batch"]:
+    each = {m: p.log_prob(batch[m]) for m, p in likelihoods.items()}
+    return weighted_sum(each, weights)
 
 
 def energy_magnitude(

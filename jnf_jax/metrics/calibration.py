@@ -136,6 +136,7 @@ def subset_ranks(
     num_draws: int,
     *,
     batch_size: int,
+    step_size: Float[Array, ""] | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[Int[np.ndarray, "data latent"], Int[np.ndarray, "data 1"]]:
     """Ranks of z* and of log p(X_S|z*) among L draws of q_S(z|X_S).
@@ -150,6 +151,8 @@ def subset_ranks(
         subset: S.
         num_draws: L.
         batch_size: Data in one call.
+        step_size: Of the chains, as ``inference.adapt`` gave it; None where S needs
+            none.
         mesh: Devices over which data are split.
 
     Returns:
@@ -166,7 +169,7 @@ def subset_ranks(
         expected = _quantities(inference, subset, params, views, z)
         ranks, is_finite = 0, True
         for key in jax.random.split(draw_key, num_draws):
-            z, _ = inference.infer(params, key, views, subset)
+            z, _ = inference.infer(params, key, views, subset, step_size)
             found = _quantities(inference, subset, params, views, z)
             ranks += found < expected
             is_finite &= jnp.isfinite(found).all(axis=-1)

@@ -41,7 +41,7 @@ class MatchSettings:
         num_chain_data: Tuples that long chains run on, from the first.
         num_chains: Chains a tuple, each of them one draw; as many amortised draws.
         num_transitions: Of each chain, from a draw of the subset posterior.
-        num_subsets: Of each size from two on, the first ones; 0: all.
+        num_subsets: Of each size, the first ones; 0: all.
         num_calibration_data: Simulated tuples.
         num_calibration_draws: L, among which z* is ranked.
     """
@@ -160,9 +160,9 @@ def _against_chains(
 
 
 def _chosen(names: tuple[str, ...], num: int) -> list[tuple[str, ...]]:
-    """The first ``num`` subsets (0: all) of each size from two on, all names last."""
+    """The first ``num`` subsets (0: all) of each size, all names last."""
     found = []
-    for size in range(2, len(names)):
+    for size in range(1, len(names)):
         of_size = coherence.subsets(names, size=size)
         found += of_size[: num or len(of_size)]
     return [*found, names] if len(names) > 1 else found
@@ -171,9 +171,10 @@ def _chosen(names: tuple[str, ...], num: int) -> list[tuple[str, ...]]:
 def _calibration(
     inference, params, held_out, settings, match, report
 ) -> dict[str, dict[str, Any]]:
-    """Ranks given each modality and all of them, as the record holds it."""
+    """Ranks given each modality, some products and all, as the record holds it."""
     names = tuple(inference.modalities)
-    start_key, truth_key, rank_key = jax.random.split(jax.random.key(settings.seed), 3)
+    keys = jax.random.split(jax.random.key(settings.seed), 4)
+    start_key, truth_key, rank_key, adapt_key = keys
     batch_size = min(settings.batch_size, settings.num_tuples or held_out.size)
     some = held_out.views(np.arange(batch_size, dtype=np.int32))
     z, _ = inference.infer(params, start_key, some, names)
@@ -181,10 +182,12 @@ def _calibration(
         inference, params, truth_key, match.num_calibration_data, shared_latent(z)
     )
     found, about = {}, {}
-    for subset in [*((m,) for m in names), names]:
+    products = [s for s in _chosen(names, match.num_subsets) if 1 < len(s) < len(names)]
+    for subset in [*((m,) for m in names), *products, names]:
+        step_size = inference.adapt(params, adapt_key, some, subset)
         ranks = subset_ranks(
             inference, params, rank_key, truth.z, subset, match.num_calibration_draws,
-            batch_size=batch_size, mesh=held_out.mesh,
+            batch_size=batch_size, step_size=step_size, mesh=held_out.mesh,
         )  # fmt: skip
         tests = [uniformity(of, match.num_calibration_draws) for of in ranks]
         found["+".join(subset)] = {

@@ -132,6 +132,23 @@ def build_kernel(kernel: str = "ula") -> Callable:
     return step
 
 
+def as_top_level_api(
+    logdensity_fn: LogDensity, step_size: float, kernel: str = "ula"
+) -> blackjax.base.SamplingAlgorithm:
+    """``init(position)`` and ``step(rng_key, state)`` of a chain on one density.
+
+    >>> chain = as_top_level_api(lambda z: -0.5 * (z**2).sum(), 0.1)
+    >>> state, info = chain.step(jax.random.key(0), chain.init(jnp.zeros(2)))
+    >>> state.position.shape
+    (2,)
+    """
+    step = build_kernel(kernel)
+    return blackjax.base.SamplingAlgorithm(
+        lambda position, rng_key=None: init(position, logdensity_fn),
+        lambda rng_key, state: step(rng_key, state, logdensity_fn, step_size),
+    )
+
+
 class LangevinRun(NamedTuple):
     """What happened along each of N chains.
 

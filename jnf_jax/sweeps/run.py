@@ -42,7 +42,8 @@ def run_sweep(
     Raises:
         ValueError: Faults of the sweep or of a variant, before anything is trained; or
             a quantity that the first record turns out not to have.
-        FloatingPointError: A variant diverged. The others' records stay.
+        FloatingPointError: Variants diverged; all others have run, and their records
+            stay.
     """
     workdir = Path(workdir)
     plan = make_plan(config, workdir, settings)
@@ -55,11 +56,19 @@ def run_sweep(
             unit.config, unit.directory, with_evaluation=False, **options
         )
 
-    def run(unit: Unit, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    diverged: list[str] = []
+
+    def run(unit: Unit, mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
         record = record_of(unit.directory, unit.config)
         processes.say(f"{'has a record' if record else 'variant'}: {unit.directory}")
         options = dict(config_name=unit.config_name, command=command, mesh=mesh)
-        record = record or train_and_evaluate(unit.config, unit.directory, **options)
+        try:
+            record = record or train_and_evaluate(
+                unit.config, unit.directory, **options
+            )
+        except FloatingPointError as error:
+            diverged.append(f"{unit.directory}: {error}")
+            return None
         for quantity in quantities:
             ablations.look_up(record, quantity)
         return record
@@ -67,6 +76,7 @@ def run_sweep(
     devices = jax.local_devices()
     on_each_device(train_shared, plan.shared, devices)
     records = on_each_device(run, plan.units, devices)
+    _raise_on(diverged, len(plan.units))
     ablation = {
         "sweep": config_name,
         "command": command,
@@ -82,6 +92,15 @@ def run_sweep(
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
     return ablation
+
+
+def _raise_on(diverged: Sequence[str], num_variants: int) -> None:
+    if diverged:
+        listed = "\n  ".join(diverged)
+        raise FloatingPointError(
+            f"{len(diverged)} of {num_variants} variants diverged, and there is no "
+            f"table without them; the others have records:\n  {listed}"
+        )
 
 
 def on_each_device(

@@ -120,14 +120,22 @@ def test_pairs_are_told_apart_only_where_an_expert_is_wrong(width, heard):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("excess", "heard"), [(0.0, False), (1.0, True)])
-def test_chains_tell_a_wrong_product(excess, heard):
+@pytest.mark.parametrize(
+    ("subset", "wrong", "heard"),
+    [
+        (("a", "c"), {}, False),
+        (("a", "c"), {"excess": 1.0}, True),
+        (("b",), {}, False),
+        (("b",), {"width": 0.7}, True),
+    ],
+)
+def test_chains_tell_a_wrong_posterior(subset, wrong, heard):
     """Given two: the product over prior^(|S|−1), and over one prior less."""
-    inference, params = known(excess=excess)
+    inference, params = known(**wrong)
     posterior = DecoderPosterior(inference, ChainSettings(num_transitions=40))
     views = held_out(16).views(np.arange(16))
     found, diagnosis, acceptance = chain_test(
-        posterior, params, jax.random.key(0), views, ("a", "c"), 128
+        posterior, params, jax.random.key(0), views, subset, 128
     )
     assert diagnosis.rhat_median < 1.05 and acceptance > 0.6
     if heard:
@@ -154,6 +162,17 @@ def test_ranks_are_uniform_under_the_exact_posterior_only(subset):
             continue
         assert max(of_z.p_value, of_likelihood.p_value) < 1e-6
         assert (of_z.outer > outer) == (width < 1)
+
+
+def test_ranks_tell_a_wrong_product():
+    truth = draw_truth(*known(), jax.random.key(0), 1_000, jnp.zeros((1, 2)))
+    for excess in (0.0, 1.0):
+        inference, params = known(excess=excess)
+        ranks, _ = subset_ranks(
+            inference, params, jax.random.key(1), truth.z, ("a", "c"), 31,
+            batch_size=1_000,
+        )  # fmt: skip
+        assert (uniformity(ranks, 31).p_value < 1e-6) == (excess > 0)
 
 
 @pytest.mark.slow
@@ -196,8 +215,8 @@ def test_the_record_has_every_part():
         report=lines.append,
     )  # fmt: skip
     assert set(found["unimodal"]) == set(NAMES)
-    assert set(found["chains"]) == {"a+b", "a+b+c"}
-    assert set(found["calibration"]) == {"a", "b", "c", "a+b+c"}
+    assert set(found["chains"]) == {"a", "a+b", "a+b+c"}
+    assert set(found["calibration"]) == {"a", "b", "c", "a+b", "a+b+c"}
     histogram = found["calibration"]["a"]["z"]["histogram"]
     assert np.mean(list(histogram.values())) == pytest.approx(1)
     assert all(type(leaf) is float for leaf in jax.tree.leaves(found))
@@ -206,9 +225,10 @@ def test_the_record_has_every_part():
 
 def test_subsets_are_chosen_by_size():
     names = ("a", "b", "c", "d")
-    assert posterior_match._chosen(names, 1) == [("a", "b"), ("a", "b", "c"), names]
-    assert len(posterior_match._chosen(names, 0)) == 6 + 4 + 1
-    assert posterior_match._chosen(("a", "b"), 1) == [("a", "b")]
+    one_each = [("a",), ("a", "b"), ("a", "b", "c"), names]
+    assert posterior_match._chosen(names, 1) == one_each
+    assert len(posterior_match._chosen(names, 0)) == 4 + 6 + 4 + 1
+    assert posterior_match._chosen(("a", "b"), 1) == [("a",), ("a", "b")]
 
 
 def test_faults_are_told_all_at_once():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.methods.method import SubsetInfo
+from jnf_jax.metrics.bootstrap import macro_interval, share_interval
 from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.protocol import (
     SUBSETS,
@@ -142,6 +143,30 @@ def test_protocol_counts_what_it_says(batch_size):
     assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
     assert abs(entropy - math.log(3)) < 0.1
     assert report.sampler == {"subsets": {}, "warnings": []}
+
+
+def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():
+    num = 60
+    settings = ProtocolSettings(
+        num_tuples=num, num_prior_samples=400, batch_size=50, num_diagnostic_data=2,
+        seed=3,
+    )  # fmt: skip
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(LabelModel(), {}, HELD_OUT, predict, settings)
+    labels = LABELS[:num]
+    # From "a" all is right, but that "c" shows no 0; from others nothing is.
+    to_c = (labels != 0).astype(float)
+    one, two = (1 + to_c) / 2 / 3, (to_c + 1) / 3
+    assert report.interval["conditional"] == {
+        size: macro_interval(scores, labels, seed=3)._asdict()
+        for size, scores in (("1", one), ("2", two))
+    }
+    assert report.interval["joint"] == {
+        name: share_interval(share, 400, seed=3)._asdict()
+        for name, share in report.joint.items()
+    }
+    expected = share_interval(report.ceiling, num, seed=3)._asdict()
+    assert report.interval["ceiling"] == expected
 
 
 def test_without_subsets_joint_draws_are_those_of_the_whole_protocol():

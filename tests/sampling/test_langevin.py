@@ -9,6 +9,7 @@ import pytest
 
 from jnf_jax.sampling.langevin import (
     LangevinSettings,
+    as_top_level_api,
     build_kernel,
     check_run,
     init,
@@ -58,6 +59,15 @@ def test_skewed_target_finds_the_right_side():
     z, _ = run(jax.random.key(0), start, lambda z: jnp.sum(z - jnp.exp(z)), settings)
     assert abs(float(z.mean()) + np.euler_gamma) < 5 * (np.pi**2 / 6 / 20_000) ** 0.5
     assert abs(float(z.var()) - np.pi**2 / 6) < 0.1
+
+
+@pytest.mark.parametrize("kernel", ["ula", "mala"])
+def test_top_level_api_is_the_kernel_on_one_density(kernel):
+    key, z = jax.random.key(3), jnp.array([1.0, -2.0])
+    chain = as_top_level_api(normal, 0.1, kernel)
+    found = chain.step(key, chain.init(z))
+    expected = build_kernel(kernel)(key, init(z, normal), normal, 0.1)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_one_step_is_the_update_of_the_docstring():

@@ -164,6 +164,25 @@ def test_writes_table_and_plot_and_runs_nothing_again(base, calls):
     assert calls[1:] == own
 
 
+def test_a_variant_that_diverges_is_told_of_when_all_others_have_run(
+    base, calls, monkeypatch
+):
+    pretend = sweep_run.train_and_evaluate
+
+    def diverges(config, workdir, **options):
+        if config.flow.num_blocks == 0 and options.get("with_evaluation", True):
+            raise FloatingPointError("the loss is not finite at step 3")
+        return pretend(config, workdir, **options)
+
+    monkeypatch.setattr(sweep_run, "train_and_evaluate", diverges)
+    told = r"1 of 2 variants diverged(.|\n)*num_blocks=0/seed_0: the loss is not finite"
+    with pytest.raises(FloatingPointError, match=told):
+        run(sweep_config())
+    assert calls[-1] == "runs/flow.num_blocks=1/seed_0"
+    assert (base / calls[-1] / "results.json").exists()
+    assert not (base / "runs" / "sweep.json").exists()
+
+
 def test_seeds_become_a_mean_and_a_spread(base, calls):
     done = run(sweep_config(num_seeds=2))
     assert len(calls) == 2 + 4  # a joint stage a seed
