@@ -140,27 +140,31 @@ def time_pairs(
         Medians ``ours`` and ``theirs``, all rates, and ``ratio``, the median of ours
         over theirs pair by pair.
     """
-    ours(), theirs and theirs()
-    pairs = [(ours(), theirs and theirs()) for _ in range(num_pairs)]
-    found: dict[str, Any] = {
-        "ours": statistics.median(our for our, _ in pairs),
-        "ours_each": [our for our, _ in pairs],
-    }
+    works = {"ours": ours} | ({"theirs": theirs} if theirs else {})
+    for work in works.values():
+        work()
+    each = in_turn(works, num_pairs)
+    found: dict[str, Any] = {}
+    for side, values in each.items():
+        found |= {side: statistics.median(values), f"{side}_each": values}
     if theirs is not None:
-        found |= {
-            "theirs": statistics.median(their for _, their in pairs),
-            "theirs_each": [their for _, their in pairs],
-            "ratio": statistics.median(our / their for our, their in pairs),
-        }
+        pairs = zip(each["ours"], each["theirs"], strict=True)
+        found["ratio"] = statistics.median(our / their for our, their in pairs)
     return found
 
 
-def times_in_turn(works: dict[Any, Callable[[], float]], rounds: int) -> dict:
-    """{key: median of what each returned}, asked for in turn, ``rounds`` times each."""
+def in_turn(works: dict[Any, Callable[[], float]], rounds: int) -> dict:
+    """{key: all that each returned}, asked for in turn, ``rounds`` times each."""
     found = {key: [] for key in works}
     for _ in range(rounds):
         for key, work in works.items():
             found[key].append(work())
+    return found
+
+
+def times_in_turn(works: dict[Any, Callable[[], float]], rounds: int) -> dict:
+    """{key: median of what each returned}, as ``in_turn`` asks for it."""
+    found = in_turn(works, rounds)
     return {key: statistics.median(values) for key, values in found.items()}
 
 

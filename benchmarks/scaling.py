@@ -5,9 +5,9 @@
 Milliseconds of one joint step (PolyMNIST networks, latent 64, three modalities, batch
 64, unless varied), of a chain transition on a subset of two, of one step of several
 seeds under vmap beside as many single ones, and of a step over virtual CPU devices,
-which share the same cores: overhead only. Each is the median of five, taken in turn
-with the others of its sweep. Peak memory is the process's high-water mark,
-or the device's where it tells.
+which share the same cores: overhead only. Each is the median of five (devices: of three
+processes), taken in turn with the others of its sweep. Peak memory is the process's
+high-water mark, or the device's where it tells.
 """
 
 import dataclasses

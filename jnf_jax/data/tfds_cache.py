@@ -205,9 +205,9 @@ def load_or_build(
     arrays = build()
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
-        _write(folder / f"{name}.npy", lambda file, a=array: np.save(file, a))
+        write_whole(folder / f"{name}.npy", lambda file, a=array: np.save(file, a))
     sums = json.dumps({name: checksum(array) for name, array in arrays.items()})
-    _write(manifest, lambda file: file.write(sums.encode()))
+    write_whole(manifest, lambda file: file.write(sums.encode()))
     return arrays
 
 
@@ -221,7 +221,8 @@ def _read(folder: Path, sums: dict[str, str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _write(path: Path, write: Callable) -> None:
+def write_whole(path: Path, write: Callable) -> None:
+    """``write(binary file)``; what it wrote is at ``path`` whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:

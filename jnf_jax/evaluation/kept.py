@@ -6,7 +6,6 @@ the first subset that it had not done.
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jnf_jax import processes
+from jnf_jax.data.tfds_cache import write_whole
 from jnf_jax.metrics.protocol import SubsetDraws
 
 
@@ -85,9 +85,5 @@ def _write(path: Path, found: SubsetDraws, seconds: float) -> None:
     }
     arrays = {f"predicted/{m}": labels for m, labels in found.predicted.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, z=found.z, about=np.array(json.dumps(about)), **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)  # whole or not there
+    arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
+    write_whole(path, lambda stream: np.savez(stream, **arrays))

@@ -64,9 +64,9 @@ def asking(names, **changes):
     return tiny_config(evaluation__measures=names, **changes)
 
 
-def evaluated(workdir, num_classes):
+def evaluated(workdir, num_classes, **changes):
     """The record of a model that is fresh, on data with and without labels."""
-    setup = open_experiment(asking("count,recognise"))
+    setup = open_experiment(asking("count,recognise", **changes))
     dataset = dataclasses.replace(setup.dataset, num_classes=num_classes)
     stages = setup.method.stages
     record = evaluate_and_write(
@@ -114,9 +114,10 @@ def test_each_has_its_own_key_and_shows(tmp_path):
 
 
 def test_without_labels_the_rest_is_measured(tmp_path, capsys):
-    record = evaluated(tmp_path, None)
+    record = evaluated(tmp_path, None, refinement__num_transitions=1)
     said = capsys.readouterr().out
     assert "not measured: coherence needs labels, and 'digits' has none" in said
+    assert "not measured: refinement needs labels, and 'digits' has none" in said
     assert "not measured: recognise needs labels, and 'digits' has none" in said
     assert "recognise" not in record and record["coherence"]["ceiling"] is None
     assert "ceiling" not in results.console_table(record)

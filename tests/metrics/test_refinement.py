@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.refinement import evaluate_refinement
+from jnf_jax.sampling import ChainSettings
 from tests.methods.test_decoder_posterior import TRUTH, make
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -22,7 +24,10 @@ def predict_sign(views):
 
 @pytest.fixture(scope="module")
 def measured():
-    posterior, params = make(names=("a", "b"))
+    return measure(*make(names=("a", "b")))
+
+
+def measure(posterior, params):
     _, views = TRUTH.sample(seed=6, num=NUM)
     views = {m: views[m] for m in ("a", "b")}
     arrays = {m: jnp.asarray(x, jnp.float32) for m, x in views.items()}
@@ -53,6 +58,17 @@ def test_after_is_the_mean_under_the_exact_posterior(measured):
         assert run["log_joint_before"] < expected - 1
         assert 0.6 < run["acceptance"] < 0.98 and run["displacement"] > 0
         assert run["share_with_divergences"] == 0
+
+
+def test_a_step_that_is_too_long_is_told_of():
+    """By ``ula``, which accepts every step, nothing else would tell."""
+    posterior, params = make(names=("a", "b"))
+    chains = ChainSettings(
+        kernel="ula", num_transitions=4, num_adaptation=0, initial_step_size=10.0
+    )
+    found, _, _ = measure(DecoderPosterior(posterior.inference, chains), params)
+    for run in found["subsets"].values():
+        assert run["acceptance"] == 1 and run["share_with_divergences"] > 0.9
 
 
 def test_averages_are_over_subsets_of_a_size(measured):
