@@ -11,6 +11,7 @@ A checkpoint without a manifest, or whose files disagree with it, is *damaged*: 
 falls back to the newest intact one (``newest_intact``), naming an explicit path is an
 error (``resolve``). Orbax itself returns whatever was stored, or a placeholder, when a
 leaf is missing or has another shape or dtype; ``restore_*`` compare every leaf first.
+It is imported by the first that reads or writes: not before a run's first step.
 """
 
 import contextlib
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 
 from jnf_jax import processes
 from jnf_jax.checkpoint.key_paths import (
@@ -204,6 +204,8 @@ def restore_train_state(path: Path, like: Any, *, sharding: Any = None) -> Any:
 
 
 def _restore(path: Path, item: str, like: Any, sharding: Any) -> Any:
+    import orbax.checkpoint as ocp
+
     path = path.absolute()
     verify(path)
     if sharding is None:
@@ -252,6 +254,8 @@ def _list_newest_first(directory: Path) -> list[Path]:
 
 def _save_items(path: Path, items: dict[str, Any]) -> None:
     """Saves with Orbax; has no thread writing any more when it returns or raises."""
+    import orbax.checkpoint as ocp
+
     before = set(threading.enumerate())
     with _quiet_orbax():
         try:

@@ -5,6 +5,7 @@ Imports nothing of the program around it: densities come in as callables.
 """
 
 from jnf_jax.sampling.annealing import LogNormaliser, log_normaliser
+from jnf_jax.sampling.chain_settings import KERNELS, ChainSettings
 from jnf_jax.sampling.chains import (
     ChainDiagnostics,
     ChainInfo,
@@ -13,8 +14,6 @@ from jnf_jax.sampling.chains import (
     warnings,
 )
 from jnf_jax.sampling.hmc import (
-    KERNELS,
-    ChainSettings,
     Ensemble,
     TransitionInfo,
     adapt_step_size,

@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import blackjax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jnf_jax.sampling.hmc import ChainSettings, ContextualLogDensity, build_ensemble
+from jnf_jax.sampling.chain_settings import ChainSettings
+from jnf_jax.sampling.hmc import ContextualLogDensity, build_ensemble
 
 RHAT_LIMIT = 1.05
 """Above it a (datum, dimension) counts as not converged."""
@@ -150,6 +150,8 @@ def diagnose(
     Raises:
         ValueError: fewer than 4 draws a chain, or fewer than 2 chains.
     """
+    import blackjax
+
     num_draws, num_chains, *shape = draws.shape
     if num_draws < 4 or num_chains < 2:
         raise ValueError(

@@ -5,90 +5,22 @@ One step size for all.
 Positions are f32[R, B, D]: R chains for each of B data. A density is called as
 ``log_density(z f32[D], context_i) -> f32[]`` where ``context_i`` is one datum's slice
 of ``context``, a pytree with leading axis B: encoders have run already, once.
+
+BlackJAX is imported where a chain is built, here and beside this file: with the SciPy
+that it brings it is a tenth of what importing the trainer takes, which needs no chain.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import blackjax
 import jax
 import jax.numpy as jnp
-from blackjax.adaptation.step_size import dual_averaging_adaptation
-from blackjax.mcmc.dynamic_hmc import DynamicHMCState
-from blackjax.mcmc.hmc import HMCInfo, HMCState
 from jaxtyping import Array, Bool, Float, Int
+
+from jnf_jax.sampling.chain_settings import ChainSettings
 
 ContextualLogDensity = Callable[[jax.Array, Any], jax.Array]
 """(z f32[D], one datum's context) -> log-density f32[], nats, up to a constant."""
-
-KERNELS = ("dynamic_hmc", "hmc", "nuts", "ula")
-
-DIVERGENCE_LIMIT = 1_000.0
-"""Nats by which the energy of a transition that diverged is off; BlackJAX's own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ChainSettings:
-    """How chains run; hashable, so that it can be a static argument of jit.
-
-    Attributes:
-        kernel: "dynamic_hmc" (trajectories of random length, the same for all chains of
-            a transition), "hmc" (fixed length: resonates on near-Gaussian targets,
-            right means and wrong variances), "nuts" or "ula" (unadjusted Langevin, one
-            leapfrog step and no Metropolis test; with the test, "hmc" of one leapfrog
-            step, it is MALA).
-        num_transitions: T, transitions a chain.
-        min_leapfrog, max_leapfrog: bounds, both included, of dynamic_hmc's uniform
-            number of leapfrog steps.
-        num_leapfrog: L of "hmc".
-        max_doublings: bound of a "nuts" trajectory, 2^max_doublings leapfrog steps.
-        target_acceptance: mean acceptance that the step size is adapted to.
-        num_adaptation: transitions of the adaptation; 0 keeps ``initial_step_size``.
-            It must be 0 for "ula", which accepts every step.
-        initial_step_size: where the adaptation starts.
-    """
-
-    kernel: str = "dynamic_hmc"
-    num_transitions: int = 100
-    min_leapfrog: int = 1
-    max_leapfrog: int = 9
-    num_leapfrog: int = 10
-    max_doublings: int = 8
-    target_acceptance: float = 0.8
-    num_adaptation: int = 100
-    initial_step_size: float = 0.1
-
-    def __post_init__(self):
-        if self.kernel not in KERNELS:
-            raise ValueError(
-                f"kernel: got {self.kernel!r}, expected one of {', '.join(KERNELS)}"
-            )
-        for name, least in (
-            ("num_transitions", 1),
-            ("min_leapfrog", 1),
-            ("max_leapfrog", self.min_leapfrog),
-            ("num_leapfrog", 1),
-            ("max_doublings", 1),
-            ("num_adaptation", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"{name}: got {getattr(self, name)}, expected at least {least}"
-                )
-        if self.kernel == "ula" and self.num_adaptation:
-            raise ValueError(
-                f"num_adaptation: got {self.num_adaptation}, expected 0 with kernel "
-                "'ula': no acceptance tells whether `initial_step_size` is right"
-            )
-        if not 0 < self.target_acceptance < 1:
-            raise ValueError(
-                f"target_acceptance: got {self.target_acceptance}, expected in (0, 1)"
-            )
-        if not self.initial_step_size > 0:
-            raise ValueError(
-                f"initial_step_size: got {self.initial_step_size}, expected > 0"
-            )
 
 
 class TransitionInfo(NamedTuple):
@@ -117,56 +49,6 @@ class Ensemble(NamedTuple):
     step: Callable
 
 
-def _build_kernel(settings: ChainSettings):
-    """A kernel with BlackJAX's signature of HMC, and its state's batch axes."""
-    if settings.kernel == "ula":
-        return _unadjusted_step, HMCState(0, 0, 0)
-    if settings.kernel == "nuts":
-        nuts = blackjax.nuts.build_kernel()
-        kernel = lambda *args: nuts(*args, max_num_doublings=settings.max_doublings)  # noqa: E731
-        return kernel, HMCState(0, 0, 0)
-    if settings.kernel == "hmc":
-        hmc = blackjax.hmc.build_kernel()
-        kernel = lambda *args: hmc(*args, settings.num_leapfrog)  # noqa: E731
-        return kernel, HMCState(0, 0, 0)
-    kernel = blackjax.dynamic_hmc.build_kernel(
-        integration_steps_fn=lambda key: jax.random.randint(
-            key, (), settings.min_leapfrog, settings.max_leapfrog + 1
-        )
-    )
-    # The length's generator has no batch axis: one length a transition, so that the
-    # leapfrog loop is not run to the longest of R x B lengths with most chains masked.
-    return kernel, DynamicHMCState(0, 0, 0, None)
-
-
-def _unadjusted_step(rng_key, state, log_density, step_size, inverse_mass):
-    """One leapfrog step δ that no Metropolis test follows.
-
-    ::
-
-        z' = z + (δ²/2) M⁻¹ ∇log p(z) + δ M^{-1/2} ξ,    ξ ~ N(0, I)
-
-    With M = I that is Langevin as papers on energies write it, δ being their s. Where
-    the new density or its gradient is not finite the chain stays.
-    """
-    noise = jax.random.normal(rng_key, state.position.shape)
-    drift = 0.5 * step_size**2 * inverse_mass * state.logdensity_grad
-    position = state.position + drift + step_size * jnp.sqrt(inverse_mass) * noise
-    new = blackjax.hmc.init(position, log_density)
-    is_finite = jnp.isfinite(new.logdensity) & jnp.isfinite(new.logdensity_grad).all()
-    energy = jnp.where(is_finite, -new.logdensity, jnp.inf)
-    info = HMCInfo(
-        momentum=None,
-        acceptance_rate=1.0,
-        is_accepted=is_finite,
-        is_divergent=energy + state.logdensity > DIVERGENCE_LIMIT,
-        energy=energy,
-        proposal=None,
-        num_integration_steps=1,
-    )
-    return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
-
-
 def build_ensemble(
     log_density: ContextualLogDensity,
     context: Any,
@@ -186,7 +68,9 @@ def build_ensemble(
         inverse_mass: diagonal of the inverse mass matrix of each datum, ideally the
             target's variances; f32[B, D], None for ones.
     """
-    kernel, axes = _build_kernel(settings)
+    from jnf_jax.sampling import hmc_kernels
+
+    kernel, axes = hmc_kernels.build_kernel(settings)
 
     def guarded(context_i):
         def log_density_i(z):
@@ -196,9 +80,7 @@ def build_ensemble(
         return log_density_i
 
     def init_one(rng_key, position, context_i):
-        if settings.kernel == "dynamic_hmc":
-            return blackjax.dynamic_hmc.init(position, guarded(context_i), rng_key)
-        return blackjax.hmc.init(position, guarded(context_i))
+        return hmc_kernels.init(rng_key, position, guarded(context_i), settings)
 
     def step_one(rng_key, state, context_i, inverse_mass_i, step_size):
         new, info = kernel(
@@ -259,6 +141,8 @@ def adapt_step_size(
     """
     if settings.num_adaptation == 0:
         return jnp.asarray(settings.initial_step_size)
+    from blackjax.adaptation.step_size import dual_averaging_adaptation
+
     ensemble = build_ensemble(log_density, context, settings, inverse_mass)
     da_init, da_update, da_final = dual_averaging_adaptation(settings.target_acceptance)
     init_key, run_key = jax.random.split(rng_key)

@@ -13,14 +13,14 @@ has the exact law at any ε.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import blackjax
 import jax
 import jax.numpy as jnp
-from blackjax.mcmc.diffusions import overdamped_langevin
-from blackjax.mcmc.mala import MALAState
 from jaxtyping import Array, Bool, Float, Int
+
+if TYPE_CHECKING:
+    import blackjax
 
 LogDensity = Callable[[jax.Array], jax.Array]
 """z f32[D] -> log-density f32[], nats, up to a constant."""
@@ -108,6 +108,10 @@ def build_kernel(kernel: str = "ula") -> Callable:
     """
     if kernel not in LANGEVIN_KERNELS:
         raise ValueError(f"`kernel` is {kernel!r}, expected one of {LANGEVIN_KERNELS}")
+    import blackjax
+    from blackjax.mcmc.diffusions import overdamped_langevin
+    from blackjax.mcmc.mala import MALAState
+
     mala = blackjax.mala.build_kernel()
 
     def step(rng_key, state, logdensity_fn, step_size):
@@ -134,7 +138,7 @@ def build_kernel(kernel: str = "ula") -> Callable:
 
 def as_top_level_api(
     logdensity_fn: LogDensity, step_size: float, kernel: str = "ula"
-) -> blackjax.base.SamplingAlgorithm:
+) -> "blackjax.base.SamplingAlgorithm":
     """``init(position)`` and ``step(rng_key, state)`` of a chain on one density.
 
     >>> chain = as_top_level_api(lambda z: -0.5 * (z**2).sum(), 0.1)
@@ -142,6 +146,8 @@ def as_top_level_api(
     >>> state.position.shape
     (2,)
     """
+    import blackjax
+
     step = build_kernel(kernel)
     return blackjax.base.SamplingAlgorithm(
         lambda position, rng_key=None: init(position, logdensity_fn),
