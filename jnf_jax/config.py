@@ -283,7 +283,10 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
     """How priors may be trained and divided by, where their settings could be read."""
     own = parts["model"].prior if parts["model"] else None
     learnt = {"joint": own, "prior": parts["fitted_prior"]}
-    found = divisor_faults(parts["divisor"], own, parts["fitted_prior"]) if own else []
+    found = []
+    if own and parts["sampler"]:
+        chosen = (parts["divisor"], own, parts["fitted_prior"])
+        found += divisor_faults(*chosen, parts["sampler"].kernel)
     for stage, settings in parts["training"].items():
         family = learnt.get(stage)
         if settings and isinstance(family, EnergyFamily) and settings.select == "best":

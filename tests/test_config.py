@@ -93,7 +93,7 @@ def test_every_fault_of_a_config_is_told_at_once():
                 fitted_prior__name="diffusion",
                 prior=dict(num_steps=20, batch_size=16),
             ),
-            "with a log density: 'diffusion' has none",
+            "a score and no log density: expected .sampler.kernel. 'ula'",
         ),
         (dict(refinement__num_transitions=-1), "refinement.*num_transitions: got -1"),
         (

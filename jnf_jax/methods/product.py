@@ -8,7 +8,10 @@ Where the x_j are independent given z, d is the marginal of z: the model's prior
 is not always the density that the q_j were averaged over. An energy learnt short-run is
 one whose T-step chain follows the marginal, not exp(f) p_0 itself, and training may
 leave the aggregate posterior away from any prior: hence the choice.
+A diffusion has no log d but its gradient, which is all that unadjusted Langevin needs.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +19,7 @@ from jaxtyping import Array, Float
 
 from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.networks.gaussian import GaussianCode
-from jnf_jax.priors.diffusion import DiffusionFamily
+from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalPrior
@@ -28,7 +31,7 @@ DIVISORS = ("prior", "reference", "fitted")
 
 
 def divisor_faults(
-    divisor: str, prior: PriorFamily, fitted: PriorFamily | None
+    divisor: str, prior: PriorFamily, fitted: PriorFamily | None, kernel: str
 ) -> list[str]:
     """What is wrong with dividing by ``divisor``, one line a fault.
 
@@ -36,6 +39,7 @@ def divisor_faults(
         divisor: A member of ``DIVISORS``.
         prior: The model's own.
         fitted: Of stage ``prior``, if there is one.
+        kernel: Of the chains.
     """
     said = f"`sampler.divisor` is {divisor!r}"
     if divisor not in DIVISORS:
@@ -47,12 +51,20 @@ def divisor_faults(
         ]
     if divisor == "fitted" and fitted is None:
         return [f"{said}, expected a stage 'prior': `fitted_prior.name` is empty"]
-    if divisor == "fitted" and isinstance(fitted, DiffusionFamily):
+    has_score_only = divisor == "fitted" and isinstance(fitted, DiffusionFamily)
+    if has_score_only and kernel != "ula":
         return [
-            f"{said}, expected a `fitted_prior` with a log density: {fitted.name!r} "
-            "has none"
+            f"{said} and `fitted_prior` a {fitted.name}, which has a score and no log "
+            f"density: expected `sampler.kernel` 'ula', got {kernel!r}"
         ]
     return []
+
+
+def divisor_log_density(divisor: Prior) -> Callable[[jax.Array], jax.Array]:
+    """log d of z f32[D]; of a diffusion, a function whose gradient is its score."""
+    if isinstance(divisor, DiffusionPrior):
+        return divisor.score_line
+    return divisor.log_density
 
 
 def base_product(codes: tuple[GaussianCode, ...], divisor: Prior) -> GaussianProduct:

@@ -68,7 +68,7 @@ def build_method(
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
     experts = experts or ExpertSettings()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
-    faults += divisor_faults(divisor, model.prior, fitted_prior)
+    faults += divisor_faults(divisor, model.prior, fitted_prior, sampler.kernel)
     faults += _combination_faults(
         name, divisor, model.prior, experts, projectors, denoiser
     )

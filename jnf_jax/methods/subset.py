@@ -26,7 +26,7 @@ from jnf_jax.methods.method import (
     check_subset,
     propose_from,
 )
-from jnf_jax.methods.product import base_product, draw_gaussian
+from jnf_jax.methods.product import base_product, divisor_log_density, draw_gaussian
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.family import PriorFamily
@@ -332,14 +332,14 @@ class SubsetInference:
     def _log_density(self, priors: dict[str, Params], flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""
         # Bound here, outside the chains: a prior may run an encoder to be made.
-        divisor = self._divisor_of(priors)
+        log_divisor = divisor_log_density(self._divisor_of(priors))
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
             experts = [
                 self._family.distribution(flow, code).log_prob
                 for flow, code in zip(flows, codes, strict=True)
             ]
-            return product_log_density(experts, divisor.log_density)(z)
+            return product_log_density(experts, log_divisor)(z)
 
         return log_density
 

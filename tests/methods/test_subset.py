@@ -24,6 +24,7 @@ NETWORK = NetworkSettings("mlp", hidden_sizes=(8,))
 
 def make(name="jnf", num_blocks=1, latent_dim=2, shapes=SHAPES, **options):
     prior = options.pop("prior", NormalFamily())
+    chains = ChainSettings(num_transitions=200, num_adaptation=100)
     method = build_method(
         name,
         shapes,
@@ -35,8 +36,7 @@ def make(name="jnf", num_blocks=1, latent_dim=2, shapes=SHAPES, **options):
             prior=prior,
         ),
         flow=FlowSettings(num_blocks=num_blocks, hidden_sizes=(8,), max_log_scale=0.5),
-        sampler=ChainSettings(num_transitions=200, num_adaptation=100),
-        **options,
+        **{"sampler": chains, **options},
     )
     params = {
         stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
@@ -139,6 +139,43 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
     np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
 
 
+@pytest.mark.parametrize("subset", [("a", "b"), ("a", "b", "c")])
+def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
+    """Gaussian experts over the exact score of N(m, s²), which is that of a normal."""
+    m, s = jnp.array([0.5, -0.5]), jnp.array([1.2, 0.8])
+    schedule = DiffusionFamily().schedule
+
+    def exact(self, params, z, t):
+        a, noise = schedule.signal(t)[:, None], schedule.noise(t)[:, None]
+        return -noise * (z - a * m) / (a**2 * s**2 + noise**2)
+
+    monkeypatch.setattr(DiffusionFamily, "scaled_score", exact)
+    method, params = make(
+        num_blocks=0,
+        shapes=SHAPES | {"d": (3,)},
+        divisor="fitted",
+        fitted_prior=DiffusionFamily(score_time=0.01),
+        sampler=ChainSettings("ula", num_adaptation=0, initial_step_size=0.3),
+    )
+    for expert in params["unimodal"].values():  # narrow: the quotient must be proper
+        expert["encoder"]["log_variance"]["bias"] -= 2.0
+    inference, views = method.inference, make_views(20_000, shapes=SHAPES | {"d": (3,)})
+    z, _ = inference.infer(params, jax.random.key(0), views, subset)
+
+    _, codes = inference._experts_of(params, views, subset)
+    t = jnp.array(0.01)
+    a, noise = schedule.signal(t), schedule.noise(t)
+    power, blurred = len(subset) - 1, a**2 * s**2 + noise**2
+    precision = sum(code.scale[0] ** -2 for code in codes) - power / blurred
+    pull = sum(code.mean[0] * code.scale[0] ** -2 for code in codes)
+    mean = (pull - power * a * m / blurred) / precision
+    sd = precision**-0.5
+    assert (precision > 0).all() and (sd < s).all()
+    assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
+    # 5 / √(2 · 20,000), and the variance 1/(1 − δ²/4) of steps δ = 0.3.
+    np.testing.assert_allclose(z.std(0), sd, rtol=0.037)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -147,7 +184,7 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
         (dict(divisor="fitted"), "expected a stage 'prior'"),
         (
             dict(divisor="fitted", fitted_prior=DiffusionFamily()),
-            "with a log density: 'diffusion' has none",
+            "diffusion, .* `sampler.kernel` 'ula', got 'dynamic_hmc'",
         ),
     ],
 )

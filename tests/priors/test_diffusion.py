@@ -42,6 +42,18 @@ def test_exact_score_samples_the_gaussian():
     )
 
 
+def test_score_line_has_the_score_for_gradient():
+    prior = DiffusionPrior(exact, 2, SCHEDULE, score_time=0.3)
+    z = jnp.array([0.7, -2.0])
+    value, gradient = jax.value_and_grad(prior.score_line)(z)
+    assert value == 0
+    t = jnp.array(0.3)
+    a, noise = SCHEDULE.signal(t), SCHEDULE.noise(t)
+    np.testing.assert_allclose(
+        gradient, -(z - a * MEAN) / (a**2 * SD**2 + noise**2), rtol=1e-4
+    )
+
+
 def test_family():
     family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=5)
     params = family.init(jax.random.key(0), 2, {})
@@ -52,5 +64,7 @@ def test_family():
     assert not family.faults("fitted_prior")
     bad = DiffusionFamily(hidden_size=0, num_layers=0, num_steps=0, beta_min=0.0)
     assert len(bad.faults("fitted_prior")) == 4
+    (fault,) = DiffusionFamily(score_time=1.0).faults("fitted_prior")
+    assert fault.startswith("`fitted_prior.score_time` is 1.0, expected in [0.001, 1)")
     (fault,) = DiffusionFamily(beta_max=0.05).faults("fitted_prior")
     assert fault.startswith("`fitted_prior.beta_max` is 0.05, expected > `beta_min`")
