@@ -1,11 +1,13 @@
 """CUB in TFDS's layout: captions go with their pictures, and no picture is in two.
 
-Where ``JNF_JAX_CUB_CAPTIONS`` names a file of real captions (a line each, ten a bird,
-.gz), pictures with these are tested too.
+``cub_words.txt`` are the words of the real captions of the test classes that are there
+at least four times, with their counts. Where ``JNF_JAX_CUB_CAPTIONS`` names a file of
+real captions (a line each, ten a bird, .gz), pictures with these are tested too.
 """
 
 import gzip
 import os
+from pathlib import Path
 
 import cub_files
 import jax
@@ -84,10 +86,32 @@ def test_the_vocabulary_is_of_training_and_rare_words_are_not_in_it(data):
     np.testing.assert_array_equal((tokens == 0).any(1), np.arange(120) // 12 == 9)
 
 
-@pytest.mark.skipif(not REAL_CAPTIONS, reason="no file in JNF_JAX_CUB_CAPTIONS")
-def test_real_captions_go_with_their_pictures_and_come_back(tmp_path):
+def _as_frequent_as_real(num_captions):
+    """Captions of the real ones' words, each drawn as often as it is written there."""
+    lines = Path(__file__).with_name("cub_words.txt").read_text().splitlines()
+    words, counts = zip(*(line.split(" ") for line in lines), strict=True)
+    share = np.array(counts, float) / sum(map(int, counts))
+    rng = np.random.default_rng(0)
+    lengths = rng.poisson(17, num_captions) + 1
+    return [" ".join(rng.choice(words, length, p=share)) for length in lengths]
+
+
+def _real(num_captions):
+    del num_captions
     with gzip.open(REAL_CAPTIONS, "rt", encoding="utf-8") as file:
-        lines = [line.strip() for line in file]
+        return [line.strip() for line in file]
+
+
+no_file = pytest.mark.skipif(not REAL_CAPTIONS, reason="no JNF_JAX_CUB_CAPTIONS")
+
+
+@pytest.mark.parametrize(
+    "captions", [_as_frequent_as_real, pytest.param(_real, marks=no_file)]
+)
+def test_captions_of_real_words_go_with_their_pictures_and_come_back(
+    captions, tmp_path
+):
+    lines = captions(3_000)
     path = cub_files.write(tmp_path, texts=lambda k: lines[10 * k : 10 * k + 10])
     data = load(
         "cub", captions_file=str(path), data_dir=str(tmp_path), cache_dir=str(tmp_path)
