@@ -21,12 +21,20 @@ from jnf_jax.results.record import (
     format_duration,
     format_value,
     is_summary,
-    joint_entropy,
     read,
     sampler_kernel,
     worst_of_sampler,
 )
-from jnf_jax.results.tables import ABSENT, Rows, beside, by_name, link, sizes_of, table
+from jnf_jax.results.tables import (
+    ABSENT,
+    Rows,
+    beside,
+    by_name,
+    link,
+    sizes_of,
+    table,
+    with_interval,
+)
 
 ABLATIONS = "ablations"  # the folder of their configs, and of their records
 TITLES = {
@@ -47,10 +55,11 @@ HEADER = """\
 Every number of ours comes from a record in `results/` ([schema](results_schema.md)),
 measured with the command that stands below its table; "–" is "not measured". Coherence
 *k* is conditional coherence given *k* modalities, macro-averaged over classes and
-averaged over targets outside the given ones and over subsets. Joint coherence names
-what z was drawn from ("normal" is N(0, I)); read it beside the label entropy of the
-agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same agreement on
-reconstructions. ± is the standard deviation over training seeds.
+averaged over targets outside the given ones and over subsets. Joint coherence is told
+for each prior that z was drawn from ("normal" is N(0, I)); read it beside the label
+entropy of the agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same
+agreement on reconstructions. ± is the standard deviation over training seeds; of one
+seed [a, b] is a bootstrap interval over test tuples or draws, 95 %.
 """
 
 
@@ -105,8 +114,8 @@ def _our_rows(
     for name, record in records.items():
         coherence = record["coherence"]
         conditional = coherence["conditional"]
-        priors = sorted(coherence["joint"])
-        entropies = {prior: joint_entropy(record, prior) for prior in priors}
+        intervals = coherence.get("interval", {})
+        bounds = intervals.get("conditional", {})
         rows.append(
             [
                 link(Path(record["config"]).stem, record["config"]),
@@ -114,10 +123,8 @@ def _our_rows(
                 record["dataset"],
                 record["protocol"],
                 str(len(record["seeds"])),
-                *(format_value(conditional.get(size)) for size in sizes),
-                by_name(coherence["joint"], format_value),
-                by_name(entropies, format_value),
-                format_value(coherence["ceiling"]),
+                *(with_interval(conditional.get(k), bounds.get(k)) for k in sizes),
+                with_interval(coherence["ceiling"], intervals.get("ceiling")),
                 by_name(record["classifiers"], format_value),
                 record["hardware"],
                 format_duration(record["wall_seconds"]),
@@ -127,7 +134,7 @@ def _our_rows(
     run = {record["config"] for record in records.values()}
     for config in configs:
         if config not in run:
-            blank = [ABSENT] * (len(sizes) + 10)
+            blank = [ABSENT] * (len(sizes) + 8)
             rows.append([link(Path(config).stem, config), "not yet run", *blank])
     return rows
 
@@ -205,7 +212,7 @@ def render(root: Path) -> str:
         here = {name: r for name, r in records.items() if folder[name] == section}
         sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
         header = ["config", "method", "data", "protocol", "seeds", *sizes]
-        header += ["joint", "entropy", "ceiling", "classifiers"]
+        header += ["ceiling", "classifiers"]
         header += ["hardware", "wall time", "commit, record"]
         own = [c for c in configs if Path(c).parent.name == section]
         lines += [f"## {TITLES.get(section, section)}", ""]

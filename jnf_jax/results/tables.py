@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.results.record import format_value, is_summary, refinement_rows
+from jnf_jax.results.record import (
+    format_value,
+    is_summary,
+    joint_entropy,
+    refinement_rows,
+)
 from jnf_jax.results.shown import SHOWN, rows_of
 
 ABSENT = "–"
@@ -20,7 +25,8 @@ Rows = Sequence[Sequence[str]]
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """All of them, as lines: for each its sentence and its Markdown."""
-    lines = [*_direction_rows(records), *_more_rows(records)]
+    lines = [*prior_table(records)]
+    lines += [*_direction_rows(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
     for name in SHOWN:
         lines += _measure_rows(name, records)
@@ -44,6 +50,14 @@ def link(text: str, target: str) -> str:
     return f"[{text}](../{target})"
 
 
+def with_interval(value: Any, interval: Mapping[str, Any] | None) -> str:
+    """ "0.661 [0.649, 0.673]": of one seed; several have their standard deviation."""
+    text = format_value(value)
+    if value is None or is_summary(value) or not interval:
+        return text
+    return f"{text} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
 def by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str:
     """ "a 0.100 · b 0.200", or "–" where there is nothing."""
     items = sorted((values or {}).items())
@@ -53,6 +67,42 @@ def by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str
 def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys of all rows, as numbers in order: sizes of subsets, steps."""
     return sorted({size for row in rows for size in row}, key=int)
+
+
+def prior_table(records: Mapping[str, Mapping]) -> list[str]:
+    """A row for each prior of each record: what was drawn from it, and the ceiling.
+
+    Records on one stage-one checkpoint share its own prior's row.
+    """
+    rows, seen = [], set()
+    for record in records.values():
+        coherence = record["coherence"]
+        intervals = coherence.get("interval", {}).get("joint", {})
+        ceiling = coherence["ceiling"]
+        for prior, value in sorted(coherence["joint"].items()):
+            of_same = (record["stage1_checkpoint"], prior, str(value))
+            if of_same in seen and record["stage1_checkpoint"]:
+                continue
+            seen.add(of_same)
+            rows.append(
+                [
+                    link(Path(record["config"]).stem, record["config"]),
+                    record["dataset"],
+                    prior,
+                    with_interval(value, intervals.get(prior)),
+                    format_value(ceiling),
+                    format_value(_mean(value) / _mean(ceiling), digits=2),
+                    format_value(joint_entropy(record, prior)),
+                ]
+            )
+    header = ["config", "data", "z from", "joint coherence", "ceiling"]
+    header += ["share of it", "label entropy, nats"]
+    said = "Unconditional draws, by the prior that z was drawn from:"
+    return ["", said, "", *table(header, rows)] if rows else []
+
+
+def _mean(value: Any) -> float:
+    return value["mean"] if is_summary(value) else value
 
 
 def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:

@@ -266,8 +266,10 @@ def test_results_md_is_up_to_date():
 def test_rows_ours_not_yet_run_and_published(repository):
     text = render.render(repository)
     ours = next(line for line in text.split("\n") if "(../results/digits" in line)
-    for cell in ("0.500 ± 0.020", "0.750", "normal 0.250", "normal 2.000", "0.900"):
+    for cell in ("0.500 ± 0.020", "0.750", "0.900"):
         assert f"| {cell} |" in ours
+    jnf = "[jnf](../configs/digits/jnf.py)"
+    assert f"| {jnf} | digits | normal | 0.250 | 0.900 | 0.28 | 2.000 |" in text
     assert "| [jmvae](../configs/digits/jmvae.py) | not yet run | – |" in text
     assert "networks" not in text
     assert (
@@ -275,6 +277,21 @@ def test_rows_ours_not_yet_run_and_published(repository):
     )
     assert "- **theirs**: Another split." in text
     assert "- **[README]**: stated in a README." in text
+
+
+def test_one_seed_has_intervals_and_one_stage_one_a_single_row(repository, record):
+    folder = repository / "results" / "digits"
+    bounds = {"low": 0.7, "high": 0.8125}
+    record["coherence"]["interval"] = {"conditional": {"1": bounds, "2": bounds}}
+    record["coherence"]["joint"]["gmm_after"] = 0.5
+    record["coherence"]["joint_entropy"] = {"normal": 2.0, "gmm_after": 2.25}
+    record["stage1_checkpoint"] = "0123456789abcdef"
+    for name in ("jnf", "jnf_gmm"):
+        results.write(folder / f"{name}.json", record)
+    text = render.render(repository)
+    assert text.count("| 0.500 ± 0.020 | 0.750 [0.700, 0.812] |") == 2
+    assert text.count("| normal | 0.250 | 0.900 |") == 1
+    assert text.count("| gmm_after | 0.500 | 0.900 | 0.56 | 2.250 |") == 1
 
 
 def test_rendering_without_records(repository):
