@@ -14,7 +14,9 @@ from jnf_jax import parallel, processes
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.held_out import HeldOut
-from jnf_jax.metrics.posterior import mean_unimodal_log_prob
+from jnf_jax.metrics.likelihood import LikelihoodSettings as WeightSettings
+from jnf_jax.metrics.likelihood import evaluate_likelihood
+from jnf_jax.metrics.posterior import mean_unimodal_log_prob, posterior_gap
 from jnf_jax.metrics.protocol import ProtocolSettings, evaluate_coherence
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
@@ -63,12 +65,20 @@ def main() -> None:
     def predict(views):
         return {m: (x.mean((1, 2, 3)) > 0.5).astype(int) for m, x in views.items()}
 
+    likelihood = evaluate_likelihood(
+        inference, params, held_out, SETTINGS, WeightSettings(8, 4, 0, 24, 64)
+    )
     report = evaluate_coherence(inference, params, held_out, predict, SETTINGS)
     found = {
         "z": np.ravel(processes.to_host(z)).tolist(),
         "step_size": float(step_size),
         "acceptance": processes.to_host(info.acceptance).tolist(),
         "log_probs": mean_unimodal_log_prob(inference, params, held_out, SETTINGS),
+        "gap": posterior_gap(inference, params, held_out, SETTINGS)[0],
+        "log_p": likelihood["joint"]["log_prob"],
+        "log_p_given": {
+            s: c["a"] for s, c in likelihood["conditional_by_subset"].items()
+        },
         "conditional": report.table.micro,
         "joint": report.joint,
         "ceiling": report.ceiling,

@@ -25,7 +25,7 @@ def evaluate_on(num_devices):
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -40,6 +40,11 @@ def test_eight_devices_evaluate_as_one():
         np.testing.assert_allclose(one[name], eight[name], rtol=1e-5, atol=1e-6)
     for m, value in one["log_probs"].items():
         np.testing.assert_allclose(value, eight["log_probs"][m], rtol=1e-5)
+    assert one["log_p"] == pytest.approx(eight["log_p"], rel=1e-5)
+    assert one["gap"] == pytest.approx(eight["gap"], rel=1e-4)  # of differences
+    assert set(one["log_p_given"]) == {"a", "b", "c", "a+b", "a+c", "b+c"}
+    for subset, values in one["log_p_given"].items():
+        assert values == pytest.approx(eight["log_p_given"][subset], rel=1e-4), subset
     # Shares of counts, in steps of 1/48: flips need a mean of 0.5 ± 1e-7.
     for name in ("conditional", "joint"):
         assert one[name] == pytest.approx(eight[name], abs=1e-9), name
