@@ -1,4 +1,4 @@
-"""Real processes that train together: as one, stopped, killed.
+"""Real processes that train together: stopped, killed, resumed.
 
     python -m pytest -m multihost
 
@@ -6,27 +6,20 @@ Two processes with two virtual CPU devices each, joined by ``launch/local.sh`` o
 commands that it prints; collectives through gloo.
 """
 
-import json
-import os
 import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-import jax
-import numpy as np
+import launched
 import pytest
+from launched import CONFIG, LOCAL, outputs, start
 
 from jnf_jax import checkpoint, logs, processes
 
 pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
 
-ROOT = Path(__file__).parents[2]
-CONFIG = "tests/multihost/tiny.py"
-LOCAL = [str(ROOT / "launch" / "local.sh"), "--processes", "2", "--cpu", "2"]
 LONG = (  # one stage of many steps, to be stopped in
     "--config.stages=joint",
     "--config.joint.num_steps=240",
@@ -39,26 +32,7 @@ SECONDS_TO_NOTICE = 60
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Classifiers of these tests' own; programs that are compiled once for all."""
-    return {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "PYTHON": sys.executable,
-        "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-
-
-def start(command, environment, **more):
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**environment, **more},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return launched.environment(tmp_path_factory.mktemp("compiled"))
 
 
 def start_pair(workdir, environment):
@@ -76,12 +50,6 @@ def start_pair(workdir, environment):
         port = free.getsockname()[1]
     lines = printed.replace("localhost:12355", f"localhost:{port}").splitlines()
     return [start(shlex.split(line), environment) for line in lines]
-
-
-def outputs(pair, timeout=600):
-    """(exit status, stdout, stderr) of each process."""
-    texts = [process.communicate(timeout=timeout) for process in pair]
-    return [(p.returncode, *text) for p, text in zip(pair, texts, strict=True)]
 
 
 def wait_for_step(workdir, step, pair):
@@ -108,40 +76,6 @@ def uninterrupted(tmp_path_factory, environment):
     for status, _, err in outputs(start_pair(workdir, environment)):
         assert status == 0, err
     return final_id(workdir)
-
-
-def test_two_processes_are_as_one(tmp_path, environment):
-    """Both stages, classifiers, evaluation: one record, with the same numbers."""
-    arguments = ["--config", CONFIG, "--workdir"]
-    one = [sys.executable, "-m", "jnf_jax.train", *arguments, str(tmp_path / "one")]
-    runs = {
-        "one": start(one, environment, XDG_CACHE_HOME=str(tmp_path / "cache_one")),
-        "two": start(
-            [*LOCAL, *arguments, str(tmp_path / "two")],
-            environment,
-            XDG_CACHE_HOME=str(tmp_path / "cache_two"),
-        ),
-    }
-    records, losses = {}, {}
-    for name, (status, out, err) in zip(runs, outputs(runs.values()), strict=True):
-        assert status == 0, err
-        assert out.count("stage joint:") == out.count("Record:") == 1
-        records[name] = json.loads((tmp_path / name / "results.json").read_text())
-        found = logs.read_records(tmp_path / name / "metrics.jsonl")
-        losses[name] = [r["loss"] for r in found if "loss" in r]
-        assert len({(r["event"], r["stage"], r["step"]) for r in found}) == len(found)
-        assert (tmp_path / name / "samples" / "unconditional.png").exists()
-    np.testing.assert_allclose(losses["one"], losses["two"], rtol=1e-5)
-    one, two = records.values()
-    for m, value in one["unimodal_log_prob"].items():
-        np.testing.assert_allclose(value, two["unimodal_log_prob"][m], rtol=1e-5)
-    # Shares of 40 tuples: a change of 1e-6 in a mean may flip one label.
-    for field in ("classifiers", "coherence"):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, atol=0.051, rtol=0.05),
-            one[field],
-            two[field],
-        )
 
 
 def test_sigterm_to_the_script_reaches_all(tmp_path, environment):
