@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process, for the next step.
+"""Memory of the host: what a step frees stays, and Python looks for garbage rarely.
 
 A training step on CPU allocates its temporaries, tens to hundreds of MB, and frees
 them. glibc maps large blocks for themselves and unmaps them when freed, so that every
@@ -6,6 +6,7 @@ step pays for the page faults of all of them: docs/speed.md has the measurements
 """
 
 import ctypes
+import gc
 import importlib.util
 import os
 import platform
@@ -15,6 +16,9 @@ import jax
 # Numbers of <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _LARGEST_INT = 2**31 - 1
+
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""Python's own is 700 or 2,000."""
 
 
 def keep_freed_memory() -> bool:
@@ -35,6 +39,17 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     options = ((_ARENA_MAX, 2), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _LARGEST_INT))
     return all([libc.mallopt(option, value) for option, value in options])
+
+
+def collect_rarely() -> None:
+    """Has Python's collector of cycles leave alone what was imported, and wait longer.
+
+    Tracing a program makes millions of small objects, most of which live: looking
+    through them again and again takes a seventh of the time to a first step. What no
+    cycle holds, all arrays of a training loop, is freed at once as ever.
+    """
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 100)
 
 
 def _expects_accelerator() -> bool:

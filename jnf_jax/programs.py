@@ -132,4 +132,5 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program: its flags are parsed, its faults told, its memory kept."""
     host_memory.keep_freed_memory()
+    host_memory.collect_rarely()
     app.run(tell_faults(main))

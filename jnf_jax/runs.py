@@ -23,6 +23,7 @@ from jnf_jax.experiment import (
     stage_path,
 )
 from jnf_jax.stages import build_stage
+from jnf_jax.training.batches import validation_indices
 from jnf_jax.training.trainer import train
 from jnf_jax.types import Params
 
@@ -148,7 +149,8 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
 
     Raises:
         ValueError: A batch larger than the training split or not divisible by the
-            devices; more evaluation tuples than there are.
+            devices; validation batches that DCCA finds too small; more evaluation
+            tuples than there are.
     """
     splits, experiment = setup.dataset.splits, setup.experiment
     sizes = {
@@ -163,6 +165,15 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
             )
     for stage in experiment.stages:
         parallel.check_batch_size(experiment.training[stage].batch_size, mesh)
+    if "shared" in experiment.stages and "validation" in splits:
+        size = experiment.training["shared"].batch_size
+        rows = validation_indices(splits["validation"].size, size).shape[1]
+        if experiment.projectors.batch_faults(rows):
+            raise ValueError(
+                f"the {splits['validation'].size} validation tuples make batches of "
+                f"{rows}, expected more than 2 * `projectors.size` = "
+                f"{2 * experiment.projectors.size} in each, for DCCA"
+            )
     if experiment.evaluation.num_tuples > splits["test"].size:
         raise ValueError(
             f"`evaluation.num_tuples` is {experiment.evaluation.num_tuples}, expected "

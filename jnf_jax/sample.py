@@ -2,21 +2,25 @@
 
     python -m jnf_jax.sample --workdir runs/digits --given m0,m2 --num 64 --out grid.png
 
-Without ``--given`` the draws are from the prior. Given tuples are of the test split.
+Without ``--given`` the draws are from the prior: the model's own, or the one that
+``--prior`` names, as in ``--prior gmm_after``. Given tuples are of the test split.
 """
 
 from pathlib import Path
 
+import jax
 from absl import flags
 
 from jnf_jax import programs
+from jnf_jax.evaluation.energy_report import check_chains
 from jnf_jax.evaluation.run import draw_conditional, draw_unconditional
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import load_stages, open_experiment
-from jnf_jax.methods.method import check_subset
+from jnf_jax.methods.method import check_prior_name, check_subset
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")
+_PRIOR = flags.DEFINE_string("prior", None, "To draw from where nothing is given.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of tuples or draws.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
 _DIFFUSED = flags.DEFINE_bool(
@@ -30,13 +34,21 @@ def main(argv: list[str]) -> None:
     del argv
     workdir = Path(_WORKDIR.value)
     setup = open_experiment(programs.config_of(workdir)[0])
+    inference = setup.method.inference
     if _GIVEN.value is not None:
         subset = tuple(sorted(name for name in _GIVEN.value.split(",") if name))
-        check_subset(subset, setup.method.inference.modalities, name="--given")
+        check_subset(subset, inference.modalities, name="--given")
+        if _PRIOR.value is not None:
+            raise ValueError(
+                f"`--prior` is {_PRIOR.value!r}, expected none beside `--given`"
+            )
+    prior = check_prior_name(_PRIOR.value, inference.prior_names, argument="--prior")
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
+        key = jax.random.key(_SEED.value)
+        check_chains(inference, params, prior, key, _NUM.value)
         drawn = draw_unconditional(
-            setup, params, _NUM.value, _SEED.value, diffused=_DIFFUSED.value
+            setup, params, _NUM.value, _SEED.value, prior, diffused=_DIFFUSED.value
         )
     else:
         drawn = draw_conditional(

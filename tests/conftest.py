@@ -19,6 +19,10 @@ from jaxtyping import install_import_hook
 
 install_import_hook("jnf_jax", "beartype.beartype")
 
+from jnf_jax import host_memory
+
+host_memory.collect_rarely()  # tests trace more than they compute
+
 
 @contextlib.contextmanager
 def compiling_quickly():

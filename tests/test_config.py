@@ -135,6 +135,15 @@ def test_latent_of_size_zero():
         ({"evaluation__num_tuples": 9_999}, "`evaluation.num_tuples` is 9999"),
         ({"data__num_modalities": 1}, "num_modalities: got 1, expected 2 to 100"),
         ({"stages": ""}, "`stages` is empty"),
+        (
+            dict(
+                method="jnf_shared",
+                stages="shared,joint,unimodal",
+                projectors=dict(objective="dcca", size=45),
+                shared=dict(num_steps=5, batch_size=100),
+            ),
+            r"the 180 validation tuples make batches of 90, expected more than .* = 90",
+        ),
     ],
 )
 def test_what_would_fail_late_is_told_before_training(changes, message, tmp_path):

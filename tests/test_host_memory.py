@@ -73,3 +73,26 @@ def test_other_libraries_are_left_alone(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not host_memory.keep_freed_memory()
+
+
+def test_what_was_imported_is_not_looked_through_again():
+    script = textwrap.dedent("""
+        import gc
+        from jnf_jax import host_memory
+        host_memory.collect_rarely()
+        before = gc.get_freeze_count()
+        assert before > 10_000, before
+        assert gc.get_threshold()[0] == 100_000
+        class Ring:  # garbage that only the collector finds
+            alive = 0
+            def __init__(self):
+                self.self, Ring.alive = self, Ring.alive + 1
+            def __del__(self):
+                Ring.alive -= 1
+        largest = 0
+        for _ in range(300_000):
+            Ring()
+            largest = max(largest, Ring.alive)
+        assert 10_000 < largest < 150_000, largest
+    """)
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,4 +1,4 @@
-"""Stages trained on the checkpoints of another run: priors, projectors, decoders."""
+"""Priors, projectors and decoders, most of them on the checkpoints of another run."""
 
 import jax
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from jnf_jax import experiment, results
+from jnf_jax import experiment, logs, results
 from jnf_jax.evaluation import energy_report
 from jnf_jax.runs import train_and_evaluate
 from jnf_jax.stages import compute_cache
@@ -56,6 +56,31 @@ def check_record_of_an_energy(record, name):
     said = [text for text in about["warnings"] if "differ in their moments" in text]
     assert len(said) == any(gap > energy_report.MOMENT_LIMIT for gap in gaps)
     assert 0.3 < about["long_run"]["acceptance"] < 0.9
+
+
+@pytest.mark.slow
+def test_an_energy_is_learnt_with_the_joint_vae_from_a_step_on(tmp_path):
+    """Chains that persist, flows on its posterior, and the energy in the product."""
+    start = 20
+    config = tiny_config(
+        model__prior=dict(
+            name="energy", hidden_sizes=(8,), num_steps=5, start="persistent"
+        ),
+        joint=dict(num_steps=40, batch_size=16, select="last", prior_start_step=start),
+        training__log_every=1,
+    )
+    done = train_and_evaluate(config, tmp_path, command="python -m jnf_jax.train …")
+    assert not results.validate(done)
+    check_record_of_an_energy(done, "energy")
+    records = [
+        r
+        for r in logs.read_records(tmp_path / "metrics.jsonl")
+        if r["event"] == "train" and r["stage"] == "joint"
+    ]
+    gaps = {r["step"]: r["energy_gap"] for r in records}
+    assert {r["langevin/first_bad_step"] for r in records} == {0}
+    # The network's last layer starts at zero: until it learns, f is 0 everywhere.
+    assert all((gap != 0) == (step > start + 1) for step, gap in gaps.items()), gaps
 
 
 def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):

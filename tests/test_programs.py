@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
 
 
-def run_sample(workdir, given, out):
+def run_sample(workdir, out, *options):
     """The program, in a process of its own."""
     command = [sys.executable, "-m", "jnf_jax.sample", "--workdir", str(workdir)]
-    options = ["--given", given, "--num", "5", "--out", str(out)]
+    options = [*options, "--num", "5", "--out", str(out)]
     return subprocess.run(
         command + options, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -26,27 +26,35 @@ def run_sample(workdir, given, out):
 
 def test_sample_draws_a_picture(trained, tmp_path):
     out = tmp_path / "grid.png"
-    done = run_sample(trained[0], "m0,m2", out)
+    done = run_sample(trained[0], out, "--given", "m0,m2")
     assert done.returncode == 0, done.stderr
     assert np.asarray(Image.open(out)).std() > 0
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "told"),
     [
         (
-            "m0,m7",
+            ("--prior", "gmm_after"),
+            "error: `--prior` is 'gmm_after', expected one of ('normal',)",
+        ),
+        (
+            ("--given", "m0", "--prior", "normal"),
+            "error: `--prior` is 'normal', expected none beside `--given`",
+        ),
+        (
+            ("--given", "m0,m7"),
             "error: `--given` is ['m0', 'm7'], expected distinct names out of "
             "['m0', 'm1', 'm2']",
         ),
         (
-            "",
+            ("--given", ""),
             "error: `--given` is empty, expected one or more of ['m0', 'm1', 'm2']",
         ),
     ],
 )
-def test_sample_tells_of_a_wrong_subset(trained, tmp_path, given, told):
-    done = run_sample(trained[0], given, tmp_path / "grid.png")
+def test_sample_tells_of_what_is_not_there(trained, tmp_path, options, told):
+    done = run_sample(trained[0], tmp_path / "grid.png", *options)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, told)
     assert not (tmp_path / "grid.png").exists()
 

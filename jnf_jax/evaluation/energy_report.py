@@ -32,6 +32,7 @@ from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.sampling import (
     LangevinRun,
     MomentGap,
+    check_run,
     divergence,
     moment_gap,
     moments,
@@ -54,6 +55,24 @@ def energy_priors(
     """Those of ``inference.prior_names`` that are energy-based."""
     priors = {n: inference.prior_of(params, n) for n in inference.prior_names}
     return {n: p for n, p in priors.items() if isinstance(p, EnergyTiltedPrior)}
+
+
+def check_chains(
+    inference: Inference,
+    params: dict[str, Params],
+    name: str,
+    rng_key: jax.Array,
+    num_draws: int,
+) -> None:
+    """Refuses draws of the prior ``name`` where its Langevin chains diverge.
+
+    Raises:
+        ValueError: With the step size, how many chains, and the first bad step.
+    """
+    prior = energy_priors(inference, params).get(name)
+    if prior is not None:
+        run = jax.jit(lambda rng_key: prior.run(rng_key, num_draws)[1])(rng_key)
+        check_run(run, prior.langevin)
 
 
 class Draws(NamedTuple):

@@ -266,13 +266,15 @@ def check_subset(
         )
 
 
-def check_prior_name(name: str | None, known: tuple[str, ...]) -> str:
-    """``name``, or the first known one if None.
+def check_prior_name(
+    name: str | None, known: tuple[str, ...], *, argument: str = "name"
+) -> str:
+    """``name``, or the first known one if None; ``argument`` is what the user wrote.
 
     Raises:
         ValueError: If it is not known.
     """
     name = known[0] if name is None else name
     if name not in known:
-        raise ValueError(f"`name` is {name!r}, expected one of {known}")
+        raise ValueError(f"`{argument}` is {name!r}, expected one of {known}")
     return name

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import jax
 import numpy as np
+import pytest
 from tiny import tiny_config
 
 from jnf_jax import experiment
@@ -33,6 +35,20 @@ def test_gap_is_warned_of_beyond_its_limit_only():
     assert "means by 0.31 sd" in warned(0.31, 0.0)
     assert "log variances by 0.40" in warned(0.0, 0.4)
     assert warned(0.0, np.nan)
+
+
+def test_draws_of_chains_that_diverge_are_refused():
+    def check(step_size):
+        inference = open_setup(draw_step_size=step_size).method.inference
+        params = {"prior": inference.fitted.init(jax.random.key(0), 4, {})}
+        params["joint"] = {}
+        energy_report.check_chains(
+            inference, params, "energy_after", jax.random.key(1), 8
+        )
+
+    check(0.05)
+    with pytest.raises(ValueError, match=r"8 of 8 chains .* first at step \d of 5"):
+        check(1e9)
 
 
 def test_how_draws_are_made_is_not_of_a_checkpoints_identity():

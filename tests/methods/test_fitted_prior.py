@@ -11,6 +11,9 @@ from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors.diffusion import DiffusionFamily
+from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.sampling import ChainSettings
@@ -100,3 +103,51 @@ def test_each_family_is_a_stage_of_its_own(name, method_name):
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(ValueError, match="`fitted_prior.name` is 'vamp', expected one"):
         make(PRIORS["vamp"]())
+
+
+TWO_MODES = {"share": 0.7, "means": np.array([[1.5, 0.5], [-1.5, -0.5]]), "sd": 0.5}
+FITS = {  # family, learning rate
+    "diffusion": (DiffusionFamily(hidden_size=64, num_layers=2), 3e-3),
+    "energy": (EnergyFamily(hidden_sizes=(64, 64), step_size=0.04), 2e-3),
+    "flow": (FlowFamily(num_blocks=4, hidden_sizes=(64, 64)), 3e-3),
+    "mixture": (MixtureFamily(num_components=4, learns_scales=True), 1e-2),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FITS))
+def test_draws_have_the_law_of_a_known_aggregate(name):
+    """Σ_i q(z|X_i)/N of two modes: their weights, places and widths are drawn again.
+
+    Half of a mode's variance is of the means of q and half of its scales.
+    """
+    family, rate = FITS[name]
+    share, means, sd = TWO_MODES.values()
+    stage = make(family).stages[-1]
+    rng = np.random.default_rng(0)
+    member = (rng.random(20_000) > share).astype(int)
+    noise = rng.normal(0, sd / 2**0.5, (20_000, 2))
+    mean = jnp.asarray(means[member] + noise, jnp.float32)
+    scale = jnp.full((20_000, 2), sd / 2**0.5)
+    num_steps = 3_000
+    optimizer = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
+
+    def step(carry, rng_key):
+        params, state = carry
+        row_key, loss_key = jax.random.split(rng_key)
+        rows = jax.random.choice(row_key, 20_000, (256,))
+        batch = Batch({}, {"mean": mean[rows], "scale": scale[rows]})
+        gradient = jax.grad(lambda p: stage.loss(p, None, loss_key, batch)[0])(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    params = stage.init(jax.random.key(0))
+    keys = jax.random.split(jax.random.key(1), num_steps)
+    train = jax.jit(lambda carry: jax.lax.scan(step, carry, keys)[0][0])
+    params = train((params, optimizer.init(params)))
+    z = np.asarray(family.bind(params, 2).sample(jax.random.key(2), 20_000))
+    near = z @ np.array([3.0, 1.0]) > 0  # on the first mode's side: 3.2 sd from each
+    assert near.mean() == pytest.approx(share, abs=0.05)
+    for side, centre in zip((near, ~near), means, strict=True):
+        np.testing.assert_allclose(z[side].mean(0), centre, atol=0.1)
+        np.testing.assert_allclose(z[side].std(0), sd, rtol=0.15)
