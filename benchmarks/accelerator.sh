@@ -50,6 +50,7 @@ part scaling.json "$python" -m benchmarks.scaling $small --out "$out/scaling.jso
 part subset_sampling.json "$python" -m benchmarks.subset_sampling $small --out "$out/subset_sampling.json"
 part evaluate.json "$python" -m benchmarks.evaluate $small --out "$out/evaluate.json"
 part langevin.json "$python" -m benchmarks.langevin $small --out "$out/langevin.json"
+part operations.json "$python" -m benchmarks.operations $small --out "$out/operations.json"
 part startup.json "$python" -m benchmarks.startup $small --out "$out/startup.json"
 # The authors' PolyMNIST schedule, both stages and evaluation: many parts, one workdir.
 part polymnist.json "$python" -m jnf_jax.train --config "$config" \

@@ -66,6 +66,7 @@ def numbers(value):
         ("subset_sampling", {"draws_per_s", "share_of_matmul_peak"}),
         ("startup", {"cold", "warm"}),
         ("langevin", {"seconds"}),
+        ("operations", {"polymnist.unimodal", "draws"}),
         ("memory", {"ratios", "mnist_svhn", "polymnist"}),
         ("scaling", {"batch", "modalities", "chains", "seeds", "virtual_devices"}),
     ],
@@ -162,6 +163,7 @@ def test_accelerator_script_trains_and_skips_what_is_done(tmp_path):
         "subset_sampling",
         "evaluate",
         "langevin",
+        "operations",
         "startup",
     ]
     for part in parts:
