@@ -83,6 +83,19 @@ def test_an_energy_is_learnt_with_the_joint_vae_from_a_step_on(tmp_path):
     assert all((gap != 0) == (step > start + 1) for step, gap in gaps.items()), gaps
 
 
+def test_an_energy_that_all_chains_diverge_on_ends_its_training(trained, tmp_path):
+    workdir, _ = trained
+    config = tiny_config(
+        stages="prior",
+        init={s: str(workdir / "checkpoints" / s) for s in ("joint", "unimodal")},
+        fitted_prior=dict(name="energy", hidden_sizes=(64, 64), num_steps=5),
+        prior=dict(num_steps=400, batch_size=16, learning_rate=10.0, select="last"),
+    )
+    told = "'prior': the loss is not finite at step .*all Langevin chains .* diverged"
+    with pytest.raises(FloatingPointError, match=told):
+        train_and_evaluate(config, tmp_path, with_evaluation=False)
+
+
 def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):
     """And trains the others: the flows of JNF read pixels, and are refused."""
     workdir, record = trained

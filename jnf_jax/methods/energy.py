@@ -52,7 +52,8 @@ def contrast(
         weights: Of the positives, as ``losses.energy_contrast`` takes them.
 
     Returns:
-        A loss with the gradient of ``losses.energy_contrast``; and scalars: the energy
+        A loss with the gradient of ``losses.energy_contrast``, NaN where all chains
+        diverged; and scalars: the energy
         gap mean f(z⁺) − mean f(z⁻) (nats; near 0 while the chain keeps up), the chain's
         displacement, gradient norm and acceptance, the share of chains that diverged
         (no negatives then) and the first step at which one did, 0 where none,
@@ -72,14 +73,15 @@ def contrast(
     negatives, run = run_langevin(run_key, prior.log_density, start, family.langevin)
     if family.start == "persistent":
         memory = (memory[0].at[rows].set(negatives),)
-    # A chain that diverged stayed where it was: no draw of the prior. Where all did,
-    # nothing else is there.
+    # A chain that diverged stayed where it was: no draw of the prior. Where all did
+    # there is no contrast: f would rise without an end, and no chain come back.
     holds = (run.first_bad_step == 0).astype(jnp.float32)
     some = holds.sum()
     loss = energy_contrast(
         params, positives, negatives, tilt=family.tilt, weights=weights,
-        negative_weights=jnp.where(some > 0, holds / some, 1 / len(holds)),
+        negative_weights=holds / jnp.maximum(some, 1.0),
     )  # fmt: skip
+    loss = jnp.where(some > 0, loss, jnp.nan)
     of_positives, of_negatives = moments(positives), moments(negatives)
     metrics = {
         "energy_gap": -loss,

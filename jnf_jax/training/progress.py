@@ -103,6 +103,11 @@ class MetricsWindow:
         yield
         self._start += time.monotonic() - begin
 
+    def largest(self, name: str) -> float:
+        """Of one metric in these steps; 0 where it is not among them."""
+        found = [np.max(jax.device_get(m[name])) for m in self._metrics if name in m]
+        return float(max(found, default=0.0))
+
     def summary(self, step: int, batch_size: int) -> dict[str, float]:
         """Mean of every metric up to ``step``, and ``samples_per_second``."""
         fetched = jax.device_get(self._metrics)

@@ -17,6 +17,7 @@ from jnf_jax.training import resume, train_step
 from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
+from jnf_jax.training.progress import MetricsWindow
 from jnf_jax.training.train_step import Stage, TrainState
 
 
@@ -214,18 +215,25 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, float]:
     state = state._replace(params=params, step=state.step + 1)
     state = make_validate(run)(state, 1)
     seconds = time.monotonic() - begin
-    save_if_finite(run, state, 0, 1, seconds, None)
+    save_if_finite(run, state, MetricsWindow(0), 1, seconds, None)
     return state, seconds
 
 
-def check_loss(run: Run, state: TrainState, first_step: int, step: int) -> None:
+def check_loss(run: Run, state: TrainState, window: MetricsWindow, step: int) -> None:
     """Raises FloatingPointError if a loss in these steps was not finite."""
     bad = int(state.first_bad_step)
-    if bad >= 0:
-        raise FloatingPointError(
-            f"stage {run.stage.name!r}: the loss is not finite at step {bad}, found in "
-            f"steps {first_step} to {step}; {_describe_last_good(run)}"
+    if bad < 0:
+        return
+    why = ""
+    if window.largest("langevin/diverged") == 1:
+        why = (
+            ": all Langevin chains of the energy diverged; lower its learning rate, or "
+            "the chains' step size"
         )
+    raise FloatingPointError(
+        f"stage {run.stage.name!r}: the loss is not finite at step {bad}, found in "
+        f"steps {window.first_step} to {step}{why}; {_describe_last_good(run)}"
+    )
 
 
 def _describe_last_good(run: Run) -> str:
@@ -238,7 +246,7 @@ def _describe_last_good(run: Run) -> str:
 def save_if_finite(
     run: Run,
     state: TrainState,
-    first_step: int,
+    window: MetricsWindow,
     step: int,
     seconds: float,
     position: dict[str, Any] | None,
@@ -248,21 +256,21 @@ def save_if_finite(
     Args:
       run: its directory and identity.
       state: after ``step`` steps.
-      first_step: since when nobody looked for NaN; for the message.
+      window: metrics since somebody looked for NaN; for the message.
       step: number of steps taken.
       seconds: wall time of training so far.
       position: ``Feed.position()`` now.
 
     Raises:
-      FloatingPointError: a loss since ``first_step`` or a parameter is not finite.
+      FloatingPointError: a loss in the window or a parameter is not finite.
       OSError: the disk is full, say; see ``checkpoint.save``.
     """
-    check_loss(run, state, first_step, step)
+    check_loss(run, state, window, step)
     # A gradient can be NaN where the loss is not.
     if not run.programs.all_finite((state.params, state.ema_params)):
         raise FloatingPointError(
             f"stage {run.stage.name!r}: a parameter is not finite, found in steps "
-            f"{first_step} to {step}; {_describe_last_good(run)}"
+            f"{window.first_step} to {step}; {_describe_last_good(run)}"
         )
     path = resume.save_state(
         run.directory,

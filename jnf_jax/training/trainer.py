@@ -278,7 +278,7 @@ def _loop(
         running = metrics["loss"]
         logging, validating, saving = plan.due(step)
         if logging or validating:
-            stage_run.check_loss(run, state, window.first_step, step)
+            stage_run.check_loss(run, state, window, step)
         if logging:
             run.record("train", step, window.summary(step, run.settings.batch_size))
             window = MetricsWindow(step)
@@ -291,7 +291,7 @@ def _loop(
                 stage_run.save_if_finite(
                     run,
                     state,
-                    window.first_step,
+                    window,
                     step,
                     time.monotonic() - begin,
                     rows.position(),
