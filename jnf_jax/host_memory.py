@@ -49,7 +49,7 @@ def collect_rarely() -> None:
     cycle holds, all arrays of a training loop, is freed at once as ever.
     """
     gc.freeze()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 100)
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def _expects_accelerator() -> bool:
