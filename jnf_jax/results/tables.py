@@ -91,7 +91,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
                     prior,
                     with_interval(value, intervals.get(prior)),
                     format_value(ceiling),
-                    format_value(_mean(value) / _mean(ceiling), digits=2),
+                    format_value(_share(value, ceiling), digits=2),
                     format_value(joint_entropy(record, prior)),
                 ]
             )
@@ -101,8 +101,10 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
     return ["", said, "", *table(header, rows)] if rows else []
 
 
-def _mean(value: Any) -> float:
-    return value["mean"] if is_summary(value) else value
+def _share(value: Any, ceiling: Any) -> float | None:
+    """Of their means; None where the ceiling is 0."""
+    of = [x["mean"] if is_summary(x) else x for x in (value, ceiling)]
+    return of[0] / of[1] if of[1] else None
 
 
 def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:

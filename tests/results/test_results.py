@@ -294,6 +294,12 @@ def test_one_seed_has_intervals_and_one_stage_one_a_single_row(repository, recor
     assert text.count("| gmm_after | 0.500 | 0.900 | 0.56 | 2.250 |") == 1
 
 
+def test_nothing_is_a_share_of_a_ceiling_of_zero(repository, record):
+    record["coherence"]["ceiling"] = 0.0
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    assert "| normal | 0.250 | 0.000 | 2.000 |" in render.render(repository)
+
+
 def test_rendering_without_records(repository):
     (repository / "results" / "digits" / "jnf.json").unlink()
     text = render.render(repository)
