@@ -9,16 +9,13 @@ that hold others (loops); on CPU `ynn` are matrix products, or sums, by YNN.
 """
 
 import collections
-import dataclasses
-import functools
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import measuring
+from benchmarks import measuring, subset_sampling
 
-SUBSET, GRADIENTS = ("m0", "m1"), 11
 CONTAINERS = ("while", "call", "conditional")
 
 
@@ -58,30 +55,10 @@ def unimodal_steps(small: bool) -> Callable:
 
 
 def draws(small: bool) -> Callable:
-    """One z for each of the data, by HMC on a product of two experts."""
-    import jax
-
-    from benchmarks import cases
-
+    """One z for each of the data, as `subset_sampling` draws it."""
     num = 16 if small else 1_000
-    setup = cases.open_case(
-        "digits", size=2 * num, small=small, head_size=0,
-        joint_hidden_sizes=(8, 8) if small else (512, 512),
-    )  # fmt: skip
-    chains = dataclasses.replace(
-        setup.experiment.sampler,
-        kernel="hmc",
-        num_leapfrog=GRADIENTS,
-        num_transitions=2 if small else 20,
-    )
-    inference = dataclasses.replace(setup.method.inference, chains=chains)
-    key = jax.random.key(0)
-    params = {s.name: jax.jit(s.init)(key) for s in setup.method.stages}
-    arrays = setup.dataset.splits["train"].arrays
-    first = jax.tree.map(lambda a: a[:num], arrays)
-    views = setup.dataset.fetch(first, slice(None))
-    step_size = jax.numpy.float32(0.01)
-    return functools.partial(inference.infer, params, key, views, SUBSET, step_size)
+    setup = subset_sampling.open_setup(small, size=2 * num)
+    return subset_sampling.draw_of(setup, num, transitions=2 if small else 20)
 
 
 def profile(work: Callable) -> dict:

@@ -23,6 +23,7 @@ import dataclasses
 import functools
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import measuring
@@ -37,10 +38,7 @@ def main() -> None:
     from benchmarks import cases, train_step
 
     sizes = (8, 16) if flags.small else (100, 256, 1_000)
-    setup = cases.open_case(
-        "digits", size=256 if flags.small else 2_048, small=flags.small, head_size=0,
-        joint_hidden_sizes=(8, 8) if flags.small else (512, 512),
-    )  # fmt: skip
+    setup = open_setup(flags.small, size=256 if flags.small else 2_048)
     transitions = 5 if flags.small else 100
     record = {"transitions": transitions, "gradients_a_transition": GRADIENTS}
     # Forward, and backward towards the latent alone.
@@ -71,29 +69,40 @@ def main() -> None:
     measuring.write_record(flags, "subset_sampling", record)
 
 
-def draws(setup, rival, sizes, transitions: int) -> dict:
-    """Draws a second at every batch size, both sides: medians of three."""
+def open_setup(small: bool, size: int):
+    """The digits' networks for ``size`` training tuples."""
+    from benchmarks import cases
+
+    return cases.open_case(
+        "digits", size=size, small=small, head_size=0,
+        joint_hidden_sizes=(8, 8) if small else (512, 512),
+    )  # fmt: skip
+
+
+def draw_of(setup, num: int, transitions: int) -> Callable:
+    """``infer`` for the first ``num`` training tuples, by HMC; fresh parameters."""
     import jax
 
-    inference = setup.method.inference
-    settings = dataclasses.replace(
+    chains = dataclasses.replace(
         setup.experiment.sampler,
         kernel="hmc",
         num_leapfrog=GRADIENTS,
         num_transitions=transitions,
     )
-    inference = dataclasses.replace(inference, chains=settings)
+    inference = dataclasses.replace(setup.method.inference, chains=chains)
     key = jax.random.key(0)
     params = {s.name: jax.jit(s.init)(key) for s in setup.method.stages}
+    arrays = setup.dataset.splits["train"].arrays
+    views = setup.dataset.fetch(jax.tree.map(lambda a: a[:num], arrays), slice(None))
+    step_size = jax.numpy.float32(0.01)
+    return functools.partial(inference.infer, params, key, views, SUBSET, step_size)
+
+
+def draws(setup, rival, sizes, transitions: int) -> dict:
+    """Draws a second at every batch size, both sides: medians of three."""
     found = {"ours": {}, "theirs": {}}
     for size in sizes:
-        split = setup.dataset.splits["train"]
-        views = setup.dataset.fetch(
-            jax.tree.map(lambda a, n=size: a[:n], split.arrays), slice(None)
-        )
-        draw = functools.partial(
-            inference.infer, params, key, views, SUBSET, jax.numpy.float32(0.01)
-        )
+        draw = draw_of(setup, size, transitions)
         measuring.seconds_of(draw)
         works = {"ours": lambda draw=draw: measuring.seconds_of(draw)}
         if rival:

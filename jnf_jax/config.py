@@ -268,7 +268,9 @@ def _own_faults(parts: Mapping[str, Any]) -> list[str]:
     if (projectors := parts["projectors"]) is not None:
         shared = parts["training"]["shared"]
         found += projectors.faults()
-        found += projectors.batch_faults(shared.batch_size) if shared else []
+        if shared:
+            said = f"`shared.batch_size` is {shared.batch_size}"
+            found += projectors.batch_faults(shared.batch_size, said)
     if DIFFUSION_DECODER in parts["measures"] and (
         DIFFUSION_DECODER not in parts["training"]
     ):

@@ -38,7 +38,7 @@ class MetricsLog:
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
     go to TensorBoard when tensorboardX is installed, and to a Weights & Biases project
     when one is named. Of Langevin chains that diverge it warns, once a stage: training
-    goes on, with a finite loss, on negatives that are no draws of the prior.
+    goes on, on the negatives of the others, until all diverge.
 
     ::
 

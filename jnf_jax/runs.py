@@ -168,12 +168,10 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
     if "shared" in experiment.stages and "validation" in splits:
         size = experiment.training["shared"].batch_size
         rows = validation_indices(splits["validation"].size, size).shape[1]
-        if experiment.projectors.batch_faults(rows):
-            raise ValueError(
-                f"the {splits['validation'].size} validation tuples make batches of "
-                f"{rows}, expected more than 2 * `projectors.size` = "
-                f"{2 * experiment.projectors.size} in each, for DCCA"
-            )
+        num = splits["validation"].size
+        said = f"the {num} validation tuples make batches of {rows}"
+        if faults := experiment.projectors.batch_faults(rows, said):
+            raise ValueError("\n".join(faults))
     if experiment.evaluation.num_tuples > splits["test"].size:
         raise ValueError(
             f"`evaluation.num_tuples` is {experiment.evaluation.num_tuples}, expected "

@@ -12,8 +12,8 @@ import jax
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.evaluation.energy_report import check_chains
-from jnf_jax.evaluation.run import draw_conditional, draw_unconditional
+from jnf_jax.evaluation.energy_report import checked_draws
+from jnf_jax.evaluation.run import draw_conditional, show_unconditional
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_prior_name, check_subset
@@ -46,9 +46,9 @@ def main(argv: list[str]) -> None:
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
         key = jax.random.key(_SEED.value)
-        check_chains(inference, params, prior, key, _NUM.value)
-        drawn = draw_unconditional(
-            setup, params, _NUM.value, _SEED.value, prior, diffused=_DIFFUSED.value
+        z = checked_draws(inference, params, prior, key, _NUM.value)
+        drawn = show_unconditional(
+            setup, params, z, _SEED.value, diffused=_DIFFUSED.value
         )
     else:
         drawn = draw_conditional(

@@ -1,5 +1,9 @@
 """Priors, projectors and decoders, most of them on the checkpoints of another run."""
 
+import json
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -79,6 +83,17 @@ def test_an_energy_is_learnt_with_the_joint_vae_from_a_step_on(tmp_path):
     ]
     gaps = {r["step"]: r["energy_gap"] for r in records}
     assert {r["langevin/first_bad_step"] for r in records} == {0}
+    # A longer step of the chains draws from the same checkpoint, and is found out.
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored["config"]["model"]["prior"]["draw_step_size"] = 1e9
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    out = tmp_path / "grid.png"
+    command = [sys.executable, "-m", "jnf_jax.sample", "--workdir", str(tmp_path)]
+    drawn = subprocess.run(
+        [*command, "--out", str(out)], capture_output=True, text=True, check=False
+    )
+    assert drawn.returncode == 2 and not out.exists(), drawn.stderr
+    assert "64 of 64 chains diverged, the first at step 1 of 5" in drawn.stderr
     # The network's last layer starts at zero: until it learns, f is 0 everywhere.
     assert all((gap != 0) == (step > start + 1) for step, gap in gaps.items()), gaps
 

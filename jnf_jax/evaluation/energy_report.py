@@ -57,22 +57,29 @@ def energy_priors(
     return {n: p for n, p in priors.items() if isinstance(p, EnergyTiltedPrior)}
 
 
-def check_chains(
+def checked_draws(
     inference: Inference,
     params: dict[str, Params],
     name: str,
     rng_key: jax.Array,
     num_draws: int,
-) -> None:
-    """Refuses draws of the prior ``name`` where its Langevin chains diverge.
+) -> Any:
+    """z from the prior ``name``; of an energy's chains, none that diverged.
 
     Raises:
-        ValueError: With the step size, how many chains, and the first bad step.
+        ValueError: With the step size, how many chains diverged, and the first bad
+            step.
     """
     prior = energy_priors(inference, params).get(name)
-    if prior is not None:
-        run = jax.jit(lambda rng_key: prior.run(rng_key, num_draws)[1])(rng_key)
-        check_run(run, prior.langevin)
+    if prior is None:
+        return inference.sample_prior(params, rng_key, num_draws, name)
+    draw = jax.jit(lambda rng_key: prior.run(rng_key, num_draws))
+    shared, run = draw(rng_key)
+    check_run(run, prior.langevin)
+    # Private latents have a prior of their own, whatever that of the shared one is.
+    own = functools.partial(inference.sample_prior, params, rng_key, num_draws, name)
+    has_private = hasattr(jax.eval_shape(own), "shared")
+    return with_shared_latent(own(), shared) if has_private else shared
 
 
 class Draws(NamedTuple):

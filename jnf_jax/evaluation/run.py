@@ -227,9 +227,10 @@ def write_pictures(
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
         for suffix, diffused in shown_by.items():
-            drawn = draw_unconditional(
-                setup, params, 2 * NUM_PICTURED, seed=0, prior=name, diffused=diffused
+            z = inference.sample_prior(
+                params, jax.random.key(0), 2 * NUM_PICTURED, name
             )
+            drawn = show_unconditional(setup, params, z, seed=0, diffused=diffused)
             stem = f"unconditional{'' if own else f'_{name}'}{suffix}"
             written += save(setup.dataset, drawn, Path(directory) / f"{stem}.png")
     for name in energy_report.energy_priors(inference, params):
@@ -268,17 +269,14 @@ def draw_conditional(
     )
 
 
-def draw_unconditional(
+def show_unconditional(
     setup: Setup,
     params: dict[str, Params],
-    num: int,
+    z: Any,
     seed: int,
-    prior: str | None = None,
     diffused: bool = False,
 ) -> Drawn:
-    """``num`` draws from a prior (the model's own if None), decoded everywhere."""
-    inference = setup.method.inference
-    z = inference.sample_prior(params, jax.random.key(seed), num, prior)
+    """Draws of a prior, decoded everywhere."""
     return Drawn({}, _generate(setup, params, z, seed, diffused))
 
 

@@ -291,12 +291,17 @@ class ProjectorSettings:
             )
         return found
 
-    def batch_faults(self, batch_size: int) -> list[str]:
-        """Whether a batch of that size can tell DCCA's correlations from 1."""
+    def batch_faults(self, batch_size: int, said: str) -> list[str]:
+        """Whether a batch of that size can tell DCCA's correlations from 1.
+
+        Args:
+            batch_size: Its rows.
+            said: Where the number comes from, "`field` is 3".
+        """
         if self.objective != "dcca" or batch_size > 2 * self.size:
             return []
         return [
-            f"`shared.batch_size` is {batch_size}, expected more than "
+            f"{said}, expected more than "
             f"2 * `projectors.size` = {2 * self.size}: in fewer data some correlation "
             "is 1 whatever they are; hundreds more say something"
         ]

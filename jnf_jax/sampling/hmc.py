@@ -6,8 +6,8 @@ Positions are f32[R, B, D]: R chains for each of B data. A density is called as
 ``log_density(z f32[D], context_i) -> f32[]`` where ``context_i`` is one datum's slice
 of ``context``, a pytree with leading axis B: encoders have run already, once.
 
-BlackJAX is imported where a chain is built, here and beside this file: with the SciPy
-that it brings it is a tenth of what importing the trainer takes, which needs no chain.
+BlackJAX is imported where a chain is built, here and beside this file: a trainer that
+runs no chain need not wait for it and the SciPy that it brings (docs/speed.md).
 """
 
 from collections.abc import Callable

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from benchmarks import measuring, scaling, startup, train_step
+from benchmarks import measuring, operations, scaling, startup, train_step
 from jnf_jax import results
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +183,20 @@ def test_accelerator_script_trains_and_skips_what_is_done(tmp_path):
         assert done.stdout.count("done before") == num_done
     record = results.read(tmp_path / "polymnist.json")
     assert record["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "stats", "kind"),
+    [
+        ("dot.17", [("hlo_op", "dot.17")], "dot"),
+        ("ynn_fusion.3", [("hlo_op", "ynn_fusion.3")], "ynn"),
+        ("add_maximum_fusion", [("hlo_op", "x")], "add_maximum"),
+        ("while.2", [("hlo_op", "while.2")], None),
+        ("ThunkExecutor::Execute", [], None),
+    ],
+)
+def test_kinds_of_operations_are_those_of_xla(name, stats, kind):
+    assert operations.kind_of(SimpleNamespace(name=name, stats=stats)) == kind
 
 
 def test_operations_are_counted_layer_by_layer():

@@ -42,9 +42,10 @@ def test_draws_of_chains_that_diverge_are_refused():
         inference = open_setup(draw_step_size=step_size).method.inference
         params = {"prior": inference.fitted.init(jax.random.key(0), 4, {})}
         params["joint"] = {}
-        energy_report.check_chains(
-            inference, params, "energy_after", jax.random.key(1), 8
-        )
+        key = jax.random.key(1)
+        drawn = energy_report.checked_draws(inference, params, "energy_after", key, 8)
+        own = inference.sample_prior(params, key, 8, "energy_after")
+        np.testing.assert_allclose(drawn, own, rtol=1e-5)
 
     check(0.05)
     with pytest.raises(ValueError, match=r"8 of 8 chains .* first at step \d of 5"):

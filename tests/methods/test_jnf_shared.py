@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jnf_jax import parallel
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
@@ -178,7 +179,41 @@ def test_faults_are_all_told():
     names += ("ridge", "posterior_hidden_sizes")
     assert fields == [f"projectors.{name}" for name in names]
     assert not DCCA.faults() and not NT_XENT.faults()
-    assert "`shared.batch_size` is 2, expected more than" in DCCA.batch_faults(2)[0]
-    assert not DCCA.batch_faults(3) and not NT_XENT.batch_faults(1)
+    (fault,) = DCCA.batch_faults(2, "`shared.batch_size` is 2")
+    assert "`shared.batch_size` is 2, expected more than" in fault
+    assert not DCCA.batch_faults(3, "") and not NT_XENT.batch_faults(1, "")
     with pytest.raises(ValueError, match="`projectors` is None, expected those of"):
         make(None)
+
+
+@pytest.mark.multidevice
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs eight (virtual) devices")
+@pytest.mark.parametrize("projectors", [DCCA, NT_XENT, INFO_NCE])
+def test_the_loss_is_of_the_whole_batch_on_any_devices(projectors):
+    stage = make(projectors).stages[0]
+    params = stage.init(KEY)
+    batch = Batch(views_with_a_shared_bit(KEY, 64)[0])
+
+    @jax.jit
+    def loss_and_gradient(params, batch):
+        loss = lambda p: stage.loss(p, None, KEY, batch)[0]  # noqa: E731
+        return jax.value_and_grad(loss)(params)
+
+    mesh = parallel.make_mesh()
+    spread = loss_and_gradient(
+        parallel.put(params, parallel.replicated(mesh)),
+        parallel.put_batch(batch, mesh),
+    )
+    whole = loss_and_gradient(params, batch)
+    np.testing.assert_allclose(spread[0], whole[0], rtol=1e-5)
+    largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(whole[1]))
+    assert largest > 1e-3
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * largest),
+        spread[1],
+        whole[1],
+    )
+    # A mean over devices of what each finds in its own rows is something else.
+    parts = [jax.tree.map(lambda x, k=k: x[k::8], batch) for k in range(8)]
+    apart = np.mean([loss_and_gradient(params, part)[0] for part in parts])
+    assert abs(apart - whole[0]) > 1e-3  # a hundred times what rounding may do
