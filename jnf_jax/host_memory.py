@@ -45,8 +45,8 @@ def collect_rarely() -> None:
     """Has Python's collector of cycles leave alone what was imported, and wait longer.
 
     Tracing a program makes millions of small objects, most of which live: looking
-    through them again and again takes a seventh of the time to a first step. What no
-    cycle holds, all arrays of a training loop, is freed at once as ever.
+    through them again and again delays a first step (docs/speed.md). What no cycle
+    holds, all arrays of a training loop, is freed at once as ever.
     """
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
