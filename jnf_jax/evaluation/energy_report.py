@@ -252,7 +252,9 @@ def _long_run(
     """Half of the chains start where the data are, half where the reference is."""
     half = NUM_LONG_CHAINS // 2
     start = jnp.concatenate([draws.posterior[:half], draws.reference[:half]])
-    return long_run(rng_key, inference.prior_of(params, name).log_density, start)
+    prior = inference.prior_of(params, name)
+    found = long_run(rng_key, prior.chain_density, prior.whiten(start))
+    return found._replace(draws=prior.colour(found.draws))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 4))

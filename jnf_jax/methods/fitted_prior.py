@@ -1,8 +1,9 @@
 """A prior that is fitted afterwards, to draws of the frozen posterior of all views.
 
 Stage ``prior`` learns a density of the aggregate posterior q̂(z) = E_X q(z|X) from its
-draws (not from its means, which are too narrow). It changes what is drawn jointly;
-subsets keep the prior that the model was trained with.
+draws (not from its means, which are too narrow), whitened by their own mean and
+covariance. It changes what is drawn jointly; subsets keep the prior that the model was
+trained with.
 """
 
 import dataclasses
@@ -18,13 +19,14 @@ from jnf_jax.losses import denoising_loss
 from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.priors.diffusion import DiffusionFamily
-from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
-from jnf_jax.types import Params, Views
+from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
+from jnf_jax.types import Params, Prior, Views
 
 FITTED_FAMILIES = {
     family.name: family
@@ -82,6 +84,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
         settings=("fitted_prior",),
         cache=joint.cached_posterior,
         fit=functools.partial(_fit, family, joint) if fits_in_one_go(family) else None,
+        prepare=functools.partial(_prepare, joint),
         init_memory=functools.partial(init_chains, family, joint.latent_size),
         has_convolutions=False,
     )
@@ -94,20 +97,48 @@ def fits_in_one_go(family: PriorFamily) -> bool:
     return isinstance(family, GaussianMixtureFamily)
 
 
-def _fit(
-    family: GaussianMixtureFamily,
-    joint: Encoder,
-    rng_key: jax.Array,
-    cached: dict[str, np.ndarray],
-) -> Params:
-    """From one draw z ~ q(z|X) a training tuple."""
-    draw_key, fit_key = jax.random.split(rng_key)
-    z = joint.draw_cached(draw_key, jax.tree.map(jnp.asarray, cached))
-    return family.fit(fit_key, np.asarray(z))
+def bind_whitened(family: PriorFamily, params: Params, latent_size: int) -> Prior:
+    """The density that stage ``prior`` learnt, of z.
+
+    Args:
+        family: Of the density of u.
+        params: {"whitening": m, V and s, "density": λ}.
+        latent_size: D.
+    """
+    prior = family.bind(params["density"], latent_size)
+    whitening = Whitening(**params["whitening"])
+    if isinstance(prior, EnergyTiltedPrior):
+        reference = WhitenedPrior(prior.reference, whitening)
+        return dataclasses.replace(prior, reference=reference, whitening=whitening)
+    return WhitenedPrior(prior, whitening)
 
 
 def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:
-    return family.init(rng_key, joint.latent_size, {})
+    return {
+        "whitening": identity(joint.latent_size)._asdict(),
+        "density": family.init(rng_key, joint.latent_size, {}),
+    }
+
+
+def _whitening(joint: Encoder, cached: Any) -> Whitening:
+    """Of one draw z ~ q(z|X) a training tuple, the same draws for every seed."""
+    z = joint.draw_cached(jax.random.key(0), jax.tree.map(jnp.asarray, cached))
+    return fit_whitening(np.asarray(z))
+
+
+def _prepare(joint: Encoder, cached: Any) -> Params:
+    return {"whitening": _whitening(joint, cached)._asdict()}
+
+
+def _fit(
+    family: GaussianMixtureFamily, joint: Encoder, rng_key: jax.Array, cached: Any
+) -> Params:
+    """From one draw z ~ q(z|X) a training tuple."""
+    draw_key, fit_key = jax.random.split(rng_key)
+    whitening = _whitening(joint, cached)
+    z = joint.draw_cached(draw_key, jax.tree.map(jnp.asarray, cached))
+    density = family.fit(fit_key, np.asarray(whitening.whiten(z)))
+    return {"whitening": whitening._asdict(), "density": density}
 
 
 def _loss(
@@ -123,16 +154,19 @@ def _loss(
     del frozen
     draw_key, chain_key = jax.random.split(rng_key)
     z = joint.draw_cached(draw_key, batch.cached)
+    whitening = jax.lax.stop_gradient(Whitening(**params["whitening"]))
+    u, density = whitening.whiten(z), params["density"]
     if isinstance(family, EnergyFamily):
-        return contrast(family, params, chain_key, z, *memory)
+        return contrast(family, density, chain_key, u, *memory)
     if isinstance(family, DiffusionFamily):
         loss = denoising_loss(
-            params,
+            density,
             chain_key,
-            z,
+            u,
             scaled_score=family.scaled_score,
             schedule=family.schedule,
         )
         return loss.mean(), {}
-    log_density = family.bind(params, joint.latent_size).log_density(z)
-    return -jnp.mean(log_density), {"log_density": jnp.mean(log_density)}
+    log_density = family.bind(density, joint.latent_size).log_density(u)
+    log_density = jnp.mean(log_density) - whitening.log_volume
+    return -log_density, {"log_density": log_density}

@@ -56,6 +56,9 @@ class MethodStage:
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
             With a cache ``frozen`` is None: the cache is all that the stage reads.
+        prepare: ``cached -> members of params`` from the cache of all training data, on
+            the host, in place of those of ``init``; None: none. The loss must give
+            them no gradient.
         fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
             host, in one go; None: parameters are trained by gradient. The loss then
             only tells how good they are.
@@ -73,6 +76,7 @@ class MethodStage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    prepare: Callable[[Any], Params] | None = None
     fit: Callable[[jax.Array, Any], Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True

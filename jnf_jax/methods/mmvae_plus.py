@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import Latent
+from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.method import (
     Method,
     MethodStage,
@@ -220,7 +221,7 @@ class MixtureInference:
         """p(z) of that name in ``prior_names``."""
         if name == self.prior_names[0]:
             return self.mixture.prior_of(params["joint"])
-        return self.fitted.bind(params["prior"], self.mixture.latent_size)
+        return bind_whitened(self.fitted, params["prior"], self.mixture.latent_size)
 
     # What follows is compiled, for each |S|, not each subset: codes have no names.
 

@@ -23,6 +23,7 @@ from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.priors.whitening import WhitenedPrior
 from jnf_jax.sampling import GaussianProduct, gaussian_product
 from jnf_jax.types import Prior
 
@@ -62,8 +63,8 @@ def divisor_faults(
 
 def divisor_log_density(divisor: Prior) -> Callable[[jax.Array], jax.Array]:
     """log d of z f32[D]; of a diffusion, a function whose gradient is its score."""
-    if isinstance(divisor, DiffusionPrior):
-        return divisor.score_line
+    if isinstance(divisor, WhitenedPrior) and isinstance(divisor.of_u, DiffusionPrior):
+        return lambda z: divisor.of_u.score_line(divisor.whitening.whiten(z))
     return divisor.log_density
 
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import (
     Proposal,
@@ -208,7 +209,7 @@ class SubsetInference:
         """The prior of that name in ``prior_names``."""
         if name == self.prior_names[0]:
             return self.joint.prior_of(params["joint"])
-        return self.fitted.bind(params["prior"], self.joint.latent_size)
+        return bind_whitened(self.fitted, params["prior"], self.joint.latent_size)
 
     # What follows is compiled. All experts have one family, as ``build_method`` makes
     # them. Experts come as tuples without names and share one architecture of flow, so
@@ -231,7 +232,7 @@ class SubsetInference:
     def _divisor_of(self, priors: dict[str, Params]) -> Prior:
         """d(z), from what ``_priors`` gave."""
         if self.divisor == "fitted":
-            return self.fitted.bind(priors["prior"], self.joint.latent_size)
+            return bind_whitened(self.fitted, priors["prior"], self.joint.latent_size)
         prior = self.joint.prior_of(priors["joint"])
         return prior.reference if self.divisor == "reference" else prior
 

@@ -39,9 +39,9 @@ def test_gap_is_warned_of_beyond_its_limit_only():
 
 def test_draws_of_chains_that_diverge_are_refused():
     def check(step_size):
-        inference = open_setup(draw_step_size=step_size).method.inference
-        params = {"prior": inference.fitted.init(jax.random.key(0), 4, {})}
-        params["joint"] = {}
+        method = open_setup(draw_step_size=step_size).method
+        inference, stage = method.inference, method.stages[-1]
+        params = {"joint": {}, "prior": stage.init(jax.random.key(0))}
         key = jax.random.key(1)
         drawn = energy_report.checked_draws(inference, params, "energy_after", key, 8)
         own = inference.sample_prior(params, key, 8, "energy_after")

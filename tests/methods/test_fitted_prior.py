@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
+from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, bind_whitened
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
@@ -16,6 +16,7 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.whitening import Whitening, fit_whitening
 from jnf_jax.sampling import ChainSettings
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -55,21 +56,78 @@ def test_one_gaussian_finds_the_moments_of_the_draws_not_of_the_means():
         updates, state = optimizer.update(jax.grad(loss)(params), state)
         return optax.apply_updates(params, updates), state
 
+    # Not the whitening of these draws: with it there is nothing left to learn.
     params = stage.init(jax.random.key(0))
     state = optimizer.init(params)
     for number in range(600):
         params, state = step(params, state, jax.random.key(number))
     variance = cached["mean"].var(0) + (cached["scale"] ** 2).mean(0)
-    np.testing.assert_allclose(params["means"][0], cached["mean"].mean(0), atol=0.02)
+    density = params["density"]
+    np.testing.assert_allclose(density["means"][0], cached["mean"].mean(0), atol=0.02)
     np.testing.assert_allclose(
-        jnp.exp(params["log_scales"][0]), jnp.sqrt(variance), rtol=0.02
+        jnp.exp(density["log_scales"][0]), jnp.sqrt(variance), rtol=0.02
     )
     z = method.inference.sample_prior(
         {"prior": params}, jax.random.key(1), 20_000, "mixture_after"
     )
     # 5 standard errors of a mean and of a sd.
-    assert (jnp.abs(z.mean(0) - params["means"][0]) < 5 * (variance / 2e4) ** 0.5).all()
+    assert (
+        jnp.abs(z.mean(0) - density["means"][0]) < 5 * (variance / 2e4) ** 0.5
+    ).all()
     np.testing.assert_allclose(z.std(0), jnp.sqrt(variance), rtol=0.03)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        params["whitening"],
+        stage.init(jax.random.key(0))["whitening"],
+    )
+
+
+def narrow(rng_key):
+    """q(z|X) whose draws have sd 2 and 0.1, and a correlation of 0.98."""
+    root = jnp.array([[2.0, 0.0], [0.098, 0.02]])
+    mean = jnp.array([3.0, -1.0]) + jax.random.normal(rng_key, (4_000, 2)) @ root.T
+    return {"mean": mean, "scale": jnp.full((4_000, 2), 1e-3)}
+
+
+@pytest.mark.parametrize("name", sorted({*FITTED_FAMILIES} - {"diffusion"}))
+def test_each_family_starts_from_the_moments_of_the_draws(name):
+    family = FITTED_FAMILIES[name]()
+    method, cached = make(family), narrow(jax.random.key(7))
+    stage = method.stages[-1]
+    params = stage.init(jax.random.key(1)) | stage.prepare(cached)
+    params = stage.fit(jax.random.key(1), cached) if stage.fit else params
+    z = method.inference.sample_prior(
+        {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
+    )
+    u = fit_whitening(np.asarray(cached["mean"])).whiten(z)
+    # A Laplace kernel of scale 1 has twice the variance, a mixture means of its own.
+    assert (jnp.abs(u.mean(0)) < 0.5).all()
+    variances = jnp.linalg.eigvalsh(jnp.cov(u.T))
+    assert 0.7 < variances[0] and variances[1] < 2.3
+
+
+@pytest.mark.parametrize("name", ["energy", "flow", "learnable_scale", "mixture"])
+def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
+    """A log density of u = C^(−1/2) (z − m) misses log|det C|/2, −3.2 nats here."""
+    family, cached = FITTED_FAMILIES[name](), narrow(jax.random.key(7))
+    method = make(family)
+    stage = method.stages[-1]
+    params = stage.init(jax.random.key(1)) | stage.prepare(cached)
+    prior = method.inference.prior_of({"prior": params}, f"{name}_after")
+    z = cached["mean"]
+    own = family.bind(params["density"], 2)
+    whitening = Whitening(**params["whitening"])
+    root = (whitening.axes * whitening.scales) @ whitening.axes.T
+    u = jnp.linalg.solve(root, (z - whitening.mean).T).T
+    shift = 0.5 * np.linalg.slogdet(np.cov(z.T))[1]
+    np.testing.assert_allclose(
+        prior.log_density(z), own.log_density(u) - shift, atol=5e-3
+    )
+    if name != "energy":
+        loss, metrics = stage.loss(params, None, jax.random.key(3), Batch({}, cached))
+        expected = float(prior.log_density(z).mean())
+        assert float(loss) == pytest.approx(-expected, abs=0.05)
+        assert metrics["log_density"] == -loss
 
 
 @pytest.mark.parametrize("method_name", ["jnf", "jmvae"])
@@ -141,11 +199,13 @@ def test_draws_have_the_law_of_a_known_aggregate(name):
         updates, state = optimizer.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    params = stage.init(jax.random.key(0))
+    whitening = stage.prepare({"mean": mean, "scale": scale})
+    params = stage.init(jax.random.key(0)) | whitening
     keys = jax.random.split(jax.random.key(1), num_steps)
     train = jax.jit(lambda carry: jax.lax.scan(step, carry, keys)[0][0])
     params = train((params, optimizer.init(params)))
-    z = np.asarray(family.bind(params, 2).sample(jax.random.key(2), 20_000))
+    prior = bind_whitened(family, params, 2)
+    z = np.asarray(prior.sample(jax.random.key(2), 20_000))
     near = z @ np.array([3.0, 1.0]) > 0  # on the first mode's side: 3.2 sd from each
     assert near.mean() == pytest.approx(share, abs=0.05)
     for side, centre in zip((near, ~near), means, strict=True):

@@ -14,6 +14,7 @@ from jnf_jax.priors.diffusion import DiffusionFamily
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.normal import NormalFamily, NormalPrior
+from jnf_jax.priors.whitening import identity
 from jnf_jax.sampling import ChainSettings, gaussian_product
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -112,10 +113,14 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
     )
     for expert in params["unimodal"].values():  # narrow: the quotient must be proper
         expert["encoder"]["log_variance"]["bias"] -= 2.0
-    params["prior"]["means"] = jnp.array([[0.5, -0.5], [-1.0, 0.5]])
-    d = {
-        "reference": NormalPrior(2, 1.3),
-        "fitted": FITTED.bind(params["prior"], 2),
+    params["prior"]["density"]["means"] = jnp.array([[0.5, -0.5], [-1.0, 0.5]])
+    axes, scales = jnp.array([[0.8, -0.6], [0.6, 0.8]]), jnp.array([1.5, 1.0])
+    centre, root = jnp.array([0.2, -0.1]), (axes * scales) @ axes.T
+    params["prior"]["whitening"] = {"mean": centre, "axes": axes, "scales": scales}
+    of_u = FITTED.bind(params["prior"]["density"], 2)
+    log_d = {
+        "reference": NormalPrior(2, 1.3).log_density,
+        "fitted": lambda z: of_u.log_density((z - centre) @ jnp.linalg.inv(root)),
     }[divisor]
     inference, views = method.inference, make_views(1_000, shapes=shapes)
     z, _ = inference.infer(params, jax.random.key(1), views, subset)
@@ -129,7 +134,7 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
         log_q = jax.vmap(lambda p: inference.unimodal_log_probs(params, one, p[None]))
         found = log_q(grid)
         experts = sum(found[m][:, 0] for m in subset)
-        return experts - (len(subset) - 1) * d.log_density(grid)
+        return experts - (len(subset) - 1) * log_d(grid)
 
     weight = np.asarray(jax.nn.softmax(log_density(grid)), np.float64)[:, None]
     mean = (weight * grid).sum(0)
@@ -141,13 +146,16 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
 
 @pytest.mark.parametrize("subset", [("a", "b"), ("a", "b", "c")])
 def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
-    """Gaussian experts over the exact score of N(m, s²), which is that of a normal."""
+    """Gaussian experts over the exact score of N(m, s²), which is that of a normal.
+
+    Told in u = z/2, of which the diffusion is.
+    """
     m, s = jnp.array([0.5, -0.5]), jnp.array([1.2, 0.8])
     schedule = DiffusionFamily().schedule
 
     def exact(self, params, z, t):
         a, noise = schedule.signal(t)[:, None], schedule.noise(t)[:, None]
-        return -noise * (z - a * m) / (a**2 * s**2 + noise**2)
+        return -noise * (z - a * m / 2) / (a**2 * s**2 / 4 + noise**2)
 
     monkeypatch.setattr(DiffusionFamily, "scaled_score", exact)
     method, params = make(
@@ -159,13 +167,15 @@ def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
     )
     for expert in params["unimodal"].values():  # narrow: the quotient must be proper
         expert["encoder"]["log_variance"]["bias"] -= 2.0
+    halves = identity(2)._replace(scales=jnp.full(2, 2.0))
+    params["prior"]["whitening"] = halves._asdict()
     inference, views = method.inference, make_views(20_000, shapes=SHAPES | {"d": (3,)})
     z, _ = inference.infer(params, jax.random.key(0), views, subset)
 
     _, codes = inference._experts_of(params, views, subset)
     t = jnp.array(0.01)
     a, noise = schedule.signal(t), schedule.noise(t)
-    power, blurred = len(subset) - 1, a**2 * s**2 + noise**2
+    power, blurred = len(subset) - 1, a**2 * s**2 + 4 * noise**2
     precision = sum(code.scale[0] ** -2 for code in codes) - power / blurred
     pull = sum(code.mean[0] * code.scale[0] ** -2 for code in codes)
     mean = (pull - power * a * m / blurred) / precision
