@@ -9,7 +9,7 @@ FITTED = dict(
     energy=dict(
         hidden_sizes=(200, 200),
         num_steps=60,
-        step_size=0.08,
+        step_size=0.02,
         draw_steps=-1,
         draw_step_size=0.0,
     ),
@@ -59,12 +59,14 @@ def energy_from(
     """An energy-based prior that stage ``joint`` learns from ``step`` on.
 
     N(0, I) is the reference unless ``options`` name another; settings are those of
-    arXiv 2006.08205 but for the rate, which is the VAE's. The last parameters are kept,
-    and no plateau is looked for: the loss with an unnormalised prior is no bound.
+    arXiv 2006.08205 (its s = 0.4 is the step size 0.08) but for the rate, which is the
+    VAE's. The last parameters are kept, and no plateau is looked for: the loss with an
+    unnormalised prior is no bound.
     """
     reference = dict(reference="normal", reference_scale=1.0, confinement=0.0)
     with config.unlocked():
         config.model.prior = dict(name="energy", **FITTED["energy"] | reference)
+        config.model.prior.step_size = 0.08
         config.model.prior.update(options)
         config.joint.update(prior_start_step=step, select="last")
         if config.optimizer.schedule == "plateau":

@@ -1,9 +1,7 @@
 """Latent diffusion (VP-SDE, arXiv 2011.13456) as a prior fitted afterwards.
 
 The noise is that of ``noise_schedule.py``, the loss ``losses.denoising_loss``.
-Defaults of β and of the number of steps are MLD's (arXiv 2306.04445). Embeddings are
-not standardised: where they were trained with a KL to N(0, I), that keeps them near
-unit scale; fitted to another prior's embeddings, it has more to learn.
+Defaults of β and of the number of steps are MLD's (arXiv 2306.04445).
 """
 
 import dataclasses
