@@ -6,8 +6,9 @@
 or ``python -m jnf_jax.evaluate`` with this config and the workdir of a run of
 configs/digits/jnf.py, whose checkpoints serve. The record has log p(x_S, z) and
 coherence before and after, for every subset: variational against MCMC posterior. The
-first 200 test tuples, hence protocol v1-small-custom. All else is
-configs/digits/jnf.py. Not yet confirmed.
+first 200 test tuples, hence protocol v1-small-custom. One seed: from one modality
+log p(x_S, z) rises by 111 nats and coherence from .66 to .73, from two by 146 nats and
+from .82 to .83. The chains are not converged. All else is configs/digits/jnf.py.
 """
 
 import ml_collections
