@@ -4,7 +4,7 @@
         --workdir runs/polymnist/jnf_ebm
 
 As configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns from half of stage ``joint``
-on. Step and bounded slope are those of `jnf_ebm_cpu.py`. No plateau is looked for, as
+on. The chains are those of `jnf_ebm_cpu.py`. No plateau is looked for, as
 the loss is no bound. All else is `jnf.py`, and so are the data. Not yet run.
 """
 
@@ -18,5 +18,5 @@ def get_config() -> ml_collections.ConfigDict:
     """The joint VAE of `jnf.py` with an energy-based prior."""
     config = jnf.get_config()
     return priors.energy_from(
-        config, config.joint.num_steps // 2, step_size=0.02, slope_bound=30.0
+        config, config.joint.num_steps // 2, num_steps=150, step_size=0.004
     )
