@@ -5,8 +5,9 @@
 
 or ``python -m jnf_jax.evaluate`` with this config and the workdir of a run of
 configs/digits/jnf_ebm.py. The chains' prior is the energy's density, whose short-run
-law may be another: see ``energy_priors`` of the record. log p(x_S, z) misses log Z. All
-else is configs/digits/jnf_mcmc_posterior.py. Not yet confirmed.
+law may be another: see ``energy_priors`` of the record. log p(x_S, z) misses log Z. One
+seed: coherence from one modality rises from .68 to .73, from two from .81 to .84. All
+else is configs/digits/jnf_mcmc_posterior.py.
 """
 
 import ml_collections
