@@ -63,10 +63,9 @@ def energy_from(
     VAE's. The last parameters are kept, and no plateau is looked for: the loss with an
     unnormalised prior is no bound.
     """
-    reference = dict(reference="normal", reference_scale=1.0, confinement=0.0)
+    own = dict(reference="normal", reference_scale=1.0, confinement=0.0, step_size=0.08)
     with config.unlocked():
-        config.model.prior = dict(name="energy", **FITTED["energy"] | reference)
-        config.model.prior.step_size = 0.08
+        config.model.prior = dict(name="energy", **FITTED["energy"] | own)
         config.model.prior.update(options)
         config.joint.update(prior_start_step=step, select="last")
         if config.optimizer.schedule == "plateau":

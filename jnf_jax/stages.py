@@ -63,13 +63,13 @@ def build_stage(
         cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
         return Batch(dataset.fetch(arrays["data"], rows), cached)
 
-    init, fit = method_stage.init, None
+    init, fit, prepared = method_stage.init, None, {}
+    cached = arrays["train"].get("cached")
     if method_stage.prepare is not None:
-        prepared = method_stage.prepare(arrays["train"]["cached"])
+        prepared = method_stage.prepare(cached)
         init = lambda rng_key: method_stage.init(rng_key) | prepared  # noqa: E731
     if method_stage.fit is not None:
-        cached = arrays["train"]["cached"]
-        fit = lambda rng_key: method_stage.fit(rng_key, cached)  # noqa: E731
+        fit = lambda rng_key: method_stage.fit(prepared, rng_key, cached)  # noqa: E731
 
     return Stage(
         name=method_stage.name,

@@ -13,7 +13,7 @@ from tiny import tiny_config
 from jnf_jax import experiment, logs, results
 from jnf_jax.evaluation import energy_report
 from jnf_jax.runs import train_and_evaluate
-from jnf_jax.stages import compute_cache
+from jnf_jax.stages import build_stage, compute_cache
 
 pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
 
@@ -208,3 +208,29 @@ def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path
     config.prior.num_steps = 4
     with pytest.raises(ValueError, match="prior.num_steps must be 1 where a stage is"):
         experiment.open_experiment(config)
+
+
+@pytest.mark.parametrize("name", ["gmm", "energy"])
+def test_a_prior_starts_from_the_moments_of_its_training_draws(name):
+    config = tiny_config(
+        method="jmvae",
+        flow__num_blocks=0,
+        stages="joint,prior",
+        fitted_prior=dict(name=name),
+        prior=dict(num_steps=1, batch_size=16, select="last"),
+    ).unlock()
+    del config.unimodal
+    setup = experiment.open_experiment(config)
+    joint, prior = setup.method.stages
+    params = {"joint": joint.init(jax.random.key(0))}
+    stage = build_stage(prior, setup.dataset, params)
+    whitening = stage.init(jax.random.key(1))["whitening"]
+    mean, scale = (stage.train_arrays["cached"][k] for k in ("mean", "scale"))
+    sd = np.sqrt(mean.var(0) + (scale**2).mean(0))
+    assert (np.abs(whitening["mean"] - mean.mean(0)) < 5 * sd / len(mean) ** 0.5).all()
+    # Σ s² is the trace of the covariance; 5 √(2 / N) of it for Gaussian draws.
+    trace = float((np.asarray(whitening["scales"]) ** 2).sum())
+    assert trace == pytest.approx((sd**2).sum(), rel=5 * (2 / len(mean)) ** 0.5)
+    if stage.fit:
+        fitted = stage.fit(jax.random.key(1))["whitening"]
+        jax.tree.map(np.testing.assert_array_equal, fitted, whitening)

@@ -7,8 +7,8 @@ With ``--config.stages=prior --config.init.joint=DIR --config.init.unimodal=DIR`
 fitted on another run's checkpoints. The last parameters are kept: a contrast is no
 bound to select by. Three seeds: joint coherence .82 ± .02 after 60 Langevin steps, .83
 ± .02 after 300, .66 ± .03 after none, which is a normal with the draws' moments;
-N(0, I) has .50 ± .04, the ceiling is .83. Before its draws were whitened it was .81 ±
-.01 with steps of 0.08. All else is configs/digits/jnf.py.
+N(0, I) has .50 ± .04, the ceiling is .83. Not whitened, with steps of 0.08 (commit
+9783766), it was .81 ± .01. All else is configs/digits/jnf.py.
 """
 
 import ml_collections

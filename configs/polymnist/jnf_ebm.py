@@ -4,8 +4,8 @@
         --workdir runs/polymnist/jnf_ebm
 
 As configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns from half of stage ``joint``
-on. The chains are those of `jnf_ebm_cpu.py`. No plateau is looked for, as
-the loss is no bound. All else is `jnf.py`, and so are the data. Not yet run.
+on. The chains are those of `jnf_ebm_cpu.py`. No plateau is looked for, as the loss is
+no bound. All else is `jnf.py`, and so are the data. Not yet run.
 """
 
 import ml_collections

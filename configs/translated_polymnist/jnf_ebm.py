@@ -4,8 +4,8 @@
         --workdir runs/translated_polymnist/jnf_ebm
 
 Learnt with the joint VAE, as configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns
-from half of stage ``joint`` on, and no plateau is looked for; the chains are
-those of configs/polymnist/jnf_ebm_cpu.py. All else is `jnf.py`. Not yet run.
+from half of stage ``joint`` on, and no plateau is looked for; the chains are those of
+configs/polymnist/jnf_ebm_cpu.py. All else is `jnf.py`. Not yet run.
 """
 
 import ml_collections

@@ -29,6 +29,7 @@ from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.pictures import Picture
 from jnf_jax.plots import histogram
 from jnf_jax.priors.energy import EnergyTiltedPrior
+from jnf_jax.priors.whitening import WhitenedPrior, Whitening, identity
 from jnf_jax.sampling import (
     LangevinRun,
     MomentGap,
@@ -49,12 +50,31 @@ MOMENT_LIMIT = 0.25
 """Largest gap of means (in sd) or log variances that a short run may have."""
 
 
+class EnergyPrior(NamedTuple):
+    """An energy-based prior, and the coordinates u in which it and its chains are.
+
+    Attributes:
+        of_u: The prior, of u.
+        whitening: z -> u; the identity of one that is learnt with the model.
+    """
+
+    of_u: EnergyTiltedPrior
+    whitening: Whitening
+
+
 def energy_priors(
     inference: Inference, params: dict[str, Params]
-) -> dict[str, EnergyTiltedPrior]:
+) -> dict[str, EnergyPrior]:
     """Those of ``inference.prior_names`` that are energy-based."""
-    priors = {n: inference.prior_of(params, n) for n in inference.prior_names}
-    return {n: p for n, p in priors.items() if isinstance(p, EnergyTiltedPrior)}
+    found = {}
+    for name in inference.prior_names:
+        prior, whitening = inference.prior_of(params, name), None
+        if isinstance(prior, WhitenedPrior):
+            prior, whitening = prior.of_u, prior.whitening
+        if isinstance(prior, EnergyTiltedPrior):
+            whitening = whitening or identity(prior.reference.latent_size)
+            found[name] = EnergyPrior(prior, whitening)
+    return found
 
 
 def checked_draws(
@@ -73,9 +93,10 @@ def checked_draws(
     prior = energy_priors(inference, params).get(name)
     if prior is None:
         return inference.sample_prior(params, rng_key, num_draws, name)
-    draw = jax.jit(lambda rng_key: prior.run(rng_key, num_draws))
-    shared, run = draw(rng_key)
-    check_run(run, prior.langevin)
+    draw = jax.jit(lambda rng_key: prior.of_u.run(rng_key, num_draws))
+    u, run = draw(rng_key)
+    check_run(run, prior.of_u.langevin)
+    shared = prior.whitening.colour(u)
     # Private latents have a prior of their own, whatever that of the shared one is.
     own = functools.partial(inference.sample_prior, params, rng_key, num_draws, name)
     has_private = hasattr(jax.eval_shape(own), "shared")
@@ -111,7 +132,7 @@ def report(
         tell: Called with what to be warned of.
     """
     inference = setup.method.inference
-    settings = inference.prior_of(params, name).langevin
+    settings = energy_priors(inference, params)[name].of_u.langevin
     draws, run, log_tilt = _draw(setup, params, name)
     chains = _long_run(inference, params, name, jax.random.key(1), draws)
     samples = {**draws._asdict(), "long_run": jnp.concatenate(chains.draws)}
@@ -202,10 +223,10 @@ def coherence_by_steps(
 
 
 def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
-    """Histograms of −f(z) + κ‖z‖², nats, at each of ``Draws``."""
+    """Histograms of −f(u) + κ‖u‖², nats, at each of ``Draws``."""
     _, _, log_tilt = _draw(setup, params, name)
-    steps = setup.method.inference.prior_of(params, name).langevin.num_steps
-    labels = ("z ~ q(z|X)", f"{steps}-step draws", "reference")
+    prior = energy_priors(setup.method.inference, params)[name].of_u
+    labels = ("z ~ q(z|X)", f"{prior.langevin.num_steps}-step draws", "reference")
     energies = [-np.asarray(values) for values in log_tilt]
     return histogram(
         dict(zip(labels, energies, strict=True)),
@@ -216,7 +237,7 @@ def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
 def _draw(
     setup: Setup, params: dict[str, Params], name: str
 ) -> tuple[Draws, LangevinRun, Draws]:
-    """The three samples, how the short run did, and f − κ‖z‖² at each."""
+    """The three samples, how the short run did, and f(u) − κ‖u‖² at each."""
     inference, settings = setup.method.inference, setup.experiment.evaluation
     test = setup.dataset.splits["test"]
     arrays = jax.tree.map(jnp.asarray, test.arrays)
@@ -238,11 +259,12 @@ def _draw(
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _look(inference, params, name: str, rng_key: jax.Array, posterior: jax.Array):
     run_key, reference_key = jax.random.split(rng_key)
-    prior = inference.prior_of(params, name)
+    prior, whitening = energy_priors(inference, params)[name]
     short_run, run = prior.run(run_key, NUM_DRAWS)
     reference = prior.reference.sample(reference_key, NUM_DRAWS)
-    draws = Draws(posterior, short_run, reference)
-    return draws, run, jax.tree.map(prior.log_tilt, draws)
+    of_u = Draws(whitening.whiten(posterior), short_run, reference)
+    draws = jax.tree.map(whitening.colour, of_u)
+    return draws, run, jax.tree.map(prior.log_tilt, of_u)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -252,12 +274,12 @@ def _long_run(
     """Half of the chains start where the data are, half where the reference is."""
     half = NUM_LONG_CHAINS // 2
     start = jnp.concatenate([draws.posterior[:half], draws.reference[:half]])
-    prior = inference.prior_of(params, name)
-    found = long_run(rng_key, prior.chain_density, prior.whiten(start))
-    return found._replace(draws=prior.colour(found.draws))
+    prior, whitening = energy_priors(inference, params)[name]
+    found = long_run(rng_key, prior.log_density, whitening.whiten(start))
+    return found._replace(draws=whitening.colour(found.draws))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 4))
 def _path(inference, params, name: str, rng_key: jax.Array, num: int) -> jax.Array:
-    prior = inference.prior_of(params, name)
-    return prior.sample_after(rng_key, num, STEP_NUMBERS)
+    prior, whitening = energy_priors(inference, params)[name]
+    return whitening.colour(prior.sample_after(rng_key, num, STEP_NUMBERS))

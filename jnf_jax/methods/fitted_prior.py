@@ -19,14 +19,14 @@ from jnf_jax.losses import denoising_loss
 from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.method import Batch, Method, MethodStage
 from jnf_jax.priors.diffusion import DiffusionFamily
-from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
+from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.types import Params, Views
 
 FITTED_FAMILIES = {
     family.name: family
@@ -97,7 +97,9 @@ def fits_in_one_go(family: PriorFamily) -> bool:
     return isinstance(family, GaussianMixtureFamily)
 
 
-def bind_whitened(family: PriorFamily, params: Params, latent_size: int) -> Prior:
+def bind_whitened(
+    family: PriorFamily, params: Params, latent_size: int
+) -> WhitenedPrior:
     """The density that stage ``prior`` learnt, of z.
 
     Args:
@@ -105,12 +107,8 @@ def bind_whitened(family: PriorFamily, params: Params, latent_size: int) -> Prio
         params: {"whitening": m, V and s, "density": λ}.
         latent_size: D.
     """
-    prior = family.bind(params["density"], latent_size)
-    whitening = Whitening(**params["whitening"])
-    if isinstance(prior, EnergyTiltedPrior):
-        reference = WhitenedPrior(prior.reference, whitening)
-        return dataclasses.replace(prior, reference=reference, whitening=whitening)
-    return WhitenedPrior(prior, whitening)
+    of_u = family.bind(params["density"], latent_size)
+    return WhitenedPrior(of_u, Whitening(**params["whitening"]))
 
 
 def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:
@@ -120,25 +118,24 @@ def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:
     }
 
 
-def _whitening(joint: Encoder, cached: Any) -> Whitening:
-    """Of one draw z ~ q(z|X) a training tuple, the same draws for every seed."""
-    z = joint.draw_cached(jax.random.key(0), jax.tree.map(jnp.asarray, cached))
-    return fit_whitening(np.asarray(z))
-
-
 def _prepare(joint: Encoder, cached: Any) -> Params:
-    return {"whitening": _whitening(joint, cached)._asdict()}
+    """The whitening of one draw a training tuple, the same draws for every seed."""
+    z = joint.draw_cached(jax.random.key(0), jax.tree.map(jnp.asarray, cached))
+    return {"whitening": fit_whitening(np.asarray(z))._asdict()}
 
 
 def _fit(
-    family: GaussianMixtureFamily, joint: Encoder, rng_key: jax.Array, cached: Any
+    family: GaussianMixtureFamily,
+    joint: Encoder,
+    prepared: Params,
+    rng_key: jax.Array,
+    cached: Any,
 ) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
     draw_key, fit_key = jax.random.split(rng_key)
-    whitening = _whitening(joint, cached)
     z = joint.draw_cached(draw_key, jax.tree.map(jnp.asarray, cached))
-    density = family.fit(fit_key, np.asarray(whitening.whiten(z)))
-    return {"whitening": whitening._asdict(), "density": density}
+    u = Whitening(**prepared["whitening"]).whiten(z)
+    return prepared | {"density": family.fit(fit_key, np.asarray(u))}
 
 
 def _loss(

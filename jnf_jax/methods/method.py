@@ -59,9 +59,9 @@ class MethodStage:
         prepare: ``cached -> members of params`` from the cache of all training data, on
             the host, in place of those of ``init``; None: none. The loss must give
             them no gradient.
-        fit: ``(rng_key, cached) -> params`` from the cache of all training data, on the
-            host, in one go; None: parameters are trained by gradient. The loss then
-            only tells how good they are.
+        fit: ``(prepared, rng_key, cached) -> params``, likewise, in one go; None:
+            parameters are trained by gradient. The loss then only tells how good they
+            are.
         init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
             nothing learns; () is nothing.
         has_convolutions: Whether its gradient contains convolutions (slow inside loops
@@ -77,7 +77,7 @@ class MethodStage:
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
     prepare: Callable[[Any], Params] | None = None
-    fit: Callable[[jax.Array, Any], Params] | None = None
+    fit: Callable[[Params, jax.Array, Any], Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
     has_convolutions: bool = True
     of: str = ""

@@ -19,7 +19,6 @@ from jnf_jax.priors.family import (
 )
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.priors.whitening import Whitening
 from jnf_jax.sampling import (
     LangevinRun,
     LangevinSettings,
@@ -51,47 +50,29 @@ class EnergyTiltedPrior:
     learnt is the law of that chain, and exp(f) p_0 itself may differ from it. f ≡ 0
     gives p_0.
 
-    One that is fitted afterwards is told in whitened coordinates u: f(u) − κ‖u‖², and
-    the chain moves in u, all directions of which are about as wide.
-
     With a Laplace reference of scale b the tilted density is integrable only where f
     grows more slowly than |z|/b, which the confinement κ > 0 ensures.
 
     Attributes:
-        tilt: f, z (or u) f32[*B, D] -> f32[*B], nats.
-        reference: p_0, of z.
+        tilt: f, z f32[*B, D] -> f32[*B], nats.
+        reference: p_0.
         langevin: T and step size of draws.
         confinement: κ ≥ 0.
-        whitening: z -> u; None: u = z.
     """
 
     tilt: Callable[[jax.Array], jax.Array]
     reference: Prior
     langevin: LangevinSettings
     confinement: float = 0.0
-    whitening: Whitening | None = None
     is_normalised: ClassVar[bool] = False
 
-    def whiten(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
-        """u, where the chain is."""
-        return z if self.whitening is None else self.whitening.whiten(z)
-
-    def colour(self, u: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
-        """z, from where the chain is."""
-        return u if self.whitening is None else self.whitening.colour(u)
-
     def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """f(u) − κ‖u‖²: what p adds to the reference; nats, up to log Z."""
-        u = self.whiten(z)
-        return self.tilt(u) - self.confinement * jnp.sum(jnp.square(u), axis=-1)
+        """f(z) − κ‖z‖²: what p adds to the reference; nats, up to log Z."""
+        return self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """f(u) − κ‖u‖² + log p_0(z); nats, up to log Z."""
+        """f(z) − κ‖z‖² + log p_0(z); nats, up to log Z."""
         return self.log_tilt(z) + self.reference.log_density(z)
-
-    def chain_density(self, u: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """What the chain moves on: ``log_density`` of u, up to a constant."""
-        return self.log_density(self.colour(u))
 
     def log_prob(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Refused: nobody knows Z.
@@ -115,20 +96,19 @@ class EnergyTiltedPrior:
     ) -> tuple[Float[Array, "num_samples latent"], LangevinRun]:
         """As ``sample``, and how the chains did."""
         start_key, run_key = jax.random.split(rng_key)
-        start = self.whiten(self.reference.sample(start_key, num_samples))
-        u, run = run_langevin(run_key, self.chain_density, start, self.langevin)
-        return self.colour(u), run
+        start = self.reference.sample(start_key, num_samples)
+        return run_langevin(run_key, self.log_density, start, self.langevin)
 
     def sample_after(
         self, rng_key: jax.Array, num_samples: int, num_steps: tuple[int, ...]
     ) -> Float[Array, "numbers num_samples latent"]:
         """Where the chains of ``sample`` are after each number of steps; 0 is p_0."""
         start_key, run_key = jax.random.split(rng_key)
-        start = self.whiten(self.reference.sample(start_key, num_samples))
+        start = self.reference.sample(start_key, num_samples)
         settings = dataclasses.replace(self.langevin, num_steps=max(num_steps))
         every = max(math.gcd(*num_steps), 1)
-        path, _ = langevin_path(run_key, self.chain_density, start, settings, every)
-        return self.colour(path[np.array(num_steps) // every])
+        path, _ = langevin_path(run_key, self.log_density, start, settings, every)
+        return path[np.array(num_steps) // every]
 
 
 @dataclasses.dataclass(frozen=True)

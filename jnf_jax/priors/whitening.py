@@ -1,8 +1,8 @@
 """Coordinates in which draws have mean 0 and covariance I, and a prior told in them.
 
-An aggregate posterior is often far from round: on PolyMNIST the variances of its
-principal axes lie between 0.004 and 4.5. A density that starts as N(0, I), or a
-Langevin chain with one step size for all directions, then fails along the narrow axes.
+An aggregate posterior can be far from round (docs/math.md has an example). A density
+that starts as N(0, I), or a Langevin chain with one step size for all directions, then
+fails along the narrow axes.
 """
 
 import dataclasses

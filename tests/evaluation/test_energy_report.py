@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny_config
@@ -37,11 +38,33 @@ def test_gap_is_warned_of_beyond_its_limit_only():
     assert warned(0.0, np.nan)
 
 
+def fresh(**options):
+    """f = 0: a normal around 3 with covariance diag(1/4), and how to draw from it."""
+    method = open_setup(**options).method
+    prior = method.stages[-1].init(jax.random.key(0))
+    there = {"mean": jnp.full(4, 3.0), "scales": jnp.full(4, 0.5)}
+    prior["whitening"] = prior["whitening"] | there
+    return method.inference, {"joint": {}, "prior": prior}
+
+
+def test_draws_and_chains_are_told_of_z_not_of_its_whitened_coordinates():
+    inference, params = fresh(step_size=0.05)
+    name, key = "energy_after", jax.random.key(1)
+    posterior = inference.sample_prior(params, key, 100, name)
+    draws, _, log_tilt = energy_report._look(inference, params, name, key, posterior)
+    np.testing.assert_allclose(draws.posterior, posterior, atol=1e-5)
+    chains = energy_report._long_run(inference, params, name, key, draws).draws
+    path = energy_report._path(inference, params, name, key, 2_000)
+    for z in (draws.short_run, draws.reference, chains.reshape(-1, 4), *path):
+        # 2,000 draws, or as good as: 5 standard errors, and the chain's bias of 3 %.
+        assert (jnp.abs(z.mean(0) - 3.0) < 5 * 0.5 / 2_000**0.5).all()
+        np.testing.assert_allclose(z.std(0), 0.5, rtol=5 / 4_000**0.5 + 0.03)
+    jax.tree.map(lambda f: np.testing.assert_array_equal(f, 0), log_tilt)
+
+
 def test_draws_of_chains_that_diverge_are_refused():
     def check(step_size):
-        method = open_setup(draw_step_size=step_size).method
-        inference, stage = method.inference, method.stages[-1]
-        params = {"joint": {}, "prior": stage.init(jax.random.key(0))}
+        inference, params = fresh(draw_step_size=step_size)
         key = jax.random.key(1)
         drawn = energy_report.checked_draws(inference, params, "energy_after", key, 8)
         own = inference.sample_prior(params, key, 8, "energy_after")

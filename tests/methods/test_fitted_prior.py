@@ -94,8 +94,9 @@ def test_each_family_starts_from_the_moments_of_the_draws(name):
     family = FITTED_FAMILIES[name]()
     method, cached = make(family), narrow(jax.random.key(7))
     stage = method.stages[-1]
-    params = stage.init(jax.random.key(1)) | stage.prepare(cached)
-    params = stage.fit(jax.random.key(1), cached) if stage.fit else params
+    prepared, key = stage.prepare(cached), jax.random.key(1)
+    params = stage.init(key) | prepared
+    params = stage.fit(prepared, key, cached) if stage.fit else params
     z = method.inference.sample_prior(
         {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
     )
