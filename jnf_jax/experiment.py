@@ -66,6 +66,11 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
             "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
             "what is drawn given subsets"
         )
+    if experiment.denoiser is not None and dataset.unbounded:
+        raise ValueError(
+            f"`denoiser` draws pictures in [0, 1], expected no other data: got "
+            f"{list(dataset.unbounded)} of {dataset.name!r}"
+        )
     return Setup(experiment, dataset, method)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
@@ -21,11 +22,11 @@ SPLITS = ("train", "validation", "test")
 class Rows(NamedTuple):
     """Tuples that were read on the host; what `fetch` takes in place of their indices.
 
-    ``indices`` are i32[B], ``pictures`` {modality: u8[B, height, width, channel]}.
+    ``indices`` are i32[B], ``views`` {modality: u8 or f32[B, *shape]}, as stored.
     """
 
     indices: Any
-    pictures: dict[str, Any]
+    views: dict[str, Any]
 
 
 def indices_of(rows: Any) -> Any:
@@ -76,8 +77,9 @@ class Dataset:
 
     Attributes:
       name: the name that results carry, e.g. "polymnist_procedural".
-      shapes: modality -> event shape; f32 in [0, 1]. Pictures are (height, width,
-        channel), sequences (tokens, channel): text is one-hot, padding rows of zeros.
+      shapes: modality -> event shape; f32 in [0, 1] but for `unbounded`. Pictures are
+        (height, width, channel), sequences (tokens, channel): text is one-hot, padding
+        rows of zeros. Vectors are (features,).
       splits: "train", "validation" and "test".
       fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, *shape]}``, pure
         and jit-able; the same index always gives the same pixels.
@@ -86,6 +88,7 @@ class Dataset:
       read_label: pictures of any modality f32[B, ...] -> i32[B], where a rule reads the
         label without error; evaluation then trains no classifier.
       presentations: modality -> how to show it, for those that are no pictures.
+      unbounded: modalities whose values are any numbers.
     """
 
     name: str
@@ -96,6 +99,13 @@ class Dataset:
     record: dict[str, Any]
     read_label: Callable[[Any], Any] | None = None
     presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
+    unbounded: tuple[str, ...] = ()
+
+    def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as data have them: to [0, 1], but for those of `unbounded`."""
+        return {
+            m: x if m in self.unbounded else jnp.clip(x, 0, 1) for m, x in views.items()
+        }
 
 
 def checksum(array: np.ndarray) -> str:

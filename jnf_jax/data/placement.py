@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.data import record_files
 from jnf_jax.data.dataset import SPLITS, Dataset, Split
-from jnf_jax.data.rendering import fetch_stored
+from jnf_jax.data.rendering import fetch_stored, to_unit
 from jnf_jax.data.tfds_cache import locked
 
 PLACEMENTS = ("auto", "device", "stream")
@@ -42,9 +43,8 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
       A data set with the same record: runs do not tell the two apart.
 
     Raises:
-      ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch, or
-        for pictures that are not bytes / 255; files that are damaged, or hold other
-        pictures than the data set.
+      ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch;
+        files that are damaged, or hold other tuples than the data set.
     """
     if placement not in PLACEMENTS:
         raise ValueError(f"placement: got {placement!r}, expected one of {PLACEMENTS}")
@@ -60,11 +60,10 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
 
 def num_bytes(dataset: Dataset) -> int:
     """What all splits take up on the device."""
-    row = sum(int(np.prod(shape)) for shape in dataset.shapes.values())
     return sum(
         sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(split.arrays))
         if split.read is None
-        else split.size * row
+        else split.size * sum(x.nbytes for x in split.read(np.arange(1)).views.values())
         for split in dataset.splits.values()
     )
 
@@ -72,7 +71,7 @@ def num_bytes(dataset: Dataset) -> int:
 def _read_whole(dataset: Dataset) -> Dataset:
     def whole(split: Split) -> Split:
         rows = split.read(np.arange(split.size, dtype=np.int32))
-        return dataclasses.replace(split, arrays=rows.pictures, read=None)
+        return dataclasses.replace(split, arrays=rows.views, read=None)
 
     splits = {name: whole(split) for name, split in dataset.splits.items()}
     return dataclasses.replace(dataset, splits=splits)
@@ -96,10 +95,10 @@ def _in_files(dataset: Dataset, folder: Path) -> Dataset:
             )
     stored = record_files.open_dataset(folder)
     # The code that renders may have changed since the files were written.
-    pictures, _ = next(_render(dataset, "train", fetch))
-    found = stored.splits["train"].read(np.arange(len(pictures[min(pictures)])))
+    views, _ = next(_render(dataset, "train", fetch))
+    found = stored.splits["train"].read(np.arange(len(views[min(views)])))
     if stored.record["sizes"] != dataset.record["sizes"] or any(
-        not np.array_equal(pictures[m], found.pictures[m]) for m in dataset.shapes
+        not np.array_equal(views[m], found.views[m]) for m in dataset.shapes
     ):
         raise ValueError(
             f"{folder} holds other tuples than {dataset.name!r} has now: remove it, "
@@ -111,22 +110,31 @@ def _in_files(dataset: Dataset, folder: Path) -> Dataset:
 def _render(
     dataset: Dataset, name: str, fetch: Callable
 ) -> Iterator[record_files.Part]:
-    """The tuples of a split as bytes, `_PART` at a time."""
+    """The tuples of a split, `_PART` at a time: bytes where these divided by 255 are
+    what is fetched from the first part of the training split, else floats."""
     split = dataset.splits[name]
+    first = dataset.splits["train"]
+    first = fetch(first.arrays, np.arange(_PART, dtype=np.int32) % first.size)
+    in_bytes = [m for m, x in jax.device_get(first).items() if _bytes_of(x) is not None]
     for start in range(0, split.size, _PART):
         # Always as many, so that one compiled program serves.
         rows = np.arange(start, start + _PART, dtype=np.int32)
         views = jax.device_get(fetch(split.arrays, rows % split.size))
         rows = rows[: split.size - start]
         views = {m: x[: len(rows)] for m, x in views.items()}
-        pictures = {m: np.rint(x * 255.0).astype(np.uint8) for m, x in views.items()}
-        for m, again in fetch_stored(pictures, np.arange(len(rows))).items():
-            if not np.array_equal(again, views[m]):
-                raise ValueError(
-                    f"data.placement: got 'stream' for {dataset.name!r}, expected "
-                    f"'device': its modality {m!r} is not bytes / 255"
-                )
-        yield pictures, None if split.labels is None else split.labels[rows]
+        stored = {m: _bytes_of(x) if m in in_bytes else x for m, x in views.items()}
+        if missed := [m for m, x in stored.items() if x is None]:
+            raise ValueError(
+                f"data.placement: got 'stream' for {dataset.name!r}, expected "
+                f"'device': some of its {missed} is bytes / 255, but not all"
+            )
+        yield stored, None if split.labels is None else split.labels[rows]
+
+
+def _bytes_of(x: np.ndarray) -> np.ndarray | None:
+    """u8 of the same shape that divided by 255 is exactly x; None if there is none."""
+    stored = np.rint(np.clip(x, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return stored if np.array_equal(to_unit(jnp.asarray(stored)), x) else None
 
 
 def _folder(dataset: Dataset) -> str:

@@ -2,21 +2,25 @@
 
 One folder a data set, which appears whole or not at all::
 
-    train-00000.array_record, …   a record a tuple: the bytes of its pictures, by name
+    train-00000.array_record, …   a record a tuple: the bytes of its views, by name
     train-labels.npy              i32[N], where the set has classes
     manifest.json                 shapes, sizes of splits and files, SHA-256
 
-A set of your own, from an iterator of its parts; it is then ``data.name="records"``::
+A set of your own, from an iterator of its parts, b tuples at a time, is then
+``data.name="records"`` with ``data.records_dir=folder`` (configs/records/jnf.py)::
 
-    def parts():  # b tuples at a time: u8[b, height, width, channel] each, i32[b]
-        yield {"photo": photos, "sketch": sketches}, labels
+    def parts():  # u8[b, 32, 32, 3], f32[b, 40] and f32[b, 100, 6], i32[b]
+        yield {"photo": photos, "assay": assays, "track": tracks}, labels
 
     write(folder, name="mine", num_classes=7, splits={"train": parts(), …})
+
+Bytes are read as x / 255, floats as they are: bring these to a scale of about one.
 
 Opening compares files and manifest; reading a row verifies the checksum that
 array_record keeps of it, so a bit that flipped is an error and never a picture.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -24,11 +28,12 @@ import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Split
+from jnf_jax.data import heat_map
+from jnf_jax.data.dataset import SPLITS, Dataset, Presentation, Rows, Split
 from jnf_jax.data.rendering import fetch_stored
 
 FORMAT = 1
@@ -36,7 +41,21 @@ FILE_BYTES = 2**30
 """A file is closed once it is larger than this."""
 
 Part = tuple[Mapping[str, np.ndarray], np.ndarray | None]
-"""Some consecutive tuples: {modality: u8[b, height, width, channel]}, labels i32[b]."""
+"""Some consecutive tuples: {modality: u8 or f32[b, *shape]}, labels i32[b]."""
+
+DTYPES = ("uint8", "float32")
+
+
+class Kind(NamedTuple):
+    """What every tuple has of a modality: its event shape, and one of ``DTYPES``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Of one tuple."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def write(
@@ -56,10 +75,11 @@ def write(
 
     Raises:
       FileExistsError: ``folder`` is there.
-      ValueError: other names of splits; a split without tuples; pictures that are not
-        u8[b, height, width, channel] (sequences: [b, tokens, channel]), or differ in
-        names or shapes from the first; labels that are missing, superfluous, or not in
-        0, …, ``num_classes`` − 1.
+      ValueError: other names of splits; a split without tuples; views that are not u8
+        or f32[b, height, width, channel] (sequences: [b, tokens, channel], vectors:
+        [b, features]), differ in names, shapes or types from the first, or are not
+        finite; labels that are missing, superfluous, or not in 0, …,
+        ``num_classes`` − 1.
     """
     folder = Path(folder)
     if folder.exists():
@@ -72,42 +92,57 @@ def write(
     partial.mkdir(parents=True)
     manifest: dict[str, Any] = {"format": FORMAT, "name": name}
     manifest |= {"num_classes": num_classes, "splits": {}}
+    kinds: dict[str, Kind] = {}
+    ranges: dict[str, list[float]] = {}
     for split in SPLITS:
-        found, parts = _shapes_of(split, splits[split])
-        shapes = manifest.setdefault("shapes", found)
-        checked = (_check_part(split, part, shapes, num_classes) for part in parts)
-        manifest["splits"][split] = _write_split(partial, split, checked)
+        found, parts = _kinds_of(split, splits[split])
+        kinds = kinds or found
+        parts = (_check_part(split, part, kinds, num_classes) for part in parts)
+        if split == "train":
+            parts = (_widen(ranges, kinds, part) for part in parts)
+        manifest["splits"][split] = _write_split(partial, split, parts)
+    manifest["shapes"] = {m: kind.shape for m, kind in kinds.items()}
+    manifest["floats"] = ranges
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
     partial.rename(folder)
 
 
-def _shapes_of(split: str, parts: Iterable[Part]) -> tuple[dict, Iterator[Part]]:
-    """Event shapes of the first part, and all parts."""
+def _kinds_of(
+    split: str, parts: Iterable[Part]
+) -> tuple[dict[str, Kind], Iterator[Part]]:
+    """What the first part has, and all parts."""
     parts = iter(parts)
     first = next(parts, None)
     if first is None:
         raise ValueError(f"split {split!r} has no tuples")
-    shapes = {m: list(np.shape(x)[1:]) for m, x in sorted(first[0].items())}
-    return shapes, itertools.chain([first], parts)
+    kinds = {m: Kind(x.shape[1:], str(x.dtype)) for m, x in sorted(first[0].items())}
+    return kinds, itertools.chain([first], parts)
 
 
 def _check_part(
-    split: str, part: Part, shapes: dict[str, list[int]], num_classes: int | None
+    split: str, part: Part, kinds: dict[str, Kind], num_classes: int | None
 ) -> Part:
-    pictures, labels = part
-    size = len(next(iter(pictures.values()), ()))
-    got = {m: (np.shape(x), str(x.dtype)) for m, x in sorted(pictures.items())}
-    expected = {m: ((size, *shape), "uint8") for m, shape in shapes.items()}
+    views, labels = part
+    size = len(next(iter(views.values()), ()))
+    got = {m: (x.shape, str(x.dtype)) for m, x in sorted(views.items())}
+    expected = {m: ((size, *kind.shape), kind.dtype) for m, kind in kinds.items()}
     if (
         got != expected
         or not size
-        or any(len(s) not in (2, 3) for s in shapes.values())
+        or any(len(kind.shape) not in (1, 2, 3) for kind in kinds.values())
+        or any(kind.dtype not in DTYPES for kind in kinds.values())
     ):
         raise ValueError(
-            f"split {split!r}: got pictures {got}, expected uint8 of shapes "
-            f"[{size or 'b'}, height, width, channel] or [{size or 'b'}, tokens, "
-            f"channel], the same as the first: {shapes}"
+            f"split {split!r}: got views {got}, expected uint8 or float32 of shapes "
+            f"[{size or 'b'}, height, width, channel], [{size or 'b'}, tokens, "
+            f"channel] or [{size or 'b'}, features], the same as the first: {kinds}"
         )
+    for m, x in views.items():
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"split {split!r}: modality {m!r} has {np.sum(~np.isfinite(x))} values "
+                "that are not finite, expected none"
+            )
     if (labels is None) != (num_classes is None):
         raise ValueError(
             f"split {split!r}: labels go with num_classes, which is {num_classes}; got "
@@ -121,7 +156,16 @@ def _check_part(
                 f"split {split!r}: labels must be {size} numbers from 0 to "
                 f"{num_classes - 1}, got {labels}"
             )
-    return pictures, labels
+    return views, labels
+
+
+def _widen(ranges: dict[str, list[float]], kinds: dict[str, Kind], part: Part) -> Part:
+    """Smallest and largest value of each modality of floats, up to this part."""
+    for m, x in part[0].items():
+        if kinds[m].dtype == "float32":
+            low, high = ranges.get(m, (np.inf, -np.inf))
+            ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
+    return part
 
 
 def _write_split(folder: Path, split: str, parts: Iterable[Part]) -> dict[str, Any]:
@@ -130,8 +174,11 @@ def _write_split(folder: Path, split: str, parts: Iterable[Part]) -> dict[str, A
 
     digest, labels, files, size = hashlib.sha256(), [], {}, 0
     writer, path, written = None, None, 0
-    for pictures, of_part in parts:
-        flat = [x.reshape(len(x), -1) for _, x in sorted(pictures.items())]
+    for views, of_part in parts:
+        flat = [
+            np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
+            for _, x in sorted(views.items())
+        ]
         table = np.concatenate(flat, axis=1)
         labels += [] if of_part is None else [of_part]
         size += len(table)
@@ -178,12 +225,16 @@ def open_dataset(folder: Path) -> Dataset:
         raise ValueError(
             f"{folder}: got format {manifest['format']}, expected {FORMAT}"
         )
-    shapes = {m: tuple(shape) for m, shape in manifest["shapes"].items()}
+    ranges = manifest.get("floats", {})  # written before there were floats: none
+    kinds = {
+        m: Kind(tuple(shape), "float32" if m in ranges else "uint8")
+        for m, shape in manifest["shapes"].items()
+    }
     told = manifest["splits"]
-    splits = {name: _open_split(folder, name, told[name], shapes) for name in told}
+    splits = {name: _open_split(folder, name, told[name], kinds) for name in told}
     return Dataset(
         name=manifest["name"],
-        shapes=shapes,
+        shapes={m: kind.shape for m, kind in kinds.items()},
         splits=splits,
         fetch=fetch_stored,
         num_classes=manifest["num_classes"],
@@ -192,11 +243,23 @@ def open_dataset(folder: Path) -> Dataset:
             "sizes": {split: told[split]["size"] for split in told},
             "checksums": {split: told[split]["sha256"] for split in told},
         },
+        presentations={
+            m: Presentation(functools.partial(heat_map.draw, low=low, high=high))
+            for m, kind in kinds.items()
+            for low, high in [ranges.get(m, (0.0, 1.0))]
+            if not _is_picture(kind, low, high)
+        },
+        unbounded=tuple(sorted(m for m, r in ranges.items() if r[0] < 0 or r[1] > 1)),
     )
 
 
+def _is_picture(kind: Kind, low: float, high: float) -> bool:
+    is_drawn = len(kind.shape) == 3 and kind.shape[-1] in (1, 3)
+    return is_drawn and 0 <= low and high <= 1
+
+
 def _open_split(
-    folder: Path, split: str, told: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+    folder: Path, split: str, told: dict[str, Any], kinds: dict[str, Kind]
 ) -> Split:
     # Not at the top: grain takes a second to import, which most runs need not spend.
     import grain
@@ -215,6 +278,7 @@ def _open_split(
         raise ValueError(
             f"{folder}: split {split!r} has {len(source)} rows, expected {told['size']}"
         )
+    widths = [kind.num_bytes for kind in kinds.values()]
     labels = None
     if f"{split}-labels.npy" in told["files"]:
         labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
@@ -222,20 +286,17 @@ def _open_split(
     def read(indices: np.ndarray) -> Rows:
         """Raises ValueError where a row is damaged."""
         try:
-            table = _read_table(source, indices, sum(map(math.prod, shapes.values())))
+            table = _read_table(source, indices, sum(widths))
         except RuntimeError as error:
             raise ValueError(
                 f"{folder}: a row of split {split!r} is damaged: {error}"
             ) from error
-        ends = itertools.accumulate(map(math.prod, shapes.values()))
-        columns = np.split(table, list(ends)[:-1], axis=1)
-        return Rows(
-            np.asarray(indices, np.int32),
-            {
-                m: x.reshape(len(table), *shape)
-                for (m, shape), x in zip(shapes.items(), columns, strict=True)
-            },
-        )
+        columns = np.split(table, list(itertools.accumulate(widths))[:-1], axis=1)
+        views = {
+            m: np.ascontiguousarray(x).view(kind.dtype).reshape(len(x), *kind.shape)
+            for (m, kind), x in zip(kinds.items(), columns, strict=True)
+        }
+        return Rows(np.asarray(indices, np.int32), views)
 
     return Split({}, told["size"], labels, read=read)
 

@@ -155,14 +155,14 @@ def fetch_stored(
     arrays: Mapping[str, Any],
     rows: Int[Array, " batch"] | Int[np.ndarray, " batch"] | Rows,
 ) -> dict[str, Float[Array, "batch ..."]]:
-    """Views as they are stored: {modality: f32[B, *shape]}.
+    """Views that are stored: {modality: f32[B, *shape]}, bytes divided by 255.
 
     Args:
-      arrays: {modality: u8[N, *shape]}; not read with ``Rows``.
+      arrays: {modality: u8 or f32[N, *shape]}; not read with ``Rows``.
       rows: i32[B] of `arrays`, or the views themselves, read on the host.
     """
     if isinstance(rows, Rows):
-        pictures = rows.pictures
+        stored = {m: jnp.asarray(x) for m, x in rows.views.items()}
     else:
-        pictures = {m: jnp.asarray(a)[jnp.asarray(rows)] for m, a in arrays.items()}
-    return {name: to_unit(jnp.asarray(x)) for name, x in pictures.items()}
+        stored = {m: jnp.asarray(a)[jnp.asarray(rows)] for m, a in arrays.items()}
+    return {m: to_unit(x) if x.dtype == jnp.uint8 else x for m, x in stored.items()}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import logs, measures, parallel, pictures, processes, results
@@ -290,7 +289,8 @@ def _generate(
     """
     inference, decoder = setup.method.inference, setup.method.diffusion_decoder
     if not diffused:
-        return processes.to_host(_decoded_means(inference, params, z))
+        means = _decoded_means(inference, params, z)
+        return processes.to_host(setup.dataset.clip(means))
     if decoder is None:
         raise ValueError(
             "`diffused` is True, expected False: the config has no `denoiser`"
@@ -305,4 +305,4 @@ def _decoded_means(
     inference: Inference, params: dict[str, Params], z: Any
 ) -> dict[str, jax.Array]:
     decoded = inference.decode(params, z)
-    return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}
+    return {m: p.mean() for m, p in decoded.items()}

@@ -32,7 +32,8 @@ class Classifiers(NamedTuple):
     Attributes:
         predict: {m: f32[B, ...]} -> {m: i32[B]}.
         features: {m: f32[B, ...]} -> {m: f32[B, F]}, of the last hidden layer; None for
-            a rule. Any modalities may be left out.
+            a rule. Any modalities may be left out. Both see values as data have them:
+            decoder means are clipped to [0, 1] where data lie there.
         accuracy: {m: share of real test pictures that are read right}.
         checkpoint_id: Identity of their weights; None for a rule.
     """
@@ -67,9 +68,9 @@ def train_classifiers(
         raise ValueError(f"data set {dataset.name!r} has no labels to classify")
     if dataset.read_label is not None:
         return Classifiers(
-            _predict_by_rule(dataset.read_label),
+            _predict_by_rule(dataset),
             None,
-            _test_accuracy(_predict_by_rule(dataset.read_label), dataset, mesh),
+            _test_accuracy(_predict_by_rule(dataset), dataset, mesh),
             None,
         )
     identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
@@ -86,7 +87,8 @@ def train_classifiers(
     weights = parallel.put(result.params, parallel.replicated(mesh))
 
     def read(params: Params, views: Views) -> dict[str, Reading]:
-        return {m: network.apply({"params": params[m]}, x) for m, x in views.items()}
+        seen = dataset.clip(views)
+        return {m: network.apply({"params": params[m]}, x) for m, x in seen.items()}
 
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {m: r.logits.argmax(-1) for m, r in read(params, views).items()}
@@ -115,8 +117,12 @@ def _one_run_at_a_time(directory: Path) -> Iterator[None]:
         yield
 
 
-def _predict_by_rule(read_label: Callable[[jax.Array], jax.Array]) -> Predict:
-    return lambda views: {m: read_label(x).astype(int) for m, x in views.items()}
+def _predict_by_rule(dataset: Dataset) -> Predict:
+    def predict(views: Views) -> dict[str, jax.Array]:
+        seen = dataset.clip(views)
+        return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
+
+    return predict
 
 
 def _folder(dataset: Dataset, settings: TrainSettings) -> str:

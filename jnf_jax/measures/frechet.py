@@ -186,6 +186,5 @@ def _decode(
 
 @functools.partial(jax.jit, static_argnums=1)
 def _shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
-    """In [0, 1]; of pictures the nearest of 256 values, as a file would hold it."""
-    x = jnp.clip(x, 0, 1)
-    return jnp.round(x * 255) / 255 if is_picture else x
+    """Of pictures the nearest of 256 values in [0, 1], as a file would hold it."""
+    return jnp.round(jnp.clip(x, 0, 1) * 255) / 255 if is_picture else x

@@ -1,8 +1,9 @@
 """Protocol v1: coherence of every subset, jointly, and its ceiling, on held-out tuples.
 
-Written once against ``methods.Inference``: one z per test tuple, decoder means clipped
-to [0, 1], frozen classifiers, self-pairs excluded, macro-averages. ``v1-small`` is the
-same on all held-out tuples of a small set.
+Written once against ``methods.Inference``: one z per test tuple, decoder means (which
+classifiers clip to [0, 1] where the data lie there), frozen classifiers, self-pairs
+excluded, macro-averages. ``v1-small`` is the same on all held-out tuples of a small
+set.
 """
 
 import dataclasses
@@ -11,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import parallel, sampling
@@ -279,7 +279,7 @@ def _accuracies(
 def decoded_predictions(
     inference: Inference, predict: Predict
 ) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
-    """(params, z) -> {m: labels of the clipped decoder means}."""
+    """(params, z) -> {m: labels of the decoder means}."""
     compiled = _compiled_predictions(inference)
     return functools.partial(compiled, jax.tree_util.Partial(predict))
 
@@ -289,7 +289,7 @@ def _compiled_predictions(inference: Inference) -> Callable:
     @jax.jit
     def predict_decoded(predict, params: dict[str, Params], z: Any) -> Any:
         decoded = inference.decode(params, z)
-        return predict({m: jnp.clip(decoded[m].mean(), 0, 1) for m in decoded})
+        return predict({m: decoded[m].mean() for m in decoded})
 
     return predict_decoded
 

@@ -21,7 +21,8 @@ class Reading(NamedTuple):
 class Classifier(nn.Module):
     """Stride-2 convolutions, one dense layer, dropout, logits.
 
-    Sequences go through two Transformer blocks instead of the convolutions.
+    Sequences go through two Transformer blocks instead of the convolutions, vectors
+    through a dense layer.
     Dropout acts only where a key is given: evaluation is deterministic by construction.
     """
 
@@ -36,8 +37,10 @@ class Classifier(nn.Module):
         x: Float[Array, "batch ..."],
         dropout_key: jax.Array | None = None,
     ) -> Reading:
-        """x f32[B, H, W, C] or f32[B, T, C] -> f32[B, num_classes], f32[B, hidden]."""
-        if x.ndim == 3:
+        """x f32[B, H, W, C], f32[B, T, C] or f32[B, F] -> ``Reading``."""
+        if x.ndim == 2:
+            x = nn.relu(nn.Dense(self.hidden_size)(x))
+        elif x.ndim == 3:
             x = TransformerTrunk((64, 64))(x)
         else:
             for size in self.features:

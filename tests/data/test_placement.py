@@ -105,9 +105,24 @@ def test_what_cannot_be_streamed(tmp_path):
     with pytest.raises(ValueError, match=r"drawn afresh every epoch in \['train'\]"):
         place(dataclasses.replace(data, splits=splits), "stream", tmp_path)
 
-    def half(arrays, rows):
-        return jax.tree.map(lambda x: x / 2, fetch_stored(arrays, rows))
+    def some(arrays, rows):
+        """Bytes / 255 in the training split alone."""
+        views = fetch_stored(arrays, rows)
+        is_train = arrays["a"].shape[0] == stored_tuples.SIZES["train"]
+        return jax.tree.map(lambda x: x if is_train else x / 2, views)
 
-    with pytest.raises(ValueError, match="'a' is not bytes / 255"):
-        place(dataclasses.replace(data, fetch=half), "stream", tmp_path)
+    with pytest.raises(ValueError, match=r"some of its \['a', 'b'\] is bytes / 255"):
+        place(dataclasses.replace(data, fetch=some), "stream", tmp_path)
     assert not list(tmp_path.glob("records/*/manifest.json"))
+
+
+def test_what_is_not_bytes_is_streamed_as_floats(tmp_path):
+    def doubled(arrays, rows):
+        views = fetch_stored(arrays, rows)
+        return views | {"a": 2 * views["a"]}
+
+    data = dataclasses.replace(on_device(), fetch=doubled)
+    streamed = place(data, "stream", tmp_path)
+    assert_same_tuples(data, streamed)
+    assert num_bytes(streamed) == sum(stored_tuples.SIZES.values()) * (4 * 12 + 12)
+    assert_same_tuples(data, place(streamed, "device", tmp_path))

@@ -33,7 +33,7 @@ def test_rows_come_back_in_any_order_across_files(folder):
         assert isinstance(rows, Rows)
         np.testing.assert_array_equal(indices_of(rows), indices)
         expected = stored_tuples.pictures(indices)
-        jax.tree.map(np.testing.assert_array_equal, rows.pictures, expected)
+        jax.tree.map(np.testing.assert_array_equal, rows.views, expected)
         views = jax.jit(data.fetch)(split.arrays, rows)
         for m, x in views.items():
             assert x.dtype == np.float32
@@ -63,6 +63,54 @@ def test_without_labels(tmp_path):
     stored_tuples.write(tmp_path / "x", num_classes=None, splits=splits)
     data = record_files.open_dataset(tmp_path / "x")
     assert data.num_classes is None and data.splits["train"].labels is None
+
+
+def floats(rows):
+    """Of each kind of modality; the row number, and what float32 alone can hold."""
+    x = np.asarray(rows, np.float32)[:, None] - np.float32(1 / 3)
+    return {
+        "vector": x * np.array([1, -1, 1e-30], np.float32),
+        "sequence": np.tile(x[:, None], (1, 4, 2)),
+        "share": np.tile(x[..., None, None] / 100, (1, 2, 2, 1)).clip(0, 1),
+    }
+
+
+def test_floats_come_back_as_they_were_beside_bytes(tmp_path):
+    def parts(rows):
+        views = floats(rows) | {"a": stored_tuples.pictures(rows)["a"]}
+        return [(views, np.asarray(rows) % 5)]
+
+    splits = {s: parts(range(n)) for s, n in stored_tuples.SIZES.items()}
+    stored_tuples.write(tmp_path / "x", splits=splits)
+    data = record_files.open_dataset(tmp_path / "x")
+    assert data.shapes["vector"] == (3,) and data.shapes["sequence"] == (4, 2)
+    rows = np.array([69, 0, 5])
+    views = data.fetch({}, data.splits["train"].rows(rows))
+    for m, x in floats(rows).items():
+        assert views[m].dtype == np.float32
+        np.testing.assert_array_equal(views[m], x)
+    assert 0 < views["a"].max() <= 1
+    # What is no picture has one of its own; what is none of [0, 1] is never clipped.
+    assert data.unbounded == ("sequence", "vector")
+    assert sorted(data.presentations) == ["sequence", "vector"]
+    clipped = data.clip({"vector": np.full(3, -2.0), "share": np.full(3, -2.0)})
+    assert clipped["vector"][0] == -2 and clipped["share"][0] == 0
+    drawn = data.presentations["vector"].picture(np.asarray(views["vector"]))
+    low, high = -69 + 1 / 3, 69 - 1 / 3  # of the training split
+    np.testing.assert_allclose(
+        drawn[..., 0], ((views["vector"] - low) / (high - low))[:, None], atol=1e-6
+    )
+
+
+def test_a_set_without_floats_is_read_as_before_there_were_any(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("floats") == {}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    data = record_files.open_dataset(folder)
+    views = data.fetch({}, data.splits["train"].rows(np.arange(3)))
+    expected = stored_tuples.pictures(range(3))["a"] * np.float32(1 / 255)
+    np.testing.assert_array_equal(views["a"], expected)
+    assert not data.unbounded and not data.presentations
 
 
 def test_a_set_is_written_once_and_whole(folder, tmp_path):
@@ -110,9 +158,7 @@ def test_a_flipped_bit_is_an_error_when_its_row_is_read(tmp_path):
     content[content.index(pixels) + 5] ^= 0b100
     victim.write_bytes(content)
     read = record_files.open_dataset(folder).splits["train"].read
-    np.testing.assert_array_equal(
-        read(np.arange(20)).pictures["a"][:, 0, 0, 0], range(20)
-    )
+    np.testing.assert_array_equal(read(np.arange(20)).views["a"][:, 0, 0, 0], range(20))
     with pytest.raises(ValueError, match="numbered: a row of split 'train' is damaged"):
         read(np.arange(70))
 
@@ -136,6 +182,8 @@ def _with_train(*train):
 
 
 PICTURES, LABELS = stored_tuples.part(np.arange(6))
+FLOATS = {m: np.maximum(x.astype(np.float32), 1) for m, x in PICTURES.items()}
+FLOATS["a"][3, 0, 0, 0] = 0
 
 
 @pytest.mark.parametrize(
@@ -143,13 +191,32 @@ PICTURES, LABELS = stored_tuples.part(np.arange(6))
     [
         ({"splits": {"train": []}}, r"splits: got \['train'\], expected \['test', "),
         (_with_train(), "'train' has no tuples"),
-        (_with_train(({}, LABELS)), "got pictures {}"),
+        (_with_train(({}, LABELS)), "got views {}"),
         (
             _with_train((PICTURES, LABELS), ({"a": PICTURES["a"]}, LABELS)),
             "the same as",
         ),
-        (_with_train(({"a": PICTURES["a"] / 255}, LABELS)), "float64.*expected uint8"),
-        (_with_train(({"a": PICTURES["a"][..., 0]}, LABELS)), "height, width, channel"),
+        (
+            _with_train(({"a": PICTURES["a"] / 255}, LABELS)),
+            "float64.*expected uint8 or float32",
+        ),
+        (
+            _with_train(({"a": PICTURES["a"][..., None]}, LABELS)),
+            "height, width, channel",
+        ),
+        (
+            _with_train((PICTURES, LABELS), (FLOATS, LABELS)),
+            r"'a': \(\(6, 3, 4, 1\), 'float32'\).*the same as the first",
+        ),
+        (
+            _with_train(
+                (
+                    FLOATS | {"a": np.where(FLOATS["a"] > 0, 1, np.float32(np.nan))},
+                    LABELS,
+                )
+            ),
+            "modality 'a' has 1 values that are not finite, expected none",
+        ),
         (
             _with_train((PICTURES, None)),
             "labels go with num_classes, which is 5; got n",

@@ -106,7 +106,7 @@ def taken(stage, num_steps, mesh=None):
     found = []
     for step in range(num_steps):
         batch = rows.take(step, 1)
-        shown = np.asarray(batch.pictures["a"])[:, 0, 0, 0]
+        shown = np.asarray(batch.views["a"])[:, 0, 0, 0]
         np.testing.assert_array_equal(shown, batch.indices)
         found.append(shown)
     rows.close()
