@@ -37,7 +37,11 @@ def main(argv: list[str]) -> None:
         workdir,
         mesh=mesh,
         provenance=logs.provenance(workdir)
-        | {"config": config_name, "evaluation_command": programs.command_line()},
+        | {
+            "config": config_name,
+            "evaluation_command": programs.command_line(),
+            "evaluation_commit": logs.commit(),
+        },
         training_seconds=training_seconds,
         out=Path(_OUT.value) if _OUT.value else None,
     )

@@ -201,10 +201,19 @@ def provenance(workdir: Path) -> dict[str, Any]:
     return {
         "config": run["config_file"],
         "command": run["command"],
-        "commit": (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else ""),
+        "commit": _commit_of(run),
         "hardware": run["hardware"],
         "versions": run["versions"],
     }
+
+
+def commit() -> str:
+    """Of the code that runs now, as ``provenance`` tells it."""
+    return _commit_of(describe_run())
+
+
+def _commit_of(run: dict[str, Any]) -> str:
+    return (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
 
 
 def write_config(

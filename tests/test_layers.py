@@ -1,4 +1,4 @@
-"""Who may import whom: DESIGN's layer table, checked against every import statement.
+"""Who may import whom: a table, checked against every import statement.
 
 Imports inside functions count too: laziness does not lift a module to another layer.
 """

@@ -6,7 +6,7 @@ Evaluation only: both stages are trained once, or read from a run of
 configs/digits/jnf.py by ``--set init.joint=runs/digits/checkpoints/joint`` and
 ``--set init.unimodal=runs/digits/checkpoints/unimodal``. The trajectory is of fixed
 length, the step size is not adapted, and there are 100 transitions as in that config:
-more leapfrog steps cost more. The first 500 test tuples. Not yet confirmed.
+more leapfrog steps cost more. The first 500 test tuples. Not yet run.
 """
 
 import ml_collections

@@ -8,7 +8,7 @@ energy is fitted afterwards, on one joint VAE and one set of flows; draws take a
 steps as training (what other numbers give is in each record's
 ``coherence.joint_by_steps``). 2,000 steps of training instead of 4,000, subsets of 200
 test tuples; all else is configs/digits/jnf_ebm_after.py. With ``--set init.joint=…``
-and ``--set init.unimodal=…`` another run's checkpoints are read. Not yet confirmed.
+and ``--set init.unimodal=…`` another run's checkpoints are read. Not yet run.
 """
 
 import ml_collections

@@ -5,7 +5,7 @@
 
 ``--set init.joint=runs/digits/checkpoints/joint`` reads the joint VAE of a run of
 configs/digits/jnf.py instead of training one. Held-out log q_j(z|x_j) compares the
-posteriors alone, coherence what is generated from them. Not yet confirmed.
+posteriors alone, coherence what is generated from them. Not yet run.
 """
 
 import ml_collections

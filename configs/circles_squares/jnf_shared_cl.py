@@ -5,7 +5,7 @@
         --config.init.joint=runs/toy/jnf/checkpoints/joint
 
 NT-Xent with τ = 0.1. Stage ``joint`` is that of `jnf.py`; without ``init.joint`` it is
-trained here. Not yet confirmed.
+trained here. Not yet run.
 """
 
 import ml_collections

@@ -5,7 +5,7 @@
         --config.init.joint=runs/toy/jnf/checkpoints/joint
 
 One dimension, as the authors', for the one bit that is shared. Stage ``joint`` is that
-of `jnf.py`; without ``init.joint`` it is trained here. Not yet confirmed.
+of `jnf.py`; without ``init.joint`` it is trained here. Not yet run.
 """
 
 import ml_collections

@@ -4,7 +4,7 @@
         --workdir runs/noisy/shared_cl_0.4 --config.data.noise=0.4 \\
         --config.init.joint=runs/noisy/jnf_0.4/checkpoints/joint
 
-Not yet confirmed.
+Not yet run.
 """
 
 import ml_collections

@@ -5,7 +5,7 @@
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
 --config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else
-is configs/digits/jnf.py. Not yet confirmed.
+is configs/digits/jnf.py. Not yet run.
 """
 
 import ml_collections

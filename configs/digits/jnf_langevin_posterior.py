@@ -7,7 +7,7 @@ or ``python -m jnf_jax.evaluate`` with this config and the workdir of a run of
 configs/digits/jnf.py. Forty steps through the decoders, as in arXiv 2408.10467 but for
 two things: they start at the amortised draws, and s = 0.4 is in units of the amortised
 posterior's scales. All else is configs/digits/jnf_mcmc_posterior.py, where every step
-is accepted or not. Not yet confirmed.
+is accepted or not. Not yet run.
 """
 
 import ml_collections

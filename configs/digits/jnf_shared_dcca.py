@@ -5,7 +5,7 @@
 
 Nine dimensions, for ten classes have nine contrasts. Stage ``joint`` is that of
 configs/digits/jnf.py: ``--config.init.joint=DIR`` reads it from a run of that config.
-Not yet confirmed.
+Not yet run.
 """
 
 import ml_collections

@@ -5,8 +5,7 @@
 
 Needs the extra `audio` (librosa). The files of DIR: see `jnf_jax/data/handwriting.py`.
 Latent 64, Normal and likelihood rescaling as the authors' MHD configuration; networks
-and steps are ours, and the scale of 0.3 was not tuned. Not yet confirmed: nobody has
-trained it to the end.
+and steps are ours, and the scale of 0.3 was not tuned. Not yet run.
 """
 
 import ml_collections

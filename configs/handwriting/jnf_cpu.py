@@ -5,7 +5,7 @@
 
 Half the latent of `jnf.py`; perceptrons where that has convolutions, and a narrower
 Transformer for the pen; small batches, for updates are what is short. Needs the extra
-`audio` (librosa). Nothing was tuned. Not yet confirmed.
+`audio` (librosa). Nothing was tuned. Not yet run.
 """
 
 import ml_collections

@@ -7,7 +7,7 @@ Latent 20, Laplace 0.75, likelihood rescaling, β 0.5, five pairings of each ima
 100 epochs; batch 128 is their first code's, the plateau's patience of 30 their
 PolyMNIST's, and our MNIST decoder has one hidden layer of 512 more than theirs.
 Reported by the authors (summary of the paper): joint coherence 0.51 ± 0.02; their
-protocol is not known to us. Not yet confirmed here.
+protocol is not known to us. Not yet run here.
 """
 
 import ml_collections

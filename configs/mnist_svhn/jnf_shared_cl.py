@@ -5,7 +5,7 @@
 
 NT-Xent, τ = 0.1, bases and embeddings of 10, 150 epochs: the authors' settings; the
 batch of 512 is ours, and they have β = 2.5 where this keeps the 0.5 of `jnf.py`, whose
-stage ``joint`` it can then read (``--config.init.joint=DIR``). Not yet confirmed.
+stage ``joint`` it can then read (``--config.init.joint=DIR``). Not yet run.
 """
 
 import ml_collections

@@ -5,7 +5,7 @@
 
 Nine dimensions, batch 800, 100 epochs at 1e-4, ridge 1e-3: the authors' settings. Stage
 ``joint`` is that of `jnf.py`: ``--config.init.joint=DIR`` reads it from a run of that
-config. Not yet confirmed.
+config. Not yet run.
 """
 
 import ml_collections

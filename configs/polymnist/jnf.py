@@ -6,7 +6,7 @@
 Latent 512, Laplace 0.75, Adam 1e-3 on plateau (patience 30 epochs), batch 256,
 400 + 200 epochs, two MADE blocks of 3 × 128. Expected, from the authors' stored runs
 (4 seeds, MultiVae's protocol): coherence .67 / .85 / .90 / .92 from 1 / 2 / 3 / 4
-modalities, .05 jointly from N(0, I). Not yet confirmed here. Data:
+modalities, .05 jointly from N(0, I). Not yet run here. Data:
 `polymnist_procedural`; ``--config.data.backgrounds_dir=…`` for pictures of your own,
 ``--config.data.official_dir=…`` for the published set.
 """

@@ -5,7 +5,7 @@
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
 --config.init.unimodal=DIR`` it is trained on the checkpoints of a run of `jnf.py`,
-whose settings all else has. Not yet confirmed.
+whose settings all else has. Not yet run.
 """
 
 import ml_collections

@@ -5,9 +5,9 @@
         --config.init.joint=runs/polymnist/jnf/checkpoints/joint
 
 Stage ``prior`` alone: VP-SDE, β from 0.1 to 20, 250 steps to draw, as arXiv 2306.04445
-has, but on draws as they are, near unit scale by their KL, not standardised; a residual
-MLP as wide as the latent, 512, and 20,000 updates are ours. Measured are joint draws
-and the ceiling. Not yet run.
+has; draws are whitened by their own mean and covariance; a residual MLP as wide as the
+latent, 512, and 20,000 updates are ours. Measured are joint draws and the ceiling. Not
+yet run.
 """
 
 import ml_collections

@@ -5,9 +5,9 @@
 
 As configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns from half of stage ``joint``
 on. Chains take 150 steps of 0.004, as the aggregate posterior of `jnf_cpu.py` has axes
-of variance 0.004, too narrow for longer ones. On its draws, not whitened, 2,000 updates
-with 60 steps of 0.004 gave a joint coherence of .16, drawn with 300 .38; steps of 0.02
-diverged, or with f's slope at most 30 gave .10 (in no record). All else is
+of variance 0.0045, too narrow for longer ones. On its draws, not whitened, 2,000
+updates with 60 steps of 0.004 gave a joint coherence of .16, drawn with 300 .38; steps
+of 0.02 diverged, or with f's slope at most 30 gave .10 (in no record). All else is
 `jnf_cpu.py`, and about as long. Not yet run.
 """
 

@@ -6,7 +6,7 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 No MADE block: unimodal posteriors are Gaussians. Stage ``joint`` is that of
-`jnf_cpu.py`; without ``init.joint`` it is trained here. Not yet confirmed.
+`jnf_cpu.py`; without ``init.joint`` it is trained here. Not yet run.
 """
 
 import ml_collections

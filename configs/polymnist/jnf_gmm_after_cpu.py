@@ -6,7 +6,9 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
-subsets are those of `jnf_cpu.py`. Joint coherence .38 (N(0, I) .02, ceiling .48).
+subsets are those of `jnf_cpu.py`. Joint coherence .38 (N(0, I) .02, ceiling .48
+of this run of the joint VAE), fitted to draws that were not whitened; whitened not yet
+run.
 """
 
 import ml_collections

@@ -3,8 +3,7 @@
     python -m jnf_jax.train --config configs/translated_polymnist/jnf_cpu.py \\
         --config.data.backgrounds_dir=DIR --workdir runs/translated_polymnist/jnf_cpu
 
-About as long as that one, 100 minutes of two CPU cores. Not yet confirmed: nobody has
-trained it to the end.
+About as long as that one, 100 minutes of two CPU cores. Not yet run.
 """
 
 import ml_collections

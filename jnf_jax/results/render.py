@@ -37,6 +37,7 @@ from jnf_jax.results.tables import (
 )
 
 ABLATIONS = "ablations"  # the folder of their configs, and of their records
+TEMPLATES = "records"  # of configs for other people's data
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
     "cub": "CUB pictures and captions",
@@ -55,7 +56,7 @@ HEADER = """\
 Every number of ours comes from a record in `results/` ([schema](results_schema.md)),
 measured with the command that stands below its table; "–" is "not measured". Coherence
 *k* is conditional coherence given *k* modalities, macro-averaged over classes and
-averaged over targets outside the given ones and over subsets. Joint coherence is told
+averaged over targets outside the given ones and over subsets. Joint coherence is given
 for each prior that z was drawn from ("normal" is N(0, I)); read it beside the label
 entropy of the agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same
 agreement on reconstructions. ± is the standard deviation over training seeds; of one
@@ -145,6 +146,10 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     for name, record in records.items():
         stage = record["stage1_checkpoint"]
         lines.append(f"- {link(Path(name).stem, name)}: `{record['command']}`")
+        if "evaluation_command" in record:
+            commit = record.get("evaluation_commit")
+            at = f" at {commit[:7]}{commit[40:]}" if commit else ""
+            lines.append(f"  - then `{record['evaluation_command']}`{at}")
         if stage:
             lines.append(f"  - stage one: `{stage}`")
         worst = worst_of_sampler(record["sampler"].get("subsets", {}))
@@ -203,7 +208,8 @@ def render(root: Path) -> str:
     """
     records, found = load_records(root), find_configs(root)
     sweeps = [config for config in found if Path(config).parent.name == ABLATIONS]
-    configs = [config for config in found if config not in sweeps]
+    others = {*sweeps, *(c for c in found if Path(c).parent.name == TEMPLATES)}
+    configs = [config for config in found if config not in others]
     published = json.loads((root / "docs" / "published.json").read_text("utf-8"))
     folder = {name: Path(r["config"]).parent.name for name, r in records.items()}
     sections = {Path(config).parent.name for config in configs} | set(folder.values())

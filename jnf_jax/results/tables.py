@@ -120,7 +120,7 @@ def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
     headings = sorted({d for some in found.values() for d in some}, key=_by_size)
     rows = [
         [
-            link(Path(records[name]["config"]).stem, records[name]["config"]),
+            _row_name(records[name], records),
             *(format_value(directions.get(heading)) for heading in headings),
         ]
         for name, directions in found.items()
@@ -142,6 +142,14 @@ def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _row_name(record: Mapping, records: Mapping[str, Mapping]) -> str:
+    """The config, and the data set where another row is of the same config."""
+    config, name = record["config"], Path(record["config"]).stem
+    if sum(other["config"] == config for other in records.values()) > 1:
+        name += f", {record['dataset']}"
+    return link(name, config)
+
+
 def _by_size(direction: str) -> tuple[int, str]:
     return direction.count("+"), direction
 
@@ -151,7 +159,7 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     header = ["config", *MORE_METRICS.values()]
     rows = [
         [
-            link(Path(record["config"]).stem, record["config"]),
+            _row_name(record, records),
             *(by_name(record.get(key), format_value) for key in MORE_METRICS),
         ]
         for record in records.values()
@@ -164,7 +172,7 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     """Before and after chains through the decoders, where a record has them."""
     rows = [
         [
-            link(Path(record["config"]).stem, record["config"]),
+            _row_name(record, records),
             str(refinement.get("settings", {}).get("num_transitions", ABSENT)),
             size,
             *(format_value(value, digits=1) for value in values[:2]),
@@ -203,7 +211,7 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
         gap = about.get("gap_to_long_run", {}).get("short_run", {})
         rows.append(
             [
-                link(Path(record["config"]).stem, record["config"]),
+                _row_name(record, records),
                 prior,
                 *(
                     f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
@@ -217,9 +225,10 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
     return [
         "",
-        "Energy-based priors, by the Langevin steps of a draw (0 is the reference): "
-        "joint coherence and, in brackets, label entropy. Then how far the draws lie "
-        "from long Metropolis-adjusted chains on the density.",
+        "Energy-based priors, by the Langevin steps of a draw (0 is the reference; of "
+        "one fitted afterwards a normal with the mean and covariance of what it was "
+        "fitted to): joint coherence and, in brackets, label entropy. Then how far the "
+        "draws lie from long Metropolis-adjusted chains on the density.",
         "",
         *table(header, rows),
     ]
@@ -231,7 +240,7 @@ def _measure_rows(name: str, records: Mapping[str, Mapping]) -> list[str]:
     for declared in SHOWN[name]:
         rows = [
             [
-                link(Path(record["config"]).stem, record["config"]),
+                _row_name(record, records),
                 row,
                 *(
                     _cell(value, column.digits)
