@@ -3,7 +3,8 @@
     python -m jnf_jax.results.render            # write docs/results.md
     python -m jnf_jax.results.render --check    # exit 1 if it is out of date
 
-A section for each folder of configs/: a row for each record, a row "not yet run" for
+A section for each folder of configs/: a row for each record in the folder of that name
+in results/ (its config may be another data set's, overridden), a row "not yet run" for
 each config without one, and the published numbers with what sets them apart. Then what
 the records say on the questions of docs/open_questions.json, and the ablations.
 """
@@ -211,7 +212,7 @@ def render(root: Path) -> str:
     others = {*sweeps, *(c for c in found if Path(c).parent.name == TEMPLATES)}
     configs = [config for config in found if config not in others]
     published = json.loads((root / "docs" / "published.json").read_text("utf-8"))
-    folder = {name: Path(r["config"]).parent.name for name, r in records.items()}
+    folder = {name: Path(name).parent.name for name in records}
     sections = {Path(config).parent.name for config in configs} | set(folder.values())
     lines = [HEADER]
     for section in sorted(sections):

@@ -401,6 +401,40 @@ def test_energies_get_a_table_of_their_own(repository, record):
     )
 
 
+def test_an_evaluation_of_its_own_is_told_with_its_commit(repository, record):
+    record["evaluation_command"] = "python -m jnf_jax.evaluate --workdir runs/x"
+    path = repository / "results" / "digits" / "jnf.json"
+    results.write(path, record)
+    said = "  - then `python -m jnf_jax.evaluate --workdir runs/x`"
+    assert said in render.render(repository).split("\n")
+    record["evaluation_commit"] = "89abcdef" * 5 + "-dirty"
+    results.write(path, record)
+    assert f"{said} at 89abcde-dirty" in render.render(repository).split("\n")
+
+
+def test_rows_of_one_config_name_their_data(repository, record):
+    record["unimodal_log_prob"] = {"m0": -2.0}
+    for name in ("a", "b"):
+        record["dataset"] = f"digits_{name}"
+        results.write(repository / "results" / "digits" / f"{name}.json", record)
+    text = render.render(repository)
+    assert "| [jnf, digits_a](../configs/digits/jnf.py) | m0 -2.000 |" in text
+    assert "| [jnf, digits_b](../configs/digits/jnf.py) | m0 -2.000 |" in text
+
+
+def test_a_record_is_shown_where_it_lies(repository, record):
+    results.write(repository / "results" / "other" / "x.json", record)
+    text = render.render(repository)
+    assert "| [jnf](../configs/digits/jnf.py) |" in text.split("## other")[1]
+
+
+def test_a_config_to_be_copied_is_no_row(repository):
+    folder = repository / "configs" / "records"
+    folder.mkdir()
+    (folder / "jnf.py").write_text("def get_config():\n    return None\n")
+    assert "configs/records" not in render.render(repository)
+
+
 def test_open_questions_show_the_records_of_their_configs(repository, record):
     assert "## Left open" not in render.render(repository)
     configs = ["configs/digits/jmvae.py", "configs/digits/jnf.py"]
