@@ -1,5 +1,6 @@
 """The evaluation classifiers: what they measure, and that they are trained once."""
 
+import dataclasses
 import threading
 
 import jax
@@ -42,12 +43,27 @@ def two_classes(read_label=None, num_classes=2) -> Dataset:
     )
 
 
+def test_values_are_clipped_where_data_lie_in_unit_range(tmp_path):
+    def is_dark(x):
+        return x.mean(axis=(1, 2, 3)) < 0
+
+    data = two_classes(is_dark)
+    views = {m: -jnp.ones((2, 16, 16, 1)) for m in "ab"}
+    clipped = train_classifiers(data, SETTINGS, tmp_path).predict(views)
+    assert not any(labels.any() for labels in clipped.values())
+    data = dataclasses.replace(data, unbounded=("b",))
+    seen = train_classifiers(data, SETTINGS, tmp_path).predict(views)
+    assert not seen["a"].any() and seen["b"].all()
+
+
 def test_accuracy_is_measured_on_test_labels_and_weights_are_arguments(tmp_path):
     found = train_classifiers(two_classes(), SETTINGS, tmp_path)
     assert found.accuracy == {"a": 0.8, "b": 0.8}
     assert found.checkpoint_id
     views = {"b": jnp.zeros((3, 16, 16, 1))}  # any modality alone
     features = found.features(views)["b"]
+    darker = found.features({"b": views["b"] - 1})["b"]
+    np.testing.assert_array_equal(darker, features)  # as data have them: in [0, 1]
     assert features.shape == (3, 256) and (features >= 0).all() and features.any()
     # Weights built into a program as constants would not be leaves.
     assert sum(leaf.size for leaf in jax.tree.leaves(found.predict)) > 1_000
