@@ -4,10 +4,12 @@
 gap              E KL(q(z|X) ‖ q_m(z|x_m)), never 0 where others inform of z
 two-sample, 1    (x_m, z ~ q(z|X)) against (x_m, z ~ q_m(z|x_m)): the best q_m
                  reaches 0.5, for over x_{−m} the joint posterior averages to it
-two-sample, 2+   draws given x_S, all of X included, against long chains on
-                 p(z) Π_{m∈S} p(x_m|z)^{λ_m} through the decoders
+two-sample, S    draws given x_S, of one modality up to all, against long chains on
+                 p(z) Π_{m∈S} p(x_m|z) through the decoders
 calibration      ranks of z* among draws given X_S ~ p(X_S|z*), ``calibration.py``
 ===============  ===============================================================
+
+The last two are of the generative model itself: λ = β = 1, whatever was trained.
 """
 
 import dataclasses
@@ -142,8 +144,9 @@ def _against_chains(
     chains = sampling.ChainSettings(num_transitions=match.num_transitions)
     views = held_out.views(np.arange(match.num_chain_data, dtype=np.int32))
     test, diagnosis, acceptance = chain_test(
-        DecoderPosterior(inference, chains), params, jax.random.key(settings.seed),
-        views, subset, match.num_chains, seed=settings.seed,
+        DecoderPosterior(inference, chains, is_weighted=False), params,
+        jax.random.key(settings.seed), views, subset, match.num_chains,
+        seed=settings.seed,
     )  # fmt: skip
     name = "+".join(subset)
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")
