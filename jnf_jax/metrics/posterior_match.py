@@ -49,8 +49,8 @@ class MatchSettings:
     """
 
     num_pairs: int = 2_000
-    num_chain_data: int = 8
-    num_chains: int = 16
+    num_chain_data: int = 16
+    num_chains: int = 32
     num_transitions: int = 200
     num_subsets: int = 1
     num_calibration_data: int = 1_000
@@ -115,8 +115,7 @@ def evaluate_match(
         unimodal[m] = {
             "gap": gap[m],
             "gap_standard_error": gap_error[m],
-            "accuracy": test.accuracy,
-            "standard_error": test.standard_error,
+            **test._asdict(),
         }
         report(
             f"q(z|{m}): {gap[m]:.2f} nats from the joint posterior, "
@@ -153,8 +152,7 @@ def _against_chains(
     for text in sampling.warnings(diagnosis):
         report(f"  warning: the long chains themselves: {text}")
     return {
-        "accuracy": test.accuracy,
-        "standard_error": test.standard_error,
+        **test._asdict(),
         "acceptance": acceptance,
         "rhat_max": finite_or_none(diagnosis.rhat_max),
         "ess_min": finite_or_none(diagnosis.ess_min),

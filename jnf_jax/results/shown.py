@@ -127,16 +127,19 @@ SHOWN: dict[str, tuple[Table, ...]] = {
                 Column("s.e.", "gap_standard_error", 2, low=0.0),
                 Column("accuracy", "accuracy", low=0.0, high=1.0),
                 Column("s.e. of it", "standard_error", low=0.0, high=1.0),
+                Column("detectable", "detectable", low=0.5, high=1.0),
             ),
             rows="unimodal",
             heading="given",
         ),
         Table(
-            "Draws given several modalities beside long chains through the decoders: "
-            "accuracy of a classifier, 0.5 at best.",
+            "Draws given one modality up to all beside long chains through the "
+            "decoders: accuracy of a classifier, 0.5 at best; below what is detectable "
+            "it says nothing.",
             (
                 Column("accuracy", "accuracy", low=0.0, high=1.0),
                 Column("s.e.", "standard_error", low=0.0, high=1.0),
+                Column("detectable", "detectable", low=0.5, high=1.0),
                 Column("chains' max R-hat", "rhat_max", 2, low=0.0),
             ),
             rows="chains",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.metrics import posterior_match
@@ -254,6 +255,8 @@ def test_the_record_has_every_part():
     assert set(found["unimodal"]) == set(NAMES)
     assert set(found["chains"]) == {"a", "a+b", "a+b+c"}
     assert set(found["calibration"]) == {"a", "b", "c", "a+b", "a+b+c"}
+    assert found["chains"]["a"]["detectable"] == 0.5 + 2 / 80**0.5
+    assert found["unimodal"]["a"]["detectable"] == 0.5 + 2 / 160**0.5
     histogram = found["calibration"]["a"]["z"]["histogram"]
     assert np.mean(list(histogram.values())) == pytest.approx(1)
     assert all(type(leaf) is float for leaf in jax.tree.leaves(found))
@@ -276,7 +279,10 @@ def test_faults_are_told_all_at_once():
     told = wrong.faults("evaluation.posterior_match")
     assert len(told) == 8
     assert told[0] == "`evaluation.posterior_match.num_pairs` is 39, expected >= 40"
-    assert not MatchSettings().faults("evaluation.posterior_match")
+    default = MatchSettings()
+    assert not default.faults("evaluation.posterior_match")
+    config = base.get_config().evaluation.posterior_match
+    assert dataclasses.asdict(default) == config.to_dict()
 
 
 @dataclasses.dataclass(frozen=True)
