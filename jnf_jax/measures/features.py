@@ -168,14 +168,22 @@ def inception_features(
 
     Args:
         path: Weights as pytorch-fid publishes them.
-        sha256: Of that file, checked before.
+        sha256: Of that file, hex; hours may lie between the config's check and here.
         mesh: Devices that hold them, each all.
         targets: Modalities that are pictures.
 
     Returns:
         Extractor of the "fid" for the published weights, of "frechet_inception" for
-        others.
+        others, by the digest that the file is found to have.
+
+    Raises:
+        ValueError: If that is another than ``sha256``.
     """
+    found = _sha256(path)
+    if found != sha256.lower():
+        raise ValueError(
+            f"`path` {path} has SHA-256 {found}, expected {sha256} as in `sha256`"
+        )
     params = parallel.put(
         inception.from_torch(load_tensors(Path(path))), parallel.replicated(mesh)
     )
@@ -185,9 +193,8 @@ def inception_features(
         colour = jnp.broadcast_to(x, (*x.shape[:-1], 3))
         return inception.Inception().apply({"params": params}, colour)
 
-    is_published = sha256.lower() == inception.WEIGHTS_SHA256
     return Extractor(
-        "fid" if is_published else "frechet_inception",
+        "fid" if found == inception.WEIGHTS_SHA256 else "frechet_inception",
         lambda m, x: pool3(params, x),
         inception.NUM_FEATURES,
         targets,
