@@ -1,8 +1,8 @@
 """The measure ``diffusion_decoder``: pictures drawn given z beside the decoder's means.
 
 Both show the z that protocol v1 drew, so that what differs is how z is shown. Quality
-is the Fréchet distance to the real test pictures in the classifiers' last hidden layer;
-it is no FID.
+is the Fréchet distance to the real test data in the classifiers' last hidden layer, of
+pictures rounded to 8 bit; it is no FID.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import numpy as np
 
 from jnf_jax import parallel
 from jnf_jax.batching import map_batches
+from jnf_jax.measures.features import as_shown, pictures_of
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.frechet import average_conditional, frechet_distance, gaussian_of
@@ -126,6 +127,7 @@ def _judged(
         subject.inference,
         subject.decoder,
         targets,
+        pictures_of(subject),
         jax.tree_util.Partial(subject.classifiers.predict),
         jax.tree_util.Partial(subject.classifiers.features),
         subject.params,
@@ -140,33 +142,36 @@ def _judged(
     return map_batches(one_batch, size, subject.protocol.batch_size)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _judge_both(inference, decoder, targets, predict, features, params, rng_key, z):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _judge_both(
+    inference, decoder, targets, pictures, predict, features, params, rng_key, z
+):
     decoded = inference.decode(params, z)
     shown = {
-        "means": {m: jnp.clip(decoded[m].mean(), 0, 1) for m in targets},
+        "means": {m: decoded[m].mean() for m in targets},
         "draws": decoder.draw(params, rng_key, z, targets),
     }
     found = {}
     for by, views in shown.items():
-        labels, hidden = predict(views), features(_to_8_bit(views))
+        labels = predict({m: jnp.clip(x, 0, 1) for m, x in views.items()})
+        hidden = features({m: as_shown(x, m in pictures) for m, x in views.items()})
         found[by] = {m: (labels[m], hidden[m]) for m in targets}
     return found
 
 
 def _real_features(subject: Subject, num_tuples: int) -> dict[str, np.ndarray]:
-    read = jax.jit(lambda features, views: features(_to_8_bit(views)))
+    pictures = pictures_of(subject)
+
+    @jax.jit
+    def read(features, views: Views) -> dict[str, jax.Array]:
+        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
+
     features = jax.tree_util.Partial(subject.classifiers.features)
     return map_batches(
         lambda _, rows: read(features, dict(subject.held_out.views(rows))),
         num_tuples,
         subject.protocol.batch_size,
     )
-
-
-def _to_8_bit(views: Views) -> Views:
-    """As picture files would hold them, and the measure ``frechet`` reads them."""
-    return {m: jnp.round(jnp.clip(x, 0, 1) * 255) / 255 for m, x in views.items()}
 
 
 def _joint_draws(subject: Subject, num_tuples: int, rng_key: jax.Array) -> Any:
