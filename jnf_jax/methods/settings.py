@@ -298,13 +298,9 @@ class ProjectorSettings:
             batch_size: Its rows.
             said: Where the number comes from, "`field` is 3".
         """
-        if self.objective != "dcca":
-            return (
-                []
-                if batch_size > 1
-                else [f"{said}, expected 2 or more: one datum is told from no other"]
-            )
-        if batch_size > 2 * self.size:
+        if self.objective != "dcca" and batch_size < 2:
+            return [f"{said}, expected 2 or more: one datum is told from no other"]
+        if self.objective != "dcca" or batch_size > 2 * self.size:
             return []
         return [
             f"{said}, expected more than "

@@ -196,7 +196,8 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
     assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
-    assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_a", "ess_b"}
+    of_both = {f"{of}{e}" for of in ("", "standard_error_", "ess_") for e in "ab"}
+    assert set(found["likelihood"]["conditional"]["1"]) == of_both | {"ess_given"}
     assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}
     faults = results.validate(found)
     assert not [f for f in faults if f.startswith(("`likelihood", "`representation"))]
