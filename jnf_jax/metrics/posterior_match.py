@@ -84,6 +84,21 @@ class MatchSettings:
             )
         return found
 
+    def data_faults(self, field: str, num_tuples: int) -> list[str]:
+        """What ``num_tuples`` evaluated test tuples are too few for."""
+        found = []
+        if num_tuples < 10 * NUM_FOLDS:
+            found.append(
+                f"`{field}.num_pairs` is {self.num_pairs}, and {num_tuples} test "
+                f"tuples are evaluated, expected >= {10 * NUM_FOLDS} of them"
+            )
+        if self.num_chain_data > num_tuples:
+            found.append(
+                f"`{field}.num_chain_data` is {self.num_chain_data}, expected at most "
+                f"the {num_tuples} test tuples that are evaluated"
+            )
+        return found
+
 
 def evaluate_match(
     inference: Inference,

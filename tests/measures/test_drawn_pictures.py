@@ -122,6 +122,21 @@ def test_pictures_alone_are_rounded_to_8_bit():
     np.testing.assert_allclose(judged["means"]["a"][1][:, 0], 64 / 255, rtol=1e-6)
 
 
+def test_too_few_test_tuples_leave_the_distance_out():
+    lines = []
+    subject = subject_of(Noisy(), lines.append)
+    few = dataclasses.replace(subject.protocol, num_tuples=2, num_diagnostic_data=2)
+    given = {s: z[:2] for s, z in subject.draws.given.items()}
+    subject = subject._replace(protocol=few, draws=subject.draws._replace(given=given))
+    found = measure(subject, DrawnSettings())
+    assert lines[0] == (
+        "not measured: Frechet distances of drawn pictures need more than 2 test "
+        "tuples, one for each feature, and there are 2"
+    )
+    assert found["frechet"] == {"means": {}, "draws": {}}
+    assert found["conditional"]["draws"] == {"1": 1.0}
+
+
 def test_a_decoder_that_shows_something_else_loses_coherence():
     found = measured(Noisy(swaps=True))
     assert found["conditional"] == {"means": {"1": 1.0}, "draws": {"1": 0.5}}
@@ -136,3 +151,6 @@ def test_what_is_refused():
     assert fault == (
         "`evaluation.diffusion_decoder.num_prior_samples` is 0, expected >= 1"
     )
+    by_rule = dataclasses.replace(subject_of(None).dataset, read_label=lambda x: 0)
+    (fault,) = DrawnSettings().data_faults("e.d", by_rule, ProtocolSettings())
+    assert "expected data that classifiers are trained for: a rule reads" in fault

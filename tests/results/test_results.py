@@ -494,6 +494,7 @@ def test_check_tells_by_its_exit_status(repository, capsys):
         ("commit", "unknown", "jnf.json: `commit` is unknown"),
         ("config", "configs/digits/gone.py", "gone.py', expected a file of this"),
         ("config", "../elsewhere.py", "expected a file of this repository"),
+        ("unfinished", ["fid"], r"jnf.json: `unfinished` is \['fid'\], expected none"),
     ],
 )
 def test_a_quoted_run_can_be_traced(repository, record, key, value, message):
