@@ -59,7 +59,7 @@ class DrawnSettings:
         """What classifiers of the data cannot do with so few draws, or at all."""
         if dataset.read_label is not None:
             return [
-                f"`evaluation.measures` has 'diffusion_decoder', expected data that "
+                "`evaluation.measures` has 'diffusion_decoder', expected data that "
                 f"classifiers are trained for: a rule reads {dataset.name!r}, which "
                 "has no features"
             ]
@@ -184,6 +184,7 @@ def _judge_both(
     }
     found = {}
     for by, views in shown.items():
+        # Clipped, as protocol v1 reads them.
         labels = predict({m: jnp.clip(x, 0, 1) for m, x in views.items()})
         hidden = features({m: as_shown(x, m in pictures) for m, x in views.items()})
         found[by] = {m: (labels[m], hidden[m]) for m in targets}
