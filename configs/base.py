@@ -79,8 +79,8 @@ def get_config() -> ml_collections.ConfigDict:
                 ),
                 posterior_match=dict(
                     num_pairs=2_000,
-                    num_chain_data=8,
-                    num_chains=16,
+                    num_chain_data=16,
+                    num_chains=32,
                     num_transitions=200,
                     num_subsets=1,
                     num_calibration_data=1_000,

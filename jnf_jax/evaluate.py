@@ -14,6 +14,7 @@ from absl import flags
 from jnf_jax import logs, parallel, programs
 from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import evaluated_stages, load_stages, open_experiment
+from jnf_jax.runs import check_evaluation
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     workdir = Path(_WORKDIR.value)
     config, config_name = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
+    check_evaluation(setup)
     mesh = parallel.make_mesh()
     params, checkpoint_ids, training_seconds = load_stages(
         setup, workdir, parallel.replicated(mesh), evaluated_stages(setup)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from jnf_jax import logs, parallel, processes, results
+from jnf_jax import logs, measures, parallel, processes, results
 from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import (
     Setup,
@@ -136,12 +136,13 @@ def of_seed(config: ml_collections.ConfigDict, seed: int) -> ml_collections.Conf
 
 
 def record_of(workdir: Path, config: ml_collections.ConfigDict) -> dict | None:
-    """The record of a run of this very config in ``workdir``, if it has one."""
+    """The record of a run of this very config in ``workdir``, if it has a whole one."""
     stored, record = workdir / "config.json", workdir / "results.json"
     if not (stored.exists() and record.exists()):
         return None
     same = json.loads(stored.read_text())["config"] == json.loads(config.to_json())
-    return results.read(record) if same else None
+    found = results.read(record) if same else {}
+    return found if found and "unfinished" not in found else None
 
 
 def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
@@ -149,8 +150,8 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
 
     Raises:
         ValueError: A batch larger than the training split or not divisible by the
-            devices; validation batches that DCCA finds too small; more evaluation
-            tuples than there are.
+            devices; validation batches that the projectors' objective finds too small;
+            as ``check_evaluation``.
     """
     splits, experiment = setup.dataset.splits, setup.experiment
     sizes = {
@@ -172,11 +173,23 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
         said = f"the {num} validation tuples make batches of {rows}"
         if faults := experiment.projectors.batch_faults(rows, said):
             raise ValueError("\n".join(faults))
-    if experiment.evaluation.num_tuples > splits["test"].size:
-        raise ValueError(
-            f"`evaluation.num_tuples` is {experiment.evaluation.num_tuples}, expected "
-            f"at most the {splits['test'].size} test tuples"
-        )
+    check_evaluation(setup)
+
+
+def check_evaluation(setup: Setup) -> None:
+    """Refuses what would stop the protocol or a measure when it has run for long.
+
+    Raises:
+        ValueError: More evaluation tuples than there are; sizes that measures cannot
+            do with. All faults are listed.
+    """
+    protocol, num = setup.experiment.evaluation, setup.dataset.splits["test"].size
+    faults = measures.data_faults(setup.experiment.measures, setup.dataset, protocol)
+    if protocol.num_tuples > num:
+        told = f"`evaluation.num_tuples` is {protocol.num_tuples}"
+        faults.insert(0, f"{told}, expected at most the {num} test tuples")
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def train_stages(

@@ -133,6 +133,25 @@ def test_latent_of_size_zero():
         ({"model__likelihoods__default__name": "bernoulli"}, "takes logits.*identity"),
         ({"joint__batch_size": 5_000}, "`joint.batch_size` is 5000, expected at most"),
         ({"evaluation__num_tuples": 9_999}, "`evaluation.num_tuples` is 9999"),
+        (
+            dict(
+                evaluation__num_tuples=30,
+                evaluation__measures="posterior_match",
+                evaluation__posterior_match=dict(num_chain_data=31),
+            ),
+            r"match.num_pairs` is 2000, and 30 test tuples are evaluated, expected >= "
+            r"40(.|\n)*match.num_chain_data` is 31, expected at most the 30 test tup",
+        ),
+        (
+            dict(
+                denoiser=dict(features=(4,)),
+                diffusion_decoder=dict(num_steps=5, batch_size=16),
+                evaluation__measures="diffusion_decoder",
+                evaluation__diffusion_decoder=dict(num_prior_samples=256),
+            ),
+            r"decoder.num_prior_samples` is 256, expected more than the 256 features"
+            r"(.|\n)*`evaluation.num_prior_samples` is 100, expected more than the 256",
+        ),
         ({"data__num_modalities": 1}, "num_modalities: got 1, expected 2 to 100"),
         ({"stages": ""}, "`stages` is empty"),
         (

@@ -109,7 +109,7 @@ def _refined(
     if chains is None:
         return None
     found = evaluate_refinement(
-        DecoderPosterior(setup.method.inference, chains),
+        DecoderPosterior(setup.method.inference, chains, is_weighted=True),
         params,
         held_out,
         predict,

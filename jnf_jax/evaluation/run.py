@@ -17,7 +17,7 @@ from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.experiment import Setup
-from jnf_jax.measures.classifiers import train_classifiers
+from jnf_jax.measures.classifiers import Classifiers, train_classifiers
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.metrics import coherence
@@ -60,6 +60,11 @@ def evaluate_and_write(
     kept = Kept(
         workdir / "evaluation", _draws_depend_on(setup, checkpoint_ids), processes.say
     )
+
+    def write(record: dict[str, Any]) -> None:
+        if processes.is_first():
+            results.write(workdir / "results.json", record)
+
     record = evaluate(
         setup,
         params,
@@ -69,6 +74,7 @@ def evaluate_and_write(
         mesh=mesh,
         report=processes.say,
         kept=kept,
+        write=write,
     )
     if processes.is_first():
         for path in [workdir / "results.json", *([out] if out else [])]:
@@ -91,6 +97,7 @@ def evaluate(
     mesh: jax.sharding.Mesh | None = None,
     report: Callable[[str], None] = lambda line: None,
     kept: Kept | None = None,
+    write: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
 
@@ -104,19 +111,12 @@ def evaluate(
         mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
         kept: Draws that an evaluation before this one found.
+        write: Called with the record so far before each measure, whose names wait under
+            its "unfinished": one that fails loses nothing but itself.
     """
     begin = time.monotonic()
     experiment, inference = setup.experiment, setup.method.inference
-    classifiers = None
-    if setup.dataset.num_classes is None:
-        name = setup.dataset.name
-        for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
-            report(f"not measured: {what} needs labels, and {name!r} has none")
-    else:
-        cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
-        classifiers = train_classifiers(
-            setup.dataset, experiment.classifier, cache_dir, mesh
-        )
+    classifiers = _classifiers(setup, mesh, report)
     subject = Subject(
         inference,
         params,
@@ -140,19 +140,39 @@ def evaluate(
         match = mean_unimodal_log_prob(
             inference, params, subject.held_out, experiment.evaluation
         )
-    more = measures.run(experiment.measures, subject)
-    seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
-    return {
-        **_describe(setup),
-        **provenance,
-        "wall_seconds": seconds + training_seconds,
-        "evaluation_seconds": seconds,
-        **judged,
-        **({"unimodal_log_prob": match} if match else {}),
-        **({"energy_priors": about} if about else {}),
-        **more,
-        "stage1_checkpoint": checkpoint_ids["joint"],
-    }
+
+    def record(more: dict[str, Any]) -> dict[str, Any]:
+        seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
+        return {
+            **_describe(setup),
+            **provenance,
+            "wall_seconds": seconds + training_seconds,
+            "evaluation_seconds": seconds,
+            **judged,
+            **({"unimodal_log_prob": match} if match else {}),
+            **({"energy_priors": about} if about else {}),
+            **more,
+            "stage1_checkpoint": checkpoint_ids["joint"],
+        }
+
+    more, asked = {}, [*experiment.measures]
+    for done, name in enumerate(asked):
+        write(record(more) | {"unfinished": asked[done:]})
+        more |= measures.run({name: experiment.measures[name]}, subject)
+    return record(more)
+
+
+def _classifiers(
+    setup: Setup, mesh: jax.sharding.Mesh | None, report: Callable[[str], None]
+) -> Classifiers | None:
+    """None without labels; what is then left out is told."""
+    experiment, dataset = setup.experiment, setup.dataset
+    if dataset.num_classes is None:
+        for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
+            report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
+        return None
+    cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
+    return train_classifiers(dataset, experiment.classifier, cache_dir, mesh)
 
 
 def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,9 +61,10 @@ def symmetric_info_nce(
         f32[B].
 
     Raises:
-        ValueError: If there are fewer than two modalities or shapes differ.
+        ValueError: If there are fewer than two modalities, shapes differ, or a τ that
+            is a Python number is not > 0.
     """
-    _check_embeddings(embeddings)
+    _check(embeddings, temperature)
     total = 0.0
     for a, b in itertools.combinations(sorted(embeddings), 2):
         similarity = _similarity(embeddings[a], embeddings[b]) / temperature
@@ -94,9 +96,10 @@ def nt_xent(
         f32[B]; log(2B − 1) a pair where all similarities are equal.
 
     Raises:
-        ValueError: If there are fewer than two modalities or shapes differ.
+        ValueError: If there are fewer than two modalities, shapes differ, or a τ that
+            is a Python number is not > 0.
     """
-    _check_embeddings(embeddings)
+    _check(embeddings, temperature)
     own = {}  # log Σ over the other members of the anchor's own modality
     for m, h in embeddings.items():
         similarity = _similarity(h, h) / temperature
@@ -116,10 +119,13 @@ def _similarity(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def _check_embeddings(embeddings: Mapping[str, jax.Array]) -> None:
+def _check(embeddings: Mapping[str, jax.Array], temperature: Any) -> None:
     shapes = {m: h.shape for m, h in embeddings.items()}
     if len(shapes) < 2 or len(set(shapes.values())) > 1:
         raise ValueError(
             f"`embeddings` has shapes {shapes}, expected one shape [B, o] for two or "
             "more modalities"
         )
+    # One that is learnt is traced: its value is not known here.
+    if isinstance(temperature, int | float) and not temperature > 0:
+        raise ValueError(f"`temperature` is {temperature}, expected > 0")

@@ -39,14 +39,16 @@ def canonical_correlations(
         f32[min(o_a, o_b)] in [0, 1], up to rounding.
 
     Raises:
-        ValueError: Unequal numbers of rows; or B ≤ o_a + o_b: the joint covariance is
-            then singular and some correlation is 1 whatever the data.
+        ValueError: Unequal numbers of rows; r < 0; or B ≤ o_a + o_b: the joint
+            covariance is then singular and some correlation is 1 whatever the data.
     """
     num_rows, size = a.shape[0], a.shape[1] + b.shape[1]
     if b.shape[0] != num_rows:
         raise ValueError(
             f"`a` and `b` have {num_rows} and {b.shape[0]} rows, expected one a tuple"
         )
+    if isinstance(ridge, int | float) and not ridge >= 0:  # not one that is traced
+        raise ValueError(f"`ridge` is {ridge}, expected >= 0")
     if num_rows <= size:
         raise ValueError(
             f"`a` and `b` have {num_rows} rows, expected more than {size}, the sum of "

@@ -4,6 +4,6 @@
 ``jnf_jax/metrics``.
 """
 
-from jnf_jax.measures.registry import MEASURES, Measure, run
+from jnf_jax.measures.registry import MEASURES, Measure, data_faults, run
 
-__all__ = ["MEASURES", "Measure", "run"]
+__all__ = ["MEASURES", "Measure", "data_faults", "run"]

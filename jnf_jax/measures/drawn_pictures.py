@@ -1,8 +1,8 @@
 """The measure ``diffusion_decoder``: pictures drawn given z beside the decoder's means.
 
 Both show the z that protocol v1 drew, so that what differs is how z is shown. Quality
-is the Fréchet distance to the real test pictures in the classifiers' last hidden layer;
-it is no FID.
+is the Fréchet distance to the real test data in the classifiers' last hidden layer, of
+pictures rounded to 8 bit; it is no FID.
 """
 
 import dataclasses
@@ -15,9 +15,18 @@ import numpy as np
 
 from jnf_jax import parallel
 from jnf_jax.batching import map_batches
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.measures.features import as_shown, pictures_of
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics import coherence
-from jnf_jax.metrics.frechet import average_conditional, frechet_distance, gaussian_of
+from jnf_jax.metrics.frechet import (
+    Gaussian,
+    average_conditional,
+    frechet_distance,
+    gaussian_of,
+)
+from jnf_jax.metrics.protocol import ProtocolSettings
+from jnf_jax.networks.classifier import Classifier
 from jnf_jax.types import Views
 
 SHOWN_BY = ("means", "draws")
@@ -44,6 +53,28 @@ class DrawnSettings:
             return []
         return [f"`{field}.num_prior_samples` is {got}, expected >= 1"]
 
+    def data_faults(
+        self, field: str, dataset: Dataset, protocol: ProtocolSettings
+    ) -> list[str]:
+        """What classifiers of the data cannot do with so few draws, or at all."""
+        if dataset.read_label is not None:
+            return [
+                "`evaluation.measures` has 'diffusion_decoder', expected data that "
+                f"classifiers are trained for: a rule reads {dataset.name!r}, which "
+                "has no features"
+            ]
+        fields = {
+            f"{field}.num_prior_samples": self.num_prior_samples,
+            "evaluation.num_prior_samples": protocol.num_prior_samples,
+        }
+        least = Classifier.hidden_size
+        return [
+            f"`{name}` is {got}, expected more than the {least} features that their "
+            "Frechet distance is in"
+            for name, got in fields.items()
+            if got <= least
+        ]
+
 
 def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
     """Every subset, all modalities and each prior, shown both ways.
@@ -69,13 +100,13 @@ def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
     num_tuples = subject.protocol.num_tuples or subject.held_out.size
     labels = subject.held_out.labels[:num_tuples]
     keys = iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
-    real = _real_features(subject, num_tuples)
-    reference = {m: gaussian_of([features]) for m, features in real.items()}
+    reference = _reference(subject, num_tuples)
 
     def distances(shown: dict[str, tuple]) -> dict[str, float]:
         return {
             m: frechet_distance(gaussian_of([features]), reference[m])
             for m, (_, features) in shown.items()
+            if m in reference
         }
 
     accuracies: dict[str, dict] = {by: {} for by in SHOWN_BY}
@@ -102,7 +133,8 @@ def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
         z = jax.tree.map(lambda leaf: leaf[: settings.num_prior_samples], z)
         for by, shown in _judged(subject, z, names, next(keys)).items():
             joint[by][prior] = _agreement(shown)
-            frechet[by][prior] = float(np.mean([*distances(shown).values()]))
+            if reference:
+                frechet[by][prior] = float(np.mean([*distances(shown).values()]))
     z = _joint_draws(subject, num_tuples, next(keys))
     ceiling = _judged(subject, z, names, next(keys))
     return {
@@ -126,6 +158,7 @@ def _judged(
         subject.inference,
         subject.decoder,
         targets,
+        pictures_of(subject),
         jax.tree_util.Partial(subject.classifiers.predict),
         jax.tree_util.Partial(subject.classifiers.features),
         subject.params,
@@ -140,33 +173,50 @@ def _judged(
     return map_batches(one_batch, size, subject.protocol.batch_size)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _judge_both(inference, decoder, targets, predict, features, params, rng_key, z):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _judge_both(
+    inference, decoder, targets, pictures, predict, features, params, rng_key, z
+):
     decoded = inference.decode(params, z)
     shown = {
-        "means": {m: jnp.clip(decoded[m].mean(), 0, 1) for m in targets},
+        "means": {m: decoded[m].mean() for m in targets},
         "draws": decoder.draw(params, rng_key, z, targets),
     }
     found = {}
     for by, views in shown.items():
-        labels, hidden = predict(views), features(_to_8_bit(views))
+        # Clipped, as protocol v1 reads them.
+        labels = predict({m: jnp.clip(x, 0, 1) for m, x in views.items()})
+        hidden = features({m: as_shown(x, m in pictures) for m, x in views.items()})
         found[by] = {m: (labels[m], hidden[m]) for m in targets}
     return found
 
 
+def _reference(subject: Subject, num_tuples: int) -> dict[str, Gaussian]:
+    """{m: moments of real features}; none, and a line, of too few tuples."""
+    real = _real_features(subject, num_tuples)
+    size = max(features.shape[-1] for features in real.values())
+    if num_tuples > size:
+        return {m: gaussian_of([features]) for m, features in real.items()}
+    subject.report(
+        f"not measured: Frechet distances of drawn pictures need more than {size} test "
+        f"tuples, one for each feature, and there are {num_tuples}"
+    )
+    return {}
+
+
 def _real_features(subject: Subject, num_tuples: int) -> dict[str, np.ndarray]:
-    read = jax.jit(lambda features, views: features(_to_8_bit(views)))
+    pictures = pictures_of(subject)
+
+    @jax.jit
+    def read(features, views: Views) -> dict[str, jax.Array]:
+        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
+
     features = jax.tree_util.Partial(subject.classifiers.features)
     return map_batches(
         lambda _, rows: read(features, dict(subject.held_out.views(rows))),
         num_tuples,
         subject.protocol.batch_size,
     )
-
-
-def _to_8_bit(views: Views) -> Views:
-    """As picture files would hold them, and the measure ``frechet`` reads them."""
-    return {m: jnp.round(jnp.clip(x, 0, 1) * 255) / 255 for m, x in views.items()}
 
 
 def _joint_draws(subject: Subject, num_tuples: int, rng_key: jax.Array) -> Any:

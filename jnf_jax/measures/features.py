@@ -1,6 +1,7 @@
 """Features that Fréchet distances are measured in, and how a config asks for them."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,7 @@ def _sha256(path: str) -> str:
 class Extractor(NamedTuple):
     """Features of what is generated, and the name of distances in them.
 
-    ``extract(m, x f32[B, ...] in [0, 1]) -> f32[B, F]``, F at most ``size``, of the
+    ``extract(m, x f32[B, ...] as shown) -> f32[B, F]``, F at most ``size``, of the
     modalities ``targets``.
     """
 
@@ -92,6 +93,21 @@ def is_picture(dataset: Dataset, modality: str) -> bool:
     return len(shape) == 3 and shape[-1] in (1, 3) and is_shown
 
 
+def pictures_of(subject: Subject) -> tuple[str, ...]:
+    """Its modalities that are pictures."""
+    modalities = subject.inference.modalities
+    return tuple(m for m in modalities if is_picture(subject.dataset, m))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def as_shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
+    """Of a picture the nearest of 256 values in [0, 1], as a file would hold it.
+
+    What is no picture stays: it may lie outside [0, 1], and no file holds it in 8 bit.
+    """
+    return jnp.round(jnp.clip(x, 0, 1) * 255) / 255 if is_picture else x
+
+
 def extractors(
     subject: Subject, settings: FrechetSettings, num_pictures: int
 ) -> list[Extractor]:
@@ -106,7 +122,7 @@ def extractors(
     modalities = subject.inference.modalities
     for name in settings.names():
         if name == "inception":
-            targets = tuple(m for m in modalities if is_picture(subject.dataset, m))
+            targets = pictures_of(subject)
             if skipped := sorted(set(modalities) - set(targets)):
                 subject.report(
                     f"not measured: fid of {', '.join(skipped)}: no pictures"
@@ -168,14 +184,22 @@ def inception_features(
 
     Args:
         path: Weights as pytorch-fid publishes them.
-        sha256: Of that file, checked before.
+        sha256: Of that file, hex; hours may lie between the config's check and here.
         mesh: Devices that hold them, each all.
         targets: Modalities that are pictures.
 
     Returns:
         Extractor of the "fid" for the published weights, of "frechet_inception" for
-        others.
+        others, by the digest that the file is found to have.
+
+    Raises:
+        ValueError: If that is another than ``sha256``.
     """
+    found = _sha256(path)
+    if found != sha256.lower():
+        raise ValueError(
+            f"`path` {path} has SHA-256 {found}, expected {sha256} as in `sha256`"
+        )
     params = parallel.put(
         inception.from_torch(load_tensors(Path(path))), parallel.replicated(mesh)
     )
@@ -185,9 +209,8 @@ def inception_features(
         colour = jnp.broadcast_to(x, (*x.shape[:-1], 3))
         return inception.Inception().apply({"params": params}, colour)
 
-    is_published = sha256.lower() == inception.WEIGHTS_SHA256
     return Extractor(
-        "fid" if is_published else "frechet_inception",
+        "fid" if found == inception.WEIGHTS_SHA256 else "frechet_inception",
         lambda m, x: pool3(params, x),
         inception.NUM_FEATURES,
         targets,

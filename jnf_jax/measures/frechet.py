@@ -12,17 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from jnf_jax import parallel, processes
 from jnf_jax.batching import batches
 from jnf_jax.measures.features import (
     Extractor,
     FrechetSettings,
+    as_shown,
     extractors,
-    is_picture,
+    pictures_of,
 )
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.method import Inference
@@ -131,7 +130,7 @@ def _line(found: dict[str, Any]) -> str:
 # --- pictures ------------------------------------------------------------------------
 
 Pictures = Iterator[tuple[dict[str, jax.Array], int]]
-"""Batches {m: f32[B, ...] in [0, 1]}, and how many rows of each count."""
+"""Batches {m: f32[B, ...] as shown}, and how many rows of each count."""
 
 
 def _gaussians(
@@ -153,16 +152,16 @@ def _gaussians(
 
 
 def _real_pictures(subject: Subject, targets: list[str]) -> Pictures:
-    pictures = _names_of_pictures(subject)
+    pictures = pictures_of(subject)
     size = _counts(subject)["num_real"]
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):
         views = subject.held_out.views(rows)
-        yield {m: _shown(views[m], m in pictures) for m in targets}, count
+        yield {m: as_shown(views[m], m in pictures) for m in targets}, count
 
 
 def _decoded_pictures(subject: Subject, shown: list[str], z: Any) -> Pictures:
     """What decoders make of z; ``z`` has leaves [N, ...] on the host."""
-    pictures = _names_of_pictures(subject)
+    pictures = pictures_of(subject)
     size = len(jax.tree.leaves(z)[0])
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):
         part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], z)
@@ -171,20 +170,9 @@ def _decoded_pictures(subject: Subject, shown: list[str], z: Any) -> Pictures:
         yield {m: decoded[m] for m in shown}, count
 
 
-def _names_of_pictures(subject: Subject) -> tuple[str, ...]:
-    modalities = subject.inference.modalities
-    return tuple(m for m in modalities if is_picture(subject.dataset, m))
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _decode(
     inference: Inference, pictures: tuple[str, ...], params: dict[str, Params], z: Any
 ) -> Any:
     decoded = inference.decode(params, z)
-    return {m: _shown(p.mean(), m in pictures) for m, p in decoded.items()}
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
-    """Of pictures the nearest of 256 values in [0, 1], as a file would hold it."""
-    return jnp.round(jnp.clip(x, 0, 1) * 255) / 255 if is_picture else x
+    return {m: as_shown(p.mean(), m in pictures) for m, p in decoded.items()}

@@ -15,11 +15,13 @@ from typing import Any
 import jax
 
 from jnf_jax import parallel
+from jnf_jax.data.dataset import Dataset
 from jnf_jax.measures import drawn_pictures, frechet
 from jnf_jax.measures.features import FrechetSettings
 from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.likelihood import LikelihoodSettings, evaluate_likelihood
 from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
+from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.representation import (
     RepresentationSettings,
     evaluate_representation,
@@ -39,6 +41,9 @@ class NoSettings:
         return []
 
 
+DataFaults = Callable[[Any, str, Dataset, ProtocolSettings], list[str]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Measure:
     """One measure.
@@ -47,11 +52,14 @@ class Measure:
         run: ``(subject, settings) -> {...}``, what the record holds.
         settings: Class of its settings: frozen, with defaults and ``faults(field)``.
         needs_labels: Whether a data set without labels has to go without it.
+        data_faults: ``(settings, field, dataset, protocol) -> [...]``, what the data
+            are too few for, one line a fault, known before anything is trained.
     """
 
     run: Callable[[Subject, Any], dict[str, Any]]
     settings: type = NoSettings
     needs_labels: bool = False
+    data_faults: DataFaults = lambda settings, field, dataset, protocol: []
 
 
 def _posterior_match(subject: Subject, settings: MatchSettings) -> dict[str, Any]:
@@ -63,6 +71,13 @@ def _posterior_match(subject: Subject, settings: MatchSettings) -> dict[str, Any
         settings,
         report=subject.report,
     )
+
+
+def _match_faults(
+    settings: MatchSettings, field: str, dataset: Dataset, protocol: ProtocolSettings
+) -> list[str]:
+    num_tuples = protocol.num_tuples or dataset.splits["test"].size
+    return settings.data_faults(field, num_tuples)
 
 
 def _likelihood(subject: Subject, settings: LikelihoodSettings) -> dict[str, Any]:
@@ -138,16 +153,51 @@ def _representation(
     )
 
 
+def _representation_faults(
+    settings: RepresentationSettings,
+    field: str,
+    dataset: Dataset,
+    protocol: ProtocolSettings,
+) -> list[str]:
+    del protocol
+    labels = dataset.splits["train"].labels
+    return [] if labels is None else settings.data_faults(field, labels)
+
+
 MEASURES: dict[str, Measure] = {
     "diffusion_decoder": Measure(
-        drawn_pictures.measure, drawn_pictures.DrawnSettings, needs_labels=True
+        drawn_pictures.measure,
+        drawn_pictures.DrawnSettings,
+        needs_labels=True,
+        data_faults=drawn_pictures.DrawnSettings.data_faults,
     ),
     "frechet": Measure(frechet.measure, FrechetSettings),
-    "posterior_match": Measure(_posterior_match, MatchSettings),
+    "posterior_match": Measure(
+        _posterior_match, MatchSettings, data_faults=_match_faults
+    ),
     "likelihood": Measure(_likelihood, LikelihoodSettings),
-    "representation": Measure(_representation, RepresentationSettings),
+    "representation": Measure(
+        _representation, RepresentationSettings, data_faults=_representation_faults
+    ),
 }
 """Name in ``evaluation.measures``, section of the config, key of the record."""
+
+
+def data_faults(
+    asked: Mapping[str, Any], dataset: Dataset, protocol: ProtocolSettings
+) -> list[str]:
+    """What would stop these measures on these data, one line a fault.
+
+    Sizes that only leave out a part of a measure are none: it says so when it runs.
+    """
+    return [
+        fault
+        for name, settings in asked.items()
+        if dataset.num_classes is not None or not MEASURES[name].needs_labels
+        for fault in MEASURES[name].data_faults(
+            settings, f"evaluation.{name}", dataset, protocol
+        )
+    ]
 
 
 def run(asked: Mapping[str, Any], subject: Subject) -> dict[str, dict[str, Any]]:

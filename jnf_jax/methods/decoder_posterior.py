@@ -4,7 +4,8 @@
 
     log p(z|x_S) = log p(z) + Σ_{m∈S} λ_m log p(x_m|z) + const
 
-A missing modality has no term. The chains start where the amortised posterior drew, so
+λ_m is the likelihood's weight in training, or 1: the model's own posterior. A missing
+modality has no term. The chains start where the amortised posterior drew, so
 that how far they climb is a yardstick of the inference gap. With
 ``ChainSettings("ula", num_adaptation=0, initial_step_size=s)`` a transition is
 arXiv 2408.10467's, but for the mass M (there the identity)::
@@ -44,10 +45,12 @@ class DecoderPosterior:
     Attributes:
         inference: Amortised; its joint VAE has the decoders, the prior and λ.
         chains: Kernel, number of transitions, adaptation.
+        is_weighted: Whether λ_m is what it was in training; else it is 1.
     """
 
     inference: SubsetInference
     chains: ChainSettings
+    is_weighted: bool
 
     @functools.partial(jax.jit, static_argnums=(0, 3))
     def log_joint(
@@ -57,8 +60,8 @@ class DecoderPosterior:
         subset: tuple[str, ...],
         z: Float[Array, "batch latent"],
     ) -> Float[Array, " batch"]:
-        """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where λ ≡ 1
-        and the prior is normalised."""
+        """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where all
+        λ_m are 1 and the prior is normalised."""
         return self._of_all(params, subset)(z, {m: views[m] for m in subset})
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -159,7 +162,7 @@ class DecoderPosterior:
         """(z f32[B, D], views of S) -> f32[B]."""
         joint = self.inference.joint
         prior = joint.prior_of(params["joint"])
-        weights = {view.name: view.weight for view in joint.views}
+        weights = {v.name: v.weight if self.is_weighted else 1.0 for v in joint.views}
 
         def log_joint(z: jax.Array, views: Views) -> jax.Array:
             # What is decoded of other modalities is read by nobody: XLA drops it.

@@ -292,12 +292,14 @@ class ProjectorSettings:
         return found
 
     def batch_faults(self, batch_size: int, said: str) -> list[str]:
-        """Whether a batch of that size can tell DCCA's correlations from 1.
+        """Whether a batch of that size says anything to the objective.
 
         Args:
             batch_size: Its rows.
             said: Where the number comes from, "`field` is 3".
         """
+        if self.objective != "dcca" and batch_size < 2:
+            return [f"{said}, expected 2 or more: one datum is told from no other"]
         if self.objective != "dcca" or batch_size > 2 * self.size:
             return []
         return [

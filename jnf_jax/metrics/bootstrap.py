@@ -116,7 +116,8 @@ def intervals(
       settings: the protocol's; its ``seed`` is that of every resample.
 
     Returns:
-      {"conditional": {size: …}, "joint": {prior: …}, "ceiling": {"low", "high"}}.
+      {"conditional": {size: …}, "subsets": {names of S: {t: …}}, "joint": {prior: …},
+      "ceiling": {"low", "high"}}.
     """
     seed, num_draws = settings.seed, settings.num_prior_samples
     labels = labels[: settings.num_tuples or len(labels)]
@@ -128,6 +129,13 @@ def intervals(
         "conditional": {
             size: macro_interval(scores, labels, seed=seed)._asdict()
             for size, scores in scores_by_size(right).items()
+        },
+        "subsets": {
+            "+".join(subset): {
+                t: macro_interval(of.astype(float), labels, seed=seed)._asdict()
+                for t, of in targets.items()
+            }
+            for subset, targets in right.items()
         },
         "joint": {
             name: share_interval(share, num_draws, seed=seed)._asdict()

@@ -11,7 +11,8 @@ The joint bound is that of arXiv 1509.00519: it never asks a unimodal posterior,
 measures stage one alone. (a) estimates log ∫ q(z|x_S) p(x_t|z) dz, what generation from
 S uses; (b) log p(x_t|x_j) of the generative model, as the quotient of two bounds on the
 same draws, for one given modality, whose density q(z|x_j) is known. Joint and (a) are
-too low on average, the more so the fewer the draws; (b) may err to either side.
+too low on average, the more so the fewer the draws, so (a) has one K for all S; (b) may
+err to either side.
 """
 
 import dataclasses
@@ -40,10 +41,9 @@ class LikelihoodSettings:
     """How many draws, on how many tuples.
 
     Attributes:
-        num_importance_samples: K of the joint bound, and of conditionals given one
-            modality.
-        num_conditional_samples: K of the conditionals given more: chains draw there,
-            one chain a draw.
+        num_importance_samples: K of the joint bound and of (b).
+        num_conditional_samples: K of (a), whatever is given: where that is two
+            modalities or more a draw costs a chain.
         num_tuples: Test tuples of the joint bound, from the first; 0: the protocol's.
         num_conditional_tuples: Those of the conditionals; 0: the protocol's.
         num_decoded: Latents that are decoded at a time; bounds the memory.
@@ -106,7 +106,7 @@ def evaluate_likelihood(
     num = min(settings.num_tuples or size, size)
     found = _joint(inference, params, held_out, num, protocol, settings, joint_key)
     joint = _mean_and_error(found.value, log_normaliser)
-    joint["ess_median"] = _median(found.ess)
+    joint["ess_median"] = _median_ess([found])
     joint["ess_min"] = finite_or_none(float(found.ess.min()))
     joint["num_tuples"] = num
     report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
@@ -117,13 +117,22 @@ def evaluate_likelihood(
             inference, params, held_out, subset, num, protocol, settings,
             jax.random.fold_in(key, i),
         )  # fmt: skip
-        means = {t: round(v, 1) for t, v in conditional[subset]["a"].items()}
+        means = {
+            t: round(float(of.value.mean()), 1)
+            for t, of in conditional[subset]["a"].items()
+        }
         report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
+    sizes = sorted({len(subset) for subset in conditional})
     return {
         "joint": joint,
-        "conditional": _by_size(conditional),
+        "conditional": {
+            str(k): _told([c for s, c in conditional.items() if len(s) == k])
+            for k in sizes
+        },
         "num_conditional_tuples": num,
-        "conditional_by_subset": {"+".join(s): c for s, c in conditional.items()},
+        "conditional_by_subset": {
+            "+".join(s): _told([c]) for s, c in conditional.items()
+        },
     }
 
 
@@ -147,51 +156,47 @@ def _joint(
     return map_batches(one_batch, num_tuples, batch_size)
 
 
+Conditional = dict[str, dict[str, LogMean]]
+"""{"a": {t: …}}; given one modality j also {"b": {t: …}, "given": {j: log Σ w / K}}."""
+
+
 def _conditional(
     inference, params, held_out, subset, num_tuples, protocol, settings, rng_key
-) -> dict[str, Any]:
-    """{"a": {t: mean over tuples}, "ess_a"}, and the same of "b" given one."""
+) -> Conditional:
+    """(a), and (b) given one, of each tuple."""
     batch_size = min(protocol.batch_size, num_tuples)
-    num_samples = (
-        settings.num_importance_samples
-        if len(subset) == 1
-        else settings.num_conditional_samples
-    )
-    at_once = min(max(settings.num_decoded // batch_size, 1), num_samples)
-    adapt_key, draw_key = jax.random.split(rng_key)
+    most = max(settings.num_decoded // batch_size, 1)
+    num_a, num_b = settings.num_conditional_samples, settings.num_importance_samples
+    adapt_key, *keys = jax.random.split(rng_key, 3)
     first = held_out.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, subset)
 
     def one_batch(number: int, indices: np.ndarray) -> dict[str, LogMean]:
         views = held_out.views(indices)
+        own_keys = [jax.random.fold_in(key, number) for key in keys]
 
-        def log_weights(key: jax.Array) -> dict[str, jax.Array]:
-            if len(subset) == 1:
-                return _weights_of_one(inference, params, views, subset, at_once, key)
-            given = {m: _repeat(views[m], at_once) for m in subset}
+        def of_draws(key: jax.Array) -> dict[str, jax.Array]:
+            given = {m: _repeat(views[m], min(most, num_a)) for m in subset}
             z, _ = inference.infer(params, key, given, subset, step_size)
             return _likelihoods(inference, params, views, subset, z)
 
-        return log_means(
-            log_weights,
-            jax.random.fold_in(draw_key, number),
-            num_samples,
-            at_once,
-        )
+        def of_weights(key: jax.Array) -> dict[str, jax.Array]:
+            num = min(most, num_b)
+            return _weights_of_one(inference, params, views, subset, num, key)
+
+        found = log_means(of_draws, own_keys[0], num_a, min(most, num_a))
+        if len(subset) == 1:
+            found |= log_means(of_weights, own_keys[1], num_b, min(most, num_b))
+        return found
 
     found = map_batches(one_batch, num_tuples, batch_size)
     targets = [m for m in inference.modalities if m not in subset]
-    means = {
-        "a": {t: _mean(found[f"a {t}"].value) for t in targets},
-        "ess_a": {t: _median(found[f"a {t}"].ess) for t in targets},
-    }
+    a = {t: found[f"a {t}"] for t in targets}
     if len(subset) > 1:
-        return means
-    given = found["given"].value
-    return means | {
-        "b": {t: _mean(found[f"b {t}"].value - given) for t in targets},
-        "ess_b": {t: _median(found[f"b {t}"].ess) for t in targets},
-    }
+        return {"a": a}
+    given, b = found["given"], {t: found[f"b {t}"] for t in targets}
+    b = {t: of._replace(value=of.value - given.value) for t, of in b.items()}
+    return {"a": a, "b": b, "given": {subset[0]: given}}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -207,13 +212,11 @@ def _joint_weights(inference, params, views: Views, num: int, rng_key: jax.Array
 def _weights_of_one(
     inference, params, views: Views, subset: tuple[str], num: int, rng_key: jax.Array
 ):
-    """Of both conditionals given one modality: "a t", "b t", and "given" log w_k."""
+    """Of (b) given one modality: "b t" log w_k p(x_t|z_k), and "given" log w_k."""
     z, log_ratio = inference.propose(params, rng_key, views, subset, num)
     log_p = _log_likelihoods(inference, params, views, _flat(z))
     log_w = log_ratio + log_p.pop(subset[0])
-    a = {f"a {t}": x for t, x in log_p.items()}
-    b = {f"b {t}": log_w + x for t, x in log_p.items()}
-    return a | b | {"given": log_w}
+    return {f"b {t}": log_w + x for t, x in log_p.items()} | {"given": log_w}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -248,12 +251,10 @@ def _flat(z: Any) -> Any:
     )
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return finite_or_none(values.mean(dtype=np.float64))
-
-
-def _median(values: np.ndarray) -> float | None:
-    return finite_or_none(float(np.median(values)))
+def _error(values: np.ndarray) -> float | None:
+    """Standard error of their mean; one alone has none."""
+    spread = values.std(ddof=1, dtype=np.float64) if len(values) > 1 else np.nan
+    return finite_or_none(spread / np.sqrt(len(values)))
 
 
 def _mean_and_error(
@@ -261,8 +262,7 @@ def _mean_and_error(
 ) -> dict[str, Any]:
     """log p(X), mean over tuples and its standard error; and log Z, if subtracted."""
     mean = values.mean(dtype=np.float64)
-    spread = values.std(ddof=1, dtype=np.float64) if len(values) > 1 else np.nan
-    joint = {"standard_error": finite_or_none(spread / np.sqrt(len(values)))}
+    joint = {"standard_error": _error(values)}
     if log_normaliser is None:
         return {"log_prob": finite_or_none(mean)} | joint
     log_z = {k: float(v) for k, v in log_normaliser._asdict().items()}
@@ -273,21 +273,34 @@ def _mean_and_error(
     }
 
 
-def _by_size(conditional: dict[tuple[str, ...], dict]) -> dict[str, Any]:
-    """{size: {"a", "ess_a", …: {t: mean over the subsets of that size without t}}}"""
-    found = {}
-    for size in sorted({len(subset) for subset in conditional}):
-        of_size = [c for subset, c in conditional.items() if len(subset) == size]
-        found[str(size)] = {
-            key: {
-                t: _mean_known([c[key][t] for c in of_size if t in c[key]])
-                for t in sorted({t for c in of_size for t in c[key]})
-            }
-            for key in of_size[0]
+def _told(found: list[Conditional]) -> dict[str, Any]:
+    """What the record holds of some subsets of one size: of those without t, for each.
+
+    Tuples are averaged over subsets before their spread is taken: it is the same tuples
+    that all subsets have.
+    """
+    told: dict[str, Any] = {}
+    for key in ("a", "b") if "b" in found[0] else ("a",):
+        known = {
+            t: [of[key][t] for of in found if t in of[key]] for t in _targets(found)
         }
-    return found
+        values = {
+            t: np.mean([one.value for one in of], axis=0, dtype=np.float64)
+            for t, of in known.items()
+        }
+        told[key] = {t: finite_or_none(x.mean()) for t, x in values.items()}
+        told[f"standard_error_{key}"] = {t: _error(x) for t, x in values.items()}
+        told[f"ess_{key}"] = {t: _median_ess(of) for t, of in known.items()}
+    if "b" in found[0]:
+        given = [one for of in found for one in of["given"].values()]
+        told["ess_given"] = _median_ess(given)
+    return told
 
 
-def _mean_known(values: list[float | None]) -> float | None:
-    """Undefined if any is."""
-    return None if None in values else float(np.mean(values))
+def _targets(found: list[Conditional]) -> list[str]:
+    return sorted({t for of in found for t in of["a"]})
+
+
+def _median_ess(found: list[LogMean]) -> float | None:
+    """Over tuples; mean over subsets."""
+    return finite_or_none(float(np.mean([np.median(one.ess) for one in found])))

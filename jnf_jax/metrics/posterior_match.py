@@ -4,10 +4,12 @@
 gap              E KL(q(z|X) ‖ q_m(z|x_m)), never 0 where others inform of z
 two-sample, 1    (x_m, z ~ q(z|X)) against (x_m, z ~ q_m(z|x_m)): the best q_m
                  reaches 0.5, for over x_{−m} the joint posterior averages to it
-two-sample, 2+   draws given x_S, all of X included, against long chains on
-                 p(z) Π_{m∈S} p(x_m|z)^{λ_m} through the decoders
+two-sample, S    draws given x_S, of one modality up to all, against long chains on
+                 p(z) Π_{m∈S} p(x_m|z) through the decoders
 calibration      ranks of z* among draws given X_S ~ p(X_S|z*), ``calibration.py``
 ===============  ===============================================================
+
+The last two are of the generative model itself: λ = β = 1, whatever was trained.
 """
 
 import dataclasses
@@ -47,8 +49,8 @@ class MatchSettings:
     """
 
     num_pairs: int = 2_000
-    num_chain_data: int = 8
-    num_chains: int = 16
+    num_chain_data: int = 16
+    num_chains: int = 32
     num_transitions: int = 200
     num_subsets: int = 1
     num_calibration_data: int = 1_000
@@ -79,6 +81,21 @@ class MatchSettings:
             found.append(
                 f"`{field}.num_calibration_draws` is {draws}, expected a multiple of "
                 f"{NUM_BINS}, less 1"
+            )
+        return found
+
+    def data_faults(self, field: str, num_tuples: int) -> list[str]:
+        """What ``num_tuples`` evaluated test tuples are too few for."""
+        found = []
+        if num_tuples < 10 * NUM_FOLDS:
+            found.append(
+                f"`{field}.num_pairs` is {self.num_pairs}, and {num_tuples} test "
+                f"tuples are evaluated, expected >= {10 * NUM_FOLDS} of them"
+            )
+        if self.num_chain_data > num_tuples:
+            found.append(
+                f"`{field}.num_chain_data` is {self.num_chain_data}, expected at most "
+                f"the {num_tuples} test tuples that are evaluated"
             )
         return found
 
@@ -113,8 +130,7 @@ def evaluate_match(
         unimodal[m] = {
             "gap": gap[m],
             "gap_standard_error": gap_error[m],
-            "accuracy": test.accuracy,
-            "standard_error": test.standard_error,
+            **test._asdict(),
         }
         report(
             f"q(z|{m}): {gap[m]:.2f} nats from the joint posterior, "
@@ -142,16 +158,16 @@ def _against_chains(
     chains = sampling.ChainSettings(num_transitions=match.num_transitions)
     views = held_out.views(np.arange(match.num_chain_data, dtype=np.int32))
     test, diagnosis, acceptance = chain_test(
-        DecoderPosterior(inference, chains), params, jax.random.key(settings.seed),
-        views, subset, match.num_chains, seed=settings.seed,
+        DecoderPosterior(inference, chains, is_weighted=False), params,
+        jax.random.key(settings.seed), views, subset, match.num_chains,
+        seed=settings.seed,
     )  # fmt: skip
     name = "+".join(subset)
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")
     for text in sampling.warnings(diagnosis):
         report(f"  warning: the long chains themselves: {text}")
     return {
-        "accuracy": test.accuracy,
-        "standard_error": test.standard_error,
+        **test._asdict(),
         "acceptance": acceptance,
         "rhat_max": finite_or_none(diagnosis.rhat_max),
         "ess_min": finite_or_none(diagnosis.ess_min),

@@ -141,7 +141,8 @@ class CoherenceReport(NamedTuple):
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
         interval: Bootstrap intervals (95 %, over tuples and prior draws):
-            "conditional" by size, "joint" by prior, "ceiling"; each {"low", "high"}.
+            "conditional" by size, "subsets" by S and target, "joint" by prior,
+            "ceiling"; each {"low", "high"}.
         sampler: How each subset's chains did, and sentences that warn of it.
         draws: What was decoded.
     """

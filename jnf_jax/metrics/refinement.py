@@ -37,7 +37,8 @@ def evaluate_refinement(
     """Runs every subset, all modalities included, before and after.
 
     Args:
-        posterior: The chains, and the amortised posterior that they start from.
+        posterior: The chains, with λ as trained or 1, and the amortised posterior that
+            they start from.
         params: Parameters by stage.
         held_out: Tuples with labels.
         predict: Classifiers of all modalities.

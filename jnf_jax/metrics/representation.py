@@ -58,6 +58,18 @@ class RepresentationSettings:
             if getattr(self, name) < bound
         ]
 
+    def data_faults(
+        self, field: str, labels: Integer[np.ndarray, " train"]
+    ) -> list[str]:
+        """Whether the probes' training tuples, with these labels, are of one class."""
+        of_probes = np.unique(labels[: self.num_probe_tuples])
+        if len(of_probes) > 1:
+            return []
+        return [
+            f"`{field}.num_probe_tuples` is {self.num_probe_tuples}, expected as many "
+            f"as have two classes: the first training tuples are all of {of_probes}"
+        ]
+
 
 def evaluate_representation(
     inference: Inference,

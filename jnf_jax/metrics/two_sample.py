@@ -10,10 +10,15 @@ NUM_FOLDS = 4
 
 
 class TwoSample(NamedTuple):
-    """Held-out accuracy, 0.5 where nothing was found; its binomial standard error."""
+    """Held-out accuracy, 0.5 where nothing was found; its binomial standard error.
+
+    ``detectable`` is ½ + 4 standard errors of guessing on as many rows: an accuracy
+    below it says nothing, whichever way.
+    """
 
     accuracy: float
     standard_error: float
+    detectable: float
 
 
 def two_sample_test(
@@ -74,5 +79,6 @@ def two_sample_test(
             ).fit(features[~held_out], labels[~held_out])
             found = classifier.predict(features[held_out])
             is_right[held_out] = found == labels[held_out]
-    accuracy = float(is_right.mean())
-    return TwoSample(accuracy, float(np.sqrt(accuracy * (1 - accuracy) / len(labels))))
+    accuracy, num = float(is_right.mean()), len(labels)
+    error = float(np.sqrt(accuracy * (1 - accuracy) / num))
+    return TwoSample(accuracy, error, 0.5 + 4 * 0.5 / num**0.5)

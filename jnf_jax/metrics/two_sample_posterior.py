@@ -98,15 +98,15 @@ def chain_test(
     """Draws of q_S(z|X_S) against the ends of chains on p(z|x_S), R of each a datum.
 
     A chain starts where another draw of q_S ended, so that modes which q_S has no draw
-    in are hardly found. The classifier sees z and log p(x_S, z), less their mean over
-    both samples of a datum and over their sd.
+    in are hardly found. The classifier sees z and the chains' log density, less their
+    mean over both samples of a datum and over their sd.
 
     Args:
         posterior: The chains, and the subset posterior that is tested.
         params: Parameters by stage.
         rng_key: Typed key.
         views: {m: f32[n, ...]}, few data.
-        subset: S, of two or more.
+        subset: S, of one modality or more.
         num_chains: R.
         seed: Of the classifier.
 

@@ -135,7 +135,7 @@ def path_faults(
 ) -> list[str]:
     """Whether a record of such a run can have a quantity, before there is one.
 
-    What is below a measure, a sampler's subset or an energy is left to `look_up`.
+    What is below a measure, a subset or an energy is left to `look_up`.
 
     Args:
       path: as in `look_up`.
@@ -155,12 +155,22 @@ def path_faults(
             "coherence.joint_by_steps": priors,
             "coherence.joint_entropy_by_steps": priors,
             "coherence": ["ceiling"],
+            "coherence.num_subsets": sizes,
+            **{
+                f"coherence.interval.{of}": ["low", "high"]
+                for of in [
+                    *(f"conditional.{size}" for size in sizes),
+                    *(f"joint.{prior}" for prior in priors),
+                    "ceiling",
+                ]
+            },
             "classifiers": modalities,
             "wrong_bit": modalities,
         }
     known = [f"{section}.{key}" for section, keys in keyed.items() for key in keys]
     known += ["wall_seconds", "evaluation_seconds"]
     open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
+    open_ended += ["coherence.interval.subsets"] if has_labels else []
     open_ended += [f"energy_priors.{prior}" for prior in priors]
     open_ended += [name for name in known if "by_steps" in name]
     if path in known or any(path.startswith(f"{name}.") for name in open_ended):

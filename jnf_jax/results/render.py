@@ -69,8 +69,8 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
     """Path relative to ``root`` -> record, for every JSON under results/ but ablations.
 
     Raises:
-      ValueError: a record is not valid, or cannot be traced: no commit, or a config
-        that is not in the repository.
+      ValueError: a record is not valid, or not finished, or cannot be traced: no
+        commit, or a config that is not in the repository.
     """
     records = {}
     for path in sorted((root / "results").rglob("*.json")):
@@ -80,6 +80,9 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
         record = read(path)
         if record["commit"] == "unknown":
             raise ValueError(f"{name}: `commit` is unknown, expected the one that ran")
+        if "unfinished" in record:
+            waiting = record["unfinished"]
+            raise ValueError(f"{name}: `unfinished` is {waiting}, expected none")
         if not (root / record["config"]).is_file() or ".." in record["config"]:
             raise ValueError(
                 f"{name}: `config` is {record['config']!r}, expected a file of this "

@@ -82,18 +82,26 @@ def _coherence_faults(coherence: Any) -> list[str]:
 def _subset_coherence_faults(directions: Any) -> list[str]:
     """Faults of the optional `subset_coherence` object: given → target → value."""
     path = "subset_coherence"
+    faults, known = _directions(path, directions)
+    for given, targets in known.items():
+        faults += _map_faults(f"{path}.{given}", targets)
+    return faults
+
+
+def _directions(path: str, directions: Any) -> tuple[list[str], dict[str, Mapping]]:
+    """Faults of the keys of given → target → …, and of it what can be read."""
     if not isinstance(directions, Mapping):
-        return [f"`{path}` is {directions!r}, expected an object"]
+        return [f"`{path}` is {directions!r}, expected an object"], {}
     faults = []
     for given, targets in directions.items():
-        faults += _map_faults(f"{path}.{given}", targets)
-        own = set(str(given).split("+"))
-        twice = own & set(targets) if isinstance(targets, Mapping) else ()
+        if not isinstance(targets, Mapping):
+            faults.append(f"`{path}.{given}` is {targets!r}, expected an object")
+            continue
         faults += [
             f"`{path}.{given}` has the target {name!r}, which is given"
-            for name in sorted(twice)
+            for name in sorted(set(str(given).split("+")) & set(targets))
         ]
-    return faults
+    return faults, {g: of for g, of in directions.items() if isinstance(of, Mapping)}
 
 
 def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
@@ -132,6 +140,10 @@ def _interval_faults(coherence: Mapping[str, Any]) -> list[str]:
             faults.append(f"`{path}.{key}` is {table!r}, expected an object")
             continue
         intervals |= {f"{key}.{name}": bounds for name, bounds in table.items()}
+    found, known = _directions(f"{path}.subsets", interval.get("subsets", {}))
+    faults += found
+    for given, targets in known.items():
+        intervals |= {f"subsets.{given}.{t}": of for t, of in targets.items()}
     for name, bounds in intervals.items():
         faults += _map_faults(f"{path}.{name}", bounds)
     return faults

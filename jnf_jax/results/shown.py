@@ -85,7 +85,8 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             "joint posterior (a lower bound on average). The standard error is over "
             "tuples; log Z, where the prior is an energy, is subtracted already.",
             (
-                Column("K", "settings.num_importance_samples", 0, low=1.0),
+                Column("K, (b)'s too", "settings.num_importance_samples", 0, low=1.0),
+                Column("K of (a)", "settings.num_conditional_samples", 0, low=1.0),
                 Column("log p(X), nats", "joint.log_prob", 1),
                 Column("standard error", "joint.standard_error", 1, low=0.0),
                 Column("ESS, median", "joint.ess_median", 1, low=0.0),
@@ -95,8 +96,16 @@ SHOWN: dict[str, tuple[Table, ...]] = {
         ),
         Table(
             "log p(x_t|x_S), nats, mean over the subsets of a size: (a) of draws from "
-            "q(z|x_S), (b) of the generative model.",
-            (Column("(a)", "a", 1), Column("(b)", "b", 1)),
+            "q(z|x_S), (b) of the generative model; each at its K above. s.e. are "
+            "standard errors over tuples; ESS, medians of as many as there are draws.",
+            (
+                Column("(a)", "a", 1),
+                Column("s.e. of (a)", "standard_error_a", 1, low=0.0),
+                Column("ESS of (a)", "ess_a", 1, low=0.0),
+                Column("(b)", "b", 1),
+                Column("s.e. of (b)", "standard_error_b", 1, low=0.0),
+                Column("ESS of p(x_S) in (b)", "ess_given", 1, low=0.0),
+            ),
             rows="conditional",
             heading="given",
         ),
@@ -127,16 +136,19 @@ SHOWN: dict[str, tuple[Table, ...]] = {
                 Column("s.e.", "gap_standard_error", 2, low=0.0),
                 Column("accuracy", "accuracy", low=0.0, high=1.0),
                 Column("s.e. of it", "standard_error", low=0.0, high=1.0),
+                Column("detectable", "detectable", low=0.5, high=1.0),
             ),
             rows="unimodal",
             heading="given",
         ),
         Table(
-            "Draws given several modalities beside long chains through the decoders: "
-            "accuracy of a classifier, 0.5 at best.",
+            "Draws given one modality up to all beside long chains through the "
+            "decoders: accuracy of a classifier, 0.5 at best; below what is detectable "
+            "it says nothing.",
             (
                 Column("accuracy", "accuracy", low=0.0, high=1.0),
                 Column("s.e.", "standard_error", low=0.0, high=1.0),
+                Column("detectable", "detectable", low=0.5, high=1.0),
                 Column("chains' max R-hat", "rhat_max", 2, low=0.0),
             ),
             rows="chains",

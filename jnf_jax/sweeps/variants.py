@@ -128,21 +128,31 @@ def _faults(tree: dict[str, Any]) -> list[str]:
             for entry in tree[name]
             if not isinstance(entry, str)
         ]
-    return faults + _plot_faults(tree["plot"], list(axes))
+    return faults + _plot_faults(tree["plot"], axes)
 
 
-def _plot_faults(plot: dict[str, Any], axes: list[str]) -> list[str]:
+def _plot_faults(plot: dict[str, Any], axes: dict[str, Any]) -> list[str]:
     faults = []
     if set(plot) != {"x", "y", "log_x"}:
         return [f"`plot` has {sorted(plot)}, expected x, y and log_x"]
     if axes and plot["x"] not in axes:
-        faults.append(f"`plot.x` is {plot['x']!r}, expected one of the axes {axes}")
+        faults.append(f"`plot.x` is {plot['x']!r}, expected one of the axes {[*axes]}")
     y = plot["y"]
     if not _is_list(y) or not y or not all(isinstance(path, str) for path in y):
         faults.append(f"`plot.y` is {y!r}, expected one or more quantities")
     if not isinstance(plot["log_x"], bool):
         faults.append(f"`plot.log_x` is {plot['log_x']!r}, expected True or False")
+    values = axes.get(plot["x"], ())
+    if plot["log_x"] and _is_list(values) and not all(map(_has_logarithm, values)):
+        faults.append(
+            f"`plot.log_x` is True, expected False: {plot['x']!r} has {values}, which "
+            "are not all numbers > 0"
+        )
     return faults
+
+
+def _has_logarithm(value: Any) -> bool:
+    return type(value) in (int, float) and value > 0
 
 
 def _is_list(value: Any) -> bool:
@@ -220,13 +230,20 @@ def _leaves(tree: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
 
 def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
     """What the sweep asks for and this variant does not have."""
-    faults, stages = [], [stage.name for stage in setup.method.stages]
-    method = setup.experiment.method
+    faults, stages = [], {stage.name: stage for stage in setup.method.stages}
+    method, there = setup.experiment.method, {*config.shares, *setup.experiment.init}
     for stage in config.shares:
         if stage not in stages:
             faults.append(
-                f"`shares` has {stage!r}, expected stages of {method!r}: {stages}"
+                f"`shares` has {stage!r}, expected stages of {method!r}: {[*stages]}"
             )
+        elif stage not in setup.experiment.init:
+            faults += [
+                f"`shares` has {stage!r} without {need!r}, which it needs: expected "
+                f"{need!r} in `shares` or a checkpoint in `init.{need}`"
+                for need in stages[stage].needs
+                if need not in there
+            ]
     inference = setup.method.inference
     for path in dict.fromkeys([*config.quantities, *config.plot.y]):
         faults += ablations.path_faults(

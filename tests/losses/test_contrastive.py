@@ -113,3 +113,6 @@ def test_faults():
             loss({"a": jnp.zeros((3, 2))}, 0.1)
         with pytest.raises(ValueError, match="`embeddings` has shapes"):
             loss({"a": jnp.zeros((3, 2)), "b": jnp.zeros((4, 2))}, 0.1)
+        for bad in (0.0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match=f"`temperature` is {bad}, expected >"):
+                loss(unit_embeddings(0), bad)

@@ -176,3 +176,5 @@ def test_faults():
             dcca({"a": a, "b": b}, ridge=1e-3, num_correlations=bad)
     with pytest.raises(ValueError, match="two or more modalities"):
         dcca({"a": a}, ridge=1e-3, num_correlations=1)
+    with pytest.raises(ValueError, match=r"`ridge` is -0.1, expected >= 0"):
+        canonical_correlations(a, b, ridge=-0.1)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.measures import drawn_pictures
 from jnf_jax.measures.classifiers import Classifiers
 from jnf_jax.measures.drawn_pictures import DrawnSettings, measure
 from jnf_jax.measures.subject import Subject
@@ -56,6 +58,7 @@ def classifiers():
 
 
 def subject_of(decoder, report=lambda line: None):
+    """Its data set says that "a" is a picture of two pixels."""
     rng = np.random.default_rng(0)
     labels = np.arange(NUM, dtype=np.int32) % 2
     arrays = {
@@ -65,14 +68,20 @@ def subject_of(decoder, report=lambda line: None):
         )
         for m in NAMES
     }
-    held_out = HeldOut(
-        arrays, lambda a, rows: {m: x[rows] for m, x in a.items()}, NUM, labels, 2
+    dataset = Dataset(
+        name="noisy",
+        shapes={"a": (1, 2, 1), "b": (2,)},
+        splits={},
+        fetch=lambda arrays, rows: {m: x[rows] for m, x in arrays.items()},
+        num_classes=2,
+        record={},
     )
+    held_out = HeldOut(arrays, dataset.fetch, NUM, labels, 2)
     z = labels.astype(np.float32)
     return Subject(
         Known(),
         {},
-        None,
+        dataset,
         held_out,
         classifiers(),
         ProtocolSettings(batch_size=200, num_diagnostic_data=8),
@@ -101,6 +110,33 @@ def test_draws_close_the_distance_that_means_leave():
     assert found["frechet"]["draws"]["normal"] < 5 * 0.25 / 500
 
 
+def test_pictures_alone_are_rounded_to_8_bit():
+    subject = subject_of(Noisy())
+    real = drawn_pictures._real_features(subject, NUM)
+    data = {m: np.asarray(x) for m, x in subject.held_out.arrays.items()}
+    np.testing.assert_array_equal(real["b"], data["b"])
+    np.testing.assert_allclose(real["a"], np.round(data["a"] * 255) / 255, rtol=1e-6)
+    z, key = np.zeros(NUM, np.float32), jax.random.key(0)
+    judged = drawn_pictures._judged(subject, z, NAMES, key)
+    assert (judged["means"]["b"][1][:, 0] == 0.25).all()
+    np.testing.assert_allclose(judged["means"]["a"][1][:, 0], 64 / 255, rtol=1e-6)
+
+
+def test_too_few_test_tuples_leave_the_distance_out():
+    lines = []
+    subject = subject_of(Noisy(), lines.append)
+    few = dataclasses.replace(subject.protocol, num_tuples=2, num_diagnostic_data=2)
+    given = {s: z[:2] for s, z in subject.draws.given.items()}
+    subject = subject._replace(protocol=few, draws=subject.draws._replace(given=given))
+    found = measure(subject, DrawnSettings())
+    assert lines[0] == (
+        "not measured: Frechet distances of drawn pictures need more than 2 test "
+        "tuples, one for each feature, and there are 2"
+    )
+    assert found["frechet"] == {"means": {}, "draws": {}}
+    assert found["conditional"]["draws"] == {"1": 1.0}
+
+
 def test_a_decoder_that_shows_something_else_loses_coherence():
     found = measured(Noisy(swaps=True))
     assert found["conditional"] == {"means": {"1": 1.0}, "draws": {"1": 0.5}}
@@ -115,3 +151,6 @@ def test_what_is_refused():
     assert fault == (
         "`evaluation.diffusion_decoder.num_prior_samples` is 0, expected >= 1"
     )
+    by_rule = dataclasses.replace(subject_of(None).dataset, read_label=lambda x: 0)
+    (fault,) = DrawnSettings().data_faults("e.d", by_rule, ProtocolSettings())
+    assert "expected data that classifiers are trained for: a rule reads" in fault

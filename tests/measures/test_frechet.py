@@ -116,10 +116,10 @@ def test_classifiers_read_what_is_no_picture_and_inception_does_not(monkeypatch)
     given = subject(lines, presentations={"b": Presentation()})
     found = frechet.measure(given, FrechetSettings())["frechet_classifier"]
     assert set(found["targets"]) == {"a", "b", "c"}
-    # Nothing rounds what no file holds in 8 bit.
+    # Nothing rounds or clips what no file holds in 8 bit.
     z = DRAWS.given["a",]
     real, drawn = (
-        gaussian_of([3 * np.clip(x, 0, 1).reshape(len(x), -1)])
+        gaussian_of([3 * x.reshape(len(x), -1)])
         for x in (REAL["b"], as_pictures(z)["b"])
     )
     expected = frechet_distance(real, drawn)
@@ -199,3 +199,23 @@ def test_a_config_that_asks_for_the_fid_names_a_file_and_its_hash(tmp_path):
     for features in ("", "vgg", "classifier,vgg"):
         (fault,) = faults(features=features)
         assert f"`evaluation.frechet.features` is {features!r}, expected" in fault
+
+
+def test_a_distance_is_named_after_the_weights_that_are_found(tmp_path, monkeypatch):
+    """Published ones give an FID, any others do not, whatever was claimed."""
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"some")
+    digest = hashlib.sha256(b"some").hexdigest()
+    monkeypatch.setattr(measures_features, "load_tensors", lambda path: {})
+    monkeypatch.setattr(inception, "from_torch", lambda tensors: {})
+
+    def name(sha256):
+        return measures_features.inception_features(str(path), sha256, None).distance
+
+    assert name(digest) == "frechet_inception"
+    with pytest.raises(ValueError, match=f"has SHA-256 {digest}, expected {'0' * 64}"):
+        name("0" * 64)
+    with pytest.raises(ValueError, match=f"expected {inception.WEIGHTS_SHA256}"):
+        name(inception.WEIGHTS_SHA256)
+    monkeypatch.setattr(inception, "WEIGHTS_SHA256", digest)
+    assert name(digest.upper()) == "fid"

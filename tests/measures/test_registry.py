@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from jnf_jax import measures, parallel, results
+from jnf_jax import logs, measures, parallel, results
 from jnf_jax.config import resolve
 from jnf_jax.evaluation.run import evaluate_and_write
 from jnf_jax.experiment import open_experiment
@@ -16,6 +16,7 @@ from jnf_jax.measures.subject import Subject
 from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.results import shown
 from jnf_jax.results.render import render
+from jnf_jax.runs import record_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -126,6 +127,26 @@ def test_without_labels_the_rest_is_measured(tmp_path, capsys):
     assert results.read(tmp_path / "results.json")["classifiers"] == {}
 
 
+def test_a_measure_that_fails_loses_nothing_else(tmp_path, monkeypatch):
+    """The record is there with what came before; but it is none of a whole run."""
+
+    def fail(subject, settings):
+        raise RuntimeError("of this measure alone")
+
+    monkeypatch.setitem(measures.MEASURES, "recognise", measures.Measure(fail))
+    with pytest.raises(RuntimeError, match="of this measure alone"):
+        evaluated(tmp_path, None)
+    record = results.read(tmp_path / "results.json")
+    assert record["unfinished"] == ["recognise"] and record["count"]["given"]
+    assert np.isfinite(record["unimodal_log_prob"]["m0"])
+    config = asking("count,recognise")
+    logs.write_config(tmp_path, config.to_dict(), "configs/digits/jnf.py", "python …")
+    assert record_of(tmp_path, config) is None
+    whole = {k: v for k, v in record.items() if k != "unfinished"}
+    results.write(tmp_path / "results.json", whole)
+    assert record_of(tmp_path, config) == whole
+
+
 @pytest.mark.parametrize(
     ("names", "changes", "told"),
     [
@@ -196,7 +217,8 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
     assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
-    assert set(found["likelihood"]["conditional"]["1"]) == {"a", "b", "ess_a", "ess_b"}
+    of_both = {f"{of}{e}" for of in ("", "standard_error_", "ess_") for e in "ab"}
+    assert set(found["likelihood"]["conditional"]["1"]) == of_both | {"ess_given"}
     assert set(found["representation"]["probe"]) == {"m0", "m1", "m2", "joint"}
     faults = results.validate(found)
     assert not [f for f in faults if f.startswith(("`likelihood", "`representation"))]

@@ -28,7 +28,7 @@ NORMAL, CHAINS = NormalFamily(), ChainSettings(num_transitions=60)
 
 
 @functools.cache
-def make(names=tuple(SIZES), prior=NORMAL, weight=1.0, chains=CHAINS):
+def make(names=tuple(SIZES), prior=NORMAL, weight=1.0, chains=CHAINS, is_weighted=True):
     """JNF whose decoders are those of ``TRUTH``; its encoders know nothing of it."""
     method = build_method(
         "jnf",
@@ -72,7 +72,7 @@ def make(names=tuple(SIZES), prior=NORMAL, weight=1.0, chains=CHAINS):
     }
     joint = dataclasses.replace(method.inference.joint, views=views)
     inference = dataclasses.replace(method.inference, joint=joint)
-    return DecoderPosterior(inference, chains), params
+    return DecoderPosterior(inference, chains, is_weighted), params
 
 
 def one_datum():
@@ -109,6 +109,30 @@ def test_moments_are_those_of_the_exact_posterior(subset):
     spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
     assert (np.abs(np.cov(z.T) - covariance) < 5 * spread * (2 / NUM) ** 0.5).all()
     assert 0.6 < info.acceptance.mean() < 0.98
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_powers_are_one_or_those_of_training(is_weighted):
+    """λ = 2.5: weighted, precisions are I + λ Σ_m A_mᵀA_m/σ_m², else as if λ were 1."""
+    posterior, params = make(weight=2.5, is_weighted=is_weighted)
+    datum, power = one_datum(), 2.5 if is_weighted else 1.0
+    precision = np.eye(2) + power * (TRUTH.precision("ac") - np.eye(2))
+    mean = np.linalg.solve(
+        precision,
+        sum(
+            power * (datum[m] - TRUTH.offsets[m])[0] @ TRUTH.weights[m]
+            / TRUTH.noises[m] ** 2
+            for m in "ac"
+        ),
+    )  # fmt: skip
+    covariance = np.linalg.inv(precision)
+    start = jax.random.normal(jax.random.key(0), (NUM, 2))
+    z, _ = chains_of(posterior, params, repeated(datum), ("a", "c"), start)
+    z = np.asarray(z, np.float64)
+    # 5 standard errors of 2,000 draws; the other power's sd is off by ten and more.
+    assert (np.abs(z.mean(0) - mean) < 5 * np.sqrt(np.diag(covariance) / NUM)).all()
+    ratio = z.var(0) / np.diag(covariance)
+    assert (np.abs(ratio - 1) < 5 * (2 / NUM) ** 0.5).all()
 
 
 MALA = ChainSettings("hmc", num_leapfrog=1, num_transitions=200)

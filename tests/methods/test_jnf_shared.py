@@ -181,7 +181,10 @@ def test_faults_are_all_told():
     assert not DCCA.faults() and not NT_XENT.faults()
     (fault,) = DCCA.batch_faults(2, "`shared.batch_size` is 2")
     assert "`shared.batch_size` is 2, expected more than" in fault
-    assert not DCCA.batch_faults(3, "") and not NT_XENT.batch_faults(1, "")
+    assert not DCCA.batch_faults(3, "") and not NT_XENT.batch_faults(2, "")
+    for contrastive in (NT_XENT, INFO_NCE):
+        (fault,) = contrastive.batch_faults(1, "`shared.batch_size` is 1")
+        assert fault.startswith("`shared.batch_size` is 1, expected 2 or more")
     with pytest.raises(ValueError, match="`projectors` is None, expected those of"):
         make(None)
 

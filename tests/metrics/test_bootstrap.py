@@ -6,6 +6,7 @@ import pytest
 from jnf_jax.metrics import bootstrap
 from jnf_jax.metrics.bootstrap import macro_interval, scores_by_size, share_interval
 from jnf_jax.metrics.coherence import ClassAccuracy, class_accuracy, coherence_table
+from jnf_jax.metrics.protocol import ProtocolSettings
 
 LABELS = np.random.default_rng(0).choice(3, 200, p=[0.6, 0.3, 0.1])
 PAIRS = {("a",): "bc", ("b",): "ac", ("c",): "ab", ("a", "b"): "c"}
@@ -43,6 +44,21 @@ def test_each_resample_is_the_table_of_its_tuples():
         # 60 resamples are drawn 50 and 10 at a time: the generator does not notice.
         found = macro_interval(scores[size], LABELS, seed=7, num_resamples=60)
         assert found == pytest.approx(np.quantile(by_hand[size], [0.025, 0.975]))
+
+
+def test_each_direction_has_its_own_interval():
+    """That of its own scores, on the tuples that the sizes are drawn on too."""
+    settings = ProtocolSettings(num_tuples=150, num_prior_samples=100, seed=3)
+    shown = {s: {t: p[:150] for t, p in of.items()} for s, of in predictions(2).items()}
+    found = bootstrap.intervals(shown, LABELS, {"normal": 0.5}, 0.9, settings)
+    assert set(found) == {"conditional", "subsets", "joint", "ceiling"}
+    assert set(found["subsets"]) == {"a", "b", "c", "a+b", "a+c", "b+c"}
+    assert set(found["subsets"]["a"]) == {"b", "c"}
+    right = (shown["b",]["c"] == LABELS[:150]).astype(float)
+    expected = macro_interval(right, LABELS[:150], seed=3)
+    assert found["subsets"]["b"]["c"] == expected._asdict()
+    both, one = found["conditional"]["1"], found["subsets"]["b"]["c"]
+    assert both["high"] - both["low"] < one["high"] - one["low"]
 
 
 def test_a_class_that_a_resample_misses_is_left_out():

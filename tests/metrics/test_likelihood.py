@@ -138,7 +138,7 @@ def with_exact_posteriors():
 @pytest.fixture(scope="module")
 def with_wider_posteriors():
     settings = LikelihoodSettings(
-        4_000, 100, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
+        4_000, 4_000, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
     )
     return measure(Exact(WIDENING), settings)
 
@@ -178,9 +178,38 @@ def test_conditionals_by_both_estimators(with_exact_posteriors):
                 # 60 tuples: se 3 / √240,000 = 0.006, bias below 9 / 8,000.
                 assert value == pytest.approx(truth[t], abs=0.03)
     by_size = found["conditional"]
-    assert set(by_size) == {"1", "2"} and set(by_size["2"]) == {"a", "ess_a"}
+    assert set(by_size) == {"1", "2"}
+    assert set(by_size["2"]) == {"a", "standard_error_a", "ess_a"}
     expected = np.mean([found["conditional_by_subset"][s]["a"]["c"] for s in "ab"])
     assert by_size["1"]["a"]["c"] == pytest.approx(expected)
+
+
+def test_errors_are_those_over_tuples(with_exact_posteriors):
+    """Of a size: of each tuple's mean over subsets, whose errors are not apart."""
+    found = with_exact_posteriors
+    log_p = {
+        g: TRUTH.log_marginal({m: VIEWS[m] for m in g}) for g in "a b ac bc".split()
+    }
+    each = {g: log_p[f"{g}c"] - log_p[g] for g in "ab"}
+    expected = {g: x.std(ddof=1) / NUM**0.5 for g, x in each.items()}
+    expected["1"] = np.mean([*each.values()], axis=0).std(ddof=1) / NUM**0.5
+    assert abs(expected["1"] / np.mean([expected["a"], expected["b"]]) - 1) > 0.02
+    for name, error in expected.items():
+        means = found["conditional" if name == "1" else "conditional_by_subset"][name]
+        for estimator in "ab":
+            got = means[f"standard_error_{estimator}"]["c"]
+            # Draws add up to 3 / √4,000 to each tuple's own spread of about 1.
+            assert got == pytest.approx(error, rel=0.01)
+
+
+def test_a_has_one_number_of_draws_and_b_its_own():
+    settings = LikelihoodSettings(400, 50, 30, 30, num_decoded=600)
+    for name, means in measure(Exact(), settings)["conditional_by_subset"].items():
+        assert all(1 <= ess <= 50 for ess in means["ess_a"].values())
+        if "+" not in name:
+            assert max(means["ess_b"].values()) > 60
+            # Exact posteriors: all weights of p(x_j) are equal.
+            assert means["ess_given"] == pytest.approx(400, rel=1e-3)
 
 
 def test_effective_numbers_of_draws_are_those_of_the_weights(with_exact_posteriors):

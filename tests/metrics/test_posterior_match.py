@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.metrics import posterior_match
@@ -70,9 +71,9 @@ class Known(SubsetInference):
 
 
 @functools.cache
-def known(width=1.0, excess=0.0):
+def known(width=1.0, excess=0.0, weight=1.0):
     """Inference, and parameters with the decoders of ``TRUTH``."""
-    posterior, params = make()
+    posterior, params = make(weight=weight)
     fields = {
         field.name: getattr(posterior.inference, field.name)
         for field in dataclasses.fields(SubsetInference)
@@ -132,7 +133,8 @@ def test_pairs_are_told_apart_only_where_an_expert_is_wrong(width, heard):
 def test_chains_tell_a_wrong_posterior(subset, wrong, heard):
     """Given two: the product over prior^(|S|−1), and over one prior less."""
     inference, params = known(**wrong)
-    posterior = DecoderPosterior(inference, ChainSettings(num_transitions=40))
+    chains = ChainSettings(num_transitions=40)
+    posterior = DecoderPosterior(inference, chains, is_weighted=False)
     views = held_out(16).views(np.arange(16))
     found, diagnosis, acceptance = chain_test(
         posterior, params, jax.random.key(0), views, subset, 128
@@ -142,6 +144,42 @@ def test_chains_tell_a_wrong_posterior(subset, wrong, heard):
         assert found.accuracy > 0.5 + 4 * found.standard_error
     else:
         assert abs(found.accuracy - 0.5) < 4 * found.standard_error
+
+
+def test_chains_have_unit_powers_whatever_was_trained(monkeypatch):
+    inference, params = known(weight=2.5)
+    seen, tuples = {}, held_out(16)
+
+    def look(posterior, params, rng_key, views, subset, num_chains, *, seed):
+        seen["found"] = posterior.log_joint(params, views, subset, jnp.ones((16, 2)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(posterior_match, "chain_test", look)
+    with pytest.raises(KeyboardInterrupt):
+        posterior_match._against_chains(
+            inference, params, tuples, ("a",), SETTINGS,
+            MatchSettings(num_chain_data=16), print,
+        )  # fmt: skip
+    terms = TRUTH.log_likelihood(np.ones((16, 2)), tuples.arrays)
+    expected = terms["a"] - 1 - np.log(2 * np.pi)
+    np.testing.assert_allclose(seen["found"], expected, rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_exact_draws_are_told_from_chains_with_other_powers_only():
+    """λ = 2.5 in training; the draws are of p(z|x_S)."""
+    inference, params = known(weight=2.5)
+    tuples = held_out(16)
+    match = MatchSettings(num_chain_data=16, num_chains=32, num_transitions=20)
+    found = posterior_match._against_chains(
+        inference, params, tuples, ("a",), SETTINGS, match, lambda line: None
+    )
+    assert abs(found["accuracy"] - 0.5) < 4 * found["standard_error"]
+    weighted, _, _ = chain_test(
+        DecoderPosterior(inference, ChainSettings(num_transitions=20), True), params,
+        jax.random.key(0), tuples.views(np.arange(16)), ("a",), 32,
+    )  # fmt: skip
+    assert weighted.accuracy > 0.5 + 4 * weighted.standard_error
 
 
 @pytest.mark.parametrize(
@@ -217,6 +255,8 @@ def test_the_record_has_every_part():
     assert set(found["unimodal"]) == set(NAMES)
     assert set(found["chains"]) == {"a", "a+b", "a+b+c"}
     assert set(found["calibration"]) == {"a", "b", "c", "a+b", "a+b+c"}
+    assert found["chains"]["a"]["detectable"] == 0.5 + 2 / 80**0.5
+    assert found["unimodal"]["a"]["detectable"] == 0.5 + 2 / 160**0.5
     histogram = found["calibration"]["a"]["z"]["histogram"]
     assert np.mean(list(histogram.values())) == pytest.approx(1)
     assert all(type(leaf) is float for leaf in jax.tree.leaves(found))
@@ -239,7 +279,10 @@ def test_faults_are_told_all_at_once():
     told = wrong.faults("evaluation.posterior_match")
     assert len(told) == 8
     assert told[0] == "`evaluation.posterior_match.num_pairs` is 39, expected >= 40"
-    assert not MatchSettings().faults("evaluation.posterior_match")
+    default = MatchSettings()
+    assert not default.faults("evaluation.posterior_match")
+    config = base.get_config().evaluation.posterior_match
+    assert dataclasses.asdict(default) == config.to_dict()
 
 
 @dataclasses.dataclass(frozen=True)

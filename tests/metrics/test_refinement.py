@@ -66,7 +66,9 @@ def test_a_step_that_is_too_long_is_told_of():
     chains = ChainSettings(
         kernel="ula", num_transitions=4, num_adaptation=0, initial_step_size=10.0
     )
-    found, _, _ = measure(DecoderPosterior(posterior.inference, chains), params)
+    found, _, _ = measure(
+        DecoderPosterior(posterior.inference, chains, is_weighted=True), params
+    )
     for run in found["subsets"].values():
         assert run["acceptance"] == 1 and run["share_with_divergences"] > 0.9
 

@@ -156,3 +156,11 @@ def test_settings_of_no_use():
         "`e.r.num_tuples` is -1, expected >= 0",
         "`e.r.num_probe_tuples` is 1, expected >= 2",
     ]
+
+
+def test_probes_need_two_classes_among_their_tuples():
+    labels = np.array([3, 3, 3, 1])
+    assert not RepresentationSettings(num_probe_tuples=4).data_faults("e.r", labels)
+    (fault,) = RepresentationSettings(num_probe_tuples=3).data_faults("e.r", labels)
+    assert fault.startswith("`e.r.num_probe_tuples` is 3, expected as many as have two")
+    assert fault.endswith("the first training tuples are all of [3]")

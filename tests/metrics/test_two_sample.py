@@ -19,6 +19,7 @@ def test_one_law_is_not_told_apart():
     found = two_sample_test(*samples(1_500))
     assert abs(found.accuracy - 0.5) < 3 * found.standard_error
     assert found.standard_error == pytest.approx(0.5 / 3_000**0.5, rel=1e-2)
+    assert found.detectable == pytest.approx(0.5 + 4 * 0.5 / 3_000**0.5)
 
 
 def test_accuracy_is_that_of_the_best_classifier_where_it_is_easy():

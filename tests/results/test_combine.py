@@ -30,6 +30,7 @@ def one_seed(seed, share):
             "joint": {"normal": 0.5},
             "joint_entropy": {"normal": None if seed == 2 else 2.0},
             "ceiling": 0.9,
+            "interval": {"subsets": {"m0": {"m1": {"low": share, "high": 1.0}}}},
         },
         "classifiers": {"m0": 0.95},
         "sampler": {
@@ -63,6 +64,8 @@ def test_measured_numbers_are_summarised(records):
     }
     assert record["coherence"]["ceiling"] == {"mean": 0.9, "sd": 0.0, "n": 3}
     assert record["coherence"]["joint_entropy"] == {"normal": None}
+    interval = record["coherence"]["interval"]["subsets"]["m0"]["m1"]
+    assert interval["low"] == results.summarise(SHARES)
     assert record["stage1_checkpoint"] == "id0, id1, id2"
     refinement = record["refinement"]
     assert refinement["settings"] == {"target_acceptance": 0.8}

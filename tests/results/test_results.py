@@ -85,6 +85,17 @@ def test_every_required_key_is_documented_and_required(record):
             {"conditional": {"1": {"low": -0.1, "high": 0.5}}},
             r"interval.conditional.1.low` is -0.1, .* \[0, 1\]",
         ),
+        ("coherence.interval", {"subsets": 1}, "`coherence.interval.subsets` is 1"),
+        (
+            "coherence.interval",
+            {"subsets": {"a": {"b": {"low": 0.1, "high": 1.5}}}},
+            r"interval.subsets.a.b.high` is 1.5, .* \[0, 1\]",
+        ),
+        (
+            "coherence.interval",
+            {"subsets": {"a+b": {"b": {"low": 0.1, "high": 0.5}}}},
+            r"interval.subsets.a\+b` has the target 'b', which is given",
+        ),
         ("coherence.joint_entropy_by_steps", [], r"is \[\], expected an object"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),
         ("sampler.subsets.m0+m1", {"rhat_max": "x"}, "expected a number or null"),
@@ -517,6 +528,7 @@ def test_check_tells_by_its_exit_status(repository, capsys):
         ("commit", "unknown", "jnf.json: `commit` is unknown"),
         ("config", "configs/digits/gone.py", "gone.py', expected a file of this"),
         ("config", "../elsewhere.py", "expected a file of this repository"),
+        ("unfinished", ["fid"], r"jnf.json: `unfinished` is \['fid'\], expected none"),
     ],
 )
 def test_a_quoted_run_can_be_traced(repository, record, key, value, message):

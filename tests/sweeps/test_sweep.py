@@ -244,6 +244,10 @@ def test_faults_of_variants_are_told_at_once(base):
     assert "'coherence.ceilings' is in no record of this run" in text
     assert "Did you mean 'coherence.ceiling'?" in text
     assert "'coherence.conditional.2' is in no record" in text  # two modalities
+    with pytest.raises(ValueError, match=r"`shares` has 'unimodal' without 'joint', w"):
+        variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"))
+    read = (("init.joint", "a/joint"),)
+    assert variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"), read)
     with pytest.raises(ValueError, match="(?s)num_blocks must be|num_blocks.*-1"):
         variants.make_plan(
             sweep_config(axes=(("flow.num_blocks", (-1,)),)), Path("runs")
@@ -265,6 +269,17 @@ def test_faults_of_variants_are_told_at_once(base):
             dict(plot=dict(x="a", y=("b",), log_x=False)),
             r"`plot.x` is 'a', expected one of the axes \['flow.num_blocks'\]",
         ),
+        (
+            dict(
+                axes=(("method", ("jnf", "shared_cl")),),
+                plot=dict(x="method", y=("a",), log_x=True),
+            ),
+            r"`plot.log_x` is True, expected False: 'method' has \('jnf', 'sh",
+        ),
+        (
+            dict(plot=dict(x="flow.num_blocks", y=("a",), log_x=True)),
+            r"'flow.num_blocks' has \(0, 1\), which are not all numbers > 0",
+        ),
         (dict(base="{a}.py"), "but 'a' is none of the axes"),
         (dict(base="gone.py"), "`base`: gone.py is no file"),
     ],
@@ -272,6 +287,19 @@ def test_faults_of_variants_are_told_at_once(base):
 def test_faults_of_a_sweep(base, changes, told):
     with pytest.raises(ValueError, match=told):
         variants.make_plan(sweep_config(**changes), Path("runs"))
+
+
+def test_intervals_and_numbers_of_subsets_are_quantities():
+    def faults(path, **options):
+        return ablations.path_faults(path, ("a", "b", "c"), ("normal",), **options)
+
+    known = ["num_subsets.2", "interval.ceiling.low", "interval.joint.normal.high"]
+    known += ["interval.conditional.2.low", "interval.subsets.a+b.c.high"]
+    for path in known:
+        assert faults(f"coherence.{path}") == []
+        assert faults(f"coherence.{path}", has_labels=False)
+    for path in ("num_subsets.3", "interval.ceiling", "interval.joint.gmm.low"):
+        assert faults(f"coherence.{path}")
 
 
 def test_a_quantity_that_no_record_has_is_told_by_the_first(base, calls):
