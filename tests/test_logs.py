@@ -46,6 +46,18 @@ def test_chains_that_diverge_are_told_of_once_a_stage(tmp_path, recwarn):
     )
 
 
+def test_chains_that_reject_nearly_all_steps_are_told_of(tmp_path, recwarn):
+    log = logs.MetricsLog(tmp_path)
+    for step, acceptance in ((50, 0.6), (100, 0.02), (150, 0.0)):
+        watched = {"langevin/diverged": 0.0, "langevin/acceptance": acceptance}
+        log(train_record("prior", step, loss=0.5, **watched))
+    (told,) = recwarn.list
+    assert (
+        "'prior': the Langevin chains' mean acceptance is 0.02 at step 100, expected "
+        ">= 0.1" in str(told.message)
+    )
+
+
 def test_a_line_cut_short_is_dropped_but_only_at_the_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     whole = json.dumps(train_record("joint", 50))
