@@ -101,13 +101,14 @@ def test_each_family_starts_from_the_moments_of_the_draws(name):
         {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
     )
     u = fit_whitening(np.asarray(cached["mean"])).whiten(z)
-    # A Laplace kernel of scale 1 has twice the variance, a mixture means of its own.
+    # A mixture's means are its own, within [−1, 1]: they add at most 1/3 (and 5 √(2/40)
+    # of that, for 40 of them) to a variance.
     assert (jnp.abs(u.mean(0)) < 0.5).all()
     variances = jnp.linalg.eigvalsh(jnp.cov(u.T))
-    assert 0.7 < variances[0] and variances[1] < 2.3
+    assert 0.7 < variances[0] and variances[1] < 1.7
 
 
-@pytest.mark.parametrize("name", ["energy", "flow", "learnable_scale", "mixture"])
+@pytest.mark.parametrize("name", ["energy", "flow", "mixture"])
 def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
     """A log density of u = C^(−1/2) (z − m) misses log|det C|/2, −3.2 nats here."""
     family, cached = FITTED_FAMILIES[name](), narrow(jax.random.key(7))
@@ -159,9 +160,11 @@ def test_each_family_is_a_stage_of_its_own(name, method_name):
         method.inference.sample_prior({}, jax.random.key(2), 5, "gmm")
 
 
-def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(ValueError, match="`fitted_prior.name` is 'vamp', expected one"):
-        make(PRIORS["vamp"]())
+@pytest.mark.parametrize("name", ["vamp", "learnable_scale"])
+def test_what_cannot_be_fitted_is_refused(name):
+    said = f"`fitted_prior.name` is '{name}', expected one"
+    with pytest.raises(ValueError, match=said):
+        make(PRIORS[name]())
 
 
 TWO_MODES = {"share": 0.7, "means": np.array([[1.5, 0.5], [-1.5, -0.5]]), "sd": 0.5}
