@@ -16,7 +16,7 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.registry import PRIORS
-from jnf_jax.priors.whitening import Whitening, fit_whitening
+from jnf_jax.priors.whitening import Whitening, fit_whitening, identity
 from jnf_jax.sampling import ChainSettings
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -130,6 +130,41 @@ def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
         expected = float(prior.log_density(z).mean())
         assert float(loss) == pytest.approx(-expected, abs=0.05)
         assert metrics["log_density"] == -loss
+
+
+def test_a_whitened_diffusion_has_its_score_in_z(monkeypatch):
+    """The exact score of N(0, I), which noise leaves as it is: N(m, C)'s in z."""
+    schedule = DiffusionFamily().schedule
+    exact = lambda self, params, u, t: -schedule.noise(t)[:, None] * u  # noqa: E731
+    monkeypatch.setattr(DiffusionFamily, "scaled_score", exact)
+    cached, method = narrow(jax.random.key(7)), make(DiffusionFamily())
+    prior = method.inference.prior_of(
+        {"prior": {"density": {}} | method.stages[-1].prepare(cached)},
+        "diffusion_after",
+    )
+    z = np.asarray(cached["mean"], np.float64)
+    centre, inverse = z.mean(0), np.linalg.inv(np.cov(z.T))
+    expected = -(z[:9] - centre) @ inverse
+    got = prior.score(cached["mean"][:9], jnp.linspace(0.1, 0.9, 9))
+    # Of the narrow axis float32 and q's own scale of 1e-3 leave a few parts in 1,000.
+    np.testing.assert_allclose(
+        got, expected, rtol=1e-2, atol=0.02 * np.abs(expected).max()
+    )
+
+
+def test_a_whitened_prior_offers_what_its_density_offers():
+    params = {"whitening": identity(2)._asdict(), "density": {}}
+
+    def bound(family):
+        return make(family).inference.prior_of(
+            {"prior": params}, f"{family.name}_after"
+        )
+
+    with pytest.raises(ValueError, match="no normalised log-probability, got a call"):
+        bound(EnergyFamily()).log_prob(jnp.zeros((3, 2)))
+    for family in (EnergyFamily(), FlowFamily(num_blocks=0)):
+        assert not hasattr(bound(family), "score")
+    assert hasattr(bound(DiffusionFamily()), "score")
 
 
 @pytest.mark.parametrize("method_name", ["jnf", "jmvae"])
