@@ -89,8 +89,7 @@ def checked_draws(
     """z from the prior ``name``; of an energy's chains, none that diverged.
 
     Raises:
-        ValueError: With the step size, how many chains diverged, and the first bad
-            step.
+        ValueError: As ``sampling.check_run``.
     """
     prior = energy_priors(inference, params).get(name)
     if prior is None:
@@ -189,15 +188,12 @@ def _other_divisors(inference: Inference, name: str) -> str:
 def _moment_warning(gap: MomentGap, num_steps: int, in_place: str) -> str | None:
     if gap.mean <= MOMENT_LIMIT and gap.log_variance <= MOMENT_LIMIT:
         return None
+    divided = f", and subsets divide by it: set `sampler.divisor` to {in_place}"
     return (
         f"long chains on the density and its {num_steps}-step draws differ in their "
         f"moments (means by {float(gap.mean):.2f} sd, log variances by "
         f"{float(gap.log_variance):.2f}; limit {MOMENT_LIMIT}): the density is not the "
-        "law that is drawn"
-    ) + (
-        f", and subsets divide by the density; set `sampler.divisor` to {in_place}"
-        if in_place
-        else ""
+        f"law that is drawn{divided if in_place else ''}"
     )
 
 

@@ -74,8 +74,8 @@ class GaussianProduct(NamedTuple):
         scale: standard deviation, f32[*B, D].
         is_proper: bool[*B], whether the quotient is a Gaussian in every dimension.
             Where it is not, ``mean`` and ``scale`` of the dimensions concerned are
-            those of the product WITHOUT the division. None where a caller divided by
-            nothing and does not know.
+            those of the product WITHOUT the division. ``gaussian_product`` always
+            knows; None stands for a product over a divisor whose tails nobody does.
     """
 
     mean: Float[Array, "*batch latent"]

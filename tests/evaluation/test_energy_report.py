@@ -40,7 +40,7 @@ def test_gap_is_warned_of_beyond_its_limit_only():
     assert "means by 0.31 sd" in warned(0.31, 0.0)
     assert "log variances by 0.40" in warned(0.0, 0.4)
     assert warned(0.0, np.nan)
-    assert warned(0.3, 0.0).endswith("the density; set `sampler.divisor` to 'prior'")
+    assert warned(0.3, 0.0).endswith("divide by it: set `sampler.divisor` to 'prior'")
 
 
 TILT = np.array([1.0, -0.5, 0.25, 1.5])
