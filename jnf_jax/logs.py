@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from jnf_jax.sampling import LEAST_ACCEPTANCE
+
 _PACKAGES = (
     "jnf_jax",
     "jax",
@@ -37,8 +39,9 @@ class MetricsLog:
     Call it with a flat dictionary. A record with ``event="start"`` first drops the
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
     go to TensorBoard when tensorboardX is installed, and to a Weights & Biases project
-    when one is named. Of Langevin chains that diverge it warns, once a stage: training
-    goes on, on the negatives of the others, until all diverge.
+    when one is named. Of Langevin chains that diverge, or reject nearly all steps, it
+    warns, once a stage: training goes on, on the negatives of the others, until all
+    diverge.
 
     ::
 
@@ -73,15 +76,26 @@ class MetricsLog:
 
     def _warn(self, record: dict[str, Any]) -> None:
         share, stage = record.get("langevin/diverged", 0.0), record.get("stage")
-        if share <= MAX_DIVERGED or stage in self._warned_of:
+        acceptance = record.get("langevin/acceptance", 1.0)
+        if share > MAX_DIVERGED:
+            what = (
+                f"{share:.1%} of the Langevin chains diverged by step {record['step']},"
+                f" the first at their own step {record['langevin/first_bad_step']:.0f}"
+            )
+        elif acceptance < LEAST_ACCEPTANCE:
+            what = (
+                f"the Langevin chains' mean acceptance is {acceptance:.2g} at step "
+                f"{record['step']}, expected >= {LEAST_ACCEPTANCE}"
+            )
+        else:
+            return
+        if stage in self._warned_of:
             return
         self._warned_of.add(stage)
         warnings.warn(
-            f"stage {stage!r}: {share:.1%} of the Langevin chains diverged by step "
-            f"{record['step']}, the first at their own step "
-            f"{record['langevin/first_bad_step']:.0f}: the energy is steeper than "
-            "their step size allows, and is likely to get steeper; lower the learning "
-            "rate, or the step size",
+            f"stage {stage!r}: {what}: the energy is steeper than their step size "
+            "allows, and is likely to get steeper; lower the learning rate, or the "
+            "step size",
             stacklevel=2,
         )
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from jnf_jax import logs
@@ -43,6 +44,31 @@ def test_chains_that_diverge_are_told_of_once_a_stage(tmp_path, recwarn):
     assert (
         "'prior': 25.0% of the Langevin chains diverged by step 150, the first at "
         "their own step 7" in str(told.message)
+    )
+
+
+def test_the_first_bad_step_of_a_window_is_the_smallest_not_a_mean_with_zeros():
+    """The window's steps come one by one or several a call."""
+    window = progress.MetricsWindow(0)
+    for steps in (0.0, np.array([0.0, 7.0, 0.0]), 3.0, 0.0):
+        window.add({"loss": steps, "langevin/first_bad_step": steps})
+    found = window.summary(6, batch_size=4)
+    assert found["langevin/first_bad_step"] == 3
+    assert found["loss"] == pytest.approx(10 / 6)
+    window = progress.MetricsWindow(6)
+    window.add({"langevin/first_bad_step": np.zeros(5)})
+    assert window.summary(11, batch_size=4)["langevin/first_bad_step"] == 0
+
+
+def test_chains_that_reject_nearly_all_steps_are_told_of(tmp_path, recwarn):
+    log = logs.MetricsLog(tmp_path)
+    for step, acceptance in ((50, 0.6), (100, 0.02), (150, 0.0)):
+        watched = {"langevin/diverged": 0.0, "langevin/acceptance": acceptance}
+        log(train_record("prior", step, loss=0.5, **watched))
+    (told,) = recwarn.list
+    assert (
+        "'prior': the Langevin chains' mean acceptance is 0.02 at step 100, expected "
+        ">= 0.1" in str(told.message)
     )
 
 

@@ -5,6 +5,7 @@ run, the aggregate posterior and long chains on the density agree in their momen
 a picture of the energy at each.
 """
 
+import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float
 from jnf_jax.batching import map_batches
 from jnf_jax.experiment import Setup
 from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
+from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.long_run import LongRun, long_run
 from jnf_jax.metrics.protocol import (
@@ -87,20 +89,14 @@ def checked_draws(
     """z from the prior ``name``; of an energy's chains, none that diverged.
 
     Raises:
-        ValueError: With the step size, how many chains diverged, and the first bad
-            step.
+        ValueError: As ``sampling.check_run``.
     """
     prior = energy_priors(inference, params).get(name)
     if prior is None:
         return inference.sample_prior(params, rng_key, num_draws, name)
-    draw = jax.jit(lambda rng_key: prior.of_u.run(rng_key, num_draws))
-    u, run = draw(rng_key)
+    z, run = _short_run(inference, params, name, rng_key, num_draws)
     check_run(run, prior.of_u.langevin)
-    shared = prior.whitening.colour(u)
-    # Private latents have a prior of their own, whatever that of the shared one is.
-    own = functools.partial(inference.sample_prior, params, rng_key, num_draws, name)
-    has_private = hasattr(jax.eval_shape(own), "shared")
-    return with_shared_latent(own(), shared) if has_private else shared
+    return z
 
 
 class Draws(NamedTuple):
@@ -143,7 +139,8 @@ def report(
     }
     told = [divergence(run, settings)]
     told += [f"long chains: {text}" for text in warnings(chains.diagnostics)]
-    told += [_moment_warning(gaps["short_run"], settings.num_steps)]
+    in_place = _other_divisors(inference, name)
+    told += [_moment_warning(gaps["short_run"], settings.num_steps, in_place)]
     told = [f"energy of {name}: {text}" for text in told if text]
     for text in told:
         tell(f"warning: {text}")
@@ -175,14 +172,28 @@ def report(
     }
 
 
-def _moment_warning(gap: MomentGap, num_steps: int) -> str | None:
+def _other_divisors(inference: Inference, name: str) -> str:
+    """What subsets may divide by in place of the density ``name``; "" if they do not
+    divide by it, or there are none of more than one modality and fewer than all."""
+    if not isinstance(inference, SubsetInference) or len(inference.modalities) < 3:
+        return ""
+    is_own = name == inference.prior_names[0]
+    if inference.divisor == "prior" and is_own:
+        return "'reference' (its p_0) or 'fitted' (that of stage 'prior')"
+    if inference.divisor == "fitted" and not is_own:
+        return "'prior' (the model's own)"
+    return ""
+
+
+def _moment_warning(gap: MomentGap, num_steps: int, in_place: str) -> str | None:
     if gap.mean <= MOMENT_LIMIT and gap.log_variance <= MOMENT_LIMIT:
         return None
+    divided = f", and subsets divide by it: set `sampler.divisor` to {in_place}"
     return (
         f"long chains on the density and its {num_steps}-step draws differ in their "
         f"moments (means by {float(gap.mean):.2f} sd, log variances by "
         f"{float(gap.log_variance):.2f}; limit {MOMENT_LIMIT}): the density is not the "
-        "law that is drawn, and where a subset divides by a prior it is by the density"
+        f"law that is drawn{divided if in_place else ''}"
     )
 
 
@@ -198,21 +209,27 @@ def coherence_by_steps(
     """Joint coherence and label entropy (nats) after each of ``STEP_NUMBERS``.
 
     One chain of 300 steps a draw, looked at six times; else as protocol v1 has it.
+    ``tell`` is called with each number, and with a warning if chains diverged.
     """
     predict_decoded = decoded_predictions(inference, predict)
     rng_key = jax.random.key(settings.seed)
 
-    def draw(number: int, rows: np.ndarray) -> dict[str, dict[str, jax.Array]]:
-        chain_key, key = jax.random.split(jax.random.fold_in(rng_key, number))
-        path = _path(inference, params, name, chain_key, len(rows))
-        # For the private latents, where there are any.
-        z = inference.sample_prior(params, key, len(rows), name)
-        return {
-            str(steps): predict_decoded(params, with_shared_latent(z, shared))
-            for steps, shared in zip(STEP_NUMBERS, path, strict=True)
+    def draw(
+        number: int, rows: np.ndarray
+    ) -> tuple[dict[str, dict[str, jax.Array]], LangevinRun]:
+        key = jax.random.fold_in(rng_key, number)
+        path, run = _path(inference, params, name, key, len(rows))
+        predicted = {
+            str(steps): predict_decoded(params, z)
+            for steps, z in zip(STEP_NUMBERS, path, strict=True)
         }
+        return predicted, run
 
-    drawn = map_batches(draw, settings.num_prior_samples, settings.batch_size)
+    drawn, run = map_batches(draw, settings.num_prior_samples, settings.batch_size)
+    langevin = energy_priors(inference, params)[name].of_u.langevin
+    langevin = dataclasses.replace(langevin, num_steps=max(STEP_NUMBERS))
+    if said := divergence(run, langevin):
+        tell(f"warning: energy of {name}: {said}")
     shares, entropies = {}, {}
     for steps in map(str, STEP_NUMBERS):
         found = coherence.agreement(drawn[steps])
@@ -223,14 +240,14 @@ def coherence_by_steps(
 
 
 def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
-    """Histograms of −f(u) + κ‖u‖², nats, at each of ``Draws``."""
+    """Histograms of −f(u) + κ‖u‖², nats, at each of ``Draws``; u as in the chains."""
     _, _, log_tilt = _draw(setup, params, name)
     prior = energy_priors(setup.method.inference, params)[name].of_u
     labels = ("z ~ q(z|X)", f"{prior.langevin.num_steps}-step draws", "reference")
     energies = [-np.asarray(values) for values in log_tilt]
     return histogram(
         dict(zip(labels, energies, strict=True)),
-        title=f"{name}: energy of the tilt, -f(z), in nats",
+        title=f"{name}: energy of the tilt, -f(u) + kappa |u|^2, in nats",
     )
 
 
@@ -280,6 +297,21 @@ def _long_run(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 4))
-def _path(inference, params, name: str, rng_key: jax.Array, num: int) -> jax.Array:
+def _short_run(inference, params, name: str, rng_key: jax.Array, num: int):
+    """z of the prior's own chains, and how those did."""
     prior, whitening = energy_priors(inference, params)[name]
-    return whitening.colour(prior.sample_after(rng_key, num, STEP_NUMBERS))
+    u, run = prior.run(rng_key, num)
+    own = inference.sample_prior(params, rng_key, num, name)
+    return with_shared_latent(own, whitening.colour(u)), run
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 4))
+def _path(inference, params, name: str, rng_key: jax.Array, num: int):
+    """[z after each of ``STEP_NUMBERS``], and how the chains did."""
+    chain_key, own_key = jax.random.split(rng_key)
+    prior, whitening = energy_priors(inference, params)[name]
+    path, run = prior.sample_after(chain_key, num, STEP_NUMBERS)
+    # For the private latents, which have a prior of their own; its chain of the shared
+    # one is read by nobody, and XLA drops it. Likewise above.
+    own = inference.sample_prior(params, own_key, num, name)
+    return [with_shared_latent(own, whitening.colour(u)) for u in path], run

@@ -62,6 +62,7 @@ class DecoderPosterior:
     ) -> Float[Array, " batch"]:
         """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where all
         λ_m are 1 and the prior is normalised."""
+        check_subset(subset, self.inference.modalities)
         return self._of_all(params, subset)(z, {m: views[m] for m in subset})
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -74,6 +75,7 @@ class DecoderPosterior:
         z: Float[Array, "batch latent"],
     ) -> Float[Array, ""]:
         """One step size for all data of ``subset``, adapted on the first of them."""
+        check_subset(subset, self.inference.modalities)
         views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
         return adapt_step_size(
             rng_key,
@@ -138,6 +140,7 @@ class DecoderPosterior:
         The chains run ``num_transitions`` from different amortised draws of one datum,
         and are then observed for as many again.
         """
+        check_subset(subset, self.inference.modalities)
         given = {m: views[m] for m in subset}
         position = starts
         for key, keep in zip(jax.random.split(rng_key), (False, True), strict=True):

@@ -58,8 +58,9 @@ def contrast(
         displacement, gradient norm and acceptance, the share of chains that diverged
         (no negatives then) and the first step at which one did, 0 where none,
         the mean over dimensions of variance and excess kurtosis of z⁺ and z⁻, and how
-        far their means lie apart (in sd of z⁺; √(2/B) where they are equal). Then the
-        memory, with the chains that were continued where they are now.
+        far their means lie apart (in sd of z⁺; √(2/B) where they are equal), those of
+        z⁺ with ``weights``. Then the memory, with the chains that were continued where
+        they are now.
     """
     positives = jax.lax.stop_gradient(positives)
     prior = family.bind(jax.lax.stop_gradient(params), positives.shape[-1])
@@ -82,7 +83,7 @@ def contrast(
         negative_weights=holds / jnp.maximum(some, 1.0),
     )  # fmt: skip
     loss = jnp.where(some > 0, loss, jnp.nan)
-    of_positives, of_negatives = moments(positives), moments(negatives)
+    of_positives, of_negatives = moments(positives, weights), moments(negatives)
     metrics = {
         "energy_gap": -loss,
         "langevin/displacement": run.displacement.mean(),

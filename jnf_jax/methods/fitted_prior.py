@@ -23,7 +23,6 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.gmm import GaussianMixtureFamily
-from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
 from jnf_jax.types import Params, Views
@@ -35,11 +34,13 @@ FITTED_FAMILIES = {
         EnergyFamily,
         FlowFamily,
         GaussianMixtureFamily,
-        LearnableScaleFamily,
         MixtureFamily,
     )
 }
-"""Families that can be fitted afterwards: they learn, and ask no encoder."""
+"""Families that can be fitted afterwards: they learn, and ask no encoder.
+
+Not "learnable_scale": in whitened coordinates all scales are 1.
+"""
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
 
@@ -164,7 +165,10 @@ class JointVAE:
 
     @property
     def _log_ratio(self) -> LogRatio:
-        if isinstance(self.prior, NormalFamily):
+        is_normal = isinstance(self.prior, NormalFamily)
+        if isinstance(self.prior, LearnableScaleFamily):
+            is_normal = self.prior.kind == "normal"
+        if is_normal:
             return gaussian_kl
         if isinstance(self.prior, EnergyFamily) and self.prior.reference == "normal":
             return tilted_kl

@@ -30,15 +30,15 @@ class SubsetInfo(NamedTuple):
         step_size: Of the leapfrog integrator, shared by all data.
         acceptance: Mean acceptance probability over the chain's transitions.
         divergences: Number of divergent transitions.
-        improper: Whether the product of the experts' Gaussian bases over the prior's
-            power is no density in some dimension; N(0, I) stands for a prior that is
-            not normal.
+        improper: Whether the product of the experts' Gaussian bases over the divisor's
+            power is no density in some dimension; None where the divisor's tails are
+            not known to be a Gaussian's.
     """
 
     step_size: Float[Array, ""]
     acceptance: Float[Array, " batch"]
     divergences: Int[Array, " batch"]
-    improper: Bool[Array, " batch"]
+    improper: Bool[Array, " batch"] | None
 
 
 @dataclasses.dataclass(frozen=True)

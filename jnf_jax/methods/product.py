@@ -22,6 +22,7 @@ from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.mixture import MixturePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.whitening import WhitenedPrior
 from jnf_jax.sampling import GaussianProduct, gaussian_product
@@ -69,27 +70,33 @@ def divisor_log_density(divisor: Prior) -> Callable[[jax.Array], jax.Array]:
 
 
 def base_product(codes: tuple[GaussianCode, ...], divisor: Prior) -> GaussianProduct:
-    """Closed-form product of the experts' bases over powers of a normal divisor.
+    """Closed-form product of the experts' bases over powers of a divisor's tails.
 
-    With flows, or a divisor that is normal only in its reference, it still tells which
+    With flows, or a divisor that is normal in its tails alone, it still tells which
     data have experts broader than that, and how wide each dimension is: the diagonal
-    mass of the chains.
+    mass of the chains. Over a divisor whose tails are not known to be a Gaussian's it
+    is the product without the division, and ``is_proper`` is None: nobody knows.
     """
-    return gaussian_product(
+    scale = _tail_scale(divisor)
+    product = gaussian_product(
         jnp.stack([code.mean for code in codes]),
         jnp.stack([code.scale for code in codes]),
-        prior_scale=_gaussian_scale(divisor),
+        prior_scale=1.0 if scale is None else scale,
+        prior_exponent=0 if scale is None else None,
     )
+    return product._replace(is_proper=None) if scale is None else product
 
 
-def _gaussian_scale(prior: Prior) -> float | Float[Array, "*latent"]:
+def _tail_scale(prior: Prior) -> float | Float[Array, "*latent"] | None:
     """Of a normal prior its own; with a normal reference what confinement leaves of it;
-    1 for all others, whose power a product of Gaussians cannot hold."""
+    of a mixture of normals with one fixed scale that; None of all others."""
+    if isinstance(prior, MixturePrior) and prior.kind == "normal":
+        return prior.scales if isinstance(prior.scales, float) else None
     confinement = 0.0
     if isinstance(prior, EnergyTiltedPrior):
         prior, confinement = prior.reference, prior.confinement
     if not isinstance(prior, NormalPrior):
-        return 1.0
+        return None
     return (jnp.asarray(prior.scale) ** -2.0 + 2 * confinement) ** -0.5
 
 

@@ -275,8 +275,8 @@ class SubsetInference:
             self.chains,
             jnp.square(product.scale),
         )
-        improper = ~product.is_proper
-        divergences = info.divergences.sum(axis=0)
+        is_proper, divergences = product.is_proper, info.divergences.sum(axis=0)
+        improper = None if is_proper is None else ~is_proper
         return position[0], SubsetInfo(
             step_size, info.acceptance.mean(axis=0), divergences, improper
         )

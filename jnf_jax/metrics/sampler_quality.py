@@ -22,14 +22,15 @@ def sampler_quality(
     Returns:
         Numbers, or None where undefined, and "warnings": sentences; ready for JSON.
     """
+    improper = info.improper
     quality = {
         "step_size": step_size,
         "acceptance": float(info.acceptance.mean()),
         "share_with_divergences": float((info.divergences > 0).mean()),
-        "share_improper": float(info.improper.mean()),
+        "share_improper": None if improper is None else float(improper.mean()),
     }
     warnings = []
-    if quality["share_improper"] > 0:
+    if quality["share_improper"]:
         warnings.append(
             "the product of the experts is improper for "
             f"{quality['share_improper']:.1%} of the data: they are broader than the "

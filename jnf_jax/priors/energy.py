@@ -101,14 +101,15 @@ class EnergyTiltedPrior:
 
     def sample_after(
         self, rng_key: jax.Array, num_samples: int, num_steps: tuple[int, ...]
-    ) -> Float[Array, "numbers num_samples latent"]:
-        """Where the chains of ``sample`` are after each number of steps; 0 is p_0."""
+    ) -> tuple[Float[Array, "numbers num_samples latent"], LangevinRun]:
+        """Where the chains of ``sample`` are after each number of steps, 0 being p_0;
+        and how they did in all of them."""
         start_key, run_key = jax.random.split(rng_key)
         start = self.reference.sample(start_key, num_samples)
         settings = dataclasses.replace(self.langevin, num_steps=max(num_steps))
         every = max(math.gcd(*num_steps), 1)
-        path, _ = langevin_path(run_key, self.log_density, start, settings, every)
-        return path[np.array(num_steps) // every]
+        path, run = langevin_path(run_key, self.log_density, start, settings, every)
+        return path[np.array(num_steps) // every], run
 
 
 @dataclasses.dataclass(frozen=True)

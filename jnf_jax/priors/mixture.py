@@ -24,13 +24,14 @@ class MixturePrior:
     Attributes:
         logits: Of the weights, π = softmax(logits), f32[C].
         means: μ, f32[C, D].
-        scales: s, f32[C, D]: standard deviations of "normal", b of "laplace".
+        scales: s, f32[C, D], or one number for all: standard deviations of "normal", b
+            of "laplace".
         kind: A member of ``KINDS``.
     """
 
     logits: Float[Array, " components"]
     means: Float[Array, "components latent"]
-    scales: Float[Array, "components latent"]
+    scales: float | Float[Array, "components latent"]
     kind: str = "normal"
     is_normalised: ClassVar[bool] = True
 
@@ -67,7 +68,8 @@ class MixturePrior:
         c = jax.random.categorical(component_key, self.logits, shape=(num_samples,))
         draw = jax.random.normal if self.kind == "normal" else jax.random.laplace
         noise = draw(noise_key, (num_samples, self.latent_size))
-        return self.means[c] + self.scales[c] * noise
+        scales = jnp.broadcast_to(self.scales, self.means.shape)
+        return self.means[c] + scales[c] * noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,5 +113,5 @@ class MixtureFamily:
     ) -> MixturePrior:
         """The mixture."""
         del latent_size, encode
-        scales = jnp.exp(params.get("log_scales", jnp.zeros_like(params["means"])))
+        scales = jnp.exp(params["log_scales"]) if self.learns_scales else 1.0
         return MixturePrior(params["logits"], params["means"], scales, self.kind)

@@ -6,6 +6,7 @@ fails along the narrow axes.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,11 +34,16 @@ class Whitening(NamedTuple):
 
     def whiten(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
         """z -> u."""
-        return (z - self.mean) @ ((self.axes / self.scales) @ self.axes.T)
+        return (z - self.mean) @ self.matrix
 
     def colour(self, u: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
         """u -> z."""
         return self.mean + u @ ((self.axes * self.scales) @ self.axes.T)
+
+    @property
+    def matrix(self) -> Float[Array, "latent latent"]:
+        """W = V diag(1/s) Vᵀ, symmetric: u = W (z − m)."""
+        return (self.axes / self.scales) @ self.axes.T
 
     @property
     def log_volume(self) -> Float[Array, ""]:
@@ -95,6 +101,21 @@ class WhitenedPrior:
         """Nats; normalised, or refused, as p_u's is."""
         log_density = self.of_u.log_density(self.whitening.whiten(z))
         return log_density - self.whitening.log_volume
+
+    @property
+    def log_prob(self) -> Callable[[jax.Array], jax.Array]:
+        """As ``log_density``, where p_u has it: an energy's refuses."""
+        log_prob = self.of_u.log_prob
+        return lambda z: log_prob(self.whitening.whiten(z)) - self.whitening.log_volume
+
+    @property
+    def score(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """(z f32[N, D], t f32[N]) -> Wᵀ ∇_u log p_u,t(u), f32[N, D], where p_u has it.
+
+        ∇ of log p_u,t in z's coordinates: the noise is that of u.
+        """
+        score = self.of_u.score
+        return lambda z, t: score(self.whitening.whiten(z), t) @ self.whitening.matrix
 
     def sample(
         self, rng_key: jax.Array, num_samples: int

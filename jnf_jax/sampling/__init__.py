@@ -21,6 +21,7 @@ from jnf_jax.sampling.hmc import (
 )
 from jnf_jax.sampling.langevin import (
     LANGEVIN_KERNELS,
+    LEAST_ACCEPTANCE,
     LangevinInfo,
     LangevinRun,
     LangevinSettings,
@@ -42,6 +43,7 @@ from jnf_jax.sampling.probability_flow import probability_flow
 __all__ = [
     "KERNELS",
     "LANGEVIN_KERNELS",
+    "LEAST_ACCEPTANCE",
     "ChainDiagnostics",
     "ChainInfo",
     "ChainSettings",

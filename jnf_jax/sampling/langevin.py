@@ -30,6 +30,9 @@ LANGEVIN_KERNELS = ("ula", "mala")
 ENERGY_RISE_LIMIT = 1_000.0
 """Nats, beside one a dimension, that a chain may climb before it counts as diverged."""
 
+LEAST_ACCEPTANCE = 0.1
+"""Mean Metropolis acceptance below which chains count as stuck where they started."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LangevinSettings:
@@ -56,7 +59,9 @@ class LangevinSettings:
         if self.num_steps < 0:
             found.append(f"`{field}.num_steps` is {self.num_steps}, expected >= 0")
         if not 0 < self.step_size < float("inf"):
-            found.append(f"`{field}.step_size` is {self.step_size}, expected > 0")
+            found.append(
+                f"`{field}.step_size` is {self.step_size}, expected > 0 and finite"
+            )
         return found
 
 
@@ -162,7 +167,7 @@ class LangevinRun(NamedTuple):
         energy: −log p at the end, nats up to a constant, f32[N].
         gradient_norm: ‖∇log p‖, mean over steps, f32[N].
         displacement: ‖z^(T) − z^(0)‖, f32[N].
-        acceptance: Mean over steps, f32[N].
+        acceptance: Mean over steps, 1 where there were none, f32[N].
         first_bad_step: Step (counted from 1) at which the chain diverged; 0: never.
             i32[N].
     """
@@ -263,7 +268,7 @@ def langevin_path(
             energy=-state.logdensity,
             gradient_norm=totals[0] / steps,
             displacement=jnp.linalg.norm(state.position - position),
-            acceptance=totals[1] / steps,
+            acceptance=totals[1] / steps if settings.num_steps else jnp.ones(()),
             first_bad_step=first_bad,
         )
 
@@ -273,24 +278,29 @@ def langevin_path(
 
 
 def divergence(run: LangevinRun, settings: LangevinSettings) -> str | None:
-    """How many chains diverged and the first bad step, in words; None if none did.
+    """What a step size too large did, in words; None if it is not.
 
-    On the host, after the run.
+    How many chains diverged and the first bad step or, of "mala", which rejects such
+    steps and NaN alike and so leaves its chains where they started, the acceptance. On
+    the host, after the run.
     """
+    said = f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large:"
     bad = run.first_bad_step > 0
-    count = int(bad.sum())
-    if not count:
-        return None
-    first = int(jnp.where(bad, run.first_bad_step, settings.num_steps + 1).min())
-    return (
-        f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large: "
-        f"{count} of {len(run.first_bad_step)} chains diverged, the first at step "
-        f"{first} of {settings.num_steps}"
-    )
+    if count := int(bad.sum()):
+        return (
+            f"{said} {count} of {len(bad)} chains diverged, the first at step "
+            f"{int(run.first_bad_step[bad].min())} of {settings.num_steps}"
+        )
+    acceptance = float(run.acceptance.mean())
+    if acceptance < LEAST_ACCEPTANCE:
+        return (
+            f"{said} mean acceptance {acceptance:.2g}, expected >= {LEAST_ACCEPTANCE}"
+        )
+    return None
 
 
 def check_run(run: LangevinRun, settings: LangevinSettings) -> None:
-    """Refuses draws of chains that diverged; on the host, after the run.
+    """Refuses draws of chains that diverged or got stuck; on the host, after the run.
 
     Raises:
         ValueError: As ``divergence`` says.

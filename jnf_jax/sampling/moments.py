@@ -35,14 +35,20 @@ class MomentGap(NamedTuple):
     log_variance: Float[Array, ""]
 
 
-def moments(z: Float[Array, "draws latent"]) -> Moments:
-    """Sample moments of each dimension, with divisor N."""
-    mean = jnp.mean(z, axis=0)
+def moments(
+    z: Float[Array, "draws latent"], weights: Float[Array, " draws"] | None = None
+) -> Moments:
+    """Sample moments of each dimension.
+
+    Args:
+        z: f32[N, D].
+        weights: Of the draws, summing to 1; 1/N if None.
+    """
+    mean = jnp.average(z, axis=0, weights=weights)
     squares = jnp.square(z - mean)
-    variance = jnp.mean(squares, axis=0)
-    return Moments(
-        mean, variance, jnp.mean(jnp.square(squares), axis=0) / variance**2 - 3
-    )
+    variance = jnp.average(squares, axis=0, weights=weights)
+    fourth = jnp.average(jnp.square(squares), axis=0, weights=weights)
+    return Moments(mean, variance, fourth / variance**2 - 3)
 
 
 def moment_gap(found: Moments, reference: Moments) -> MomentGap:

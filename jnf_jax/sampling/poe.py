@@ -74,12 +74,13 @@ class GaussianProduct(NamedTuple):
         scale: standard deviation, f32[*B, D].
         is_proper: bool[*B], whether the quotient is a Gaussian in every dimension.
             Where it is not, ``mean`` and ``scale`` of the dimensions concerned are
-            those of the product WITHOUT the division.
+            those of the product WITHOUT the division. ``gaussian_product`` always
+            knows; None stands for a product over a divisor whose tails nobody does.
     """
 
     mean: Float[Array, "*batch latent"]
     scale: Float[Array, "*batch latent"]
-    is_proper: Bool[Array, "*batch"]
+    is_proper: Bool[Array, "*batch"] | None
 
 
 def gaussian_product(

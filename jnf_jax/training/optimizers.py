@@ -1,7 +1,6 @@
 """Training settings, and the optax transformation that they name."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import optax
@@ -34,7 +33,8 @@ class TrainSettings:
         energy-based one at its reference.
       b1: decay of the first moment.
       b2: decay of the second moment.
-      gradient_clip: largest global norm of the gradient; 0 is off.
+      gradient_clip: largest global norm of the gradient; 0 is off. A prior with a rate
+        or start of its own is clipped by itself, and so are all others.
       ema_decay: of an exponential moving average of the parameters, which is then what
         is evaluated and handed on; 0 is off.
       checkpoint_every: steps between checkpoints; 0 is as ``evaluate_every``.
@@ -158,13 +158,14 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
 
 
 def _apart(
-    moments: Callable[[], optax.GradientTransformation], factor: float, start: int
+    scaled: Callable[[], optax.GradientTransformation], factor: float, start: int
 ) -> optax.GradientTransformation:
-    """Moments of the parameters named "prior" are their own, and begin at ``start``.
+    """``scaled`` of the parameters named "prior" is their own, and begins at ``start``.
 
     Before it their gradients are not looked at: those of a network whose last layer is
     still zero would leave second moments of zero behind, and the first steps after it
-    many times too long.
+    many times too long. One norm over all would let the VAE's gradient, which is
+    larger by orders of magnitude, decide how far an energy moves.
     """
 
     def labels(params: dict) -> dict[str, str]:
@@ -176,9 +177,9 @@ def _apart(
             )
         return {name: "prior" if name == "prior" else "others" for name in params}
 
-    late = optax.conditionally_mask(moments(), lambda step: step >= start)
+    late = optax.conditionally_mask(scaled(), lambda step: step >= start)
     own = optax.chain(late, optax.scale(factor))
-    return optax.partition({"prior": own, "others": moments()}, labels)
+    return optax.partition({"prior": own, "others": scaled()}, labels)
 
 
 def make_optimizer(
@@ -186,7 +187,7 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments, the prior's apart → learning rate → plateau. Its ``update``
+    Clipping → moments, both the prior's apart → learning rate → plateau. Its ``update``
     takes the training loss as ``value=``, which "plateau" averages over an epoch (as
     PyTorch's ReduceLROnPlateau, which the authors use, stepped once an epoch).
 
@@ -208,12 +209,16 @@ def make_optimizer(
         "rmsprop": lambda: optax.scale_by_rms(settings.b2),
     }
     scaled = moments[settings.optimizer]
+    clip = settings.gradient_clip
+    clipped = [optax.clip_by_global_norm(clip)] if clip else []
     if settings.prior_rate_factor != 1 or settings.prior_start_step:
         factor, start = settings.prior_rate_factor, settings.prior_start_step
-        scaled = functools.partial(_apart, scaled, factor, start)
-    parts = [scaled(), optax.scale_by_learning_rate(make_schedule(settings))]
-    if settings.gradient_clip:
-        parts.insert(0, optax.clip_by_global_norm(settings.gradient_clip))
+        # Unclipped it is no chain: the state keeps the shape that checkpoints have.
+        each = (lambda: optax.chain(*clipped, scaled())) if clip else scaled
+        parts = [_apart(each, factor, start)]
+    else:
+        parts = [*clipped, scaled()]
+    parts.append(optax.scale_by_learning_rate(make_schedule(settings)))
     if settings.schedule == "plateau":
         parts.append(
             optax.contrib.reduce_on_plateau(

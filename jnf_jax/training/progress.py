@@ -83,6 +83,21 @@ def describe_progress(loss: float, samples_per_second: float, left: float) -> st
     )
 
 
+def summarise(name: str, values: list[Any]) -> float:
+    """One number of a metric over steps or batches, of one or several each: its mean.
+
+    Of a "…/first_bad_step", which is 0 where no chain diverged, the smallest of the
+    others: in a mean the zeros would hide how early chains diverge where they do.
+
+    >>> summarise("loss", [0.0, 3.0]), summarise("langevin/first_bad_step", [0, 7, 3])
+    (1.5, 3.0)
+    """
+    flat = np.concatenate([np.ravel(value) for value in values])
+    if name.endswith("/first_bad_step"):
+        return float(min(flat[flat > 0], default=0.0))
+    return float(np.mean(flat))
+
+
 class MetricsWindow:
     """Metrics of the steps since the last log line, left on the device until then."""
 
@@ -109,12 +124,9 @@ class MetricsWindow:
         return float(max(found, default=0.0))
 
     def summary(self, step: int, batch_size: int) -> dict[str, float]:
-        """Mean of every metric up to ``step``, and ``samples_per_second``."""
+        """Every metric up to ``step``, summarised, and ``samples_per_second``."""
         fetched = jax.device_get(self._metrics)
-        means = {
-            name: float(np.mean(np.concatenate([np.ravel(m[name]) for m in fetched])))
-            for name in fetched[0]
-        }
+        found = {n: summarise(n, [m[n] for m in fetched]) for n in fetched[0]}
         elapsed = time.monotonic() - self._start
         samples = (step - self.first_step) * batch_size
-        return {**means, "samples_per_second": samples / elapsed}
+        return {**found, "samples_per_second": samples / elapsed}

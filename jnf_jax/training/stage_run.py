@@ -17,7 +17,7 @@ from jnf_jax.training import resume, train_step
 from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
-from jnf_jax.training.progress import MetricsWindow
+from jnf_jax.training.progress import MetricsWindow, summarise
 from jnf_jax.training.train_step import Stage, TrainState
 
 
@@ -146,7 +146,7 @@ def make_advance(
 
 
 def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
-    """``validate(state, step) -> state``: notes and logs the mean over the split."""
+    """``validate(state, step) -> state``: notes and logs the metrics of the split."""
     stage, settings = run.stage, run.settings
     if not stage.validation_size:
         return lambda state, step: state
@@ -173,16 +173,14 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
                 for rows, rng_key in zip(all_rows(), rng_keys, strict=True)
             ]
         )
-        means = {
-            name: float(np.mean([m[name] for m in metrics])) for name in metrics[0]
-        }
-        if not np.isfinite(means["loss"]):
+        found = {n: summarise(n, [m[n] for m in metrics]) for n in metrics[0]}
+        if not np.isfinite(found["loss"]):
             raise FloatingPointError(
                 f"stage {stage.name!r}: the validation loss after step {step} is "
-                f"{means['loss']}; {_describe_last_good(run)}"
+                f"{found['loss']}; {_describe_last_good(run)}"
             )
-        run.record("validation", step, means)
-        return run.programs.record_validation(state, np.float32(means["loss"]))
+        run.record("validation", step, found)
+        return run.programs.record_validation(state, np.float32(found["loss"]))
 
     return validate
 

@@ -126,6 +126,13 @@ def test_compilations_are_counted():
     assert startup.count_compilations(done.stderr) == {"all": 1, "different_names": 1}
 
 
+def test_langevin_is_on_record_at_its_full_size_within_three_seconds():
+    record = json.loads((ROOT / "benchmarks/records/langevin.json").read_text())
+    size = ("num_draws", "num_steps", "latent_size", "hidden_sizes", "threads")
+    assert [record[key] for key in size] == [10_000, 60, 64, [200, 200], 2]
+    assert record["hardware"].startswith("2 cores") and record["seconds"] <= 3
+
+
 def test_a_picture_of_the_record(tmp_path):
     record = json.loads((ROOT / "benchmarks/records/scaling.json").read_text())
     scaling.plot(record, tmp_path / "scaling.png")

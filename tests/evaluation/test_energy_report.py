@@ -1,6 +1,7 @@
 """What is said of an energy; tests/test_programs.py evaluates one."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,9 @@ from tiny import tiny_config
 from jnf_jax import experiment
 from jnf_jax.evaluation import energy_report
 from jnf_jax.experiment import stage_identity
+from jnf_jax.metrics.protocol import ProtocolSettings
+from jnf_jax.plots import histogram
+from jnf_jax.priors.energy import EnergyFamily
 
 
 def open_setup(**options):
@@ -30,42 +34,176 @@ def open_setup(**options):
 def test_gap_is_warned_of_beyond_its_limit_only():
     def warned(mean, log_variance):
         gap = energy_report.MomentGap(np.float32(mean), np.float32(log_variance))
-        return energy_report._moment_warning(gap, 60)
+        return energy_report._moment_warning(gap, 60, "'prior'")
 
     assert warned(0.2, 0.2) is None
     assert "means by 0.31 sd" in warned(0.31, 0.0)
     assert "log variances by 0.40" in warned(0.0, 0.4)
     assert warned(0.0, np.nan)
+    assert warned(0.3, 0.0).endswith("divide by it: set `sampler.divisor` to 'prior'")
 
 
-def fresh(**options):
-    """f = 0: a normal around 3 with covariance diag(1/4), and how to draw from it."""
-    method = open_setup(**options).method
-    prior = method.stages[-1].init(jax.random.key(0))
+TILT = np.array([1.0, -0.5, 0.25, 1.5])
+EPSILON, NUM = 0.05, 2_000
+
+
+@functools.cache
+def planted(**options):
+    """f(u) = b·u, so that p = N(b, I) of u = 2 (z − 3), p_0 = N(0, I) of u."""
+    setup = open_setup(**(dict(hidden_sizes=(), step_size=EPSILON) | options))
+    prior = setup.method.stages[-1].init(jax.random.key(0))
     there = {"mean": jnp.full(4, 3.0), "scales": jnp.full(4, 0.5)}
     prior["whitening"] = prior["whitening"] | there
-    return method.inference, {"joint": {}, "prior": prior}
+    (dense,) = prior["density"]
+    kernel = jnp.asarray(TILT[:, None], jnp.float32)
+    prior["density"] = {dense: {"kernel": kernel, "bias": jnp.zeros(1)}}
+    return setup, {"joint": {}, "prior": prior}
 
 
-def test_draws_and_chains_are_told_of_z_not_of_its_whitened_coordinates():
-    inference, params = fresh(step_size=0.05)
-    name, key = "energy_after", jax.random.key(1)
-    posterior = inference.sample_prior(params, key, 100, name)
-    draws, _, log_tilt = energy_report._look(inference, params, name, key, posterior)
-    np.testing.assert_allclose(draws.posterior, posterior, atol=1e-5)
-    chains = energy_report._long_run(inference, params, name, key, draws).draws
-    path = energy_report._path(inference, params, name, key, 2_000)
-    for z in (draws.short_run, draws.reference, chains.reshape(-1, 4), *path):
-        # 2,000 draws, or as good as: 5 standard errors, and the chain's bias of 3 %.
-        assert (jnp.abs(z.mean(0) - 3.0) < 5 * 0.5 / 2_000**0.5).all()
-        np.testing.assert_allclose(z.std(0), 0.5, rtol=5 / 4_000**0.5 + 0.03)
-    jax.tree.map(lambda f: np.testing.assert_array_equal(f, 0), log_tilt)
+def after(num_steps):
+    """Mean and variance of u after as many steps of ULA from N(0, I), and so of z.
+
+    u' = u − ε (u − b) + √(2ε) ξ: its variance tends to 1/(1 − ε/2).
+    """
+    left, limit = (1 - EPSILON) ** num_steps, 1 / (1 - EPSILON / 2)
+    mean, variance = TILT * (1 - left), limit + left**2 * (1 - limit)
+    return 3 + mean / 2, variance / 4
+
+
+def check_moments(z, mean, variance, num):
+    """As of ``num`` independent draws: 5 standard errors."""
+    z = np.asarray(z, np.float64).reshape(-1, 4)
+    assert (np.abs(z.mean(0) - mean) < 5 * (variance / num) ** 0.5).all()
+    np.testing.assert_allclose(z.var(0), variance, rtol=5 * (2 / num) ** 0.5)
+
+
+def look(setup, params):
+    """As the report looks, at a posterior that is N(−1, 4 I) of u."""
+    posterior = 2.5 + jax.random.normal(jax.random.key(5), (NUM, 4))
+    inference = setup.method.inference
+    return energy_report._look(
+        inference, params, "energy_after", jax.random.key(1), posterior
+    )
+
+
+def test_draws_and_chains_have_the_moments_of_a_known_tilt_in_z():
+    setup, params = planted()
+    inference, name = setup.method.inference, "energy_after"
+    draws, _, log_tilt = look(setup, params)
+    check_moments(draws.posterior, 2.5, 1.0, NUM)
+    check_moments(draws.short_run, *after(5), NUM)
+    check_moments(draws.reference, *after(0), NUM)
+    for z, f in zip(draws, log_tilt, strict=True):
+        np.testing.assert_allclose(f, 2 * (z - 3) @ TILT, atol=1e-4)
+    found = energy_report._long_run(inference, params, name, jax.random.key(1), draws)
+    check_moments(found.draws, 3 + TILT / 2, 1 / 4, float(found.diagnostics.ess_min))
+    path, _ = energy_report._path(inference, params, name, jax.random.key(2), NUM)
+    for num_steps, z in zip(energy_report.STEP_NUMBERS, path, strict=True):
+        check_moments(z, *after(num_steps), NUM)
+
+
+def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        energy_report, "_draw", lambda setup, params, name: look(setup, params)
+    )
+
+    def drawn(samples, title):
+        shown[title] = samples
+        return histogram(samples, title=title)
+
+    monkeypatch.setattr(energy_report, "histogram", drawn)
+    setup, params = planted()
+    found = energy_report.report(setup, params, "energy_after")
+    # E f of the posterior less that of the short run; f of either has a variance of at
+    # most ‖b‖² times 4 and 1.
+    gap = TILT @ (-1 - 2 * (after(5)[0] - 3))
+    error = np.linalg.norm(TILT) * (5 / NUM) ** 0.5
+    assert gap < -10 * error and abs(found["energy_gap"] - gap) < 5 * error
+    mean = lambda z: np.sqrt(np.mean(np.square(z)))  # noqa: E731
+    for which, expected in (("long_run", 3 + TILT / 2), ("short_run", after(5)[0])):
+        assert found["moments"][which]["mean"] == pytest.approx(
+            mean(expected), abs=0.05
+        )
+    apart = mean((3 + TILT / 2 - after(5)[0]) / 0.5)
+    assert found["gap_to_long_run"]["short_run"]["mean"] == pytest.approx(
+        apart, abs=0.1
+    )
+    assert any("differ in their moments" in text for text in found["warnings"])
+    energy_report.picture(setup, params, "energy_after")
+    ((title, samples),) = shown.items()
+    assert title == "energy_after: energy of the tilt, -f(u) + kappa |u|^2, in nats"
+    assert abs(samples["reference"].mean()) < 5 * np.linalg.norm(TILT) / NUM**0.5
+    assert samples["5-step draws"].mean() < -0.3
+
+
+def test_chains_that_diverge_after_their_own_steps_are_warned_of():
+    """u' = −1.1 u + …: 5 steps are within the limit, 300 are not."""
+    setup, params = planted(step_size=2.1)
+    inference, name = setup.method.inference, "energy_after"
+    params = params | {"joint": setup.method.stages[0].init(jax.random.key(0))}
+    settings = ProtocolSettings(num_prior_samples=6, batch_size=4)
+    told = []
+    shares, _ = energy_report.coherence_by_steps(
+        inference, params, name,
+        lambda pictures: {m: jnp.zeros(len(x), int) for m, x in pictures.items()},
+        2, settings, told.append,
+    )  # fmt: skip
+    assert set(shares.values()) == {1.0}
+    (warning,) = [text for text in told if "warning" in text]
+    assert warning.startswith(f"warning: energy of {name}: `step_size` 2.1 of 'ula'")
+    assert "6 of 6 chains diverged" in warning and warning.endswith("of 300")
+    energy_report.checked_draws(inference, params, name, jax.random.key(0), 6)
+
+
+def test_the_prior_is_not_drawn_a_second_time():
+    """XLA drops the chain of `sample_prior`, whose shared latent nobody reads."""
+    setup, params = planted()
+    inference, name, key = setup.method.inference, "energy_after", jax.random.key(0)
+
+    def num_loops(program, *args):
+        static = [
+            i for i, arg in enumerate(args) if not isinstance(arg, jax.Array | dict)
+        ]
+        lowered = jax.jit(program, static_argnums=static).lower(*args)
+        return lowered.compile().as_text().count(" while(")
+
+    def alone(params, rng_key):
+        prior = energy_report.energy_priors(inference, params)[name].of_u
+        chain_key, _ = jax.random.split(rng_key)
+        return prior.sample_after(chain_key, 9, energy_report.STEP_NUMBERS)
+
+    path = num_loops(energy_report._path, inference, params, name, key, 9)
+    assert path == num_loops(alone, params, key) > 0
+
+
+@pytest.mark.parametrize(
+    ("own", "divisor", "name", "in_place"),
+    [
+        ("energy", "prior", "energy", "'reference' (its p_0) or 'fitted' (that of "),
+        ("energy", "reference", "energy", ""),
+        ("energy", "fitted", "energy", ""),
+        ("energy", "fitted", "energy_after", "'prior' (the model's own)"),
+        ("normal", "fitted", "energy_after", "'prior' (the model's own)"),
+        ("normal", "prior", "energy_after", ""),
+    ],
+)
+def test_another_divisor_is_offered_where_this_one_divides(
+    own, divisor, name, in_place
+):
+    inference = planted()[0].method.inference
+    if own == "energy":
+        joint = dataclasses.replace(inference.joint, prior=EnergyFamily())
+        inference = dataclasses.replace(inference, joint=joint)
+    inference = dataclasses.replace(inference, divisor=divisor)
+    told = energy_report._other_divisors(inference, name)
+    assert told.startswith(in_place) and bool(told) == bool(in_place)
 
 
 def test_draws_of_chains_that_diverge_are_refused():
     def check(step_size):
-        inference, params = fresh(draw_step_size=step_size)
-        key = jax.random.key(1)
+        setup, params = planted(draw_step_size=step_size)
+        inference, key = setup.method.inference, jax.random.key(1)
         drawn = energy_report.checked_draws(inference, params, "energy_after", key, 8)
         own = inference.sample_prior(params, key, 8, "energy_after")
         np.testing.assert_allclose(drawn, own, rtol=1e-5)

@@ -197,10 +197,11 @@ def test_diagnosis_sees_chains_that_agree():
     assert found.num_draws == 240 and found.rhat_median < 1.05
 
 
-def test_an_unknown_modality_is_refused():
+@pytest.mark.parametrize("name", ["log_joint", "adapt", "refine", "diagnose"])
+def test_an_unknown_modality_is_refused(name):
     posterior, params = make()
+    before = (params,) if name == "log_joint" else (params, jax.random.key(0))
+    after = (jnp.float32(0.1),) if name in ("refine", "diagnose") else ()
+    z = jnp.zeros((3, 2, 2) if name == "diagnose" else (2, 2))
     with pytest.raises(ValueError, match=r"`subset` is \['x'\], expected"):
-        posterior.refine(
-            params, jax.random.key(0), repeated(one_datum(), 2), ("x",),
-            jnp.zeros((2, 2)), jnp.float32(0.1),
-        )  # fmt: skip
+        getattr(posterior, name)(*before, repeated(one_datum(), 2), ("x",), z, *after)

@@ -124,6 +124,42 @@ def test_each_part_learns_from_its_own_gradient(start):
     assert max(differs) > 1e-3
 
 
+def test_without_steps_negatives_are_where_the_chains_start():
+    """At the positives themselves, whose gap is 0, or at the draws of p_0."""
+    params, key = make()[2]["prior"], jax.random.key(3)
+    positives = 1.0 + jax.random.normal(jax.random.key(1), (16, 2))
+
+    def gap(start):
+        family = dataclasses.replace(FAMILY, num_steps=0, start=start)
+        return contrast(family, params, key, positives)[1]["energy_gap"]
+
+    assert float(gap("posterior")) == 0
+    start_key, _ = jax.random.split(key)
+    draws = FAMILY.bind_reference(2).sample(start_key, 16)
+    expected = FAMILY.tilt(params, positives).mean() - FAMILY.tilt(params, draws).mean()
+    assert abs(float(expected)) > 0.1
+    np.testing.assert_allclose(gap("reference"), expected, rtol=1e-4)
+
+
+def test_watched_moments_of_positives_have_their_weights():
+    """Half of the rows with weight 0 are not there."""
+    params, key = make()[2]["prior"], jax.random.key(3)
+    z = jax.random.normal(jax.random.key(1), (16, 2)) * jnp.array([1.0, 3.0])
+    shares = jax.random.uniform(jax.random.key(2), (16,))
+    weights = jnp.where(jnp.arange(16) % 2, shares, 0.0)
+    weights = weights / weights.sum()
+    watched = contrast(FAMILY, params, key, z, weights=weights)[1]
+    w, z = np.asarray(weights[1::2], np.float64), np.asarray(z[1::2], np.float64)
+    variance = np.array([np.cov(z_d, aweights=w, bias=True) for z_d in z.T])
+    np.testing.assert_allclose(
+        watched["moments/variance_positive"], variance.mean(), rtol=1e-4
+    )
+    kurtosis = w @ (z - w @ z) ** 4 / variance**2 - 3
+    np.testing.assert_allclose(
+        watched["moments/kurtosis_positive"], kurtosis.mean(), rtol=1e-4
+    )
+
+
 def test_what_is_watched():
     _, joint, params = make()
     loss, metrics = joint.loss(params, None, jax.random.key(0), Batch(views(16)))

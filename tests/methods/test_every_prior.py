@@ -56,6 +56,31 @@ def views(num=NUM):
     }
 
 
+def test_the_kl_to_a_normal_of_learnt_scales_has_no_sampling_noise():
+    """Its mean over draws is the same, and another kind of kernel has noise."""
+    x, key = views(), jax.random.key(1)
+
+    def log_ratio(kind, rng_key):
+        joint = make("jnf", PRIORS["learnable_scale"](kind=kind)).inference.joint
+        params = random_like(jax.eval_shape(joint.init, key), 0, scale=1)
+        return joint.objective(params, rng_key, x).log_ratio, joint, params
+
+    got, joint, params = log_ratio("normal", key)
+    scale = joint.prior_of(params).scale
+    assert abs(float(scale[0] - scale[1])) > 0.1
+    code = joint.code(params, x)
+    expected = sum(
+        jnp.log(s / code.scale[:, d])
+        + (code.scale[:, d] ** 2 + code.mean[:, d] ** 2) / (2 * s**2)
+        - 0.5
+        for d, s in enumerate(scale)
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    assert (got == log_ratio("normal", jax.random.key(2))[0]).all()
+    noisy = [log_ratio("laplace", jax.random.key(n))[0] for n in range(2)]
+    assert not np.allclose(*noisy)
+
+
 # All methods with a joint encoder share their inference: an energy stands for the rest.
 COMBINATIONS = [("jnf", name) for name in sorted(PRIORS)]
 COMBINATIONS += [("jmvae", "energy"), ("jnf_shared", "energy")]

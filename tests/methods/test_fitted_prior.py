@@ -16,7 +16,7 @@ from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.registry import PRIORS
-from jnf_jax.priors.whitening import Whitening, fit_whitening
+from jnf_jax.priors.whitening import Whitening, fit_whitening, identity
 from jnf_jax.sampling import ChainSettings
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -101,13 +101,14 @@ def test_each_family_starts_from_the_moments_of_the_draws(name):
         {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
     )
     u = fit_whitening(np.asarray(cached["mean"])).whiten(z)
-    # A Laplace kernel of scale 1 has twice the variance, a mixture means of its own.
+    # A mixture's means are its own, within [−1, 1]: they add at most 1/3 (and 5 √(2/40)
+    # of that, for 40 of them) to a variance.
     assert (jnp.abs(u.mean(0)) < 0.5).all()
     variances = jnp.linalg.eigvalsh(jnp.cov(u.T))
-    assert 0.7 < variances[0] and variances[1] < 2.3
+    assert 0.7 < variances[0] and variances[1] < 1.7
 
 
-@pytest.mark.parametrize("name", ["energy", "flow", "learnable_scale", "mixture"])
+@pytest.mark.parametrize("name", ["energy", "flow", "mixture"])
 def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
     """A log density of u = C^(−1/2) (z − m) misses log|det C|/2, −3.2 nats here."""
     family, cached = FITTED_FAMILIES[name](), narrow(jax.random.key(7))
@@ -129,6 +130,41 @@ def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
         expected = float(prior.log_density(z).mean())
         assert float(loss) == pytest.approx(-expected, abs=0.05)
         assert metrics["log_density"] == -loss
+
+
+def test_a_whitened_diffusion_has_its_score_in_z(monkeypatch):
+    """The exact score of N(0, I), which noise leaves as it is: N(m, C)'s in z."""
+    schedule = DiffusionFamily().schedule
+    exact = lambda self, params, u, t: -schedule.noise(t)[:, None] * u  # noqa: E731
+    monkeypatch.setattr(DiffusionFamily, "scaled_score", exact)
+    cached, method = narrow(jax.random.key(7)), make(DiffusionFamily())
+    prior = method.inference.prior_of(
+        {"prior": {"density": {}} | method.stages[-1].prepare(cached)},
+        "diffusion_after",
+    )
+    z = np.asarray(cached["mean"], np.float64)
+    centre, inverse = z.mean(0), np.linalg.inv(np.cov(z.T))
+    expected = -(z[:9] - centre) @ inverse
+    got = prior.score(cached["mean"][:9], jnp.linspace(0.1, 0.9, 9))
+    # Of the narrow axis float32 and q's own scale of 1e-3 leave a few parts in 1,000.
+    np.testing.assert_allclose(
+        got, expected, rtol=1e-2, atol=0.02 * np.abs(expected).max()
+    )
+
+
+def test_a_whitened_prior_offers_what_its_density_offers():
+    params = {"whitening": identity(2)._asdict(), "density": {}}
+
+    def bound(family):
+        return make(family).inference.prior_of(
+            {"prior": params}, f"{family.name}_after"
+        )
+
+    with pytest.raises(ValueError, match="no normalised log-probability, got a call"):
+        bound(EnergyFamily()).log_prob(jnp.zeros((3, 2)))
+    for family in (EnergyFamily(), FlowFamily(num_blocks=0)):
+        assert not hasattr(bound(family), "score")
+    assert hasattr(bound(DiffusionFamily()), "score")
 
 
 @pytest.mark.parametrize("method_name", ["jnf", "jmvae"])
@@ -159,9 +195,11 @@ def test_each_family_is_a_stage_of_its_own(name, method_name):
         method.inference.sample_prior({}, jax.random.key(2), 5, "gmm")
 
 
-def test_what_cannot_be_fitted_is_refused():
-    with pytest.raises(ValueError, match="`fitted_prior.name` is 'vamp', expected one"):
-        make(PRIORS["vamp"]())
+@pytest.mark.parametrize("name", ["vamp", "learnable_scale"])
+def test_what_cannot_be_fitted_is_refused(name):
+    said = f"`fitted_prior.name` is '{name}', expected one"
+    with pytest.raises(ValueError, match=said):
+        make(PRIORS[name]())
 
 
 TWO_MODES = {"share": 0.7, "means": np.array([[1.5, 0.5], [-1.5, -0.5]]), "sd": 0.5}

@@ -46,6 +46,11 @@ def test_a_planted_mixture_is_found(fitted):
     assert gap.std() < 0.1
 
 
+def test_factors_are_inverted_once_not_at_every_step_of_a_chain():
+    density = jax.make_jaxpr(FAMILY.bind(PLANTED, 2).log_density)(jnp.zeros(2))
+    assert "triangular_solve" not in str(density)
+
+
 def test_draws_have_the_planted_moments(fitted):
     z = np.asarray(FAMILY.bind(fitted, 2).sample(jax.random.key(3), 50_000))
     mean = WEIGHTS @ MEANS

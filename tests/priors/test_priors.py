@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
-from jnf_jax.priors.gmm import GaussianMixturePrior
+from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.mixture import MixturePrior
 from jnf_jax.priors.normal import NormalPrior
@@ -19,6 +19,7 @@ from tests.oracles import random_like
 MEANS = jnp.array([[-2.0, 0.5], [1.0, 1.5], [0.0, -3.0]])
 SCALES = jnp.array([[0.5, 1.0], [1.5, 0.4], [0.8, 0.8]])
 LOGITS = jnp.array([0.3, -0.5, 1.0])
+FACTORS = jnp.array([[[0.5, 0], [0.7, 0.4]], [[1, 0], [-0.5, 1]], [[0.6, 0], [0, 0.9]]])
 
 PRIORS = {
     "normal": NormalPrior(2),
@@ -28,10 +29,8 @@ PRIORS = {
     "smoothed laplace": SmoothedLaplacePrior(2, scale=0.8, width=0.3),
     "mixture": MixturePrior(LOGITS, MEANS, SCALES),
     "laplace mixture": MixturePrior(LOGITS, MEANS, SCALES, kind="laplace"),
-    "full mixture": GaussianMixturePrior(
-        LOGITS,
-        MEANS,
-        jnp.array([[[0.5, 0], [0.7, 0.4]], [[1, 0], [-0.5, 1]], [[0.6, 0], [0, 0.9]]]),
+    "full mixture": GaussianMixtureFamily(num_components=3).bind(
+        {"logits": LOGITS, "means": MEANS, "factors": FACTORS}, 2
     ),
 }
 STEP = 0.05

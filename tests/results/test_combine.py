@@ -7,6 +7,7 @@ import pytest
 
 from jnf_jax import results
 from jnf_jax.results.combine import combine
+from jnf_jax.results.record import worst_of_sampler
 
 SHARES = (0.25, 0.5, 0.875)
 
@@ -71,6 +72,17 @@ def test_measured_numbers_are_summarised(records):
     assert refinement["settings"] == {"target_acceptance": 0.8}
     assert refinement["log_joint"]["before"]["1"] == results.summarise(SHARES)
     assert record["data"] == records[0]["data"] and record["notes"] == ["the same note"]
+
+
+def test_an_impropriety_that_nobody_knows_stays_unknown(records):
+    for record in records:
+        record["sampler"]["subsets"]["m0+m1"]["share_improper"] = None
+        assert results.validate(record) == []
+    record = combine(records)
+    assert results.validate(record) == []
+    found = record["sampler"]["subsets"]
+    assert found["m0+m1"]["share_improper"] is None
+    assert worst_of_sampler(found)["improper"] == "undefined"
 
 
 def test_the_sampler_shows_its_worst_seed(records):

@@ -100,12 +100,27 @@ def test_divergence_is_reported_and_leaves_no_nan():
     check_run(info, settings)
 
 
+@pytest.mark.parametrize("log_density", [normal, lambda z: jnp.sqrt(1 - z @ z)])
+def test_chains_that_reject_every_step_are_reported(log_density):
+    """A step far too long, to where the energy is vast, or where it is NaN."""
+    settings = LangevinSettings("mala", num_steps=20, step_size=1e9)
+    start = jnp.full((5, 2), 0.1)
+    z, info = run(jax.random.key(0), start, log_density, settings)
+    np.testing.assert_array_equal(z, start)
+    assert (info.first_bad_step == 0).all()
+    with pytest.raises(
+        ValueError, match=r"`step_size` 1e\+09 of 'mala' .* acceptance 0, .* >= 0.1$"
+    ):
+        check_run(info, settings)
+
+
 def test_no_steps_return_the_start():
     start = jnp.ones((4, 3))
     z, info = run(jax.random.key(0), start, normal, LangevinSettings(num_steps=0))
     np.testing.assert_array_equal(z, start)
     np.testing.assert_allclose(info.energy, 1.5)
     np.testing.assert_array_equal(info.displacement, 0)
+    check_run(info, LangevinSettings("mala", num_steps=0))  # nothing was rejected
 
 
 def test_path_passes_through_the_ends_of_shorter_runs():
@@ -129,5 +144,7 @@ def test_faults():
         "langevin.num_steps",
         "langevin.step_size",
     ]
+    (fault,) = LangevinSettings(step_size=float("inf")).faults("langevin")
+    assert fault == "`langevin.step_size` is inf, expected > 0 and finite"
     with pytest.raises(ValueError, match="`kernel` is 'hmc', expected one of"):
         build_kernel("hmc")

@@ -103,6 +103,23 @@ def test_clipping_bounds_the_gradient_before_the_moments():
     np.testing.assert_allclose(run(clipped, [0.0], gradient=5.0), [-0.5], rtol=1e-3)
 
 
+def test_a_prior_apart_is_clipped_apart():
+    """Neither norm enters the other's clip; nor does a prior's before it starts.
+
+    As above |g| clipped to 1e-8 makes a step of lr / 2; shared, g would be far smaller.
+    """
+    optimizer = make_optimizer(
+        settings(learning_rate=1.0, gradient_clip=1e-8, prior_start_step=1), 5
+    )
+    params = {"prior": jnp.zeros(()), "encoder": jnp.zeros(())}
+    state = optimizer.init(params)
+    for step, norms in enumerate([(1e3, 1.0), (1.0, 1e3)]):
+        gradient = dict(zip(params, map(jnp.float32, norms), strict=True))
+        updates, state = optimizer.update(gradient, state, params, value=jnp.zeros(()))
+        np.testing.assert_allclose(updates["encoder"], -0.5, rtol=1e-3)
+        np.testing.assert_allclose(updates["prior"], -0.5 * step, rtol=1e-3)
+
+
 def test_plateau_multiplies_after_patience_epochs_of_the_mean_loss():
     optimizer = make_optimizer(
         settings(

@@ -422,8 +422,12 @@ def test_best_hands_on_the_parameters_of_the_lowest_validation_loss(tmp_path):
 
 def test_validation_repeats_its_noise_and_sees_each_datum_once(tmp_path):
     def loss(params, frozen, rng_key, batch):
-        noise = jax.random.normal(rng_key)
-        return jnp.mean(batch["number"]) + 0.0 * params["w"], {"noise": noise}
+        mean = jnp.mean(batch["number"])
+        metrics = {
+            "noise": jax.random.normal(rng_key),
+            "langevin/first_bad_step": jnp.where(mean > 10, mean, 0.0),
+        }
+        return mean + 0.0 * params["w"], metrics
 
     numbers = np.arange(21, dtype=np.float32)
     stage = make_stage(
@@ -438,6 +442,8 @@ def test_validation_repeats_its_noise_and_sees_each_datum_once(tmp_path):
     assert len(validation) == 4 and len({r["noise"] for r in validation}) == 1
     # Batches of at most 16 for 21 data: two of 10, so the last datum is left out.
     assert validation[0]["loss"] == numbers[:20].mean()
+    # That of the second batch: no chain of the first diverged.
+    assert validation[0]["langevin/first_bad_step"] == numbers[10:20].mean()
     train_noise = {r["noise"] for r in records if r["event"] == "train"}
     assert len(train_noise) == 6
 
