@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import tiny_config
 
-from jnf_jax import programs
+from jnf_jax import logs, programs
 from jnf_jax.methods.method import check_subset
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,17 @@ def test_sample_tells_of_what_is_not_there(trained, tmp_path, options, told):
     done = run_sample(trained[0], tmp_path / "grid.png", *options)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, told)
     assert not (tmp_path / "grid.png").exists()
+
+
+def test_evaluate_tells_of_sizes_before_it_reads_a_checkpoint(tmp_path):
+    config = tiny_config(evaluation__num_tuples=9_999)
+    logs.write_config(tmp_path, config.to_dict(), "configs/digits/jnf.py", "python …")
+    command = [sys.executable, "-m", "jnf_jax.evaluate", "--workdir", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("error: `evaluation.num_tuples` is 9999, expected at most")
 
 
 def test_workdir_without_a_run(tmp_path):
