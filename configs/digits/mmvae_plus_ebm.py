@@ -8,7 +8,8 @@ exp(f(z) − 0.01 ‖z‖²) Laplace(0, 1), where the confinement keeps the tilt
 positives are draws of every expert, negatives 60 steps of Langevin from the reference.
 f starts to learn at step 2,500, and the last parameters are kept, as in
 configs/digits/jnf_ebm.py and for its reasons. All else is configs/digits/mmvae_plus.py.
-Not yet run.
+One seed: coherence .49 jointly, .77 / .76 from 1 / 2 modalities, ceiling .73, where
+that config has .39, .74 / .74 and .69.
 """
 
 import ml_collections
