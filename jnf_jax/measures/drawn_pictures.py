@@ -10,7 +10,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import parallel
@@ -184,8 +183,7 @@ def _judge_both(
     }
     found = {}
     for by, views in shown.items():
-        # Clipped, as protocol v1 reads them.
-        labels = predict({m: jnp.clip(x, 0, 1) for m, x in views.items()})
+        labels = predict(views)
         hidden = features({m: as_shown(x, m in pictures) for m, x in views.items()})
         found[by] = {m: (labels[m], hidden[m]) for m in targets}
     return found
