@@ -1,7 +1,8 @@
 """What records say on questions that a paper left open; docs/open_questions.json.
 
 The file names, for each question, the configs whose records answer it and which of
-``TABLES`` to show beside their coherence; this module only looks the records up.
+``TABLES`` to show beside their coherence; this module only looks the records up. An
+``answer`` says what people make of them so far, and leaves numbers to the tables.
 """
 
 import json
@@ -47,7 +48,9 @@ def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
                 f"{path}: {entry['question']!r} names {missing + unknown}, expected "
                 f"configs of this repository and tables out of {sorted(TABLES)}"
             )
-        lines += [f"### {entry['question']}", "", *_answers(entry, records), ""]
+        lines += [f"### {entry['question']}", ""]
+        lines += [entry["answer"], ""] if "answer" in entry else []
+        lines += [*_answers(entry, records), ""]
     return lines
 
 

@@ -466,6 +466,9 @@ def test_open_questions_show_the_records_of_their_configs(repository, record):
     for cell in ("0.500 ± 0.020", "normal 0.250", "normal 2.000", "0.900"):
         assert f"| {cell} |" in ours
     assert "| 50 | 1 | -1234.6 ± 10.0 | 5.5 | 0.500 ± 0.020 | 0.625 |" in text
+    entry["answer"] = "This one."
+    store()
+    assert "### Which?\n\nThis one.\n\n| config |" in render.render(repository)
     entry |= {"configs": ["configs/digits/gone.py"], "tables": ["fid"]}
     store()
     with pytest.raises(ValueError, match=r"'Which\?' names .*gone.py', 'fid'\], expe"):
