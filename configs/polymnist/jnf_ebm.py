@@ -18,5 +18,5 @@ def get_config() -> ml_collections.ConfigDict:
     """The joint VAE of `jnf.py` with an energy-based prior."""
     config = jnf.get_config()
     return priors.energy_from(
-        config, config.joint.num_steps // 2, num_steps=150, step_size=0.004
+        config, config.joint.num_steps // 2, num_steps=1_000, step_size=0.004
     )
