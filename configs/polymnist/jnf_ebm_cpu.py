@@ -4,8 +4,8 @@
         --config.data.backgrounds_dir=DIR --workdir runs/polymnist/jnf_ebm_cpu
 
 As configs/digits/jnf_ebm.py: exp(f(z)) N(0, I), f learns from half of stage ``joint``
-on. Chains take 1,000 steps of 0.004, as the aggregate posterior of `jnf_cpu.py` has axes
-of variance 0.0045, too narrow for longer ones. On its draws, not whitened, 2,000
+on. Chains take 1,000 steps of 0.004, as the aggregate posterior of `jnf_cpu.py` has
+axes of variance 0.0045, too narrow for longer ones. On its draws, not whitened, 2,000
 updates with 60 steps of 0.004 gave a joint coherence of .16, drawn with 300 .38; steps
 of 0.02 diverged, or with f's slope at most 30 gave .10 (in no record). All else is
 `jnf_cpu.py`, and about as long.
