@@ -66,10 +66,12 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
             "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
             "what is drawn given subsets"
         )
-    if experiment.denoiser is not None and dataset.unbounded:
+    decoder = method.diffusion_decoder
+    drawn = () if decoder is None else decoder.modalities
+    if unbounded := [m for m in drawn if m in dataset.unbounded]:
         raise ValueError(
-            f"`denoiser` draws pictures in [0, 1], expected no other data: got "
-            f"{list(dataset.unbounded)} of {dataset.name!r}"
+            f"`denoiser` draws values in [0, 1], expected pictures: {unbounded} of "
+            f"{dataset.name!r} have others"
         )
     return Setup(experiment, dataset, method)
 

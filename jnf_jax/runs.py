@@ -136,13 +136,12 @@ def of_seed(config: ml_collections.ConfigDict, seed: int) -> ml_collections.Conf
 
 
 def record_of(workdir: Path, config: ml_collections.ConfigDict) -> dict | None:
-    """The record of a run of this very config in ``workdir``, if it has a whole one."""
+    """The record of a run of this very config in ``workdir``, if it has one."""
     stored, record = workdir / "config.json", workdir / "results.json"
     if not (stored.exists() and record.exists()):
         return None
     same = json.loads(stored.read_text())["config"] == json.loads(config.to_json())
-    found = results.read(record) if same else {}
-    return found if found and "unfinished" not in found else None
+    return results.read(record) if same else None
 
 
 def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:

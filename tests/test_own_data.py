@@ -9,6 +9,7 @@ from PIL import Image
 
 from configs.records import jnf
 from jnf_jax import results
+from jnf_jax.data import record_files
 from jnf_jax.experiment import open_experiment
 from jnf_jax.runs import train_and_evaluate
 
@@ -63,12 +64,17 @@ def test_bytes_and_floats_end_to_end(folder, tmp_path):
     assert np.mean(drawn < 100) > 0.1 < np.mean((150 < drawn) & (drawn < 250))
 
 
-def test_a_denoiser_is_refused_for_what_is_not_in_unit_range(folder):
+def test_a_denoiser_draws_pictures_in_unit_range_alone(folder, tmp_path):
+    """Vectors and sequences have none; floats of a picture's shape are refused."""
     config = tiny(folder, stages="joint,diffusion_decoder")
     with config.unlocked():
         config.denoiser = dict(features=(8, 8), num_blocks=1)
         config.diffusion_decoder = dict(num_steps=1, batch_size=4)
-    with pytest.raises(
-        ValueError, match=r"`denoiser` draws .* got \['assay', 'track'\]"
-    ):
+    decoder = open_experiment(config).method.diffusion_decoder
+    assert decoder.modalities == ("photo",)
+    floats = [({"map": np.full((8, 4, 4, 1), -1.0, np.float32)}, np.arange(8) % 4)]
+    splits = dict.fromkeys(("train", "validation", "test"), floats)
+    record_files.write(tmp_path / "maps", name="maps", num_classes=4, splits=splits)
+    config.data.records_dir = str(tmp_path / "maps")
+    with pytest.raises(ValueError, match=r"`denoiser` draws .*: \['map'\] of 'maps'"):
         open_experiment(config)

@@ -1,5 +1,7 @@
 """The programs as a user starts them; what a user gets wrong, and is told."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from jnf_jax import logs, programs
+from jnf_jax import logs, programs, results
 from jnf_jax.methods.method import check_subset
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +71,21 @@ def test_evaluate_tells_of_sizes_before_it_reads_a_checkpoint(tmp_path):
     )
     told = done.stderr.splitlines()[-1]
     assert told.startswith("error: `evaluation.num_tuples` is 9999, expected at most")
+
+
+@pytest.mark.slow
+def test_evaluate_records_its_own_command_and_commit(trained, tmp_path):
+    workdir, before = tmp_path / "run", trained[1]
+    shutil.copytree(trained[0], workdir)
+    command = [sys.executable, "-m", "jnf_jax.evaluate", "--workdir", str(workdir)]
+    out = tmp_path / "record.json"
+    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
+    record = results.read(out)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+    assert record["evaluation_commit"].removesuffix("-dirty") == head.strip()
+    assert "jnf_jax.evaluate" in record["evaluation_command"]
+    for field in ("command", "commit", "coherence"):
+        assert record[field] == json.loads(json.dumps(before[field]))
 
 
 def test_workdir_without_a_run(tmp_path):

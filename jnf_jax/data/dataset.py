@@ -19,6 +19,11 @@ SPLITS = ("train", "validation", "test")
 """The names of the splits; the position is the number folded into a split's key."""
 
 
+def has_picture_shape(shape: tuple[int, ...]) -> bool:
+    """Whether it is (height, width, channel), grey or of three colours."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
 class Rows(NamedTuple):
     """Tuples that were read on the host; what `fetch` takes in place of their indices.
 

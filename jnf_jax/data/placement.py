@@ -85,21 +85,23 @@ def _in_files(dataset: Dataset, folder: Path) -> Dataset:
             f"its tuples are drawn afresh every epoch in {fresh}"
         )
     fetch = jax.jit(dataset.fetch)
+    train = dataset.splits["train"]
+    rows = np.arange(_PART, dtype=np.int32) % train.size
+    first = jax.device_get(fetch(train.arrays, rows))
+    in_bytes = {m for m, x in first.items() if _bytes_of(x) is not None}
     with locked(folder):
         if not folder.exists():
             record_files.write(
                 folder,
                 name=dataset.name,
                 num_classes=dataset.num_classes,
-                splits={split: _render(dataset, split, fetch) for split in SPLITS},
+                splits={s: _render(dataset, s, fetch, in_bytes) for s in SPLITS},
             )
     stored = record_files.open_dataset(folder)
     # The code that renders may have changed since the files were written.
-    views, _ = next(_render(dataset, "train", fetch))
-    found = stored.splits["train"].read(np.arange(len(views[min(views)])))
-    if stored.record["sizes"] != dataset.record["sizes"] or any(
-        not np.array_equal(views[m], found.views[m]) for m in dataset.shapes
-    ):
+    same_sizes = stored.record["sizes"] == dataset.record["sizes"]
+    again = fetch_stored({}, stored.splits["train"].read(rows)) if same_sizes else {}
+    if not same_sizes or any(not np.array_equal(x, again[m]) for m, x in first.items()):
         raise ValueError(
             f"{folder} holds other tuples than {dataset.name!r} has now: remove it, "
             "and it is written again"
@@ -108,14 +110,10 @@ def _in_files(dataset: Dataset, folder: Path) -> Dataset:
 
 
 def _render(
-    dataset: Dataset, name: str, fetch: Callable
+    dataset: Dataset, name: str, fetch: Callable, in_bytes: set[str]
 ) -> Iterator[record_files.Part]:
-    """The tuples of a split, `_PART` at a time: bytes where these divided by 255 are
-    what is fetched from the first part of the training split, else floats."""
+    """The tuples of a split, `_PART` at a time; modalities ``in_bytes`` times 255."""
     split = dataset.splits[name]
-    first = dataset.splits["train"]
-    first = fetch(first.arrays, np.arange(_PART, dtype=np.int32) % first.size)
-    in_bytes = [m for m, x in jax.device_get(first).items() if _bytes_of(x) is not None]
     for start in range(0, split.size, _PART):
         # Always as many, so that one compiled program serves.
         rows = np.arange(start, start + _PART, dtype=np.int32)

@@ -33,7 +33,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnf_jax.data import heat_map
-from jnf_jax.data.dataset import SPLITS, Dataset, Presentation, Rows, Split
+from jnf_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    Presentation,
+    Rows,
+    Split,
+    has_picture_shape,
+)
 from jnf_jax.data.rendering import fetch_stored
 
 FORMAT = 1
@@ -97,10 +104,9 @@ def write(
     for split in SPLITS:
         found, parts = _kinds_of(split, splits[split])
         kinds = kinds or found
-        parts = (_check_part(split, part, kinds, num_classes) for part in parts)
-        if split == "train":
-            parts = (_widen(ranges, kinds, part) for part in parts)
-        manifest["splits"][split] = _write_split(partial, split, parts)
+        checked = (_check_part(split, part, kinds, num_classes) for part in parts)
+        ranged = (_widen(ranges, part) for part in checked)
+        manifest["splits"][split] = _write_split(partial, split, ranged)
     manifest["shapes"] = {m: kind.shape for m, kind in kinds.items()}
     manifest["floats"] = ranges
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -159,10 +165,10 @@ def _check_part(
     return views, labels
 
 
-def _widen(ranges: dict[str, list[float]], kinds: dict[str, Kind], part: Part) -> Part:
+def _widen(ranges: dict[str, list[float]], part: Part) -> Part:
     """Smallest and largest value of each modality of floats, up to this part."""
     for m, x in part[0].items():
-        if kinds[m].dtype == "float32":
+        if x.dtype == np.float32:
             low, high = ranges.get(m, (np.inf, -np.inf))
             ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
     return part
@@ -230,6 +236,8 @@ def open_dataset(folder: Path) -> Dataset:
         m: Kind(tuple(shape), "float32" if m in ranges else "uint8")
         for m, shape in manifest["shapes"].items()
     }
+    outside = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
+    unbounded = tuple(sorted(outside))
     told = manifest["splits"]
     splits = {name: _open_split(folder, name, told[name], kinds) for name in told}
     return Dataset(
@@ -247,15 +255,10 @@ def open_dataset(folder: Path) -> Dataset:
             m: Presentation(functools.partial(heat_map.draw, low=low, high=high))
             for m, kind in kinds.items()
             for low, high in [ranges.get(m, (0.0, 1.0))]
-            if not _is_picture(kind, low, high)
+            if m in unbounded or not has_picture_shape(kind.shape)
         },
-        unbounded=tuple(sorted(m for m, r in ranges.items() if r[0] < 0 or r[1] > 1)),
+        unbounded=unbounded,
     )
-
-
-def _is_picture(kind: Kind, low: float, high: float) -> bool:
-    is_drawn = len(kind.shape) == 3 and kind.shape[-1] in (1, 3)
-    return is_drawn and 0 <= low and high <= 1
 
 
 def _open_split(

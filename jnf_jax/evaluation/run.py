@@ -44,7 +44,8 @@ def evaluate_and_write(
         setup: The experiment.
         params: Parameters by stage, whole on each device.
         checkpoint_ids: As ``evaluate``.
-        workdir: Where ``results.json`` and ``samples/`` go.
+        workdir: Where ``results.json`` and ``samples/`` go; and ``unfinished.json``,
+            the record so far while measures run, which stays where one of them fails.
         mesh: Devices of all processes; as many share in a batch as divide it.
         provenance: As ``evaluate``; read in the first process alone.
         training_seconds: As ``evaluate``.
@@ -61,9 +62,11 @@ def evaluate_and_write(
         workdir / "evaluation", _draws_depend_on(setup, checkpoint_ids), processes.say
     )
 
+    unfinished = workdir / "unfinished.json"
+
     def write(record: dict[str, Any]) -> None:
         if processes.is_first():
-            results.write(workdir / "results.json", record)
+            results.write(unfinished, record)
 
     record = evaluate(
         setup,
@@ -79,6 +82,7 @@ def evaluate_and_write(
     if processes.is_first():
         for path in [workdir / "results.json", *([out] if out else [])]:
             results.write(path, record)
+        unfinished.unlink(missing_ok=True)
         print(results.console_table(record))
         print(f"Record: {workdir / 'results.json'}")
     kept.discard()
@@ -155,11 +159,10 @@ def evaluate(
             "stage1_checkpoint": checkpoint_ids["joint"],
         }
 
-    more, asked = {}, [*experiment.measures]
-    for done, name in enumerate(asked):
-        write(record(more) | {"unfinished": asked[done:]})
-        more |= measures.run({name: experiment.measures[name]}, subject)
-    return record(more)
+    def before_each(found: dict[str, Any], waiting: list[str]) -> None:
+        write(record(found) | {"unfinished": waiting})
+
+    return record(measures.run(experiment.measures, subject, before_each))
 
 
 def _classifiers(
@@ -309,15 +312,16 @@ def _generate(
     """
     inference, decoder = setup.method.inference, setup.method.diffusion_decoder
     if not diffused:
-        means = _decoded_means(inference, params, z)
-        return processes.to_host(setup.dataset.clip(means))
+        shown = _decoded_means(inference, params, z)
+        return processes.to_host(setup.dataset.clip(shown))
     if decoder is None:
         raise ValueError(
             "`diffused` is True, expected False: the config has no `denoiser`"
         )
     draw_key = jax.random.fold_in(jax.random.key(seed), 1)
     draw = jax.jit(decoder.draw, static_argnums=3)
-    return processes.to_host(draw(params, draw_key, z, inference.modalities))
+    shown = draw(params, draw_key, z, inference.modalities)
+    return processes.to_host(setup.dataset.clip(shown))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax import parallel
-from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.dataset import Dataset, has_picture_shape
 from jnf_jax.data.torch_file import load_tensors
 from jnf_jax.measures.subject import Subject
 from jnf_jax.networks import inception
@@ -88,9 +88,8 @@ class Extractor(NamedTuple):
 
 def is_picture(dataset: Dataset, modality: str) -> bool:
     """Whether it is grey or of three colours, and shown to people as it is."""
-    shape = dataset.shapes[modality]
     is_shown = modality not in dataset.presentations
-    return len(shape) == 3 and shape[-1] in (1, 3) and is_shown
+    return has_picture_shape(dataset.shapes[modality]) and is_shown
 
 
 def pictures_of(subject: Subject) -> tuple[str, ...]:

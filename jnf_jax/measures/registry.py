@@ -200,19 +200,27 @@ def data_faults(
     ]
 
 
-def run(asked: Mapping[str, Any], subject: Subject) -> dict[str, dict[str, Any]]:
+def run(
+    asked: Mapping[str, Any],
+    subject: Subject,
+    before_each: Callable[[dict[str, Any], list[str]], None] = lambda found, names: (
+        None
+    ),
+) -> dict[str, dict[str, Any]]:
     """Runs the measures that are asked for, in their order.
 
     Args:
         asked: Name in ``MEASURES`` -> its settings.
         subject: What they measure.
+        before_each: Called with what was found so far, and the names still to come.
 
     Returns:
         {name: what it found, and its settings}; one that needs labels where there are
         none is left out, and a line says so.
     """
     found = {}
-    for name, settings in asked.items():
+    for done, (name, settings) in enumerate(asked.items()):
+        before_each(found, [*asked][done:])
         if MEASURES[name].needs_labels and subject.dataset.num_classes is None:
             data = subject.dataset.name
             subject.report(f"not measured: {name} needs labels, and {data!r} has none")

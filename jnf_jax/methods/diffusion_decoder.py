@@ -120,9 +120,10 @@ class DiffusionDecoder:
         return params
 
     def means(self, params: dict[str, Params], z: jax.Array) -> Views:
-        """{m: the decoder's mean in [0, 1]}, what the draws are conditioned on."""
+        """{m: the decoder's mean}; what draws are conditioned on in [0, 1]."""
         decoded = self.joint.decode(params["joint"], z)
-        return {m: jnp.clip(p.mean(), 0, 1) for m, p in decoded.items()}
+        means = {m: p.mean() for m, p in decoded.items()}
+        return means | {m: jnp.clip(means[m], 0, 1) for m in self.modalities}
 
     def loss(
         self,

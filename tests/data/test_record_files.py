@@ -96,10 +96,20 @@ def test_floats_come_back_as_they_were_beside_bytes(tmp_path):
     clipped = data.clip({"vector": np.full(3, -2.0), "share": np.full(3, -2.0)})
     assert clipped["vector"][0] == -2 and clipped["share"][0] == 0
     drawn = data.presentations["vector"].picture(np.asarray(views["vector"]))
-    low, high = -69 + 1 / 3, 69 - 1 / 3  # of the training split
+    low, high = -69 + 1 / 3, 69 - 1 / 3
     np.testing.assert_allclose(
         drawn[..., 0], ((views["vector"] - low) / (high - low))[:, None], atol=1e-6
     )
+
+
+def test_the_range_of_floats_is_that_of_all_splits(tmp_path):
+    def parts(highest):
+        return [({"a": np.full((3, 2), highest, np.float32)}, np.arange(3))]
+
+    highest = {"train": 0.5, "validation": 0.5, "test": 1.5}
+    splits = {split: parts(x) for split, x in highest.items()}
+    stored_tuples.write(tmp_path / "x", splits=splits)
+    assert record_files.open_dataset(tmp_path / "x").unbounded == ("a",)
 
 
 def test_a_set_without_floats_is_read_as_before_there_were_any(folder):
