@@ -1,5 +1,7 @@
 """How a method with an energy-based prior trains it (arXiv 2409.19862)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,7 +9,7 @@ from jaxtyping import Array, Float
 from jnf_jax.losses import energy_contrast, energy_magnitude
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.sampling import moment_gap, moments, run_langevin
+from jnf_jax.sampling import LangevinRun, moment_gap, moments, run_langevin
 from jnf_jax.types import Params, Prior
 
 NUM_PERSISTENT_CHAINS = 10_000
@@ -40,8 +42,9 @@ def contrast(
     """The loss of the tilt's parameters, and what to watch while they learn.
 
     As many negatives as positives, by Langevin on the prior as it stands, from where
-    ``family.start`` says. Deviation from the paper's order: α, θ and φ are updated in
-    one step, not α first.
+    ``family.start`` says; where that is p_0 and f is still flat, its draws are those of
+    the prior, and no chain runs. Deviation from the paper's order: α, θ and φ are
+    updated in one step, not α first.
 
     Args:
         family: With the chain's settings.
@@ -71,7 +74,20 @@ def contrast(
         start = positives
     else:
         start = prior.reference.sample(start_key, len(positives))
-    negatives, run = run_langevin(run_key, prior.log_density, start, family.langevin)
+
+    def run_chains(num_steps: int) -> tuple[jax.Array, LangevinRun]:
+        settings = dataclasses.replace(family.langevin, num_steps=num_steps)
+        return run_langevin(run_key, prior.log_density, start, settings)
+
+    if family.start == "reference" and not family.confinement:
+        # Before ``prior_start_step`` chains would cost more than all else of a step.
+        negatives, run = jax.lax.cond(
+            family.is_flat(params),
+            lambda: run_chains(0),
+            lambda: run_chains(family.num_steps),
+        )
+    else:
+        negatives, run = run_chains(family.num_steps)
     if family.start == "persistent":
         memory = (memory[0].at[rows].set(negatives),)
     # A chain that diverged stayed where it was: no draw of the prior. Where all did

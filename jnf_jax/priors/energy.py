@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
 from jnf_jax.priors.family import (
@@ -211,6 +211,10 @@ class EnergyFamily:
         """Of f, which starts at 0: the prior starts as its reference."""
         del shapes
         return self.network.init(rng_key, jnp.zeros((1, latent_size)))["params"]
+
+    def is_flat(self, params: Params) -> Bool[Array, ""]:
+        """Whether f is a constant, as it is until it learns; bool[]."""
+        return ~jnp.any(params[f"Dense_{len(self.hidden_sizes)}"]["kernel"])
 
     def tilt(
         self, params: Params, z: Float[Array, "*batch latent"]

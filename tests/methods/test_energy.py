@@ -141,6 +141,23 @@ def test_without_steps_negatives_are_where_the_chains_start():
     np.testing.assert_allclose(gap("reference"), expected, rtol=1e-4)
 
 
+def test_no_chain_runs_while_f_is_flat():
+    """The draws of p_0 are then those of the prior; κ makes it another."""
+    params, key = make()[2]["prior"], jax.random.key(3)
+    flat = {**params, "Dense_2": dict(params["Dense_2"], kernel=jnp.zeros((8, 1)))}
+    positives = jax.random.normal(jax.random.key(1), (16, 2))
+
+    def displacement(params, **options):
+        family = dataclasses.replace(FAMILY, **options)
+        metrics = jax.jit(lambda p: contrast(family, p, key, positives)[1])(params)
+        return float(metrics["langevin/displacement"])
+
+    assert displacement(flat) == 0
+    assert displacement(params) > 0.1
+    assert displacement(flat, confinement=0.1) > 0.1
+    assert displacement(flat, start="posterior") > 0.1
+
+
 def test_watched_moments_of_positives_have_their_weights():
     """Half of the rows with weight 0 are not there."""
     params, key = make()[2]["prior"], jax.random.key(3)
