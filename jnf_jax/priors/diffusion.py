@@ -138,7 +138,7 @@ class DiffusionFamily:
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
     ) -> Params:
-        """Of ŝ, which starts at 0."""
+        """Of the network in ŝ, which starts at 0: draws start as N(0, I)."""
         del shapes
         z = jnp.zeros((1, latent_size))
         return self.network.init(rng_key, z, jnp.zeros(1))["params"]
@@ -149,8 +149,13 @@ class DiffusionFamily:
         z: Float[Array, "batch latent"],
         t: Float[Array, " batch"],
     ) -> Float[Array, "batch latent"]:
-        """ŝ(z, t) with these parameters."""
-        return self.network.apply({"params": params}, z, t)
+        """ŝ(z, t) = network(z, t) − √v(t) z: what N(0, I) differs by is learnt.
+
+        Its own score is −z at any t (the mixed score of arXiv 2106.05931, with equal
+        weights), and latents that were whitened are near it in all but shape.
+        """
+        learnt = self.network.apply({"params": params}, z, t)
+        return learnt - self.schedule.noise(t)[..., None] * z
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None

@@ -20,8 +20,11 @@ _SUMMARY_KEYS = {"mean", "sd", "n"}
 
 
 def is_summary(value: Any) -> bool:
-    """Whether ``value`` is a ``{mean, sd, n}``, not an object keyed by names."""
-    return isinstance(value, Mapping) and "mean" in value
+    """Whether ``value`` is a ``{mean, sd, n}``, not an object keyed by names.
+
+    "mean" alone may be such a name, as where moments are compared.
+    """
+    return isinstance(value, Mapping) and {"mean", "sd"} <= value.keys()
 
 
 def _is_number(value: Any) -> bool:

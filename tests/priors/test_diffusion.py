@@ -54,6 +54,15 @@ def test_score_line_has_the_score_for_gradient():
     )
 
 
+def test_untrained_it_draws_from_the_standard_normal():
+    family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=100)
+    prior = family.bind(family.init(jax.random.key(0), 3, {}), 3)
+    z = prior.sample(jax.random.key(1), 20_000)
+    assert (jnp.abs(z.mean(0)) < 5 / 20_000**0.5).all()
+    # 5 standard errors of an sd, and 2 % for 100 Euler steps.
+    np.testing.assert_allclose(z.std(0), 1, rtol=0.045)
+
+
 def test_family():
     family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=5)
     params = family.init(jax.random.key(0), 2, {})

@@ -302,6 +302,16 @@ def test_intervals_and_numbers_of_subsets_are_quantities():
         assert faults(f"coherence.{path}")
 
 
+def test_a_mean_that_is_one_of_several_names_is_a_quantity():
+    """A gap to long runs has "mean" and "log_variance"; over seeds each is a value."""
+    summary = {"mean": 0.2, "sd": 0.1, "n": 3}
+    record = {"gap": {"mean": 0.5, "log_variance": summary}}
+    assert ablations.look_up(record, "gap.mean") == 0.5
+    assert ablations.look_up(record, "gap.log_variance") == summary
+    with pytest.raises(ValueError, match="gap.log_variance has"):
+        ablations.look_up(record, "gap.log_variance.mean")
+
+
 def test_a_quantity_that_no_record_has_is_told_by_the_first(base, calls):
     config = sweep_config(quantities=("sampler.subsets.circle.acceptance",))
     with pytest.raises(ValueError, match=r"not in the record: sampler has \[\]"):
