@@ -7,7 +7,8 @@
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
 subsets are those of `jnf_cpu.py`. Joint coherence .10 (N(0, I) .02, ceiling .48
-of this run of the joint VAE).
+of this run of the joint VAE), where the whole score was learnt; since be68dac it is
+learnt what N(0, I) lacks, which is not yet run.
 """
 
 import ml_collections

@@ -1,4 +1,4 @@
-"""The network of a latent diffusion: (z, t) -> the score, scaled to unit size."""
+"""The network of a latent diffusion: (z, t) -> what its score has beyond N(0, I)'s."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ def time_features(
 class ScoreNetwork(nn.Module):
     """A residual MLP on latents; time enters every layer through sines and cosines.
 
-    The last layer starts at zero.
+    The last layer starts at zero; it is named, so that parameters of a whole score, as
+    they were learnt at first, are refused.
     """
 
     hidden_size: int = 256
@@ -33,4 +34,7 @@ class ScoreNetwork(nn.Module):
         for _ in range(self.num_layers):
             update = nn.silu(h) + nn.Dense(self.hidden_size, use_bias=False)(time)
             h = h + nn.Dense(self.hidden_size)(nn.silu(nn.LayerNorm()(update)))
-        return nn.Dense(z.shape[-1], kernel_init=nn.initializers.zeros)(nn.silu(h))
+        last = nn.Dense(
+            z.shape[-1], kernel_init=nn.initializers.zeros, name="correction"
+        )
+        return last(nn.silu(h))
