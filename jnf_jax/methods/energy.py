@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import energy_contrast, energy_magnitude
-from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import LangevinRun, moment_gap, moments, run_langevin
 from jnf_jax.types import Params, Prior
@@ -74,20 +74,7 @@ def contrast(
         start = positives
     else:
         start = prior.reference.sample(start_key, len(positives))
-
-    def run_chains(num_steps: int) -> tuple[jax.Array, LangevinRun]:
-        settings = dataclasses.replace(family.langevin, num_steps=num_steps)
-        return run_langevin(run_key, prior.log_density, start, settings)
-
-    if family.start == "reference" and not family.confinement:
-        # Before ``prior_start_step`` chains would cost more than all else of a step.
-        negatives, run = jax.lax.cond(
-            family.is_flat(params),
-            lambda: run_chains(0),
-            lambda: run_chains(family.num_steps),
-        )
-    else:
-        negatives, run = run_chains(family.num_steps)
+    negatives, run = _negatives(family, params, prior, run_key, start)
     if family.start == "persistent":
         memory = (memory[0].at[rows].set(negatives),)
     # A chain that diverged stayed where it was: no draw of the prior. Where all did
@@ -122,6 +109,27 @@ def contrast(
         magnitude = energy_magnitude(params, draws, tilt=family.tilt)
         loss = loss + family.magnitude_penalty * magnitude
     return loss, metrics, *memory
+
+
+def _negatives(
+    family: EnergyFamily,
+    params: Params,
+    prior: EnergyTiltedPrior,
+    rng_key: jax.Array,
+    start: Float[Array, "batch latent"],
+) -> tuple[Float[Array, "batch latent"], LangevinRun]:
+    """Where the chains end; where they start, if that is the prior's law already."""
+
+    def run(num_steps: int) -> tuple[jax.Array, LangevinRun]:
+        settings = dataclasses.replace(family.langevin, num_steps=num_steps)
+        return run_langevin(rng_key, prior.log_density, start, settings)
+
+    if family.start != "reference" or family.confinement:
+        return run(family.num_steps)
+    # Before ``prior_start_step`` chains would cost more than all else of a step.
+    return jax.lax.cond(
+        family.is_flat(params), lambda: run(0), lambda: run(family.num_steps)
+    )
 
 
 def _continued(

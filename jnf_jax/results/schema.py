@@ -20,11 +20,9 @@ _SUMMARY_KEYS = {"mean", "sd", "n"}
 
 
 def is_summary(value: Any) -> bool:
-    """Whether ``value`` is a ``{mean, sd, n}``, not an object keyed by names.
-
-    "mean" alone may be such a name, as where moments are compared.
-    """
-    return isinstance(value, Mapping) and {"mean", "sd"} <= value.keys()
+    """Whether ``value`` is a ``{mean, sd, n}``, not names of which "mean" is one."""
+    is_object = isinstance(value, Mapping)
+    return is_object and "mean" in value and value.keys() <= _SUMMARY_KEYS
 
 
 def _is_number(value: Any) -> bool:

@@ -193,7 +193,8 @@ def test_seeds_become_a_mean_and_a_spread(base, calls):
     stored = results.read(base / "runs" / "flow.num_blocks=0" / "results.json")
     assert stored == json.loads(json.dumps(record))
     points = sweep_plot.points_of(done, "coherence.conditional.1")
-    assert points == {"": [(n, 0.5, pytest.approx(0.5 / 2**0.5)) for n in (0, 1)]}
+    sd = pytest.approx(0.5 / 2**0.5)
+    assert points == {"": [(n, 0.5, sd, sd) for n in (0, 1)]}
 
 
 def test_stages_are_shared_by_those_that_agree_on_them(base):
@@ -300,6 +301,35 @@ def test_intervals_and_numbers_of_subsets_are_quantities():
         assert faults(f"coherence.{path}", has_labels=False)
     for path in ("num_subsets.3", "interval.ceiling", "interval.joint.gmm.low"):
         assert faults(f"coherence.{path}")
+
+
+def test_of_one_seed_bars_are_the_bootstrap_interval():
+    interval = {"low": 0.4, "high": 0.7}
+    record = {
+        "coherence": {
+            "ceiling": 0.6,
+            "conditional": {"1": 0.5, "2": None},
+            "interval": {
+                "conditional": {"1": interval},
+                "subsets": {"a": {"b": interval}},
+            },
+        },
+        "subset_coherence": {"a": {"b": 0.45}},
+    }
+    ablation = {
+        "axes": ["beta"],
+        "plot": {"x": "beta"},
+        "variants": [{"values": {"beta": 1.0}, "record": record}],
+    }
+
+    def point(quantity):
+        ((found,),) = sweep_plot.points_of(ablation, quantity).values()
+        return found
+
+    assert point("coherence.conditional.1") == pytest.approx((1.0, 0.5, 0.1, 0.2))
+    assert point("subset_coherence.a.b") == pytest.approx((1.0, 0.45, 0.05, 0.25))
+    assert point("coherence.ceiling") == (1.0, 0.6, 0, 0)
+    assert np.isnan(point("coherence.conditional.2").mean)
 
 
 def test_a_mean_that_is_one_of_several_names_is_a_quantity():
