@@ -34,6 +34,7 @@ from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, identity
 from jnf_jax.sampling import (
     LangevinRun,
+    LangevinSettings,
     MomentGap,
     check_run,
     divergence,
@@ -137,7 +138,9 @@ def report(
         which: moment_gap(found[which], found["long_run"])
         for which in ("short_run", "posterior")
     }
-    told = [divergence(run, settings)]
+    whitening = energy_priors(inference, params)[name].whitening
+    narrowest = _narrowest_variance(whitening.whiten(draws.posterior))
+    told = [divergence(run, settings), _step_warning(narrowest, settings)]
     told += [f"long chains: {text}" for text in warnings(chains.diagnostics)]
     in_place = _other_divisors(inference, name)
     told += [_moment_warning(gaps["short_run"], settings.num_steps, in_place)]
@@ -159,6 +162,7 @@ def report(
             }
             for which, of in found.items()
         },
+        "narrowest_variance": narrowest,
         "gap_to_long_run": {
             which: {"mean": float(gap.mean), "log_variance": float(gap.log_variance)}
             for which, gap in gaps.items()
@@ -194,6 +198,24 @@ def _moment_warning(gap: MomentGap, num_steps: int, in_place: str) -> str | None
         f"moments (means by {float(gap.mean):.2f} sd, log variances by "
         f"{float(gap.log_variance):.2f}; limit {MOMENT_LIMIT}): the density is not the "
         f"law that is drawn{divided if in_place else ''}"
+    )
+
+
+def _narrowest_variance(u: Float[Array, "draws latent"]) -> float:
+    """The least variance that draws have along any axis, not those of u alone."""
+    return float(jnp.linalg.eigvalsh(jnp.atleast_2d(jnp.cov(u.T)))[0])
+
+
+def _step_warning(narrowest: float, settings: LangevinSettings) -> str | None:
+    """Of steps ε with 1/(c(1 − cε/2)) ≥ 2ε, the variance at any curvature c."""
+    floor = 2 * settings.step_size
+    if settings.kernel != "ula" or settings.num_steps == 0 or narrowest >= floor:
+        return None
+    return (
+        f"unadjusted steps of {settings.step_size:g} leave no axis a variance below "
+        f"{floor:g}, and z ~ q(z|X) have one of {narrowest:.2g}: draws are too wide "
+        "there, and an energy that still learns grows steeper without an end; expected "
+        f"`step_size` below {narrowest / 2:.2g}, or `kernel` 'mala'"
     )
 
 

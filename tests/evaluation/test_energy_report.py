@@ -15,6 +15,7 @@ from jnf_jax.experiment import stage_identity
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.plots import histogram
 from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.sampling import LangevinSettings
 
 
 def open_setup(**options):
@@ -135,6 +136,26 @@ def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
     assert title == "energy_after: energy of the tilt, -f(u) + kappa |u|^2, in nats"
     assert abs(samples["reference"].mean()) < 5 * np.linalg.norm(TILT) / NUM**0.5
     assert samples["5-step draws"].mean() < -0.3
+
+
+def test_steps_too_long_for_the_narrowest_axis_are_warned_of():
+    """The axis (1, −1)/√2, of variance 0.02, is none of the coordinates'."""
+    wide, narrow = np.random.default_rng(0).standard_normal((2, 4_000))
+    u = jnp.array([wide + 0.1 * narrow, wide - 0.1 * narrow]).T
+    found = energy_report._narrowest_variance(u)
+    assert found == pytest.approx(2 * 0.1**2, rel=5 * (2 / 4_000) ** 0.5)
+    assert energy_report._narrowest_variance(u[:, :1]) == pytest.approx(1, rel=0.1)
+
+    def told(step_size, kernel="ula", num_steps=60):
+        settings = LangevinSettings(kernel, num_steps, step_size)
+        return energy_report._step_warning(0.02, settings)
+
+    assert told(0.0099) is None and told(0.02, "mala") is None
+    assert told(0.02, num_steps=0) is None
+    assert "no axis a variance below 0.04, and z ~ q(z|X) have one of 0.02" in told(
+        0.02
+    )
+    assert "expected `step_size` below 0.01, or `kernel` 'mala'" in told(0.02)
 
 
 def test_chains_that_diverge_after_their_own_steps_are_warned_of():
