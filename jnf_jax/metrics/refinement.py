@@ -74,6 +74,8 @@ def evaluate_refinement(
                 if target not in subset
             }
         report(_line(subset, runs[subset]))
+        if told := _divergence(posterior.chains.kernel, runs[subset]):
+            report(f"  warning: {told}")
     return {
         "log_joint": {
             moment: _mean_by_size(runs, f"log_joint_{moment}") for moment in MOMENTS
@@ -155,4 +157,18 @@ def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
     return (
         f"refined given {', '.join(subset)}: log p(x, z) "
         f"{run['log_joint_before']:.1f} -> {run['log_joint_after']:.1f} nats"
+    )
+
+
+def _divergence(kernel: str, run: dict[str, float | None]) -> str | None:
+    share = run["share_with_divergences"]
+    if share <= 0.01:
+        return None
+    # An adapted step is as long as acceptance allows; that of "ula" is as given.
+    field = "initial_step_size" if kernel == "ula" else "target_acceptance"
+    change = "below" if kernel == "ula" else "above"
+    return (
+        f"{share:.0%} of the chains diverged at a step size of {run['step_size']:.3g}, "
+        "so where they end is no draw of the posterior; expected "
+        f"`refinement.{field}` {change} what it is"
     )

@@ -66,11 +66,14 @@ def test_a_step_that_is_too_long_is_told_of():
     chains = ChainSettings(
         kernel="ula", num_transitions=4, num_adaptation=0, initial_step_size=10.0
     )
-    found, _, _ = measure(
+    found, _, lines = measure(
         DecoderPosterior(posterior.inference, chains, is_weighted=True), params
     )
     for run in found["subsets"].values():
         assert run["acceptance"] == 1 and run["share_with_divergences"] > 0.9
+    told = [line for line in lines if "diverged at a step size of 10" in line]
+    assert len(told) == 3
+    assert "expected `refinement.initial_step_size` below what it is" in told[0]
 
 
 def test_averages_are_over_subsets_of_a_size(measured):
