@@ -5,7 +5,8 @@
 
 exp(f(z)) N(0, I) as configs/digits/jnf_ebm.py, but for when f learns and by which
 chains (`jnf_ebm.py`). All else is `jnf_cpu.py`; on one core a step takes .11 s, and .21
-once chains run. Not yet run to the end.
+once chains run. Joint coherence .14 (N(0, I) .02; ceiling .52), label entropy 2.03
+nats: bounded, but behind what is fitted afterwards to whitened draws (.37).
 
 How it was chosen, one seed each, in no record. Draws of the joint encoder have seven
 narrow axes here, of variances from .0046 to .0092, and some as wide as 4.8 (at step
@@ -17,7 +18,8 @@ With f learning from step 20,000 on, as fast as the VAE, 150 × 0.004 diverged a
 of positives and negatives were 1.48 and 1.45 on average), but along the narrow ones
 negatives had .011 to .023 where positives had .0036 to .0059, and by then f's slope had
 gone from 10 to 102 nats and the energy gap to 10: stopped. With the same f, steps of
-0.002 have .0055 to .0067 there.
+0.002 have .0055 to .0067 there. At the end of this config's run the narrowest axis has
+.0036, the slope 29 nats, the gap 1.
 """
 
 import ml_collections
