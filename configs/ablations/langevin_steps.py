@@ -11,10 +11,12 @@ which do not see this prior; all else is configs/digits/jnf_ebm_after.py. With `
 init.joint=…`` and ``--set init.unimodal=…`` another run's checkpoints are read.
 
 One seed, latents whitened: joint coherence .79 and label entropy 2.23 nats whatever the
-length (N(0, I) .53, ceiling .85). What the length changes is whether the density itself
-agrees with the draws: long chains lie .24 from them in log variance after 15 steps, .03
-after 150; and draws of more steps than training had are more coherent and less diverse
-(after 15, at 300: .86 and 2.11 nats), where 150 leave nothing to gain (.79, 2.23).
+length (where the chains start .67, N(0, I) not whitened .53, ceiling .85). What the
+length changes is whether the density itself agrees with the draws: long chains lie .24
+from them in log variance after 15 steps (and have not quite converged: R-hat up to
+1.10), .03 after 150; and draws of more steps than training had are more coherent and
+less diverse (after 15, at 300: .86 and 2.11 nats), where 150 leave nothing to gain
+(.79, 2.23).
 """
 
 import ml_collections

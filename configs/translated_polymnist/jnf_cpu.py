@@ -3,10 +3,10 @@
     python -m jnf_jax.train --config configs/translated_polymnist/jnf_cpu.py \\
         --config.data.backgrounds_dir=DIR --workdir runs/translated_polymnist/jnf_cpu
 
-About as long as that one, 100 minutes of two CPU cores. A negative result: 20,000 steps
-of stage ``joint`` (66 minutes of one core, one seed) learn the backgrounds and no
-digit. The classifiers read every picture they agree on as one class (label entropy 0
-nats, "ceiling" .21), so there is nothing for a prior to make coherent; not run further.
+Not run as it stands. A negative result: stage ``joint`` alone with half the steps
+(``--config.joint.num_steps=20000``, 66 minutes of one core, one seed) learnt the
+backgrounds and no digit. The classifiers read every picture they agree on as one class
+(label entropy 0 nats, "ceiling" .21), so there is nothing for a prior to make coherent.
 """
 
 import ml_collections

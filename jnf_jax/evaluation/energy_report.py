@@ -201,21 +201,30 @@ def _moment_warning(gap: MomentGap, num_steps: int, in_place: str) -> str | None
     )
 
 
-def _narrowest_variance(u: Float[Array, "draws latent"]) -> float:
-    """The least variance that draws have along any axis, not those of u alone."""
-    return float(jnp.linalg.eigvalsh(jnp.atleast_2d(jnp.cov(u.T)))[0])
+def _narrowest_variance(u: Float[Array, "draws latent"]) -> float | None:
+    """The least variance along any axis, not those of u alone; None of too few draws.
+
+    Half of the draws choose the axis and the others are measured: the least eigenvalue
+    of draws is below that of their law, by a third for 2,000 of N(0, I) with D = 64.
+    """
+    half = len(u) // 2
+    if half <= u.shape[1]:
+        return None
+    axes = jnp.linalg.eigh(jnp.atleast_2d(jnp.cov(u[:half].T)))[1]
+    return float(jnp.var(u[half:] @ axes[:, 0], ddof=1))
 
 
-def _step_warning(narrowest: float, settings: LangevinSettings) -> str | None:
-    """Of steps ε with 1/(c(1 − cε/2)) ≥ 2ε, the variance at any curvature c."""
+def _step_warning(narrowest: float | None, settings: LangevinSettings) -> str | None:
+    """Each unadjusted step ends with noise of variance 2ε: no draw is narrower."""
     floor = 2 * settings.step_size
-    if settings.kernel != "ula" or settings.num_steps == 0 or narrowest >= floor:
+    is_free = settings.kernel != "ula" or settings.num_steps == 0
+    if is_free or narrowest is None or narrowest >= floor:
         return None
     return (
         f"unadjusted steps of {settings.step_size:g} leave no axis a variance below "
         f"{floor:g}, and z ~ q(z|X) have one of {narrowest:.2g}: draws are too wide "
-        "there, and an energy that still learns grows steeper without an end; expected "
-        f"`step_size` below {narrowest / 2:.2g}, or `kernel` 'mala'"
+        "there, whatever f has learnt; expected `draw_step_size` (or `step_size`, its "
+        f"default) below {narrowest / 2:.2g}, or `kernel` 'mala'"
     )
 
 

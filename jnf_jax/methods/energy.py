@@ -42,9 +42,9 @@ def contrast(
     """The loss of the tilt's parameters, and what to watch while they learn.
 
     As many negatives as positives, by Langevin on the prior as it stands, from where
-    ``family.start`` says; where that is p_0 and f is still flat, its draws are those of
-    the prior, and no chain runs. Deviation from the paper's order: α, θ and φ are
-    updated in one step, not α first.
+    ``family.start`` says; where that is p_0, κ = 0 and f is still flat, its draws are
+    those of the prior, and no chain runs (displacement and gradient norm are 0).
+    Deviation from the paper's order: α, θ and φ are updated in one step, not α first.
 
     Args:
         family: With the chain's settings.

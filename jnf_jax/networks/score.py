@@ -1,4 +1,4 @@
-"""The network of a latent diffusion: (z, t) -> what its score has beyond N(0, I)'s."""
+"""The network of a latent diffusion: (z, t) -> what ŝ has beyond N(0, I)'s."""
 
 import flax.linen as nn
 import jax.numpy as jnp

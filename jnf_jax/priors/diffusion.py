@@ -132,7 +132,7 @@ class DiffusionFamily:
 
     @property
     def network(self) -> ScoreNetwork:
-        """ŝ."""
+        """What ŝ has beyond −√v z."""
         return ScoreNetwork(self.hidden_size, self.num_layers)
 
     def init(
@@ -151,8 +151,9 @@ class DiffusionFamily:
     ) -> Float[Array, "batch latent"]:
         """ŝ(z, t) = network(z, t) − √v(t) z: what N(0, I) differs by is learnt.
 
-        Its own score is −z at any t (the mixed score of arXiv 2106.05931, with equal
-        weights), and latents that were whitened are near it in all but shape.
+        Its own score is −z at any t, and latents that were whitened are near it in all
+        but shape. As the mixed score of arXiv 2106.05931, but for the weights: 1 for
+        either term, where theirs add up to 1 and are learnt.
         """
         learnt = self.network.apply({"params": params}, z, t)
         return learnt - self.schedule.noise(t)[..., None] * z

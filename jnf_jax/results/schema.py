@@ -21,8 +21,8 @@ _SUMMARY_KEYS = {"mean", "sd", "n"}
 
 def is_summary(value: Any) -> bool:
     """Whether ``value`` is a ``{mean, sd, n}``, not names of which "mean" is one."""
-    is_object = isinstance(value, Mapping)
-    return is_object and "mean" in value and value.keys() <= _SUMMARY_KEYS
+    known = isinstance(value, Mapping) and "mean" in value
+    return known and (len(value) == 1 or bool(value.keys() & {"sd", "std", "n"}))
 
 
 def _is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.errors import ScopeParamNotFoundError
 
 from jnf_jax.noise_schedule import NoiseSchedule
 from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
@@ -61,6 +62,15 @@ def test_untrained_it_draws_from_the_standard_normal():
     assert (jnp.abs(z.mean(0)) < 5 / 20_000**0.5).all()
     # 5 standard errors of an sd, and 2 % for 100 Euler steps.
     np.testing.assert_allclose(z.std(0), 1, rtol=0.045)
+
+
+def test_parameters_of_a_whole_score_are_refused():
+    """They have no "correction", and would be added to N(0, I)'s score."""
+    family = DiffusionFamily(hidden_size=16, num_layers=1)
+    params = dict(family.init(jax.random.key(0), 2, {}))
+    params["Dense_3"] = params.pop("correction")
+    with pytest.raises(ScopeParamNotFoundError, match="correction"):
+        family.scaled_score(params, jnp.zeros((1, 2)), jnp.ones(1))
 
 
 def test_family():

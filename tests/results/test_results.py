@@ -58,6 +58,7 @@ def test_every_required_key_is_documented_and_required(record):
         ("coherence.conditional", {"0": 0.5}, "has the key '0'"),
         ("coherence.conditional", [0.5], "expected an object"),
         ("coherence.conditional.1", {"mean": 0.5, "sd": 0.1}, "expected mean, sd, n"),
+        ("coherence.joint_entropy", {"mean": 0.5, "std": 0.1, "n": 2}, "mean, sd, n"),
         ("coherence.conditional.1", {"mean": 0.5, "sd": -1, "n": 2}, "1.sd` is -1"),
         ("coherence.conditional.1", {"mean": 0.5, "sd": 0, "n": 1}, "1.n` is 1"),
         ("coherence.conditional.1", {"mean": 2.0, "sd": 0, "n": 2}, "1.mean` is 2.0"),
