@@ -54,20 +54,21 @@ def on_checkpoints(
 
 
 def energy_from(
-    config: ml_collections.ConfigDict, step: int, **options
+    config: ml_collections.ConfigDict, step: int, rate_factor: float = 1.0, **options
 ) -> ml_collections.ConfigDict:
     """An energy-based prior that stage ``joint`` learns from ``step`` on.
 
-    N(0, I) is the reference unless ``options`` name another; settings are those of
-    arXiv 2006.08205 (its s = 0.4 is the step size 0.08) but for the rate, which is the
-    VAE's. The last parameters are kept, and no plateau is looked for: the loss with an
-    unnormalised prior is no bound.
+    f learns ``rate_factor`` times as fast as the VAE. N(0, I) is the reference unless
+    ``options`` name another; other settings are those of arXiv 2006.08205 (its s = 0.4
+    is the step size 0.08). The last parameters are kept, and no plateau is looked for:
+    the loss with an unnormalised prior is no bound.
     """
     own = dict(reference="normal", reference_scale=1.0, confinement=0.0, step_size=0.08)
     with config.unlocked():
         config.model.prior = dict(name="energy", **FITTED["energy"] | own)
         config.model.prior.update(options)
         config.joint.update(prior_start_step=step, select="last")
+        config.joint.prior_rate_factor = rate_factor
         if config.optimizer.schedule == "plateau":
             config.joint.schedule = "cosine"
     return config

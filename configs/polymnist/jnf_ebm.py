@@ -23,7 +23,6 @@ def get_config() -> ml_collections.ConfigDict:
 def with_energy(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """A JNF's config with an energy-based prior that is learnt last."""
     start = config.joint.num_steps * 4 // 5
-    config = priors.energy_from(config, start, num_steps=1_000, step_size=0.002)
-    with config.unlocked():
-        config.joint.prior_rate_factor = 5.0
-    return config
+    return priors.energy_from(
+        config, start, rate_factor=5.0, num_steps=1_000, step_size=0.002
+    )

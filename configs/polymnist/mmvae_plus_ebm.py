@@ -19,9 +19,6 @@ from configs.polymnist import mmvae_plus
 
 def get_config() -> ml_collections.ConfigDict:
     """MMVAE+ with an energy on a Laplace reference."""
-    config = priors.energy_from(
-        mmvae_plus.get_config(), 0, reference="laplace", confinement=0.01
+    return priors.energy_from(
+        mmvae_plus.get_config(), 0, 0.02, reference="laplace", confinement=0.01
     )
-    with config.unlocked():
-        config.joint.update(prior_rate_factor=0.02)
-    return config

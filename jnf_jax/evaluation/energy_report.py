@@ -129,7 +129,8 @@ def report(
         tell: Called with what to be warned of.
     """
     inference = setup.method.inference
-    settings = energy_priors(inference, params)[name].of_u.langevin
+    prior = energy_priors(inference, params)[name]
+    settings = prior.of_u.langevin
     draws, run, log_tilt = _draw(setup, params, name)
     chains = _long_run(inference, params, name, jax.random.key(1), draws)
     samples = {**draws._asdict(), "long_run": jnp.concatenate(chains.draws)}
@@ -138,8 +139,7 @@ def report(
         which: moment_gap(found[which], found["long_run"])
         for which in ("short_run", "posterior")
     }
-    whitening = energy_priors(inference, params)[name].whitening
-    narrowest = _narrowest_variance(whitening.whiten(draws.posterior))
+    narrowest = _narrowest_variance(prior.whitening.whiten(draws.posterior))
     told = [divergence(run, settings), _step_warning(narrowest, settings)]
     told += [f"long chains: {text}" for text in warnings(chains.diagnostics)]
     in_place = _other_divisors(inference, name)
@@ -204,14 +204,14 @@ def _moment_warning(gap: MomentGap, num_steps: int, in_place: str) -> str | None
 def _narrowest_variance(u: Float[Array, "draws latent"]) -> float | None:
     """The least variance along any axis, not those of u alone; None of too few draws.
 
-    Half of the draws choose the axis and the others are measured: the least eigenvalue
-    of draws is below that of their law, by a third for 2,000 of N(0, I) with D = 64.
+    Every other draw chooses the axis and the rest are measured: the least eigenvalue of
+    draws is below that of their law, by a third for 2,000 of N(0, I) with D = 64.
     """
-    half = len(u) // 2
-    if half <= u.shape[1]:
+    choosing, measured = u[::2], u[1::2]
+    if len(measured) <= u.shape[1]:
         return None
-    axes = jnp.linalg.eigh(jnp.atleast_2d(jnp.cov(u[:half].T)))[1]
-    return float(jnp.var(u[half:] @ axes[:, 0], ddof=1))
+    axes = jnp.linalg.eigh(jnp.atleast_2d(jnp.cov(choosing.T)))[1]
+    return float(jnp.var(measured @ axes[:, 0], ddof=1))
 
 
 def _step_warning(narrowest: float | None, settings: LangevinSettings) -> str | None:

@@ -74,7 +74,7 @@ def evaluate_refinement(
                 if target not in subset
             }
         report(_line(subset, runs[subset]))
-        if told := _divergence(posterior.chains.kernel, runs[subset]):
+        if told := _divergence(posterior.chains, runs[subset]):
             report(f"  warning: {told}")
     return {
         "log_joint": {
@@ -160,15 +160,16 @@ def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
     )
 
 
-def _divergence(kernel: str, run: dict[str, float | None]) -> str | None:
+def _divergence(
+    chains: sampling.ChainSettings, run: dict[str, float | None]
+) -> str | None:
     share = run["share_with_divergences"]
     if share <= 0.01:
         return None
-    # An adapted step is as long as acceptance allows; that of "ula" is as given.
-    field = "initial_step_size" if kernel == "ula" else "target_acceptance"
-    change = "below" if kernel == "ula" else "above"
+    shorter = "`refinement.initial_step_size` below what it is"
+    if chains.num_adaptation:  # then the step is as long as acceptance allows
+        shorter = "`refinement.target_acceptance` above what it is"
     return (
         f"{share:.0%} of the chains diverged at a step size of {run['step_size']:.3g}, "
-        "so where they end is no draw of the posterior; expected "
-        f"`refinement.{field}` {change} what it is"
+        f"so where they end is no draw of the posterior; expected {shorter}"
     )

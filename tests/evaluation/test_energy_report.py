@@ -114,6 +114,11 @@ def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
         return histogram(samples, title=title)
 
     monkeypatch.setattr(energy_report, "histogram", drawn)
+    monkeypatch.setattr(
+        energy_report,
+        "_step_warning",
+        lambda narrowest, settings: f"{narrowest:.3g} at {settings.step_size}",
+    )
     setup, params = planted()
     found = energy_report.report(setup, params, "energy_after")
     # E f of the posterior less that of the short run; f of either has a variance of at
@@ -131,6 +136,11 @@ def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
         apart, abs=0.1
     )
     assert any("differ in their moments" in text for text in found["warnings"])
+    # 4 in u, where the chains are.
+    narrowest = found["narrowest_variance"]
+    assert narrowest == pytest.approx(4, rel=5 * (2 / (NUM // 2)) ** 0.5)
+    told = f"energy of energy_after: {narrowest:.3g} at {EPSILON}"
+    assert told in found["warnings"]
     energy_report.picture(setup, params, "energy_after")
     ((title, samples),) = shown.items()
     assert title == "energy_after: energy of the tilt, -f(u) + kappa |u|^2, in nats"
@@ -156,11 +166,10 @@ def test_steps_too_long_for_the_narrowest_axis_are_warned_of():
 
     assert told(0.0099) is None and told(0.02, "mala") is None
     assert told(0.02, num_steps=0) is None
-    few = LangevinSettings("ula", 60, 0.02)
-    assert energy_report._step_warning(None, few) is None
-    assert "no axis a variance below 0.04, and z ~ q(z|X) have one of 0.02" in told(
-        0.02
-    )
+    of_too_few = energy_report._step_warning(None, LangevinSettings("ula", 60, 0.02))
+    assert of_too_few is None
+    what = "no axis a variance below 0.04, and z ~ q(z|X) have one of 0.02"
+    assert what in told(0.02)
     assert "expected `draw_step_size` (or `step_size`, " in told(0.02)
     assert told(0.02).endswith("below 0.01, or `kernel` 'mala'")
 

@@ -332,6 +332,13 @@ def test_of_one_seed_bars_are_the_bootstrap_interval():
     assert np.isnan(point("coherence.conditional.2").mean)
 
 
+def test_titles_break_at_dots():
+    path = "energy_priors.energy_after.gap_to_long_run.short_run.log_variance"
+    lines = sweep_plot._in_lines(path).split("\n")
+    assert "".join(lines) == path and len(lines) == 2
+    assert lines[0].endswith(".") and max(map(len, lines)) <= 44
+
+
 def test_a_mean_that_is_one_of_several_names_is_a_quantity():
     """A gap to long runs has "mean" and "log_variance"; over seeds each is a value."""
     summary = {"mean": 0.2, "sd": 0.1, "n": 3}
