@@ -145,13 +145,19 @@ def evaluate(
             inference, params, subject.held_out, experiment.evaluation
         )
 
+    def seconds_so_far() -> float:
+        return time.monotonic() - begin + (kept.seconds if kept else 0.0)
+
+    protocol_seconds = seconds_so_far()
+
     def record(more: dict[str, Any]) -> dict[str, Any]:
-        seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
+        seconds = seconds_so_far()
         return {
             **_describe(setup),
             **provenance,
             "wall_seconds": seconds + training_seconds,
             "evaluation_seconds": seconds,
+            "protocol_seconds": protocol_seconds,
             **judged,
             **({"unimodal_log_prob": match} if match else {}),
             **({"energy_priors": about} if about else {}),

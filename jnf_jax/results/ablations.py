@@ -168,7 +168,7 @@ def path_faults(
             "wrong_bit": modalities,
         }
     known = [f"{section}.{key}" for section, keys in keyed.items() for key in keys]
-    known += ["wall_seconds", "evaluation_seconds"]
+    known += ["wall_seconds", "evaluation_seconds", "protocol_seconds"]
     open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
     open_ended += ["coherence.interval.subsets"] if has_labels else []
     open_ended += [f"energy_priors.{prior}" for prior in priors]

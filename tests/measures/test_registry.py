@@ -140,6 +140,7 @@ def test_a_measure_that_fails_loses_nothing_else(tmp_path, monkeypatch):
         evaluated(tmp_path, None)
     record = results.read(tmp_path / "unfinished.json")
     assert record["unfinished"] == ["recognise"] and record["count"]["given"]
+    assert 0 < record["protocol_seconds"] < record["evaluation_seconds"]
     assert np.isfinite(record["unimodal_log_prob"]["m0"])
     assert results.read(tmp_path / "results.json") == json.loads(json.dumps(before))
 
