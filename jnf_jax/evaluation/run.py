@@ -134,35 +134,31 @@ def evaluate(
     energies = energy_report.energy_priors(inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
-    judged = NOTHING_JUDGED
+    judged = dict(NOTHING_JUDGED)
     if classifiers:
         remember = kept.remember if kept else lambda name, work: work()
         judged, draws = judge(setup, subject, tuple(energies), remember)
         subject = subject._replace(draws=draws)
-    match = {}
     if experiment.evaluation.subsets == "all":
-        match = mean_unimodal_log_prob(
+        judged["unimodal_log_prob"] = mean_unimodal_log_prob(
             inference, params, subject.held_out, experiment.evaluation
         )
 
-    def seconds_so_far() -> float:
+    def seconds() -> float:
         return time.monotonic() - begin + (kept.seconds if kept else 0.0)
 
-    protocol_seconds = seconds_so_far()
+    protocol_seconds = seconds()
 
     def record(more: dict[str, Any]) -> dict[str, Any]:
-        seconds = seconds_so_far()
         return {
-            **_describe(setup),
+            **_describe(setup, checkpoint_ids),
             **provenance,
-            "wall_seconds": seconds + training_seconds,
-            "evaluation_seconds": seconds,
+            "wall_seconds": seconds() + training_seconds,
+            "evaluation_seconds": seconds(),
             "protocol_seconds": protocol_seconds,
             **judged,
-            **({"unimodal_log_prob": match} if match else {}),
             **({"energy_priors": about} if about else {}),
             **more,
-            "stage1_checkpoint": checkpoint_ids["joint"],
         }
 
     def before_each(found: dict[str, Any], waiting: list[str]) -> None:
@@ -207,7 +203,7 @@ def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
     )
 
 
-def _describe(setup: Setup) -> dict[str, Any]:
+def _describe(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
     """What was evaluated, on what."""
     experiment = setup.experiment
     size = setup.dataset.splits["test"].size
@@ -218,6 +214,7 @@ def _describe(setup: Setup) -> dict[str, Any]:
         "seeds": [experiment.training["joint"].seed],
         "num_tuples": experiment.evaluation.num_tuples or size,
         "data": setup.dataset.record,
+        "stage1_checkpoint": checkpoint_ids["joint"],
     }
 
 
