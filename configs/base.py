@@ -70,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
                 subsets="all",
                 num_tuples=0,
                 num_prior_samples=10_000,
-                batch_size=500,
+                batch_size=1_000,
                 num_diagnostic_data=64,
                 seed=0,
                 measures="",

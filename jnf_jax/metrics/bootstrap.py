@@ -109,7 +109,7 @@ def intervals(
     """Of all that protocol v1 quotes, as JSON has it.
 
     Args:
-      predicted: S → t → the label read of what each tuple generated, i32[N].
+      predicted: S → t ∉ S → the label read of what each tuple generated, i32[N].
       labels: i32[≥ N], of which the first N count.
       joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
       ceiling: share of the N tuples whose reconstructions agree.
@@ -122,7 +122,7 @@ def intervals(
     seed, num_draws = settings.seed, settings.num_prior_samples
     labels = labels[: settings.num_tuples or len(labels)]
     right = {
-        subset: {t: own == labels for t, own in of.items() if t not in subset}
+        subset: {t: own == labels for t, own in of.items()}
         for subset, of in predicted.items()
     }
     found = {

@@ -8,7 +8,7 @@ set.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,7 +60,7 @@ class ProtocolSettings:
     subsets: str = "all"
     num_tuples: int = 0
     num_prior_samples: int = 10_000
-    batch_size: int = 500
+    batch_size: int = 1_000
     num_diagnostic_data: int = 64
     seed: int = 0
 
@@ -117,7 +117,7 @@ class SubsetDraws(NamedTuple):
     """What is generated from a subset.
 
     Attributes:
-        predicted: {m: labels i32[N]} of all decoded modalities.
+        predicted: {t: labels i32[N]} of all t ∉ S, or of all where S is all.
         z: Of each tuple, leaves [N, ...].
         quality: How the chains did, ready for JSON; None where none ran.
     """
@@ -193,7 +193,7 @@ def evaluate_coherence(
             predict_decoded, settings, key,
         )  # fmt: skip
         predicted, draws.given[subset], quality = remember(name, work)
-        accuracies[subset] = _accuracies(subset, predicted, held_out)
+        accuracies[subset] = _accuracies(predicted, held_out)
         shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
@@ -261,38 +261,46 @@ def _subsets_asked_for(
             yield subset, key
 
 
-def _nothing(params: dict[str, Params], z: Any) -> dict[str, jax.Array]:
+def _nothing(
+    params: dict[str, Params], z: Any, targets: Sequence[str] = ()
+) -> dict[str, jax.Array]:
     return {}
 
 
 def _accuracies(
-    subset: tuple[str, ...], predicted: dict[str, np.ndarray], held_out: HeldOut
+    predicted: dict[str, np.ndarray], held_out: HeldOut
 ) -> dict[str, coherence.ClassAccuracy]:
     return {
         target: coherence.class_accuracy(
             own, held_out.labels[: len(own)], num_classes=held_out.num_classes
         )
         for target, own in predicted.items()
-        if target not in subset
     }
 
 
 def decoded_predictions(
     inference: Inference, predict: Predict
-) -> Callable[[dict[str, Params], Any], dict[str, jax.Array]]:
-    """(params, z) -> {m: labels of the decoder means}."""
-    compiled = _compiled_predictions(inference)
-    return functools.partial(compiled, jax.tree_util.Partial(predict))
+) -> Callable[..., dict[str, jax.Array]]:
+    """(params, z, targets) -> {m: labels of m's decoder means}; all m by default.
+
+    A program a modality: subsets then share them, whatever their targets.
+    """
+    predict_one = _compiled_prediction(inference)
+    judge = jax.tree_util.Partial(predict)
+
+    def predict_decoded(params, z, targets=inference.modalities):
+        return {m: predict_one(judge, params, z, m) for m in targets}
+
+    return predict_decoded
 
 
 @functools.cache
-def _compiled_predictions(inference: Inference) -> Callable:
-    @jax.jit
-    def predict_decoded(predict, params: dict[str, Params], z: Any) -> Any:
-        decoded = inference.decode(params, z)
-        return predict({m: decoded[m].mean() for m in decoded})
+def _compiled_prediction(inference: Inference) -> Callable:
+    @functools.partial(jax.jit, static_argnums=3)
+    def predict_one(predict, params: dict[str, Params], z: Any, m: str) -> jax.Array:
+        return predict({m: inference.decode(params, z)[m].mean()})[m]
 
-    return predict_decoded
+    return predict_one
 
 
 def _predict_from_subset(
@@ -303,6 +311,8 @@ def _predict_from_subset(
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
     )
+    targets = [m for m in inference.modalities if m not in subset]
+    targets = targets or list(inference.modalities)  # reconstructions of all
     first = held_out.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, subset)
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
@@ -313,7 +323,7 @@ def _predict_from_subset(
         z, info = inference.infer(params, keys[number], views, subset, step_size)
         # The step size is one number for all data, known already.
         per_datum = info and info._replace(step_size=None)
-        return predict_decoded(params, z), z, per_datum
+        return predict_decoded(params, z, targets), z, per_datum
 
     predicted, z, info = map_batches(draw, num_tuples, batch_size)
     if info is None:
