@@ -4,7 +4,7 @@
 
 The config is the one that the workdir was trained with, or ``--config FILE`` with
 overrides such as ``--config.sampler.kernel=nuts``; a config for other data or another
-model than the checkpoints' is refused.
+model than the checkpoints' is refused. On CPU every core is a device.
 """
 
 from pathlib import Path
@@ -24,6 +24,7 @@ _OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
 def main(argv: list[str]) -> None:
     """Flags, then protocol, record and pictures."""
     del argv
+    parallel.make_cores_devices()
     workdir = Path(_WORKDIR.value)
     config, config_name = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)

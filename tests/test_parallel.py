@@ -1,5 +1,9 @@
 """Meshes on whatever devices there are; several devices: tests/multidevice."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,3 +82,27 @@ def test_a_batch_of_own_rows_is_joined():
     joined = parallel.join_batch(local, 6, mesh)
     assert joined["x"].sharding == parallel.batch_sharding(mesh)
     jax.tree.map(np.testing.assert_array_equal, joined, local)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, min(len(os.sched_getaffinity(0)), parallel.MOST_CPU_DEVICES)),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, 5),
+    ],
+    ids=["cores", "own variable", "XLA's flag"],
+)
+def test_every_core_is_a_device_unless_a_number_is_said(environment, expected):
+    own = ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    inherited = {k: v for k, v in os.environ.items() if k not in own}
+    program = (
+        "import jax; from jnf_jax import parallel; parallel.make_cores_devices(); "
+        "print(jax.device_count())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=inherited | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(run.stdout) == expected
