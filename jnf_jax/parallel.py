@@ -26,9 +26,9 @@ MOST_CPU_DEVICES = 8
 def make_cores_devices() -> None:
     """On CPU, one device a core instead of one for all; before JAX looks for devices.
 
-    For chains and other long loops of small matrix products: XLA spreads those of fewer
-    than a thousand rows over no threads, so that devices side by side are faster
-    (docs/speed.md). Nothing changes where ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` say
+    For chains and other long loops of small matrix products: XLA gives one of 500 rows
+    to a single thread, so that devices side by side are faster (docs/speed.md). Nothing
+    changes where ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` say
     a number, nor among several processes.
     """
     if (

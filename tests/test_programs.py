@@ -73,6 +73,15 @@ def test_evaluate_tells_of_sizes_before_it_reads_a_checkpoint(tmp_path):
     assert told.startswith("error: `evaluation.num_tuples` is 9999, expected at most")
 
 
+def test_evaluate_makes_cores_devices_before_all_else():
+    program = (
+        "from jnf_jax import evaluate; "
+        "evaluate.parallel.make_cores_devices = lambda: exit(7); evaluate.main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert done.returncode == 7
+
+
 @pytest.mark.slow
 def test_evaluate_records_its_own_command_and_commit(trained, tmp_path):
     workdir, before = tmp_path / "run", trained[1]

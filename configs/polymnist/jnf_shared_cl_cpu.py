@@ -10,17 +10,8 @@ flows take two or three minutes, for embeddings are cached. One seed, 1,000 test
 coherence .74 from one modality, where `jnf_cpu.py` has .59 on the same joint VAE; but
 .57 / .55 / .59 from 2 / 3 / 4, where that has .70 / .71 / .74. These experts come near
 the average of q(z|X), which is not N(0, I), and are divided by powers of N(0, I): given
-three modalities their bases leave no density for 86 % of the data. Divided by a normal
-with mean and covariance of joint-posterior draws instead (``sampler.divisor=fitted``, a
-mixture of one component; 300 tuples, in no record), coherence is
-
-==========  ================  ================
-given       this config       `jnf_cpu.py`
-==========  ================  ================
-m0, m1      .62, then .79     .69, then .65
-m3, m4      .44, then .80     .69, then .67
-m1, m2, m3  .40, then .70     .65, then .63
-==========  ================  ================
+three modalities their bases leave no density for 86 % of the data (share_improper in
+the record). `jnf_shared_cl_divisor_cpu.py` divides by that average.
 """
 
 import ml_collections

@@ -251,7 +251,7 @@ def coherence_by_steps(
         key = jax.random.fold_in(rng_key, number)
         path, run = _path(inference, params, name, key, len(rows))
         predicted = {
-            str(steps): predict_decoded(params, z)
+            str(steps): predict_decoded(params, z, inference.modalities)
             for steps, z in zip(STEP_NUMBERS, path, strict=True)
         }
         return predicted, run

@@ -1,10 +1,12 @@
 """What classifiers say of a trained model, as its record holds it: protocol v1."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 from jnf_jax.evaluation import energy_report
+from jnf_jax.evaluation.kept import Kept
 from jnf_jax.experiment import Setup
 from jnf_jax.measures.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
@@ -13,7 +15,6 @@ from jnf_jax.metrics.protocol import (
     CoherenceReport,
     Draws,
     Predict,
-    Remember,
     evaluate_coherence,
 )
 from jnf_jax.metrics.refinement import evaluate_refinement
@@ -34,7 +35,7 @@ NOTHING_JUDGED = {
 
 
 def judge(
-    setup: Setup, subject: Subject, energies: tuple[str, ...], remember: Remember
+    setup: Setup, subject: Subject, energies: tuple[str, ...], kept: Kept | None
 ) -> tuple[dict[str, Any], Draws]:
     """What classifiers say: protocol v1, energies by steps, and before refinement.
 
@@ -43,10 +44,12 @@ def judge(
     """
     inference, params, held_out = subject.inference, subject.params, subject.held_out
     settings, report = subject.protocol, subject.report
-    predict = subject.classifiers.predict
+    predict, begin = subject.classifiers.predict, time.monotonic()
+    remember = kept.remember if kept else lambda name, work: work()
     measured = evaluate_coherence(
         inference, params, held_out, predict, settings, report=report, remember=remember
     )
+    seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
     by_steps = {
         name: energy_report.coherence_by_steps(
             inference, params, name, predict, held_out.num_classes, settings, report
@@ -60,6 +63,7 @@ def judge(
         **(_wrong_bits(measured) if setup.dataset.read_label else {}),
         "classifiers": subject.classifiers.accuracy,
         "classifier_checkpoint": subject.classifiers.checkpoint_id,
+        "protocol_seconds": seconds,
     }
     return judged, measured.draws
 

@@ -136,8 +136,7 @@ def evaluate(
     about = {n: energy_report.report(setup, params, n, report) for n in energies}
     judged = dict(NOTHING_JUDGED)
     if classifiers:
-        remember = kept.remember if kept else lambda name, work: work()
-        judged, draws = judge(setup, subject, tuple(energies), remember)
+        judged, draws = judge(setup, subject, tuple(energies), kept)
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets == "all":
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(
@@ -147,15 +146,12 @@ def evaluate(
     def seconds() -> float:
         return time.monotonic() - begin + (kept.seconds if kept else 0.0)
 
-    protocol_seconds = seconds()
-
     def record(more: dict[str, Any]) -> dict[str, Any]:
         return {
             **_describe(setup, checkpoint_ids),
             **provenance,
             "wall_seconds": seconds() + training_seconds,
             "evaluation_seconds": seconds(),
-            "protocol_seconds": protocol_seconds,
             **judged,
             **({"energy_priors": about} if about else {}),
             **more,
@@ -287,10 +283,9 @@ def draw_conditional(
     z = jax.tree.map(lambda a: a[:num_shown], z)
     generated = _generate(setup, params, z, seed, diffused)
     views = processes.to_host(views)
-    targets = [m for m in inference.modalities if m not in subset]
+    targets = coherence.targets_of(subset, inference.modalities)
     return Drawn(
-        {m: views[m][:num_shown] for m in subset},
-        {m: generated[m] for m in targets or inference.modalities},
+        {m: views[m][:num_shown] for m in subset}, {m: generated[m] for m in targets}
     )
 
 

@@ -205,6 +205,15 @@ def subsets(
     return [s for k in sizes for s in itertools.combinations(names, k)]
 
 
+def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[str, ...]:
+    """What is generated from S: all t ∉ S, or where S is all of them, all again.
+
+    >>> targets_of("b", "abc"), targets_of("ab", "ab")
+    (('a', 'c'), ('a', 'b'))
+    """
+    return tuple(m for m in modalities if m not in subset) or tuple(modalities)
+
+
 def average_by_size(
     values: Mapping[tuple[str, ...], Mapping[str, float]],
 ) -> dict[str, float]:

@@ -193,7 +193,7 @@ def evaluate_coherence(
             predict_decoded, settings, key,
         )  # fmt: skip
         predicted, draws.given[subset], quality = remember(name, work)
-        accuracies[subset] = _accuracies(predicted, held_out)
+        accuracies[subset] = accuracies_of(predicted, held_out)
         shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
@@ -262,14 +262,15 @@ def _subsets_asked_for(
 
 
 def _nothing(
-    params: dict[str, Params], z: Any, targets: Sequence[str] = ()
+    params: dict[str, Params], z: Any, targets: Sequence[str]
 ) -> dict[str, jax.Array]:
     return {}
 
 
-def _accuracies(
+def accuracies_of(
     predicted: dict[str, np.ndarray], held_out: HeldOut
 ) -> dict[str, coherence.ClassAccuracy]:
+    """Of what the first tuples generated: {t: how often its labels are theirs}."""
     return {
         target: coherence.class_accuracy(
             own, held_out.labels[: len(own)], num_classes=held_out.num_classes
@@ -280,16 +281,16 @@ def _accuracies(
 
 def decoded_predictions(
     inference: Inference, predict: Predict
-) -> Callable[..., dict[str, jax.Array]]:
-    """(params, z, targets) -> {m: labels of m's decoder means}; all m by default.
+) -> Callable[[dict[str, Params], Any, Sequence[str]], dict[str, jax.Array]]:
+    """(params, z, targets) -> {t: labels of t's decoder means}.
 
-    A program a modality: subsets then share them, whatever their targets.
+    A program a modality: subsets share them, whatever their targets.
     """
     predict_one = _compiled_prediction(inference)
     judge = jax.tree_util.Partial(predict)
 
-    def predict_decoded(params, z, targets=inference.modalities):
-        return {m: predict_one(judge, params, z, m) for m in targets}
+    def predict_decoded(params, z, targets):
+        return {t: predict_one(judge, params, z, t) for t in targets}
 
     return predict_decoded
 
@@ -311,8 +312,7 @@ def _predict_from_subset(
     adapt_key, diagnose_key, *keys = jax.random.split(
         rng_key, 2 + -(-num_tuples // batch_size)
     )
-    targets = [m for m in inference.modalities if m not in subset]
-    targets = targets or list(inference.modalities)  # reconstructions of all
+    targets = coherence.targets_of(subset, inference.modalities)
     first = held_out.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, subset)
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
@@ -343,6 +343,6 @@ def _predict_from_prior(
 
     def draw(number: int, rows: np.ndarray):
         z = sample(params, jax.random.fold_in(rng_key, number), len(rows))
-        return predict_decoded(params, z), z
+        return predict_decoded(params, z, inference.modalities), z
 
     return map_batches(draw, settings.num_prior_samples, settings.batch_size)

@@ -18,7 +18,12 @@ from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.metrics import coherence
 from jnf_jax.metrics.held_out import HeldOut
-from jnf_jax.metrics.protocol import Predict, ProtocolSettings, decoded_predictions
+from jnf_jax.metrics.protocol import (
+    Predict,
+    ProtocolSettings,
+    accuracies_of,
+    decoded_predictions,
+)
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.types import Params
 
@@ -61,18 +66,11 @@ def evaluate_refinement(
             decoded_predictions(inference, predict), settings,
             jax.random.fold_in(root, number),
         )  # fmt: skip
-        labels = held_out.labels[: len(found["before"][names[0]])]
         for moment in MOMENTS:
             if subset == names:
                 agreement[moment] = coherence.agreement(found[moment]).share
                 continue
-            accuracies[moment][subset] = {
-                target: coherence.class_accuracy(
-                    found[moment][target], labels, num_classes=held_out.num_classes
-                )
-                for target in names
-                if target not in subset
-            }
+            accuracies[moment][subset] = accuracies_of(found[moment], held_out)
         report(_line(subset, runs[subset]))
         if told := _divergence(posterior.chains, runs[subset]):
             report(f"  warning: {told}")
@@ -94,6 +92,7 @@ def _refine_subset(
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None]]:
     """Labels of what is decoded before and after; and numbers of the chains."""
     inference = posterior.inference
+    targets = coherence.targets_of(subset, inference.modalities)
     num_tuples = settings.num_tuples or held_out.size
     batch_size = min(settings.batch_size, num_tuples)
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
@@ -118,7 +117,10 @@ def _refine_subset(
         after, info = posterior.refine(params, key, views, subset, before, step_size)
         draws = dict(zip(MOMENTS, (before, after), strict=True))
         return (
-            {moment: predict_decoded(params, z) for moment, z in draws.items()},
+            {
+                moment: predict_decoded(params, z, targets)
+                for moment, z in draws.items()
+            },
             {
                 f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
                 for moment, z in draws.items()

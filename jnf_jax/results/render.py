@@ -32,6 +32,7 @@ from jnf_jax.results.tables import (
     beside,
     by_name,
     link,
+    row_name,
     sizes_of,
     table,
     with_interval,
@@ -123,7 +124,7 @@ def _our_rows(
         bounds = intervals.get("conditional", {})
         rows.append(
             [
-                link(Path(record["config"]).stem, record["config"]),
+                row_name(name, records),
                 record["method"],
                 record["dataset"],
                 record["protocol"],

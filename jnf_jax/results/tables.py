@@ -28,8 +28,8 @@ def beside(records: Mapping[str, Mapping]) -> list[str]:
     lines = [*prior_table(records)]
     lines += [*_direction_rows(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
-    for name in SHOWN:
-        lines += _measure_rows(name, records)
+    for measure in SHOWN:
+        lines += _measure_rows(measure, records)
     return lines
 
 
@@ -75,7 +75,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
     Records on one stage-one checkpoint share its own prior's row.
     """
     rows, seen = [], set()
-    for record in records.values():
+    for name, record in records.items():
         coherence = record["coherence"]
         intervals = coherence.get("interval", {}).get("joint", {})
         ceiling = coherence["ceiling"]
@@ -86,7 +86,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
             seen.add(of_same)
             rows.append(
                 [
-                    link(Path(record["config"]).stem, record["config"]),
+                    row_name(name, records),
                     record["dataset"],
                     prior,
                     with_interval(value, intervals.get(prior)),
@@ -120,7 +120,7 @@ def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
     headings = sorted({d for some in found.values() for d in some}, key=_by_size)
     rows = [
         [
-            _row_name(records[name], records),
+            row_name(name, records),
             *(format_value(directions.get(heading)) for heading in headings),
         ]
         for name, directions in found.items()
@@ -142,12 +142,11 @@ def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _row_name(record: Mapping, records: Mapping[str, Mapping]) -> str:
-    """The config, and the data set where another row is of the same config."""
-    config, name = record["config"], Path(record["config"]).stem
-    if sum(other["config"] == config for other in records.values()) > 1:
-        name += f", {record['dataset']}"
-    return link(name, config)
+def row_name(name: str, records: Mapping[str, Mapping]) -> str:
+    """The config of record ``name``; where it has several, by the name of the file."""
+    config = records[name]["config"]
+    is_only = sum(other["config"] == config for other in records.values()) == 1
+    return link(Path(config if is_only else name).stem, config)
 
 
 def _by_size(direction: str) -> tuple[int, str]:
@@ -159,10 +158,10 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     header = ["config", *MORE_METRICS.values()]
     rows = [
         [
-            _row_name(record, records),
+            row_name(name, records),
             *(by_name(record.get(key), format_value) for key in MORE_METRICS),
         ]
-        for record in records.values()
+        for name, record in records.items()
         if any(key in record for key in MORE_METRICS)
     ]
     return ["", *table(header, rows)] if rows else []
@@ -172,13 +171,13 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     """Before and after chains through the decoders, where a record has them."""
     rows = [
         [
-            _row_name(record, records),
+            row_name(name, records),
             str(refinement.get("settings", {}).get("num_transitions", ABSENT)),
             size,
             *(format_value(value, digits=1) for value in values[:2]),
             *(format_value(value) for value in values[2:]),
         ]
-        for record in records.values()
+        for name, record in records.items()
         if (refinement := record.get("refinement"))
         for size, values in refinement_rows(refinement)
     ]
@@ -196,8 +195,8 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
 def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     """The table of energy-based priors: coherence by steps, and long chains."""
     found = [
-        (record, prior, shares)
-        for record in records.values()
+        (name, prior, shares)
+        for name, record in records.items()
         for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
     ]
     if not found:
@@ -205,13 +204,14 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     steps = sizes_of(shares for _, _, shares in found)
     apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
     rows = []
-    for record, prior, shares in found:
+    for name, prior, shares in found:
+        record = records[name]
         nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
         about = record.get("energy_priors", {}).get(prior, {})
         gap = about.get("gap_to_long_run", {}).get("short_run", {})
         rows.append(
             [
-                _row_name(record, records),
+                row_name(name, records),
                 prior,
                 *(
                     f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
@@ -234,22 +234,22 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     ]
 
 
-def _measure_rows(name: str, records: Mapping[str, Mapping]) -> list[str]:
+def _measure_rows(measure: str, records: Mapping[str, Mapping]) -> list[str]:
     """The tables that are declared for a measure, where a record has it."""
     lines = []
-    for declared in SHOWN[name]:
+    for declared in SHOWN[measure]:
         rows = [
             [
-                _row_name(record, records),
+                row_name(name, records),
                 row,
                 *(
                     _cell(value, column.digits)
                     for value, column in zip(values, declared.columns, strict=True)
                 ),
             ]
-            for record in records.values()
-            if name in record
-            for row, values in rows_of(declared, record[name])
+            for name, record in records.items()
+            if measure in record
+            for row, values in rows_of(declared, record[measure])
         ]
         if rows:
             headings = [column.heading for column in declared.columns]

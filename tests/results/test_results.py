@@ -424,14 +424,20 @@ def test_an_evaluation_of_its_own_is_told_with_its_commit(repository, record):
     assert f"{said} at 89abcde-dirty" in render.render(repository).split("\n")
 
 
-def test_rows_of_one_config_name_their_data(repository, record):
+def test_rows_of_one_config_have_the_names_of_their_files(repository, record):
     record["unimodal_log_prob"] = {"m0": -2.0}
+    folder = repository / "results" / "digits"
     for name in ("a", "b"):
-        record["dataset"] = f"digits_{name}"
-        results.write(repository / "results" / "digits" / f"{name}.json", record)
+        results.write(folder / f"{name}.json", record)
     text = render.render(repository)
-    assert "| [jnf, digits_a](../configs/digits/jnf.py) | m0 -2.000 |" in text
-    assert "| [jnf, digits_b](../configs/digits/jnf.py) | m0 -2.000 |" in text
+    for name in ("a", "b"):
+        assert f"| [{name}](../configs/digits/jnf.py) | jnf | digits |" in text
+        assert f"| [{name}](../configs/digits/jnf.py) | m0 -2.000 |" in text
+    for path in folder.glob("*.json"):
+        path.unlink()
+    results.write(folder / "a.json", record)
+    text = render.render(repository)
+    assert "| [jnf](../configs/digits/jnf.py) | m0 -2.000 |" in text
 
 
 def test_a_record_is_shown_where_it_lies(repository, record):

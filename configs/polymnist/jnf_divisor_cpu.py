@@ -1,0 +1,29 @@
+"""`jnf_cpu.py` with products of experts over what its joint posterior averages to.
+
+    python -m jnf_jax.train --config configs/polymnist/jnf_divisor_cpu.py \\
+        --workdir runs/polymnist/jnf_divisor_cpu \\
+        --config.data.backgrounds_dir=DIR \\
+        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
+        --config.init.unimodal=runs/polymnist/jnf_cpu/checkpoints/unimodal
+
+The quotient's N(0, I) is replaced by one normal with mean and covariance of draws from
+q(z|X), X the training tuples: the marginal of z that the experts were fitted to.
+Not yet run.
+"""
+
+import ml_collections
+
+from configs import priors
+from configs.polymnist import jnf_cpu
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """A normal, fitted afterwards, as divisor."""
+    return with_fitted_divisor(jnf_cpu.get_config())
+
+
+def with_fitted_divisor(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The same for the config of any method with products of experts."""
+    config = priors.fitted_afterwards(config, "gmm", num_components=1)
+    config.sampler.divisor = "fitted"
+    return config
