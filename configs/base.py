@@ -25,6 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
             ),
             sampler=dict(
                 divisor="prior",
+                defensive_weight=0.0,
                 kernel="dynamic_hmc",
                 num_transitions=100,
                 min_leapfrog=1,

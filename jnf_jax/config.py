@@ -20,7 +20,7 @@ from jnf_jax.measures import MEASURES
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
-from jnf_jax.methods.product import divisor_faults
+from jnf_jax.methods.product import Quotient, quotient_faults
 from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import (
     ExpertSettings,
@@ -53,7 +53,7 @@ class Experiment:
         model: Networks and likelihoods.
         flow: Unimodal posteriors.
         sampler: Chains on products of experts.
-        divisor: What these products are divided by; ``sampler.divisor``.
+        quotient: What these products are divided by; also in ``sampler``.
         refinement: Chains through the decoders that start where those ended; None
             where ``refinement.num_transitions`` is 0.
         experts: Mixture of experts of MMVAE+.
@@ -76,7 +76,7 @@ class Experiment:
     model: ModelSettings
     flow: FlowSettings
     sampler: ChainSettings
-    divisor: str
+    quotient: Quotient
     refinement: ChainSettings | None
     experts: ExpertSettings
     fitted_prior: PriorFamily | None
@@ -133,7 +133,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         placement=placement,
         model=_parse_model(tree.pop("model", {}), faults),
         flow=parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
-        divisor=sampler.pop("divisor", "prior"),
+        quotient=_parse_quotient(sampler, faults),
         sampler=parse(ChainSettings, sampler, "sampler.", faults),
         refinement=_parse_refinement(tree.pop("refinement", {}), faults),
         experts=parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
@@ -213,6 +213,13 @@ def _parse_denoiser(tree: dict[str, Any], faults: Faults) -> DenoiserSettings | 
     return parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
 
 
+def _parse_quotient(sampler: dict[str, Any], faults: Faults) -> Quotient | None:
+    """Takes what is its own out of the section ``sampler``."""
+    names = [f.name for f in dataclasses.fields(Quotient) if f.name in sampler]
+    section = {name: sampler.pop(name) for name in names}
+    return parse(Quotient, section, "sampler.", faults)
+
+
 def _parse_refinement(section: dict[str, Any], faults: Faults) -> ChainSettings | None:
     """No transitions are no refinement; the other fields are checked all the same."""
     is_off = section.get("num_transitions", 0) == 0
@@ -286,9 +293,9 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
     own = parts["model"].prior if parts["model"] else None
     learnt = {"joint": own, "prior": parts["fitted_prior"]}
     found = []
-    if own and parts["sampler"]:
-        chosen = (parts["divisor"], own, parts["fitted_prior"])
-        found += divisor_faults(*chosen, parts["sampler"].kernel)
+    if own and parts["sampler"] and parts["quotient"]:
+        chosen = (parts["quotient"], own, parts["fitted_prior"])
+        found += quotient_faults(*chosen, parts["sampler"].kernel)
     for stage, settings in parts["training"].items():
         family = learnt.get(stage)
         if settings and isinstance(family, EnergyFamily) and settings.select == "best":

@@ -49,7 +49,7 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
-        divisor=experiment.divisor,
+        quotient=experiment.quotient,
         experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
         projectors=experiment.projectors,

@@ -85,6 +85,18 @@ def test_every_fault_of_a_config_is_told_at_once():
             "`fitted_prior.name` is missing",
         ),
         (dict(sampler__divisor="q"), "`sampler.divisor` is 'q', expected one of"),
+        (
+            dict(sampler__defensive_weight=1.0),
+            r"`sampler.defensive_weight` is 1.0, expected in \[0, 1\)",
+        ),
+        (
+            dict(
+                sampler__defensive_weight=1e-3,
+                model__prior=dict(name="energy"),
+                joint__select="last",
+            ),
+            "`sampler.defensive_weight` is 0.001, expected 0 with the divisor 'energy'",
+        ),
         (dict(sampler__divisor="reference"), "which only an energy prior has"),
         (dict(sampler__divisor="fitted"), "expected a stage 'prior'"),
         (

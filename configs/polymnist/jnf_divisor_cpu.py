@@ -7,8 +7,8 @@
         --config.init.unimodal=runs/polymnist/jnf_cpu/checkpoints/unimodal
 
 The quotient's N(0, I) is replaced by one normal with mean and covariance of draws from
-q(z|X), X the training tuples: the marginal of z that the experts were fitted to.
-Not yet run.
+q(z|X), X the training tuples: the marginal of z that the experts were fitted to. That
+marginal contains each expert with weight 1 / 54,000, and so does what stands for it.
 """
 
 import ml_collections
@@ -26,4 +26,5 @@ def with_fitted_divisor(config: ml_collections.ConfigDict) -> ml_collections.Con
     """The same for the config of any method with products of experts."""
     config = priors.fitted_afterwards(config, "gmm", num_components=1)
     config.sampler.divisor = "fitted"
+    config.sampler.defensive_weight = 1 / 54_000
     return config

@@ -6,8 +6,6 @@
         --config.init.shared=runs/polymnist/jnf_shared_cl_cpu/checkpoints/shared \\
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
         --config.init.unimodal=runs/polymnist/jnf_shared_cl_cpu/checkpoints/unimodal
-
-Not yet run.
 """
 
 import ml_collections

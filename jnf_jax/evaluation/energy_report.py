@@ -182,9 +182,9 @@ def _other_divisors(inference: Inference, name: str) -> str:
     if not isinstance(inference, SubsetInference) or len(inference.modalities) < 3:
         return ""
     is_own = name == inference.prior_names[0]
-    if inference.divisor == "prior" and is_own:
+    if inference.quotient.divisor == "prior" and is_own:
         return "'reference' (its p_0) or 'fitted' (that of stage 'prior')"
-    if inference.divisor == "fitted" and not is_own:
+    if inference.quotient.divisor == "fitted" and not is_own:
         return "'prior' (the model's own)"
     return ""
 

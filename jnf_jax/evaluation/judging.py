@@ -93,7 +93,7 @@ def _measured(
         },
         "sampler": {
             "settings": dataclasses.asdict(setup.experiment.sampler)
-            | {"divisor": setup.experiment.divisor},
+            | dataclasses.asdict(setup.experiment.quotient),
             **measured.sampler,
         }
         if measured.sampler["subsets"]

@@ -26,6 +26,9 @@ from jnf_jax.metrics.posterior import mean_unimodal_log_prob
 from jnf_jax.metrics.protocol import protocol_name
 from jnf_jax.types import Params
 
+LEAST_ACCURACY = 0.5
+"""Of an evaluation classifier on real test data; below it a warning is printed."""
+
 
 def evaluate_and_write(
     setup: Setup,
@@ -173,7 +176,14 @@ def _classifiers(
             report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
         return None
     cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
-    return train_classifiers(dataset, experiment.classifier, cache_dir, mesh)
+    found = train_classifiers(dataset, experiment.classifier, cache_dir, mesh)
+    for m, share in found.accuracy.items():
+        if share < LEAST_ACCURACY:
+            report(
+                f"warning: the classifier of {m} reads {share:.1%} of real test data "
+                "right: what it says of generated ones is no coherence"
+            )
+    return found
 
 
 def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:

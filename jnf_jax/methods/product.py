@@ -2,15 +2,23 @@
 
 ::
 
-    log π_S(z) = Σ_{j∈S} log q_j(z|x_j) − (|S| − 1) log d(z)
+    log π_S(z) = log d(z) + Σ_{j∈S} [ log q_j(z|x_j) − log d_j(z) ]
+    d_j(z) = (1 − ε) d(z) + ε q_j(z|x_j)
+
+which for ε = 0 is Π_j q_j / d^(|S|−1).
 
 Where the x_j are independent given z, d is the marginal of z: the model's prior. That
 is not always the density that the q_j were averaged over. An energy learnt short-run is
 one whose T-step chain follows the marginal, not exp(f) p_0 itself, and training may
 leave the aggregate posterior away from any prior: hence the choice.
 A diffusion has no log d but its gradient, which is all that unadjusted Langevin needs.
+
+If d were the exact average of the q_j over N training tuples, d ≥ q_j / N everywhere:
+no ratio could exceed N. A d that was fitted, or N(0, I), keeps no such promise, and
+where it does not chains climb q_j / d without end. ε = 1/N restores the bound.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -32,18 +40,39 @@ DIVISORS = ("prior", "reference", "fitted")
 """d: the model's own prior; p_0 of its energy prior; the density of stage ``prior``."""
 
 
-def divisor_faults(
-    divisor: str, prior: PriorFamily, fitted: PriorFamily | None, kernel: str
+@dataclasses.dataclass(frozen=True)
+class Quotient:
+    """What products are divided by; part of a config's ``sampler``.
+
+    Attributes:
+        divisor: d, a member of ``DIVISORS``.
+        defensive_weight: ε, in [0, 1).
+    """
+
+    divisor: str = "prior"
+    defensive_weight: float = 0.0
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages whose parameters d is made of."""
+        return ("joint", "prior") if self.divisor == "fitted" else ("joint",)
+
+
+def quotient_faults(
+    quotient: Quotient, prior: PriorFamily, fitted: PriorFamily | None, kernel: str
 ) -> list[str]:
-    """What is wrong with dividing by ``divisor``, one line a fault.
+    """What is wrong with dividing so, one line a fault.
 
     Args:
-        divisor: A member of ``DIVISORS``.
+        quotient: What a config asks for.
         prior: The model's own.
         fitted: Of stage ``prior``, if there is one.
         kernel: Of the chains.
     """
+    divisor, weight = quotient.divisor, quotient.defensive_weight
     said = f"`sampler.divisor` is {divisor!r}"
+    if not 0 <= weight < 1:
+        return [f"`sampler.defensive_weight` is {weight}, expected in [0, 1)"]
     if divisor not in DIVISORS:
         return [f"{said}, expected one of {DIVISORS}"]
     if divisor == "reference" and not isinstance(prior, EnergyFamily):
@@ -59,6 +88,13 @@ def divisor_faults(
             f"{said} and `fitted_prior` a {fitted.name}, which has a score and no log "
             f"density: expected `sampler.kernel` 'ula', got {kernel!r}"
         ]
+    chosen = {"prior": prior, "fitted": fitted}.get(divisor)
+    if weight and isinstance(chosen, EnergyFamily | DiffusionFamily):
+        return [
+            f"`sampler.defensive_weight` is {weight}, expected 0 with the divisor "
+            f"{chosen.name!r}: d is mixed with normalised experts, and its own log "
+            "density is not normalised"
+        ]
     return []
 
 
@@ -69,13 +105,16 @@ def divisor_log_density(divisor: Prior) -> Callable[[jax.Array], jax.Array]:
     return divisor.log_density
 
 
-def base_product(codes: tuple[GaussianCode, ...], divisor: Prior) -> GaussianProduct:
+def base_product(
+    codes: tuple[GaussianCode, ...], divisor: Prior, quotient: Quotient = Quotient()
+) -> GaussianProduct:
     """Closed-form product of the experts' bases over powers of a divisor's tails.
 
     With flows, or a divisor that is normal in its tails alone, it still tells which
     data have experts broader than that, and how wide each dimension is: the diagonal
     mass of the chains. Over a divisor whose tails are not known to be a Gaussian's it
-    is the product without the division, and ``is_proper`` is None: nobody knows.
+    is the product without the division, and ``is_proper`` is None: nobody knows. With a
+    defensive weight every product is proper.
     """
     scale = _tail_scale(divisor)
     product = gaussian_product(
@@ -84,6 +123,8 @@ def base_product(codes: tuple[GaussianCode, ...], divisor: Prior) -> GaussianPro
         prior_scale=1.0 if scale is None else scale,
         prior_exponent=0 if scale is None else None,
     )
+    if quotient.defensive_weight:
+        return product._replace(is_proper=jnp.ones_like(product.is_proper))
     return product._replace(is_proper=None) if scale is None else product
 
 

@@ -15,7 +15,7 @@ from jnf_jax.methods.joint_vae import JointVAE, View
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.mixture_vae import ExpertEncoder, MixtureVAE
 from jnf_jax.methods.mmvae_plus import mmvae_plus
-from jnf_jax.methods.product import divisor_faults
+from jnf_jax.methods.product import Quotient, quotient_faults
 from jnf_jax.methods.settings import (
     ExpertSettings,
     FlowSettings,
@@ -48,7 +48,7 @@ def build_method(
     model: ModelSettings,
     flow: FlowSettings,
     sampler: ChainSettings,
-    divisor: str = "prior",
+    quotient: Quotient | None = None,
     experts: ExpertSettings | None = None,
     fitted_prior: PriorFamily | None = None,
     projectors: ProjectorSettings | None = None,
@@ -58,7 +58,7 @@ def build_method(
 
     With ``fitted_prior`` it has a further stage, ``prior``: see ``fitted_prior.py``;
     with ``denoiser`` a last one, ``diffusion_decoder``: see ``diffusion_decoder.py``.
-    Subsets divide by ``divisor``: see ``product.py``. ``experts`` are those of
+    Subsets divide as ``quotient`` says: see ``product.py``. ``experts`` are those of
     "mmvae_plus", ``projectors`` those of "jnf_shared".
 
     Raises:
@@ -66,11 +66,11 @@ def build_method(
     """
     if name not in STAGES:
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(STAGES)}")
-    experts = experts or ExpertSettings()
+    experts, quotient = experts or ExpertSettings(), quotient or Quotient()
     faults = model.faults(shapes) + flow.faults() + experts.faults()
-    faults += divisor_faults(divisor, model.prior, fitted_prior, sampler.kernel)
+    faults += quotient_faults(quotient, model.prior, fitted_prior, sampler.kernel)
     faults += _combination_faults(
-        name, divisor, model.prior, experts, projectors, denoiser
+        name, quotient, model.prior, experts, projectors, denoiser
     )
     if faults:
         raise ValueError("\n".join(faults))
@@ -109,17 +109,17 @@ def build_method(
         method = with_fitted_prior(method, joint, fitted_prior)
     if denoiser:
         method = with_diffusion_decoder(method, joint, denoiser)
-    return method if divisor == "prior" else _divided_by(method, divisor)
+    return method if quotient == Quotient() else _divided_by(method, quotient)
 
 
-def _divided_by(method: Method, divisor: str) -> Method:
-    inference = dataclasses.replace(method.inference, divisor=divisor)
+def _divided_by(method: Method, quotient: Quotient) -> Method:
+    inference = dataclasses.replace(method.inference, quotient=quotient)
     return dataclasses.replace(method, inference=inference)
 
 
 def _combination_faults(
     name: str,
-    divisor: str,
+    quotient: Quotient,
     prior: PriorFamily,
     experts: ExpertSettings,
     projectors: ProjectorSettings | None,
@@ -133,11 +133,12 @@ def _combination_faults(
             f"`model.prior.kind` is {prior.kind!r}, expected {family!r}: the prior "
             "'vamp' is a mixture of the encoder's own posteriors"
         )
-    if name == "mmvae_plus" and divisor != "prior":
-        found.append(
-            f"`sampler.divisor` is {divisor!r}, expected 'prior': 'mmvae_plus' infers "
-            "by a mixture and divides by nothing"
-        )
+    for field, default in dataclasses.asdict(Quotient()).items():
+        if name == "mmvae_plus" and (got := getattr(quotient, field)) != default:
+            found.append(
+                f"`sampler.{field}` is {got!r}, expected {default!r}: 'mmvae_plus' "
+                "infers by a mixture and divides by nothing"
+            )
     if name == "mmvae_plus" and denoiser:
         found.append(
             "`denoiser` is not for 'mmvae_plus', expected a method with a joint "

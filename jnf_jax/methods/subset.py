@@ -2,9 +2,9 @@
 
 =============  ==================================================================
 |S| = 1        exact: a draw of the expert itself
-1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / d(z)^(|S|−1), d the prior or what is
-               chosen in its place (``product.py``); in closed form where every
-               expert is Gaussian and d is N(0, I)
+1 < |S| < M    Markov chains on Π_j q_j(z|x_j) / d(z)^(|S|−1), d the prior or what
+               ``product.py`` has in its place; in closed form where every expert is
+               Gaussian and d is N(0, I)
 |S| = M        the joint encoder q(z|X)
 =============  ==================================================================
 """
@@ -27,7 +27,12 @@ from jnf_jax.methods.method import (
     check_subset,
     propose_from,
 )
-from jnf_jax.methods.product import base_product, divisor_log_density, draw_gaussian
+from jnf_jax.methods.product import (
+    Quotient,
+    base_product,
+    divisor_log_density,
+    draw_gaussian,
+)
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
 from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.family import PriorFamily
@@ -61,7 +66,7 @@ class SubsetInference:
         expert_params: ``params by stage -> {m: parameters}`` of the experts.
         chains: How subsets with 1 < |S| < M are sampled.
         fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
-        divisor: A member of ``product.DIVISORS``.
+        quotient: What products are divided by.
     """
 
     joint: JointVAE
@@ -69,7 +74,7 @@ class SubsetInference:
     expert_params: Callable[[dict[str, Params]], dict[str, Params]]
     chains: ChainSettings
     fitted: PriorFamily | None = None
-    divisor: str = "prior"
+    quotient: Quotient = Quotient()
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -222,19 +227,17 @@ class SubsetInference:
     @property
     def _is_gaussian(self) -> bool:
         is_normal = isinstance(self.joint.prior, NormalFamily)
-        return not self._family.blocks and is_normal and self.divisor == "prior"
+        return not self._family.blocks and is_normal and self.quotient == Quotient()
 
     def _priors(self, params: dict[str, Params]) -> dict[str, Params]:
-        """The stages that the divisor is made of."""
-        names = ("joint", "prior") if self.divisor == "fitted" else ("joint",)
-        return {name: params[name] for name in names}
+        return {stage: params[stage] for stage in self.quotient.stages}
 
     def _divisor_of(self, priors: dict[str, Params]) -> Prior:
         """d(z), from what ``_priors`` gave."""
-        if self.divisor == "fitted":
+        if self.quotient.divisor == "fitted":
             return bind_whitened(self.fitted, priors["prior"], self.joint.latent_size)
         prior = self.joint.prior_of(priors["joint"])
-        return prior.reference if self.divisor == "reference" else prior
+        return prior.reference if self.quotient.divisor == "reference" else prior
 
     def _experts_of(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
@@ -275,11 +278,9 @@ class SubsetInference:
             self.chains,
             jnp.square(product.scale),
         )
-        is_proper, divergences = product.is_proper, info.divergences.sum(axis=0)
-        improper = None if is_proper is None else ~is_proper
-        return position[0], SubsetInfo(
-            step_size, info.acceptance.mean(axis=0), divergences, improper
-        )
+        improper = None if product.is_proper is None else ~product.is_proper
+        acceptance, divergences = info.acceptance.mean(0), info.divergences.sum(0)
+        return position[0], SubsetInfo(step_size, acceptance, divergences, improper)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _adapt_product(self, priors, flows, rng_key, codes):
@@ -314,10 +315,8 @@ class SubsetInference:
             )
         return diagnose(draws)
 
-    def _base_product(
-        self, priors: dict[str, Params], codes: tuple[GaussianCode, ...]
-    ) -> GaussianProduct:
-        return base_product(codes, self._divisor_of(priors))
+    def _base_product(self, priors, codes) -> GaussianProduct:
+        return base_product(codes, self._divisor_of(priors), self.quotient)
 
     def _starts(self, rng_key, flows, codes, num_chains, round_robin=False):
         """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
@@ -334,13 +333,14 @@ class SubsetInference:
         """(z f32[D], codes of one datum) -> log π_S(z)."""
         # Bound here, outside the chains: a prior may run an encoder to be made.
         log_divisor = divisor_log_density(self._divisor_of(priors))
+        weight = self.quotient.defensive_weight
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:
             experts = [
                 self._family.distribution(flow, code).log_prob
                 for flow, code in zip(flows, codes, strict=True)
             ]
-            return product_log_density(experts, log_divisor)(z)
+            return product_log_density(experts, log_divisor, defensive_weight=weight)(z)
 
         return log_density
 

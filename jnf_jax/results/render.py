@@ -161,8 +161,12 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
         if worst:
             found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
             kernel = sampler_kernel(record["sampler"])
-            divisor = record["sampler"].get("settings", {}).get("divisor", "prior")
-            kernel += "" if divisor == "prior" else f", divided by {divisor!r}"
+            settings = record["sampler"].get("settings", {})
+            divisor, weight = settings.get("divisor"), settings.get("defensive_weight")
+            kernel += (
+                f", divided by {divisor!r}" if divisor not in (None, "prior") else ""
+            )
+            kernel += f", defensive weight {weight:.2g}" if weight else ""
             lines.append(f"  - {kernel}, worst subset: {found}")
         lines += [f"  - {note}" for note in record.get("notes", [])]
     return ["", "How they came about:", "", *lines] if lines else []

@@ -6,6 +6,7 @@ by Bayes' rule, from the conditional independence of the views given z (Eq. 12 o
 arXiv 2502.03952 as summarised to us). The exponent is |S| - 1 for every subset size.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,26 +29,34 @@ def product_log_density(
     prior_log_density: LogDensity,
     *,
     prior_exponent: float | int | None = None,
+    defensive_weight: float = 0.0,
 ) -> LogDensity:
     """log pi_S as a function of z, for any prior with a log-density.
 
         log pi_S(z) = sum_j log q_j(z) - (|S| - 1) log p(z)
+                    = log p(z) + sum_j [ log q_j(z) - log p(z) ]
 
     The result need not be integrable: experts broader than the prior make it grow
-    without bound (``gaussian_product`` tells for Gaussian ones).
+    without bound (``gaussian_product`` tells for Gaussian ones). With a weight e > 0
+    each expert is divided by a defensive mixture in place of p (Hesterberg 1995):
+
+        log pi_S(z) = log p(z) + sum_j [ log q_j(z) - log((1 - e) p(z) + e q_j(z)) ]
+
+    No ratio then exceeds 1 / e, so pi_S <= e^-|S| p is integrable for any experts.
 
     Args:
         expert_log_probs: one callable an expert in S, z -> log q_j(z|x_j), nats.
         prior_log_density: z -> log p(z), nats; a missing constant only shifts the
-            result.
+            result, unless ``defensive_weight`` > 0, which needs it normalised.
         prior_exponent: what stands for |S| - 1; other values only to reproduce numbers
             that were obtained with them.
+        defensive_weight: e, in [0, 1).
 
     Returns:
         A callable with the experts' signature.
 
     Raises:
-        ValueError: no expert.
+        ValueError: no expert; a weight outside [0, 1), or one > 0 with an exponent.
 
     >>> expert = lambda z: -(z**2).sum()  # N(0, 1/2) up to a constant
     >>> prior = lambda z: -0.5 * (z**2).sum()
@@ -56,8 +65,26 @@ def product_log_density(
     """
     exponent = _exponent(len(expert_log_probs), prior_exponent)
     experts = tuple(expert_log_probs)
+    if not 0 <= defensive_weight < 1:
+        raise ValueError(
+            f"`defensive_weight` is {defensive_weight}, expected in [0, 1)"
+        )
+    if defensive_weight and prior_exponent is not None:
+        raise ValueError(
+            f"`prior_exponent` is {prior_exponent}, expected None with a "
+            f"`defensive_weight` of {defensive_weight}"
+        )
 
     def log_density(z):
+        if defensive_weight:
+            log_prior = prior_log_density(z)
+            log_rest = math.log1p(-defensive_weight) + log_prior
+            log_weight = math.log(defensive_weight)
+            log_probs = [log_prob(z) for log_prob in experts]
+            return log_prior + sum(
+                log_prob - jnp.logaddexp(log_rest, log_weight + log_prob)
+                for log_prob in log_probs
+            )
         log_product = sum(log_prob(z) for log_prob in experts)
         if exponent == 0:  # 0 * log p(z) would be NaN outside the prior's support
             return log_product

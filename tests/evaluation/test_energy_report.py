@@ -12,6 +12,7 @@ from tiny import tiny_config
 from jnf_jax import experiment
 from jnf_jax.evaluation import energy_report
 from jnf_jax.experiment import stage_identity
+from jnf_jax.methods.product import Quotient
 from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.plots import histogram
 from jnf_jax.priors.energy import EnergyFamily
@@ -232,7 +233,7 @@ def test_another_divisor_is_offered_where_this_one_divides(
     if own == "energy":
         joint = dataclasses.replace(inference.joint, prior=EnergyFamily())
         inference = dataclasses.replace(inference, joint=joint)
-    inference = dataclasses.replace(inference, divisor=divisor)
+    inference = dataclasses.replace(inference, quotient=Quotient(divisor))
     told = energy_report._other_divisors(inference, name)
     assert told.startswith(in_place) and bool(told) == bool(in_place)
 

@@ -10,10 +10,12 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
+from tiny import tiny_config
 
 from configs.cub import jnf as cub
 from configs.handwriting import jnf as handwriting
-from jnf_jax.evaluation.run import draw_conditional
+from jnf_jax import parallel
+from jnf_jax.evaluation.run import LEAST_ACCURACY, _classifiers, draw_conditional
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiment import open_experiment
 from jnf_jax.methods.method import Batch
@@ -98,3 +100,16 @@ def test_birds_from_files_to_captions(tmp_path):
     names = [path.name for path in written]
     assert names == ["given_image.png", "given_image_text.txt"]
     assert len(written[1].read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("num_steps", [1, 300])
+def test_classifiers_that_cannot_read_are_told(num_steps):
+    settings = dict(num_steps=num_steps, batch_size=64, select="last")
+    setup = open_experiment(tiny_config(evaluation__classifier=settings))
+    lines = []
+    found = _classifiers(setup, parallel.make_mesh(), lines.append)
+    poor = [m for m, share in found.accuracy.items() if share < LEAST_ACCURACY]
+    assert bool(poor) == (num_steps == 1)
+    assert len(lines) == len(poor)
+    for m, line in zip(poor, lines, strict=True):
+        assert line.startswith(f"warning: the classifier of {m} reads ")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.methods.product import base_product
+from jnf_jax.methods.product import Quotient, base_product
 from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
@@ -65,3 +65,12 @@ def test_of_other_tails_nothing_is_said_and_the_mass_is_that_of_the_experts(divi
     product = base_product(CODES, divisor)
     assert product.is_proper is None
     np.testing.assert_allclose(product.scale, CODES[0].scale / 2**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("divisor", [NormalPrior(2), LaplacePrior(2)])
+def test_a_defensive_weight_makes_every_product_proper(divisor):
+    plain = base_product(CODES * 2, divisor)
+    defended = base_product(CODES * 2, divisor, Quotient("prior", 0.01))
+    assert plain.is_proper is None or not plain.is_proper.any()
+    assert defended.is_proper.all()
+    np.testing.assert_array_equal(defended.scale, plain.scale)

@@ -7,6 +7,7 @@ import pytest
 from oracles import random_like
 
 from jnf_jax.methods.method import Batch, ImportanceInference
+from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
@@ -100,15 +101,20 @@ FITTED = MixtureFamily(num_components=2, learns_scales=True)
 
 
 @pytest.mark.parametrize(
-    ("divisor", "subset"), [("reference", ("a", "b")), ("fitted", ("a", "b", "c"))]
+    ("divisor", "weight", "subset"),
+    [
+        ("reference", 0.0, ("a", "b")),
+        ("fitted", 0.0, ("a", "b", "c")),
+        ("fitted", 0.2, ("a", "b", "c")),
+    ],
 )
-def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
-    """Π_j q_j / d^(|S|−1) for an energy prior's reference and a fitted mixture."""
+def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, weight, subset):
+    """d Π_j q_j / d_j for an energy prior's reference and a fitted mixture."""
     shapes = SHAPES | {"d": (3,)}
     method, params = make(
         prior=EnergyFamily(hidden_sizes=(8,), reference_scale=1.3),
         shapes=shapes,
-        divisor=divisor,
+        quotient=Quotient(divisor, weight),
         fitted_prior=FITTED,
     )
     for expert in params["unimodal"].values():  # narrow: the quotient must be proper
@@ -130,15 +136,16 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, subset):
     one = {m: x[:1] for m, x in views.items()}
 
     @jax.jit
-    def log_density(grid):
+    def log_probs(grid):
         log_q = jax.vmap(lambda p: inference.unimodal_log_probs(params, one, p[None]))
         found = log_q(grid)
-        experts = sum(found[m][:, 0] for m in subset)
-        return experts - (len(subset) - 1) * log_d(grid)
+        return log_d(grid), [found[m][:, 0] for m in subset]
 
-    weight = np.asarray(jax.nn.softmax(log_density(grid)), np.float64)[:, None]
-    mean = (weight * grid).sum(0)
-    sd = np.sqrt((weight * (grid - mean) ** 2).sum(0))
+    d, qs = jax.tree.map(lambda x: np.exp(np.float64(x)), log_probs(grid))
+    density = d * np.prod([q / ((1 - weight) * d + weight * q) for q in qs], axis=0)
+    weights = (density / density.sum())[:, None]
+    mean = (weights * grid).sum(0)
+    sd = np.sqrt((weights * (grid - mean) ** 2).sum(0))
     # 1,000 chains of 200 transitions, one draw each: independent.
     assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
     np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
@@ -161,7 +168,7 @@ def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
     method, params = make(
         num_blocks=0,
         shapes=SHAPES | {"d": (3,)},
-        divisor="fitted",
+        quotient=Quotient("fitted"),
         fitted_prior=DiffusionFamily(score_time=0.01),
         sampler=ChainSettings("ula", num_adaptation=0, initial_step_size=0.3),
     )
@@ -189,12 +196,31 @@ def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (dict(divisor="p"), "`sampler.divisor` is 'p', expected one of"),
-        (dict(divisor="reference"), "`model.prior.name` 'energy', got 'normal'"),
-        (dict(divisor="fitted"), "expected a stage 'prior'"),
+        (dict(quotient=Quotient("p")), "`sampler.divisor` is 'p', expected one of"),
         (
-            dict(divisor="fitted", fitted_prior=DiffusionFamily()),
+            dict(quotient=Quotient("reference")),
+            "`model.prior.name` 'energy', got 'normal'",
+        ),
+        (dict(quotient=Quotient("fitted")), "expected a stage 'prior'"),
+        (
+            dict(quotient=Quotient("fitted"), fitted_prior=DiffusionFamily()),
             "diffusion, .* `sampler.kernel` 'ula', got 'dynamic_hmc'",
+        ),
+        (
+            dict(
+                quotient=Quotient("fitted", 0.01),
+                fitted_prior=DiffusionFamily(),
+                sampler=ChainSettings("ula", num_adaptation=0),
+            ),
+            "`sampler.defensive_weight` is 0.01, expected 0 with the divisor 'diffus",
+        ),
+        (
+            dict(quotient=Quotient("prior", -0.1)),
+            r"`sampler.defensive_weight` is -0.1, expected in \[0, 1\)",
+        ),
+        (
+            dict(name="mmvae_plus", quotient=Quotient("prior", 0.1)),
+            "`sampler.defensive_weight` is 0.1, expected 0.0: 'mmvae_plus' infers",
         ),
     ],
 )

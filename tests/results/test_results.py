@@ -390,6 +390,10 @@ def test_another_divisor_is_told(repository, record):
     record["sampler"]["settings"]["divisor"] = "reference"
     results.write(repository / "results" / "digits" / "jnf.json", record)
     assert "dynamic_hmc, divided by 'reference', worst" in render.render(repository)
+    record["sampler"]["settings"]["defensive_weight"] = 1 / 60_000
+    results.write(repository / "results" / "digits" / "jnf.json", record)
+    told = "divided by 'reference', defensive weight 1.7e-05, worst"
+    assert told in render.render(repository)
 
 
 def test_energies_get_a_table_of_their_own(repository, record):

@@ -36,6 +36,53 @@ def test_product_density_is_the_sum_minus_powers_of_any_prior():
     np.testing.assert_allclose(other, sum(terms) - float(prior.log_prob(z)), rtol=1e-6)
 
 
+def test_defended_ratios_are_bounded_and_their_product_is_a_density():
+    # Three experts of variance 4 over N(0, 1): the plain quotient is exp(5 z² / 8).
+    experts = [gaussian([m], [2.0]).log_prob for m in (0.0, 1.0, -2.0)]
+    prior = gaussian([0.0], [1.0]).log_prob
+    weight = 0.01
+    defended = product_log_density(experts, prior, defensive_weight=weight)
+    z = jnp.linspace(-30, 30, 60_001)[:, None]
+    log_p = np.float64(jax.vmap(prior)(z))
+    found = np.float64(jax.vmap(defended)(z))
+    assert (found <= log_p - 3 * np.log(weight) + 1e-4).all()
+    # Far out each ratio is at the bound: what is left is e^-3 p.
+    np.testing.assert_allclose(found[-1], log_p[-1] - 3 * np.log(weight), rtol=1e-5)
+    mass, inside = np.exp(found), np.abs(z[:, 0]) < 15
+    np.testing.assert_allclose(mass.sum(), mass[inside].sum(), rtol=1e-6)
+    q = np.exp(np.float64([jax.vmap(expert)(z) for expert in experts]))[:, inside]
+    p = np.exp(log_p[inside])
+    exact = p * np.prod(q / ((1 - weight) * p + weight * q), axis=0)
+    np.testing.assert_allclose(mass[inside], exact, rtol=2e-5)
+
+
+def test_without_a_defensive_weight_it_is_the_quotient():
+    experts = [gaussian([m], [0.5]).log_prob for m in (0.0, 1.0, -1.0)]
+    prior = gaussian([0.0], [1.0]).log_prob
+    z = jnp.linspace(-2, 2, 9)[:, None]
+    plain = jax.vmap(product_log_density(experts, prior))(z)
+    for weight, tolerance in ((0.0, 0.0), (1e-9, 1e-4)):
+        log_density = product_log_density(experts, prior, defensive_weight=weight)
+        np.testing.assert_allclose(jax.vmap(log_density)(z), plain, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(defensive_weight=1.0), r"`defensive_weight` is 1.0, expected in \[0, 1"),
+        (dict(defensive_weight=-0.1), r"`defensive_weight` is -0.1, expected in"),
+        (
+            dict(defensive_weight=0.1, prior_exponent=2),
+            "`prior_exponent` is 2, expected None with a `defensive_weight` of 0.1",
+        ),
+    ],
+)
+def test_wrong_defences(options, told):
+    expert = gaussian([0.0], [1.0]).log_prob
+    with pytest.raises(ValueError, match=told):
+        product_log_density([expert], expert, **options)
+
+
 def test_one_expert_alone_does_not_ask_the_prior():
     nowhere = lambda z: jnp.asarray(-jnp.inf)  # noqa: E731
     expert = gaussian([0.0], [1.0])

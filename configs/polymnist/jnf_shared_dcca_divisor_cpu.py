@@ -1,0 +1,19 @@
+"""`jnf_shared_dcca_cpu.py` with the divisor of `jnf_divisor_cpu.py`.
+
+    python -m jnf_jax.train --config configs/polymnist/jnf_shared_dcca_divisor_cpu.py \\
+        --workdir runs/polymnist/jnf_shared_dcca_divisor_cpu \\
+        --config.data.backgrounds_dir=DIR \\
+        --config.init.shared=runs/polymnist/jnf_shared_dcca_cpu/checkpoints/shared \\
+        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
+        --config.init.unimodal=runs/polymnist/jnf_shared_dcca_cpu/checkpoints/unimodal
+"""
+
+import ml_collections
+
+from configs.polymnist import jnf_shared_dcca_cpu
+from configs.polymnist.jnf_divisor_cpu import with_fitted_divisor
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF-Shared (DCCA) over a normal, fitted afterwards."""
+    return with_fitted_divisor(jnf_shared_dcca_cpu.get_config())
