@@ -6,7 +6,6 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``joint`` is that of `jnf_cpu.py`; without ``init.joint`` it is trained here.
-Not yet run.
 """
 
 import ml_collections
