@@ -135,6 +135,31 @@ def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):
             )
 
 
+def test_a_prior_fitted_to_jnf_is_that_of_jnf_shared_too():
+    def identity(**options):
+        config = tiny_config(
+            fitted_prior=dict(name="gmm", num_components=2),
+            prior=dict(num_steps=1, batch_size=16, select="last"),
+            **options,
+        ).unlock()
+        if config.method == "jmvae":
+            del config.unimodal
+        setup = experiment.open_experiment(config)
+        (stage,) = [s for s in setup.method.stages if s.name == "prior"]
+        return experiment.stage_identity(setup, stage, {"joint": "joint/0"})
+
+    shared = dict(
+        method="jnf_shared",
+        projectors=dict(objective="dcca", size=3, posterior_hidden_sizes=(8,)),
+        shared=dict(num_steps=20, batch_size=64),
+        stages="shared,joint,unimodal,prior",
+    )
+    own = identity(stages="joint,unimodal,prior")
+    assert own == identity(**shared)
+    other = dict(method="jmvae", stages="joint,prior", flow__num_blocks=0)
+    assert own != identity(**other)
+
+
 @pytest.mark.slow
 def test_a_diffusion_decoder_is_trained_on_another_runs_checkpoints(trained, tmp_path):
     workdir, record = trained

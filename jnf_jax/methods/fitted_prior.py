@@ -3,7 +3,8 @@
 Stage ``prior`` learns a density of the aggregate posterior q̂(z) = E_X q(z|X) from its
 draws (not from its means, which are too narrow), whitened by their own mean and
 covariance. It changes what is drawn jointly; subsets keep the prior that the model was
-trained with.
+trained with, unless told to divide by this one (``product.py``). Methods that share a
+stage ``joint`` share this one too.
 """
 
 import dataclasses
@@ -77,6 +78,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
             f"`fitted_prior.name` is {family.name!r}, expected one of "
             f"{sorted(FITTED_FAMILIES)}"
         )
+    (of,) = [stage.of for stage in method.stages if stage.name == "joint"]
     stage = MethodStage(
         "prior",
         functools.partial(_init, family, joint),
@@ -88,6 +90,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
         prepare=functools.partial(_prepare, joint),
         init_memory=functools.partial(init_chains, family, joint.latent_size),
         has_convolutions=False,
+        of=of,
     )
     inference = dataclasses.replace(method.inference, fitted=family)
     return Method((*method.stages, stage), inference)
