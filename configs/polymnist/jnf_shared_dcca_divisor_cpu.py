@@ -6,6 +6,9 @@
         --config.init.shared=runs/polymnist/jnf_shared_dcca_cpu/checkpoints/shared \\
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
         --config.init.unimodal=runs/polymnist/jnf_shared_dcca_cpu/checkpoints/unimodal
+
+From 2 / 3 / 4 modalities .81 / .82 / .81 of 1,000 tuples (one seed), where N(0, I) as
+divisor gives .55 / .52 / .65. From one modality it is .74.
 """
 
 import ml_collections
