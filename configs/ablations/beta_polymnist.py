@@ -3,7 +3,8 @@
     python -m jnf_jax.sweep --config configs/ablations/beta_polymnist.py \\
         --set data.backgrounds_dir=DIR --workdir runs/beta_polymnist
 
-Three runs of configs/polymnist/jnf_cpu.py, 90 minutes each on two cores. Not yet run.
+Three runs of configs/polymnist/jnf_cpu.py with less than half its updates and the first
+500 test tuples, under an hour of one core each. Not yet run.
 """
 
 import ml_collections
@@ -15,6 +16,11 @@ def get_config() -> ml_collections.ConfigDict:
     """Five modalities, one table."""
     config = beta.get_config()
     config.base = "configs/polymnist/jnf_cpu.py"
+    config.overrides = (
+        ("joint.num_steps", 15_000),
+        ("unimodal.num_steps", 4_000),
+        ("evaluation.num_tuples", 500),
+    )
     sizes = tuple(f"coherence.conditional.{size}" for size in (1, 2, 3, 4))
     config.quantities = (*sizes, *config.quantities[2:])
     return config
