@@ -4,7 +4,7 @@
         --set data.backgrounds_dir=DIR --workdir runs/beta_polymnist
 
 Three runs of configs/polymnist/jnf_cpu.py with less than half its updates and the first
-500 test tuples, under an hour of one core each. Not yet run.
+500 test tuples, by estimate 50 minutes of one core each. Not yet run.
 """
 
 import ml_collections

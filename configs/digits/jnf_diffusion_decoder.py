@@ -7,10 +7,10 @@ With ``--config.stages=diffusion_decoder --config.init.joint=DIR
 --config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else
 is configs/digits/jnf.py.
 
-A negative result so far, one seed, 12,000 steps (flags in the record): the Fréchet
-distance of the classifier's features falls from 41 to 26 given one modality and from 40
-to 17 given two, but coherence does too, from .67 to .59 and from .81 to .72. It was
-.58 and .72 after 2,000 steps, with 38 and 28.
+A negative result so far, one seed: the Fréchet distance of the classifier's features
+falls from 41 to 38 given one modality and from 40 to 28 given two, but coherence does
+too, from .67 to .58 and from .81 to .72. After 12,000 steps (the record has the flags)
+the distances are 26 and 17, and coherence is .59 and .72.
 """
 
 import ml_collections

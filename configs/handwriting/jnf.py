@@ -60,8 +60,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.schedule = "cosine"
     config.joint = dict(num_steps=20_000, batch_size=64)
     config.unimodal = dict(num_steps=8_000, batch_size=64)
-    # At its full rate from the first update on, the classifier of strokes ends with
-    # every hidden unit at zero and all classes alike.
+    # Without, the classifier of strokes says one class of all: 0.10 of test strokes
+    # right after 600 steps, with 100 to 500 steps of warm-up 0.92 (by hand at 4c47153).
     config.evaluation.classifier.warmup_steps = 200
     config.lock()
     return config

@@ -7,13 +7,12 @@
         --config.init.unimodal=runs/polymnist/jnf_cpu/checkpoints/unimodal
 
 The quotient's N(0, I) is replaced by one normal with mean and covariance of draws from
-q(z|X), X the training tuples: the marginal of z that the experts were fitted to. That
-marginal contains each expert with weight 1 / 54,000, and so does what stands for it.
+q(z|X), X the training tuples: the marginal of z that the experts were fitted to. Exact
+experts average to it, each with weight 1 / 54,000, which the normal is given too.
 
 A negative result: from 2 / 3 / 4 modalities .58 / .65 / .67 of 1,000 tuples (one seed),
-.64 / .62 / .62 without the weight, and .70 / .71 / .74 over N(0, I). JNF's experts have
-sharp ratios, which the bound cuts. Those of JNF-Shared gain by both: see
-`jnf_shared_cl_divisor_cpu.py`.
+.64 / .62 / .62 without the weight, and .70 / .71 / .74 over N(0, I). The experts of
+JNF-Shared gain by both: see `jnf_shared_cl_divisor_cpu.py`.
 """
 
 import ml_collections

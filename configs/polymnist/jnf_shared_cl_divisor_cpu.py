@@ -8,8 +8,8 @@
         --config.init.unimodal=runs/polymnist/jnf_shared_cl_cpu/checkpoints/unimodal
 
 From 2 / 3 / 4 modalities .80 / .82 / .82 of 1,000 tuples (one seed), where N(0, I) as
-divisor gives .57 / .55 / .59, and the normal without the weight .79 / .77 / .77: there
-chains climb the ratios as long as they run. From one modality it is .74.
+divisor gives .57 / .55 / .59, and the normal without the weight .79 / .77 / .77. From
+one modality it is .74.
 """
 
 import ml_collections

@@ -13,8 +13,8 @@ one whose T-step chain follows the marginal, not exp(f) p_0 itself, and training
 leave the aggregate posterior away from any prior: hence the choice.
 A diffusion has no log d but its gradient, which is all that unadjusted Langevin needs.
 
-If d were the exact average of the q_j over N training tuples, d ≥ q_j / N everywhere:
-no ratio could exceed N. A d that was fitted, or N(0, I), keeps no such promise, and
+If d were the average of the q_j of N training tuples, d ≥ q_j / N everywhere: none of
+these ratios could exceed N. A d that was fitted, or N(0, I), keeps no such promise, and
 where it does not chains climb q_j / d without end. ε = 1/N restores the bound.
 """
 

@@ -431,6 +431,7 @@ def test_first_arguments_of_the_samplers():
     assert names[:2] == ["rng_key", "expert_samples"]
     names = list(inspect.signature(product_log_density).parameters)
     assert names[:2] == ["expert_log_probs", "prior_log_density"]
+    assert names[2:] == ["prior_exponent", "defensive_weight"]
 
 
 @pytest.mark.parametrize(
