@@ -72,6 +72,15 @@ def test_gaussian_experts_are_multiplied_in_closed_form(name):
     assert (info.improper == ~expected.is_proper).all() and (info.acceptance == 1).all()
 
 
+def test_gaussian_experts_over_a_defended_prior_need_chains():
+    views, subset = make_views(2), ("a", "b")
+    for quotient, is_closed in ((Quotient(), True), (Quotient("prior", 0.1), False)):
+        method, params = make(num_blocks=0, quotient=quotient)
+        key = jax.random.key(0)
+        step_size = method.inference.adapt(params, key, views, subset)
+        assert (step_size is None) == is_closed
+
+
 def test_chains_have_the_moments_of_a_grid_integration():
     """D = 2, three modalities, |S| = 2: prior^1 divides two flow experts."""
     method, params = make(num_blocks=1)
