@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
         config.evaluation.measures = "diffusion_decoder"
         config.init.diffusion_decoder = ""
         config.denoiser = dict(
-            features=(32, 64),
+            features=(16, 32, 64),
             num_blocks=1,
             residual_scale=0.2,
             beta_min=0.1,
@@ -34,11 +34,13 @@ def get_config() -> ml_collections.ConfigDict:
             num_steps=20,
         )
         config.diffusion_decoder = dict(
-            num_steps=2_000,
+            num_steps=20_000,
             batch_size=32,
             learning_rate=2e-3,
+            schedule="cosine",
             warmup_steps=100,
-            evaluate_every=1_000,
+            ema_decay=0.999,
+            evaluate_every=2_000,
             select="last",
         )
     return config

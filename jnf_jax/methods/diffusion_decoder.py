@@ -51,7 +51,7 @@ class DenoiserSettings:
     """Networks F_m, their noise, and how draws are made.
 
     Attributes:
-        features: Channels at ½, ¼, … of the sides.
+        features: Channels at the full sides, ½, ¼, …
         num_blocks: Residual blocks at each of them, down and up.
         residual_scale: s: about the standard deviation of x − x̂, in pixel values.
         beta_min: β(0).
@@ -59,7 +59,7 @@ class DenoiserSettings:
         num_steps: Of a draw; any number may be drawn with.
     """
 
-    features: tuple[int, ...] = (32, 64)
+    features: tuple[int, ...] = (16, 32, 64)
     num_blocks: int = 1
     residual_scale: float = 0.25
     beta_min: float = 0.1

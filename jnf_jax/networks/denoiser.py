@@ -1,13 +1,12 @@
 """The network of a diffusion of pictures, given a picture: a small U-Net."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv, ConvTranspose
 from jnf_jax.networks.score import time_features
-
-_WIDTH_AT_FULL_SIZE = 16
 
 
 class TimedBlock(nn.Module):
@@ -32,10 +31,10 @@ class TimedBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """(x_t, t, x̂) -> as many channels as x_t: halved for each size, and back again.
+    """(x_t, t, x̂) -> as many channels as x_t: ``features`` at the full sides, ½, ¼, …
 
-    The first layer already halves the picture and the last doubles it, for full
-    resolution is what costs time. Sides may be odd. The output starts at 0.
+    Blocks at each of them, on the way down and on the way up. Sides may be odd. The
+    output starts at 0.
     """
 
     features: tuple[int, ...]
@@ -49,30 +48,29 @@ class Denoiser(nn.Module):
         condition: Float[Array, "batch height width channels"],
     ) -> Float[Array, "batch height width channels"]:
         """x, condition f32[B, H, W, C], t f32[B] in [0, 1] -> f32[B, H, W, C]."""
-        time = nn.silu(nn.Dense(4 * self.features[0])(time_features(t)))
-        given = jnp.concatenate([x, condition], axis=-1)
-        h, skips = given, []
-        for size in self.features:
+        time = nn.silu(nn.Dense(4 * self.features[-1])(time_features(t)))
+        full, *halved = self.features
+        h = Conv(full, 3, padding=1)(jnp.concatenate([x, condition], axis=-1))
+        h, skips = self._blocks(h, time), []
+        for size in halved:
             skips.append(h)
-            h = Conv(size, 3, stride=2, padding=1)(h)
-            for _ in range(self.num_blocks):
-                h = TimedBlock()(h, time)
-        for size in self.features[-2::-1]:
-            skip = skips.pop()
-            h = skip + _doubled(size, h, skip)
-            for _ in range(self.num_blocks):
-                h = TimedBlock()(h, time)
-        h = jnp.concatenate([_doubled(_WIDTH_AT_FULL_SIZE, h, given), given], axis=-1)
-        h = Conv(_WIDTH_AT_FULL_SIZE, 3, padding=1)(nn.silu(h))
+            h = self._blocks(Conv(size, 3, stride=2, padding=1)(h), time)
+        for skip in reversed(skips):
+            h = self._blocks(skip + _doubled(h, skip), time)
         return nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros)(nn.silu(h))
+
+    def _blocks(self, h: jax.Array, time: jax.Array) -> jax.Array:
+        for _ in range(self.num_blocks):
+            h = TimedBlock()(h, time)
+        return h
 
 
 def _doubled(
-    features: int,
     h: Float[Array, "batch rows columns wide"],
-    like: Float[Array, "batch height width channels"],
+    like: Float[Array, "batch height width features"],
 ) -> Float[Array, "batch height width features"]:
     """Back to the sides that ⌈n/2⌉ came from, which may have been odd."""
     # ConvTranspose fills both sides alike: an odd one is cropped off an even result.
-    y = ConvTranspose(features, 3, stride=2, padding=1, output_padding=1)(h)
+    size = like.shape[-1]
+    y = ConvTranspose(size, 3, stride=2, padding=1, output_padding=1)(h)
     return y[:, : like.shape[1], : like.shape[2]]
