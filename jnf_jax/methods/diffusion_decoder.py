@@ -6,9 +6,10 @@ mean x̂_m(z) leaves out of a training picture whose z ~ q(z|X)::
     y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m) + ξ ‖²
     ŝ(y_t, t | x̂) = −( √v y_t + a F(y_t, t, x̂) ),     F ≈ a ξ − √v y_0
 
-A draw is x̂_m + s y, y from the probability-flow ODE. The two steps are those of
-DiffuseVAE (arXiv 2201.00308), with the residual diffused instead of the picture. No
-z is inferred otherwise than before: subsets, priors and means stay as they were.
+A draw is x̂_m + s y, y from the probability-flow ODE started at N(0, τ² I). The two
+steps are those of DiffuseVAE (arXiv 2201.00308), with the residual diffused instead of
+the picture. No z is inferred otherwise than before: subsets, priors and means stay as
+they were.
 """
 
 import dataclasses
@@ -57,6 +58,9 @@ class DenoiserSettings:
         beta_min: β(0).
         beta_max: β(1).
         num_steps: Of a draw; any number may be drawn with.
+        temperature: τ of a draw, whose flow starts from N(0, τ² I). Below 1 it keeps to
+            the likelier pictures (reduced temperature, arXiv 1807.03039), at 0 there is
+            one picture a mean.
     """
 
     features: tuple[int, ...] = (16, 32, 64)
@@ -65,10 +69,12 @@ class DenoiserSettings:
     beta_min: float = 0.1
     beta_max: float = 20.0
     num_steps: int = draw_option(20)
+    temperature: float = draw_option(1.0)
 
     def faults(self) -> list[str]:
         """What is wrong, one line a fault."""
-        found = faults_below(self, "denoiser", {"num_blocks": 1, "num_steps": 1})
+        least = {"num_blocks": 1, "num_steps": 1, "temperature": 0}
+        found = faults_below(self, "denoiser", least)
         found += faults_below(self, "denoiser", {"residual_scale": 0}, strict=True)
         found += bound_faults("denoiser", self.beta_min, self.beta_max)
         if min(self.features, default=0) < 1:
@@ -173,8 +179,9 @@ class DiffusionDecoder:
             if m not in shown:
                 continue
             score = functools.partial(self._scaled_score(means[m]), params[STAGE][m])
+            noise = jax.random.normal(key, means[m].shape)
             residual = probability_flow(
-                jax.random.normal(key, means[m].shape),
+                self.settings.temperature * noise,
                 scaled_score=score,
                 schedule=self.schedule,
                 num_steps=self.settings.num_steps,

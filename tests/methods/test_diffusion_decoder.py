@@ -145,6 +145,19 @@ def test_draws_have_the_mean_and_the_spread_of_the_residual(fresh):
     np.testing.assert_allclose(alone["b"], drawn["b"], atol=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_a_lower_temperature_scales_what_is_drawn_of_a_gaussian(fresh, temperature):
+    """The flow of a Gaussian is linear in where it starts."""
+    method, params, z = fresh
+    decoder = method.diffusion_decoder
+    settings = dataclasses.replace(SETTINGS, temperature=temperature)
+    cooler = dataclasses.replace(decoder, settings=settings)
+    means, key = decoder.means(params, z), jax.random.key(2)
+    full, less = (d.draw(params, key, z, ("b",)) for d in (decoder, cooler))
+    full, less = (drawn["b"] - means["b"] for drawn in (full, less))
+    np.testing.assert_allclose(less, temperature * full, atol=1e-5)
+
+
 def test_every_denoiser_learns_from_its_own_modality_alone(fresh):
     method, params, _ = fresh
     known = KnownMeans(method.diffusion_decoder.joint.views)
@@ -168,10 +181,11 @@ def test_what_is_refused():
         make(name="mmvae_plus")
     with pytest.raises(ValueError, match=r"`denoiser` is for pictures \[H, W, C\]"):
         make(shapes={"a": (3,), "b": (2,)})
-    bad = DenoiserSettings((), 0, 0.0, beta_min=0.0, beta_max=0.0, num_steps=0)
+    bad = DenoiserSettings((), 0, 0.0, 0.0, 0.0, num_steps=0, temperature=-1.0)
     assert bad.faults() == [
         "`denoiser.num_blocks` is 0, expected >= 1",
         "`denoiser.num_steps` is 0, expected >= 1",
+        "`denoiser.temperature` is -1.0, expected >= 0",
         "`denoiser.residual_scale` is 0.0, expected > 0",
         "`denoiser.beta_min` is 0.0, expected > 0",
         "`denoiser.beta_max` is 0.0, expected > `beta_min` = 0.0",
