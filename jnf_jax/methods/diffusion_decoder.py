@@ -1,10 +1,10 @@
-"""A diffusion decoder on a frozen joint VAE: pictures drawn given the decoder's mean.
+"""A diffusion decoder on a frozen joint VAE: pictures drawn given its mean and z.
 
 Stage ``diffusion_decoder`` learns, for each modality on its own, what the decoder's
 mean x̂_m(z) leaves out of a training picture whose z ~ q(z|X)::
 
-    y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m) + ξ ‖²
-    ŝ(y_t, t | x̂) = −( √v y_t + a F(y_t, t, x̂) ),     F ≈ a ξ − √v y_0
+    y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m, z) + ξ ‖²
+    ŝ(y_t, t | x̂, z) = −( √v y_t + a F(y_t, t, x̂, z) ),     F ≈ a ξ − √v y_0
 
 A draw is x̂_m + s y, y from the probability-flow ODE started at N(0, τ² I). The two
 steps are those of DiffuseVAE (arXiv 2201.00308), with the residual diffused instead of
@@ -37,6 +37,7 @@ class FrozenVAE(Protocol):
     """What pictures are drawn on: q(z|X) and p(x_m|z), as of a ``JointVAE``."""
 
     views: tuple[View, ...]
+    latent_size: int
 
     def encode(self, params: Params, views: Views) -> distrax.Distribution:
         """q(z|X)."""
@@ -119,10 +120,10 @@ class DiffusionDecoder:
         """Of each F_m, which starts at 0: then y is taken for N(0, I)."""
         shapes = {view.name: view.shape for view in self.joint.views}
         keys = jax.random.split(rng_key, len(self.modalities))
-        params = {}
+        params, z = {}, jnp.zeros((1, self.joint.latent_size))
         for m, key in zip(self.modalities, keys, strict=True):
-            blank = jnp.zeros((1, *shapes[m]))
-            params[m] = self.network.init(key, blank, jnp.zeros(1), blank)["params"]
+            x, t = jnp.zeros((1, *shapes[m])), jnp.zeros(1)
+            params[m] = self.network.init(key, x, t, x, z)["params"]
         return params
 
     def means(self, params: dict[str, Params], z: jax.Array) -> Views:
@@ -149,7 +150,7 @@ class DiffusionDecoder:
                 params[m],
                 key,
                 residual,
-                scaled_score=self._scaled_score(means[m]),
+                scaled_score=self._scaled_score(means[m], z),
                 schedule=self.schedule,
             ).mean()
         return sum(losses.values()), {f"denoising/{m}": x for m, x in losses.items()}
@@ -178,7 +179,7 @@ class DiffusionDecoder:
         for m, key in zip(self.modalities, keys, strict=True):
             if m not in shown:
                 continue
-            score = functools.partial(self._scaled_score(means[m]), params[STAGE][m])
+            score = functools.partial(self._scaled_score(means[m], z), params[STAGE][m])
             noise = jax.random.normal(key, means[m].shape)
             residual = probability_flow(
                 self.settings.temperature * noise,
@@ -190,11 +191,11 @@ class DiffusionDecoder:
             shown[m] = jnp.clip(drawn, 0, 1)
         return shown
 
-    def _scaled_score(self, mean: jax.Array):
-        """ŝ(params, y_t, t) given x̂ = ``mean``."""
+    def _scaled_score(self, mean: jax.Array, z: jax.Array):
+        """ŝ(params, y_t, t) given x̂ = ``mean`` of z."""
 
         def scaled_score(params: Params, y: jax.Array, t: jax.Array) -> jax.Array:
-            velocity = self.network.apply({"params": params}, y, t, mean)
+            velocity = self.network.apply({"params": params}, y, t, mean, z)
             t = t[:, None, None, None]
             signal, noise = self.schedule.signal(t), self.schedule.noise(t)
             return -(noise * y + signal * velocity)

@@ -1,4 +1,4 @@
-"""The network of a diffusion of pictures, given a picture: a small U-Net."""
+"""The network of a diffusion of pictures, given a picture and a latent: a U-Net."""
 
 import flax.linen as nn
 import jax
@@ -9,8 +9,8 @@ from jnf_jax.networks.conv import Conv, ConvTranspose
 from jnf_jax.networks.score import time_features
 
 
-class TimedBlock(nn.Module):
-    """x + scale · conv(silu( (1 + g(t)) conv(silu(x)) + b(t) )), convolutions 3 × 3.
+class ModulatedBlock(nn.Module):
+    """x + scale · conv(silu( (1 + g(c)) conv(silu(x)) + b(c) )), convolutions 3 × 3.
 
     ``scale`` starts at 0, and the block as the identity: it needs no normalisation.
     """
@@ -19,11 +19,11 @@ class TimedBlock(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch height width channels"],
-        time: Float[Array, "batch features"],
+        context: Float[Array, "batch features"],
     ) -> Float[Array, "batch height width channels"]:
-        """x f32[B, H, W, C], time f32[B, F] -> f32[B, H, W, C]."""
+        """x f32[B, H, W, C], c = context f32[B, F] -> f32[B, H, W, C]."""
         channels = x.shape[-1]
-        modulation = nn.Dense(2 * channels)(time)[:, None, None]
+        modulation = nn.Dense(2 * channels)(context)[:, None, None]
         gain, shift = jnp.split(modulation, 2, axis=-1)
         h = Conv(channels, 3, padding=1)(nn.silu(x)) * (1 + gain) + shift
         scale = self.param("scale", nn.initializers.zeros, (channels,))
@@ -31,10 +31,10 @@ class TimedBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """(x_t, t, x̂) -> as many channels as x_t: ``features`` at the full sides, ½, ¼, …
+    """(x_t, t, x̂, z) -> as many channels as x_t: ``features`` at full sides, ½, ¼, …
 
-    Blocks at each of them, on the way down and on the way up. Sides may be odd. The
-    output starts at 0.
+    Blocks at each of them, on the way down and on the way up; t and z modulate their
+    channels. Sides may be odd. The output starts at 0.
     """
 
     features: tuple[int, ...]
@@ -46,22 +46,28 @@ class Denoiser(nn.Module):
         x: Float[Array, "batch height width channels"],
         t: Float[Array, " batch"],
         condition: Float[Array, "batch height width channels"],
+        z: Float[Array, "batch latent"],
     ) -> Float[Array, "batch height width channels"]:
-        """x, condition f32[B, H, W, C], t f32[B] in [0, 1] -> f32[B, H, W, C]."""
-        time = nn.silu(nn.Dense(4 * self.features[-1])(time_features(t)))
+        """x, condition f32[B, H, W, C], t f32[B] in [0, 1], z f32[B, D] -> as x."""
+        context = jnp.concatenate([time_features(t), z], axis=-1)
+        for _ in range(2):
+            context = nn.silu(nn.Dense(4 * self.features[-1])(context))
         full, *halved = self.features
         h = Conv(full, 3, padding=1)(jnp.concatenate([x, condition], axis=-1))
-        h, skips = self._blocks(h, time), []
+        h, skips = self._blocks(h, context), []
         for size in halved:
             skips.append(h)
-            h = self._blocks(Conv(size, 3, stride=2, padding=1)(h), time)
+            h = self._blocks(Conv(size, 3, stride=2, padding=1)(h), context)
         for skip in reversed(skips):
-            h = self._blocks(skip + _doubled(h, skip), time)
-        return nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros)(nn.silu(h))
+            h = self._blocks(skip + _doubled(h, skip), context)
+        last = nn.Dense(
+            x.shape[-1], kernel_init=nn.initializers.zeros, name="correction"
+        )
+        return last(nn.silu(h))
 
-    def _blocks(self, h: jax.Array, time: jax.Array) -> jax.Array:
+    def _blocks(self, h: jax.Array, context: jax.Array) -> jax.Array:
         for _ in range(self.num_blocks):
-            h = TimedBlock()(h, time)
+            h = ModulatedBlock()(h, context)
         return h
 
 

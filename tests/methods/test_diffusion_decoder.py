@@ -55,7 +55,7 @@ def fresh():
         for name in ("joint", STAGE)
     }
     for network in params[STAGE].values():
-        network["Dense_1"] = jax.tree.map(jnp.zeros_like, network["Dense_1"])
+        network["correction"] = jax.tree.map(jnp.zeros_like, network["correction"])
     return method, params, 0.1 * jax.random.normal(jax.random.key(1), (400, 2))
 
 
@@ -77,6 +77,7 @@ class KnownMeans:
     """A joint VAE whose decoders show z twice, as grey around a half."""
 
     views: tuple
+    latent_size: int = 2
 
     def encode(self, params, views):
         return distrax.MultivariateNormalDiag(views["z"], jnp.zeros_like(views["z"]))
@@ -156,6 +157,21 @@ def test_a_lower_temperature_scales_what_is_drawn_of_a_gaussian(fresh, temperatu
     full, less = (d.draw(params, key, z, ("b",)) for d in (decoder, cooler))
     full, less = (drawn["b"] - means["b"] for drawn in (full, less))
     np.testing.assert_allclose(less, temperature * full, atol=1e-5)
+
+
+def test_draws_know_of_z_what_its_mean_does_not_tell(fresh):
+    method, params, z = fresh
+    known = KnownMeans(method.diffusion_decoder.joint.views)
+    decoder = dataclasses.replace(method.diffusion_decoder, joint=known)
+    trained = {"joint": {}, STAGE: random_like(params[STAGE], seed=1)}
+    means, drawn = [], []
+    for latents in (10 * z, 10 * z[:, ::-1]):
+        means.append(decoder.means(trained, latents)["b"])
+        drawn.append(decoder.draw(trained, jax.random.key(2), latents, ("b",))["b"])
+    np.testing.assert_allclose(*means, atol=1e-6)
+    inside = (drawn[0] > 0) & (drawn[0] < 1)
+    assert inside.mean() > 0.25
+    assert (jnp.abs(drawn[0] - drawn[1]) > 1e-4)[inside].mean() > 0.8
 
 
 def test_every_denoiser_learns_from_its_own_modality_alone(fresh):

@@ -16,7 +16,8 @@ NETWORK = Denoiser((4, 6, 8))
 def shape_of(*size):
     x = jax.ShapeDtypeStruct((2, *size), jnp.float32)
     t = jax.ShapeDtypeStruct((2,), jnp.float32)
-    return jax.eval_shape(NETWORK.init_with_output, jax.random.key(0), x, t, x)
+    z = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    return jax.eval_shape(NETWORK.init_with_output, jax.random.key(0), x, t, x, z)
 
 
 @pytest.mark.parametrize("size", [(28, 28, 1), (16, 16, 3), (15, 9, 3), (7, 12, 2)])
@@ -25,18 +26,18 @@ def test_a_picture_keeps_its_shape(size):
     assert y.shape == (2, *size)
 
 
-def test_time_and_condition_reach_every_pixel_and_it_starts_at_zero():
+def test_all_that_is_given_reaches_every_pixel_and_it_starts_at_zero():
     _, shapes = shape_of(8, 7, 1)
-    keys = jax.random.split(jax.random.key(0), 3)
+    keys = jax.random.split(jax.random.key(0), 4)
     x, condition = (jax.random.normal(key, (2, 8, 7, 1)) for key in keys[:2])
-    t = jnp.array([0.1, 0.7])
+    t, z = jnp.array([0.1, 0.7]), jax.random.normal(keys[2], (2, 3))
     run = jax.jit(NETWORK.apply)
-    fresh = jax.jit(NETWORK.init)(keys[2], x, t, condition)
-    np.testing.assert_array_equal(run(fresh, x, t, condition), 0)
+    fresh = jax.jit(NETWORK.init)(keys[3], x, t, condition, z)
+    np.testing.assert_array_equal(run(fresh, x, t, condition, z), 0)
     params = random_like(shapes, seed=0)
-    y = run(params, x, t, condition)
-    for other in (run(params, x, t + 0.2, condition), run(params, x, t, -condition)):
-        assert (jnp.abs(other - y) > 1e-6).mean() > 0.95
+    y = run(params, x, t, condition, z)
+    for given in ((t + 0.2, condition, z), (t, -condition, z), (t, condition, -z)):
+        assert (jnp.abs(run(params, x, *given) - y) > 1e-6).mean() > 0.95
     # Data of a batch do not mix.
-    alone = run(params, x[:1], t[:1], condition[:1])
+    alone = run(params, x[:1], t[:1], condition[:1], z[:1])
     np.testing.assert_allclose(alone, y[:1], rtol=1e-4, atol=1e-5)
