@@ -5,7 +5,11 @@
 
 ``--set init.joint=runs/digits/checkpoints/joint`` reads the joint VAE of a run of
 configs/digits/jnf.py instead of training one. Held-out log q_j(z|x_j) compares the
-posteriors alone, coherence what is generated from them. Not yet run.
+posteriors alone, coherence what is generated from them.
+
+One seed: a first block raises log q_0(z|x_0) from -17.4 to -12.4 nats, the second adds
+0.3, the third and fourth 0.1 together. Coherence follows less: .65 / .81 from one / two
+modalities with none, .66 to .68 / .81 with any, the 95 % intervals of which overlap.
 """
 
 import ml_collections
