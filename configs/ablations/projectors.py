@@ -5,7 +5,11 @@
 
 On the digits and on circles and squares without private noise, three configs each, on
 one joint VAE a data set; all are the configs as they stand. The amount of noise is
-`private_noise.py`'s. Not yet run.
+`private_noise.py`'s.
+
+One seed, coherence from one modality: digits .67 (pixels), .81 (contrastive), .80
+(DCCA), ceiling .85; circles and squares .88, .92, .94, ceiling 1.00. Held-out log q_j
+is worse with projectors on both: by 7 to 10 nats on the digits, by 2 to 4 on the toy.
 """
 
 import ml_collections

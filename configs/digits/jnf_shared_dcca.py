@@ -5,7 +5,8 @@
 
 Nine dimensions, for ten classes have nine contrasts. Stage ``joint`` is that of
 configs/digits/jnf.py: ``--config.init.joint=DIR`` reads it from a run of that config.
-Not yet run.
+One core, one seed: coherence .80 / .88 from 1 / 2 modalities, where `jnf.py` has .67 /
+.81 on the same joint VAE, ceiling .85; held-out log q_j is 7 to 10 nats worse.
 """
 
 import ml_collections
