@@ -20,18 +20,19 @@ def denoising_loss(
     *,
     scaled_score: ScaledScore,
     schedule: NoiseSchedule,
+    weight: Callable[[jax.Array], jax.Array] = jnp.ones_like,
 ) -> Float[Array, " batch"]:
-    """‖ ŝ(x_t, t) + ξ ‖² at one t and one ξ a datum; minimised, no unit.
+    """w(t) ‖ ŝ(x_t, t) + ξ ‖² at one t and one ξ a datum; minimised, no unit.
 
     ::
 
-        loss_i = ‖ ŝ(a(t_i) x_i + √v(t_i) ξ_i, t_i) + ξ_i ‖²,    ξ_i ~ N(0, I)
-        t_i = 0.001 + 0.999 ((u + i/B) mod 1),                     u ~ U(0, 1)
+        loss_i = w(t_i) ‖ ŝ(a(t_i) x_i + √v(t_i) ξ_i, t_i) + ξ_i ‖²,    ξ_i ~ N(0, I)
+        t_i = 0.001 + 0.999 ((u + i/B) mod 1),                            u ~ U(0, 1)
 
     Each t_i is uniform, and together they cover (0.001, 1) evenly: the mean has less
     variance than with independent times (arXiv 2107.00630). The least possible loss
-    is not 0 but E_t tr Cov(ξ | x_t). What the score is conditioned on, ``scaled_score``
-    has bound.
+    is not 0 but E_t w tr Cov(ξ | x_t). What the score is conditioned on,
+    ``scaled_score`` has bound.
 
     Args:
         params: Of ŝ.
@@ -39,6 +40,8 @@ def denoising_loss(
         x: Data x_0, f32[B, *event], of about unit scale.
         scaled_score: ŝ.
         schedule: β.
+        weight: w, f32[B] -> f32[B], 1 by default. 1/a² makes it the squared error of
+            the velocity a ξ − √v x_0 (arXiv 2202.00512), in which noisy times count.
 
     Returns:
         f32[B], summed over the event.
@@ -57,4 +60,4 @@ def denoising_loss(
     by_datum = t.reshape(-1, *(1,) * (x.ndim - 1))
     noisy = schedule.signal(by_datum) * x + schedule.noise(by_datum) * xi
     error = scaled_score(params, noisy, t) + xi
-    return jnp.sum(jnp.square(error), axis=tuple(range(1, x.ndim)))
+    return weight(t) * jnp.sum(jnp.square(error), axis=tuple(range(1, x.ndim)))

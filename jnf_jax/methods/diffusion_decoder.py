@@ -3,8 +3,11 @@
 Stage ``diffusion_decoder`` learns, for each modality on its own, what the decoder's
 mean x̂_m(z) leaves out of a training picture whose z ~ q(z|X)::
 
-    y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m, z) + ξ ‖²
+    y_0 = (x_m − x̂_m) / s,     loss = Σ_m E_t,ξ ‖ ŝ_m(y_t, t | x̂_m, z) + ξ ‖² / a²
     ŝ(y_t, t | x̂, z) = −( √v y_t + a F(y_t, t, x̂, z) ),     F ≈ a ξ − √v y_0
+
+The weight 1/a² counts errors of F alike at every t (arXiv 2202.00512): what digit a
+picture shows is settled where a is small.
 
 A draw is x̂_m + s y, y from the probability-flow ODE started at N(0, τ² I). The two
 steps are those of DiffuseVAE (arXiv 2201.00308), with the residual diffused instead of
@@ -152,6 +155,7 @@ class DiffusionDecoder:
                 residual,
                 scaled_score=self._scaled_score(means[m], z),
                 schedule=self.schedule,
+                weight=lambda t: self.schedule.signal(t) ** -2,
             ).mean()
         return sum(losses.values()), {f"denoising/{m}": x for m, x in losses.items()}
 

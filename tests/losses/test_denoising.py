@@ -36,10 +36,36 @@ def test_the_exact_conditional_score_has_the_loss_of_the_closed_form():
     expected = float(jnp.mean(jnp.sum(a * SD**2 / (a * SD**2 + v), axis=-1)))
     error = float(found.std()) / len(x) ** 0.5
     assert abs(float(found.mean()) - expected) < 5 * error
+    np.testing.assert_allclose(
+        denoising_loss(
+            1.0, keys[2], x, scaled_score=exact_given(condition), schedule=SCHEDULE,
+            weight=lambda t: jnp.full_like(t, 3.0),
+        ),
+        3 * found, rtol=1e-6,
+    )  # fmt: skip
     # The same noise: the minimum is at the exact score, and not beside it.
     slope = jax.grad(lambda factor: loss(factor).mean())(1.0)
     curvature = jax.grad(jax.grad(lambda factor: loss(factor).mean()))(1.0)
     assert curvature > 0.1 and abs(slope) < 0.02 * curvature
+
+
+def test_the_velocity_weight_gives_the_squared_error_of_the_velocity():
+    """Where x is 0, ŝ = −√v x_t − a F has the error ‖F − a ξ‖² for any F."""
+    seen = []
+
+    def scaled_score(params, x, t):
+        a, noise = SCHEDULE.signal(t)[:, None], SCHEDULE.noise(t)[:, None]
+        seen.append((a, x / noise))
+        return -(noise * x + a * params)
+
+    velocity = jnp.array([0.5, -0.2])
+    found = denoising_loss(
+        velocity, jax.random.key(0), jnp.zeros((500, 2)), scaled_score=scaled_score,
+        schedule=SCHEDULE, weight=lambda t: SCHEDULE.signal(t) ** -2,
+    )  # fmt: skip
+    ((a, xi),) = seen
+    expected = jnp.square(velocity - a * xi).sum(-1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_times_are_uniform_and_spread_over_a_batch():
