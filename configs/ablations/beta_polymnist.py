@@ -3,8 +3,8 @@
     python -m jnf_jax.sweep --config configs/ablations/beta_polymnist.py \\
         --set data.backgrounds_dir=DIR --workdir runs/beta_polymnist
 
-Three runs of configs/polymnist/jnf_cpu.py with less than half its updates and the first
-500 test tuples, by estimate 50 minutes of one core each. Not yet run.
+Three runs of configs/polymnist/jnf_cpu.py with a seventh of its updates and the first
+500 test tuples, a quarter of an hour of one core each by estimate. Not yet run.
 """
 
 import ml_collections
@@ -17,8 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = beta.get_config()
     config.base = "configs/polymnist/jnf_cpu.py"
     config.overrides = (
-        ("joint.num_steps", 15_000),
-        ("unimodal.num_steps", 4_000),
+        ("joint.num_steps", 6_000),
+        ("unimodal.num_steps", 1_500),
         ("evaluation.num_tuples", 500),
     )
     sizes = tuple(f"coherence.conditional.{size}" for size in (1, 2, 3, 4))
