@@ -17,5 +17,5 @@ def get_config() -> ml_collections.ConfigDict:
     config = jnf_shared_cl.with_projectors(noisy_jnf.get_config())
     with config.unlocked():
         config.shared.num_steps = 1000
-        config.shared.learning_rate = 3e-3
+        config.shared.learning_rate = 1e-3
     return config
