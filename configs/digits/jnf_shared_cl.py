@@ -5,10 +5,9 @@
 
 NT-Xent over all pairs of modalities, τ = 0.1. Stage ``joint`` is that of
 configs/digits/jnf.py: ``--config.init.joint=DIR`` reads it from a run of that config.
-Two CPU cores, one seed: coherence .84 / .86 from 1 / 2 modalities, where `jnf.py` has
-.68 / .81 on the same joint VAE (its record as of commit 07a7b2a) and the ceiling is
-.87; held-out log q is 26 nats worse. For 250 steps the loss stays near chance, 3 log
-1023 = 20.8: then it falls.
+One core, one seed: coherence .81 / .87 from 1 / 2 modalities, where `jnf.py` has .67 /
+.81 on the same joint VAE and the ceiling is .85; held-out log q_j is 7 to 10 nats
+worse. For 250 steps the loss stays near chance, 3 log 1023 = 20.8: then it falls.
 """
 
 import ml_collections

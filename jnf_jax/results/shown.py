@@ -82,11 +82,15 @@ SHOWN: dict[str, tuple[Table, ...]] = {
     "likelihood": (
         Table(
             "log p(X) of test tuples at λ = β = 1, by importance sampling with the "
-            "joint posterior (a lower bound on average). The standard error is over "
-            "tuples; log Z, where the prior is an energy, is subtracted already.",
+            "joint posterior (a lower bound on average): of stage one, hence the same "
+            "for all that stands on it. At an effective sample size near 1 a single "
+            "weight is all there is of the sum, and the bound a loose one. The "
+            "standard error is over tuples; log Z, where the prior is an energy, is "
+            "subtracted already.",
             (
                 Column("K, (b)'s too", "settings.num_importance_samples", 0, low=1.0),
                 Column("K of (a)", "settings.num_conditional_samples", 0, low=1.0),
+                Column("tuples", "settings.num_tuples", 0, low=1.0),
                 Column("log p(X), nats", "joint.log_prob", 1),
                 Column("standard error", "joint.standard_error", 1, low=0.0),
                 Column("ESS, median", "joint.ess_median", 1, low=0.0),
@@ -142,9 +146,10 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             heading="given",
         ),
         Table(
-            "Draws given one modality up to all beside long chains through the "
-            "decoders: accuracy of a classifier, 0.5 at best; below what is detectable "
-            "it says nothing.",
+            "Draws given one modality up to all beside chains through the decoders: "
+            "accuracy of a classifier, 0.5 at best; below what is detectable it says "
+            "nothing, nor does it of p(z|x_S) where R-hat is above 1.05: such chains "
+            "have not found it.",
             (
                 Column("accuracy", "accuracy", low=0.0, high=1.0),
                 Column("s.e.", "standard_error", low=0.0, high=1.0),

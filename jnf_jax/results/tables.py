@@ -176,6 +176,7 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
             size,
             *(format_value(value, digits=1) for value in values[:2]),
             *(format_value(value) for value in values[2:]),
+            format_value(_worst_rhat(refinement, size), digits=2),
         ]
         for name, record in records.items()
         if (refinement := record.get("refinement"))
@@ -184,12 +185,23 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     if not rows:
         return []
     header = ["config", "transitions", "given"]
-    header += ["log p(x_S, z), nats", "after", "coherence", "after"]
+    header += ["log p(x_S, z), nats", "after", "coherence", "after", "max R-hat"]
     said = (
         "Chains through the decoders, started at the draws of the subset posterior; "
-        "given all modalities, the ceiling stands for coherence:"
+        "given all modalities, the ceiling stands for coherence. Where R-hat is above "
+        "1.05 they have not found p(z|x_S), only the way that it is:"
     )
     return ["", said, "", *table(header, rows)]
+
+
+def _worst_rhat(refinement: Mapping[str, Any], size: str) -> float | None:
+    """Largest R-hat of all subsets of a size; None where one is undefined."""
+    found = [
+        chains.get("rhat_max")
+        for subset, chains in refinement.get("subsets", {}).items()
+        if subset.count("+") + 1 == int(size)
+    ]
+    return None if not found or None in found else max(found)
 
 
 def energy_table(records: Mapping[str, Mapping]) -> list[str]:
