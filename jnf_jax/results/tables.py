@@ -194,14 +194,16 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     return ["", said, "", *table(header, rows)]
 
 
-def _worst_rhat(refinement: Mapping[str, Any], size: str) -> float | None:
+def _worst_rhat(refinement: Mapping[str, Any], size: str) -> Any:
     """Largest R-hat of all subsets of a size; None where one is undefined."""
     found = [
         chains.get("rhat_max")
         for subset, chains in refinement.get("subsets", {}).items()
         if subset.count("+") + 1 == int(size)
     ]
-    return None if not found or None in found else max(found)
+    if not found or None in found:
+        return None
+    return max(found, key=lambda x: x["mean"] if is_summary(x) else x)
 
 
 def energy_table(records: Mapping[str, Mapping]) -> list[str]:

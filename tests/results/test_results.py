@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jnf_jax.results import ablations, render
+from jnf_jax.results import ablations, render, tables
 from jnf_jax.results import record as results
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,14 @@ def test_every_required_key_is_documented_and_required(record):
     for key in record:
         short = {k: v for k, v in record.items() if k != key}
         assert any(f"`{key}` is missing" in f for f in results.validate(short))
+
+
+def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
+    record["refinement"] = refinement()
+    assert results.validate(record) == []
+    *_, one, two = tables.refinement_table({"run": record})
+    assert one.endswith("| 0.500 ± 0.020 | 0.625 | 4.25 ± 0.50 |")
+    assert two.endswith("| 0.875 | 0.750 | – |")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +215,11 @@ def refinement():
             "after": {"1": 0.625},
         },
         "ceiling": {"before": 0.875, "after": 0.75},
+        "subsets": {
+            "a": {"rhat_max": 1.5},
+            "b": {"rhat_max": {"mean": 4.25, "sd": 0.5, "n": 3}},
+            "a+b": {"rhat_max": None},
+        },
     }
 
 
