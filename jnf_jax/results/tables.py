@@ -97,7 +97,11 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
             )
     header = ["config", "data", "z from", "joint coherence", "ceiling"]
     header += ["share of it", "label entropy, nats"]
-    said = "Unconditional draws, by the prior that z was drawn from:"
+    said = (
+        "Unconditional draws, by the prior that z was drawn from. One fitted "
+        "afterwards changes nothing else: what is generated from subsets stays that of "
+        "the checkpoints that it was fitted to."
+    )
     return ["", said, "", *table(header, rows)] if rows else []
 
 
