@@ -4,9 +4,8 @@
         --workdir runs/noisy/jnf_0.4 --config.data.noise=0.4
 
 `noisy_shared_cl.py` and `noisy_shared_dcca.py` continue from its stage one;
-`configs/ablations/private_noise.py` runs all three over amounts of waves, and
-`examples/private_noise.py` draws their records. Few pairs, so that private detail can
-be over-fitted, and small networks: minutes on a CPU.
+`configs/ablations/private_noise.py` runs all three over amounts of waves. Few pairs, so
+that private detail can be over-fitted, and small networks: minutes on a CPU.
 """
 
 import ml_collections

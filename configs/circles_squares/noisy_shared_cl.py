@@ -4,7 +4,8 @@
         --workdir runs/noisy/shared_cl_0.4 --config.data.noise=0.4 \\
         --config.init.joint=runs/noisy/jnf_0.4/checkpoints/joint
 
-Not yet run.
+One seed: coherence .97 at a noise of 0.45, where `noisy_jnf.py` has .92. With three
+times the learning rate the contrastive loss never left chance there (coherence .58).
 """
 
 import ml_collections
