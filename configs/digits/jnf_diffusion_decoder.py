@@ -32,6 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
             beta_min=0.1,
             beta_max=20.0,
             num_steps=20,
+            temperature=0.4,
         )
         config.diffusion_decoder = dict(
             num_steps=20_000,

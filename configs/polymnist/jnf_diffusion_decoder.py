@@ -29,6 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
             beta_min=0.1,
             beta_max=20.0,
             num_steps=30,
+            temperature=1.0,
         )
         config.diffusion_decoder = dict(
             num_steps=100 * STEPS_PER_EPOCH,
