@@ -64,7 +64,7 @@ class DenoiserSettings:
         num_steps: Of a draw; any number may be drawn with.
         temperature: τ of a draw, whose flow starts from N(0, τ² I). Below 1 it keeps to
             the likelier pictures (reduced temperature, arXiv 1807.03039), at 0 there is
-            one picture a mean.
+            one picture a z.
     """
 
     features: tuple[int, ...] = (16, 32, 64)

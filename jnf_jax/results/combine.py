@@ -13,7 +13,8 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     """A record over seeds: each measured number as ``{"mean", "sd", "n"}``.
 
     Numbers of ``sampler.subsets`` stay numbers: the worst over seeds where a diagnostic
-    has a worst, the mean otherwise. ``stage1_checkpoint`` lists one id a seed,
+    has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
+    all else there is measured. ``stage1_checkpoint`` lists one id a seed,
     ``command`` each that was run; sentences (notes, warnings) are those of any seed;
     null stays null if any seed has it.
 
@@ -49,6 +50,8 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
     """Leaf by leaf: floats are measured, all else must agree."""
     first = values[0]
     keys = path.split(".")
+    if keys[:2] == ["refinement", "subsets"] and keys[-1] in WORST:
+        return _over_seeds(keys[-1], values)
     measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
         found = {key for value in values for key in value}

@@ -282,8 +282,9 @@ def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     """The worst of each diagnostic over subsets, as text.
 
     Args:
-      subsets: `sampler.subsets` of a record, or a part of it. A null (an R-hat that is
-        not a number because a chain never moved) is worse than every number.
+      subsets: `sampler.subsets` or `refinement.subsets`, or a part of them. A null
+        (an R-hat that is not a number because a chain never moved) is worse than every
+        number.
 
     Returns:
       Heading → value, for the diagnostics that are there.

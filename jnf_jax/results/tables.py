@@ -10,6 +10,7 @@ from jnf_jax.results.record import (
     is_summary,
     joint_entropy,
     refinement_rows,
+    worst_of_sampler,
 )
 from jnf_jax.results.shown import SHOWN, rows_of
 
@@ -180,7 +181,7 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
             size,
             *(format_value(value, digits=1) for value in values[:2]),
             *(format_value(value) for value in values[2:]),
-            format_value(_worst_rhat(refinement, size), digits=2),
+            _worst_of_size(refinement, size).get("max R-hat", ABSENT),
         ]
         for name, record in records.items()
         if (refinement := record.get("refinement"))
@@ -198,16 +199,11 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     return ["", said, "", *table(header, rows)]
 
 
-def _worst_rhat(refinement: Mapping[str, Any], size: str) -> Any:
-    """Largest R-hat of all subsets of a size; None where one is undefined."""
-    found = [
-        chains.get("rhat_max")
-        for subset, chains in refinement.get("subsets", {}).items()
-        if subset.count("+") + 1 == int(size)
-    ]
-    if not found or None in found:
-        return None
-    return max(found, key=lambda x: x["mean"] if is_summary(x) else x)
+def _worst_of_size(refinement: Mapping[str, Any], size: str) -> dict[str, str]:
+    subsets = refinement.get("subsets", {}).items()
+    return worst_of_sampler(
+        {name: chains for name, chains in subsets if name.count("+") + 1 == int(size)}
+    )
 
 
 def energy_table(records: Mapping[str, Mapping]) -> list[str]:

@@ -36,13 +36,6 @@ def test_the_exact_conditional_score_has_the_loss_of_the_closed_form():
     expected = float(jnp.mean(jnp.sum(a * SD**2 / (a * SD**2 + v), axis=-1)))
     error = float(found.std()) / len(x) ** 0.5
     assert abs(float(found.mean()) - expected) < 5 * error
-    np.testing.assert_allclose(
-        denoising_loss(
-            1.0, keys[2], x, scaled_score=exact_given(condition), schedule=SCHEDULE,
-            weight=lambda t: jnp.full_like(t, 3.0),
-        ),
-        3 * found, rtol=1e-6,
-    )  # fmt: skip
     # The same noise: the minimum is at the exact score, and not beside it.
     slope = jax.grad(lambda factor: loss(factor).mean())(1.0)
     curvature = jax.grad(jax.grad(lambda factor: loss(factor).mean()))(1.0)

@@ -43,6 +43,7 @@ def one_seed(seed, share):
             "settings": {"target_acceptance": 0.8},
             "log_joint": {"before": {"1": share}, "after": {"1": 2.0}},
             "coherence": {"before": {"1": share}, "after": {"1": share}},
+            "subsets": {"m0": {"rhat_max": 1.0 + share, "log_joint_after": share}},
         },
         "stage1_checkpoint": f"id{seed}",
         "notes": ["the same note"],
@@ -71,6 +72,10 @@ def test_measured_numbers_are_summarised(records):
     refinement = record["refinement"]
     assert refinement["settings"] == {"target_acceptance": 0.8}
     assert refinement["log_joint"]["before"]["1"] == results.summarise(SHARES)
+    assert refinement["subsets"]["m0"] == {
+        "rhat_max": 1.0 + max(SHARES),
+        "log_joint_after": results.summarise(SHARES),
+    }
     assert record["data"] == records[0]["data"] and record["notes"] == ["the same note"]
 
 
