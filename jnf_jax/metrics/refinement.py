@@ -52,16 +52,16 @@ def evaluate_refinement(
 
     Returns:
         {"log_joint", "coherence": {"before", "after": {size: mean over subsets}},
-        "ceiling": {"before", "after"}, "subsets": {name: diagnostics}}; see
-        docs/results_schema.md.
+        "ceiling": {"before", "after"}, "subsets": {name: diagnostics}, "warnings":
+        sentences}; see docs/results_schema.md.
     """
     inference = posterior.inference
     names = tuple(inference.modalities)
     root = jax.random.key(settings.seed)
     runs, accuracies = {}, {moment: {} for moment in MOMENTS}
-    agreement = {}
+    agreement, warnings = {}, []
     for number, subset in enumerate([*coherence.subsets(names), names]):
-        found, runs[subset] = _refine_subset(
+        found, runs[subset], warning = _refine_subset(
             posterior, params, held_out, subset,
             decoded_predictions(inference, predict), settings,
             jax.random.fold_in(root, number),
@@ -72,8 +72,9 @@ def evaluate_refinement(
                 continue
             accuracies[moment][subset] = accuracies_of(found[moment], held_out)
         report(_line(subset, runs[subset]))
-        if told := _divergence(posterior.chains, runs[subset]):
-            report(f"  warning: {told}")
+        if warning:
+            report(f"  warning: {warning}")
+            warnings.append(f"{'+'.join(subset)}: {warning}")
     return {
         "log_joint": {
             moment: _mean_by_size(runs, f"log_joint_{moment}") for moment in MOMENTS
@@ -84,13 +85,14 @@ def evaluate_refinement(
         },
         "ceiling": agreement,
         "subsets": {"+".join(subset): run for subset, run in runs.items()},
+        "warnings": warnings,
     }
 
 
 def _refine_subset(
     posterior, params, held_out, subset, predict_decoded, settings, rng_key
-) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None]]:
-    """Labels of what is decoded before and after; and numbers of the chains."""
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None], str | None]:
+    """Labels of what is decoded before and after; numbers of the chains; a warning."""
     inference = posterior.inference
     targets = coherence.targets_of(subset, inference.modalities)
     num_tuples = settings.num_tuples or held_out.size
@@ -129,15 +131,15 @@ def _refine_subset(
                 "acceptance": info.acceptance[0],
                 "displacement": info.displacement[0],
                 "share_with_divergences": info.divergences[0] > 0,
+                "first_divergence": info.first_divergence[0],
             },
         )
 
     labels, numbers = map_batches(one_batch, num_tuples, batch_size)
+    first = numbers.pop("first_divergence")
     means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
-    return labels, means | {
-        "step_size": float(step_size),
-        **_convergence(diagnosis),
-    }
+    run = means | {"step_size": float(step_size), **_convergence(diagnosis)}
+    return labels, run, _divergence(posterior.chains, run, first)
 
 
 def _convergence(diagnosis: sampling.ChainDiagnostics) -> dict[str, float | None]:
@@ -163,8 +165,12 @@ def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
 
 
 def _divergence(
-    chains: sampling.ChainSettings, run: dict[str, float | None]
+    chains: sampling.ChainSettings, run: dict[str, float | None], first: np.ndarray
 ) -> str | None:
+    """What to tell of chains that diverged, each first at its transition of ``first``.
+
+    A chain that did not has a 0 there.
+    """
     share = run["share_with_divergences"]
     if share <= 0.01:
         return None
@@ -172,6 +178,8 @@ def _divergence(
     if chains.num_adaptation:  # then the step is as long as acceptance allows
         shorter = "`refinement.target_acceptance` above what it is"
     return (
-        f"{share:.0%} of the chains diverged at a step size of {run['step_size']:.3g}, "
-        f"so where they end is no draw of the posterior; expected {shorter}"
+        f"{share:.0%} of the chains diverged, the first at transition "
+        f"{first[first > 0].min()} of {chains.num_transitions}, at a step size of "
+        f"{run['step_size']:.3g}, so where they end is no draw of the posterior; "
+        f"expected {shorter}"
     )

@@ -20,6 +20,7 @@ class ChainInfo(NamedTuple):
         step_size: f32[].
         acceptance: mean acceptance probability, f32[R, B].
         divergences: number of divergent transitions, i32[R, B].
+        first_divergence: the first of them, counted from 1; 0: none. i32[R, B].
         non_finite: number of proposals without a finite energy, i32[R, B].
         num_leapfrog: gradient evaluations in all, i32[R, B].
         displacement: root mean square distance from the start a dimension, f32[R, B].
@@ -29,6 +30,7 @@ class ChainInfo(NamedTuple):
     step_size: Float[Array, ""]
     acceptance: Float[Array, "chains data"]
     divergences: Int[Array, "chains data"]
+    first_divergence: Int[Array, "chains data"]
     non_finite: Int[Array, "chains data"]
     num_leapfrog: Int[Array, "chains data"]
     displacement: Float[Array, "chains data"]
@@ -79,27 +81,36 @@ def run_chains(
     init_key, run_key = jax.random.split(rng_key)
     step_size = jnp.asarray(step_size)
 
-    def transition(carry, rng_key):
-        state, acceptance, counts = carry
+    def transition(carry, numbered):
+        number, rng_key = numbered
+        state, acceptance, first, counts = carry
         state, info = ensemble.step(rng_key, state, step_size)
+        first = jnp.where(info.is_divergent & (first == 0), number, first)
         seen = (info.is_divergent, ~info.is_finite, info.num_leapfrog)
         counts = tuple(c + new for c, new in zip(counts, seen, strict=True))
-        carry = state, acceptance + info.acceptance, counts
+        carry = state, acceptance + info.acceptance, first, counts
         return carry, state.position if keep else None
 
     shape = initial_position.shape[:2]
     carry = (
         ensemble.init(init_key, initial_position),
         jnp.zeros(shape),
+        jnp.zeros(shape, jnp.int32),
         (jnp.zeros(shape, jnp.int32),) * 3,
     )
-    rng_keys = jax.random.split(run_key, settings.num_transitions)
-    (state, acceptance, counts), draws = jax.lax.scan(transition, carry, rng_keys)
+    numbered = (
+        jnp.arange(1, settings.num_transitions + 1),
+        jax.random.split(run_key, settings.num_transitions),
+    )
+    (state, acceptance, first, counts), draws = jax.lax.scan(
+        transition, carry, numbered
+    )
     moved = jnp.square(state.position - initial_position).mean(-1)
     info = ChainInfo(
         step_size=step_size,
         acceptance=acceptance / settings.num_transitions,
         divergences=counts[0],
+        first_divergence=first,
         non_finite=counts[1],
         num_leapfrog=counts[2],
         displacement=jnp.sqrt(moved),

@@ -58,6 +58,7 @@ def test_after_is_the_mean_under_the_exact_posterior(measured):
         assert run["log_joint_before"] < expected - 1
         assert 0.6 < run["acceptance"] < 0.98 and run["displacement"] > 0
         assert run["share_with_divergences"] == 0
+    assert not found["warnings"]
 
 
 def test_a_step_that_is_too_long_is_told_of():
@@ -71,8 +72,12 @@ def test_a_step_that_is_too_long_is_told_of():
     )
     for run in found["subsets"].values():
         assert run["acceptance"] == 1 and run["share_with_divergences"] > 0.9
-    told = [line for line in lines if "diverged at a step size of 10" in line]
-    assert len(told) == 3
+    assert np.isfinite(run["log_joint_after"])
+    told = [
+        line for line in lines if "diverged, the first at transition 1 of 4" in line
+    ]
+    assert len(told) == len(found["warnings"]) == 3
+    assert "at a step size of 10," in told[0]
     assert "expected `refinement.initial_step_size` below what it is" in told[0]
 
 

@@ -350,6 +350,10 @@ def test_unadjusted_langevin_tells_of_steps_that_lead_nowhere():
     )  # fmt: skip
     assert draws[:, :, 0].max() <= 1 < draws[:, :, 1].max()
     assert info.non_finite[:, 0].min() > 0 and not info.non_finite[:, 1].any()
+    stayed = jnp.diff(draws[:, :, 0, 0], axis=0, prepend=start[None, :, 0, 0]) == 0
+    first = 1 + jnp.argmax(stayed, axis=0)
+    np.testing.assert_array_equal(info.first_divergence[:, 0], first)
+    assert len(set(first.tolist())) > 1 and not info.first_divergence[:, 1].any()
     _, info, draws = run(
         jax.random.key(0), context, start, jnp.asarray(3.0), log_density=wall,
         settings=settings,
