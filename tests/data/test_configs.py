@@ -1,4 +1,4 @@
-"""JNF-Shared's configs of data sets that come as files: resolved, built, one step."""
+"""Configs of data sets that come as files: projectors and learnt priors take steps."""
 
 import importlib
 
@@ -7,15 +7,39 @@ import handwriting_files
 import jax
 import jax.numpy as jnp
 import mhd_files
+import ml_collections
 import numpy as np
 import pytest
 from oracles import random_like
 
 from jnf_jax.experiment import open_experiment
 from jnf_jax.methods.method import Batch
+from jnf_jax.stages import build_stage
+from jnf_jax.training.optimizers import make_optimizer
+from jnf_jax.training.train_step import init_state, make_step
 
 OBJECTIVES = {"jnf_shared_cl": "nt_xent", "jnf_shared_dcca": "dcca"}
 FOLDERS = ("cub", "handwriting", "mhd", "translated_polymnist")
+PRIORS = {  # config -> the stage that learns its prior
+    "cub/jnf_ebm": "joint",
+    "mnist_svhn/jnf_ebm": "joint",
+    "polymnist/jnf_diffusion_prior": "prior",
+    "polymnist/jnf_ebm": "joint",
+    "polymnist/mmvae_plus_ebm": "joint",
+    "translated_polymnist/jnf_ebm_after": "prior",
+    "translated_polymnist/jnf_maf_after": "prior",
+}
+SMALLEST = dict(  # of the fields that say how large a network is
+    hidden_size=4,
+    hidden_sizes=(4,),
+    joint_hidden_sizes=(4,),
+    latent_dim=2,
+    num_blocks=1,
+    num_layers=1,
+    posterior_hidden_sizes=(4,),
+    private_dim=2,
+    size=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +54,8 @@ def files(tmp_path_factory, prepared, torch_save):
             data_dir=str(handwriting_files.write(root / "digits")), **speakers
         ),
         "mhd": dict(data_dir=str(root)),
+        "mnist_svhn": dict(data_dir=str(prepared[0])),
+        "polymnist": dict(data_dir=str(prepared[0]), num_modalities=2),
         "translated_polymnist": dict(data_dir=str(prepared[0]), num_modalities=2),
     }
 
@@ -38,16 +64,22 @@ def tiny(folder, name, places, cache):
     """The config with the smallest networks of its kinds; pictures by perceptrons."""
     config = importlib.import_module(f"configs.{folder}.{name}").get_config()
     config.data.update(cache_dir=str(cache), **places)
-    config.model.update(latent_dim=2, joint_hidden_sizes=(4,))
+    shrink(config)
     for network in config.model.networks.values():
-        network.hidden_sizes = (4,)
         if network.kind == "transformer":
             network.features = (4,)
         else:
             network.kind = "mlp"  # compiles faster
-    config.flow.update(num_blocks=1, hidden_sizes=(4,))
-    config.projectors.update(size=2, posterior_hidden_sizes=(4,))
     return config
+
+
+def shrink(section):
+    """Sets the fields that are in ``SMALLEST``, in all sections."""
+    for name, value in section.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            shrink(value)
+        elif name in SMALLEST:
+            section[name] = SMALLEST[name]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -81,3 +113,38 @@ def test_projectors_take_a_step(folder, name, files, prepared):
         assert 0 < max(jax.tree.leaves(moved)) < np.inf
     flows = jax.eval_shape(unimodal.init, jax.random.key(0))
     assert flows.keys() == setup.dataset.shapes.keys()
+
+
+@pytest.mark.usefixtures("quick_compiles")
+@pytest.mark.parametrize("path", PRIORS)
+def test_a_prior_learns_when_its_config_says(path, files, prepared):
+    """Two steps of its stage, with the optimiser that the config asks for."""
+    folder, name = path.split("/")
+    config = tiny(folder, name, files[folder], prepared[0] / "cache")
+    trained = config[PRIORS[path]]
+    if "prior_start_step" in trained:  # at the same share of the stage
+        trained.prior_start_step = trained.prior_start_step * 2 // trained.num_steps
+    trained.update(num_steps=2, batch_size=8)
+    setup = open_experiment(config)
+    stages = {stage.name: stage for stage in setup.method.stages}
+    learns = stages[PRIORS[path]]
+    assert learns.name in setup.experiment.stages
+    needed = {n: jax.jit(stages[n].init)(jax.random.key(0)) for n in learns.needs}
+    stage = build_stage(learns, setup.dataset, needed)
+    settings = setup.experiment.training[learns.name]
+    optimizer = make_optimizer(settings, stage.steps_per_epoch(settings.batch_size))
+    step, key = jax.jit(make_step(stage, optimizer, settings)), jax.random.key(1)
+    state = jax.jit(lambda k: init_state(k, stage, optimizer, settings))(key)
+    # Stage "prior" also has a whitening, which nothing learns.
+    part = {"joint": "prior", "prior": "density"}[learns.name]
+    for number, rows in enumerate(jnp.arange(16).reshape(2, 8)):
+        before = state.params[part]
+        state, metrics = step(state, stage.frozen, stage.train_arrays, rows, key)
+        assert np.isfinite(metrics["loss"])
+        moved = jax.tree.map(
+            lambda a, b: float(np.abs(a - b).max()), before, state.params[part]
+        )
+        largest = max(jax.tree.leaves(moved))
+        assert largest < np.inf
+        assert (largest > 0) == (number >= settings.prior_start_step)
+    assert largest > 0  # some of the stage is left for it
