@@ -152,6 +152,11 @@ def test_a_measure_that_fails_loses_nothing_else(tmp_path, monkeypatch):
         ("cuont", {}, r"`evaluation.measures=cuont` is unknown, .* mean 'count'\?"),
         ("count", {"evaluation__count": {"power": 0}}, "count.power` is 0, expected"),
         ("", {"evaluation__count": {"pwr": 2}}, "`evaluation.count.pwr` is unknown"),
+        (
+            "likelihood",
+            {"evaluation__likelihood": {"num_importance_samples": 0}},
+            "`evaluation.likelihood.num_importance_samples` is 0, expected >= 1",
+        ),
     ],
 )
 def test_what_is_asked_wrongly_is_told(names, changes, told):
