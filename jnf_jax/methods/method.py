@@ -5,11 +5,13 @@ earlier stages it reads, and what of those may be computed once for the whole se
 """
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import distrax
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
@@ -88,8 +90,8 @@ class Proposal(NamedTuple):
 
     Attributes:
         z: As ``Inference.infer`` gives it, leaves [K, B, ...].
-        log_ratio: log p(z) − log q(z|x_S), nats, f32[K, B]; up to log Z where the prior
-            is not normalised.
+        log_ratio: log p(z) − log q(z), nats, f32[K, B]; up to log Z where the prior is
+            not normalised.
     """
 
     z: Any
@@ -97,10 +99,31 @@ class Proposal(NamedTuple):
 
 
 def propose_from(
-    posterior: distrax.Distribution, prior: Prior, rng_key: jax.Array, num_samples: int
+    posteriors: Sequence[distrax.Distribution],
+    prior: Prior,
+    rng_key: jax.Array,
+    num_samples: int,
 ) -> Proposal:
-    """Draws of ``posterior``, batch [B], events [D], beside that prior."""
-    z, log_q = posterior.sample_and_log_prob(seed=rng_key, sample_shape=num_samples)
+    """Draws of the mixture of ``posteriors``, batch [B], events [D], beside that prior.
+
+    ::
+
+        z_k ~ q(z) = (1/J) Σ_j q_j(z),    log p(z_k) − log q(z_k)
+
+    Each q_j is drawn from as often as the others, or once more. Which come first is
+    random, so that every z_k alone is a draw of q.
+    """
+    offset_key, *keys = jax.random.split(rng_key, len(posteriors) + 1)
+    num_each = -(-num_samples // len(posteriors))
+    draws = [
+        q.sample(seed=key, sample_shape=num_each)
+        for q, key in zip(posteriors, keys, strict=True)
+    ]
+    z = jnp.stack(draws, axis=1).reshape(-1, *draws[0].shape[1:])
+    offset = jax.random.randint(offset_key, (), 0, len(posteriors))
+    z = jnp.roll(z, offset, axis=0)[:num_samples]
+    log_q = jnp.stack([q.log_prob(z) for q in posteriors])
+    log_q = jax.nn.logsumexp(log_q, axis=0) - math.log(len(posteriors))
     return Proposal(z, prior.log_density(z) - log_q)
 
 
@@ -220,10 +243,9 @@ class ImportanceInference(Inference, Protocol):
         subset: tuple[str, ...],
         num_samples: int,
     ) -> Proposal:
-        """Draws of q(z|x_S) for |S| = 1 and |S| = M; traceable.
+        """Draws of q(z|x_S) where |S| is 1 or M, else of (1/|S|) Σ_{j∈S} q(z|x_j).
 
-        Raises:
-            ValueError: If the density of q(z|x_S) is not known.
+        That is where the density is known of; traceable.
         """
         ...
 

@@ -136,31 +136,26 @@ class MixtureInference:
         """
         check_subset(subset, self.modalities)
         joint, mixture = params["joint"], self.mixture
-        choice_key, *keys = jax.random.split(rng_key, 2 * len(self.modalities) + 1)
-        draws, shared, private = [], [], {}
+        key, *keys = jax.random.split(rng_key, len(self.modalities) + 1)
+        shared, private = [], {}
         log_ratio = jnp.zeros((num_samples, len(views[subset[0]])))
-        for i, (m, encoder) in enumerate(
-            zip(self.modalities, mixture.encoders, strict=True)
+        for m, encoder, own_key in zip(
+            self.modalities, mixture.encoders, keys, strict=True
         ):
             size = log_ratio.shape
             if m not in subset:
-                drawn = mixture.private_prior.sample(keys[2 * i], size[0] * size[1])
+                drawn = mixture.private_prior.sample(own_key, size[0] * size[1])
                 private[m] = drawn.reshape(*size, mixture.private_size)
                 continue
             code = _encode(encoder, joint["experts"][m], views[m])
             shared.append(mixture.posterior(code.shared))
-            draws.append(shared[-1].sample(seed=keys[2 * i], sample_shape=num_samples))
-            own = mixture.posterior(code.private)
+            own = [mixture.posterior(code.private)]
             private[m], ratio = propose_from(
-                own, mixture.private_prior, keys[2 * i + 1], num_samples
+                own, mixture.private_prior, own_key, num_samples
             )
             log_ratio += ratio
-        choice = jax.random.randint(choice_key, log_ratio.shape, 0, len(subset))
-        z = jnp.take_along_axis(jnp.stack(draws), choice[None, ..., None], axis=0)[0]
-        log_q = jnp.stack([q.log_prob(z) for q in shared])
-        log_q = jax.nn.logsumexp(log_q, axis=0) - math.log(len(subset))
-        log_ratio += self.mixture.prior_of(joint).log_density(z) - log_q
-        return Proposal(Latent(z, private), log_ratio)
+        z, ratio = propose_from(shared, mixture.prior_of(joint), key, num_samples)
+        return Proposal(Latent(z, private), log_ratio + ratio)
 
     def adapt(
         self,

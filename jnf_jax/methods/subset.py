@@ -152,17 +152,15 @@ class SubsetInference:
         subset: tuple[str, ...],
         num_samples: int,
     ) -> Proposal:
-        """Draws of q(z|X), or of one expert, beside the model's own prior."""
+        """Draws of q(z|X), or of a mixture of experts, beside the model's own prior."""
         check_subset(subset, self.modalities)
-        if 1 < len(subset) < len(self.modalities):
-            raise ValueError(f"`subset` is {list(subset)}, expected one name or all")
         prior = self.joint.prior_of(params["joint"])
-        if len(subset) > 1:
-            posterior = self.joint.encode(params["joint"], views)
+        if len(subset) == len(self.modalities):
+            posteriors = [self.joint.encode(params["joint"], views)]
         else:
-            flows, codes = self._experts_of(params, views, subset)
-            posterior = self._family.distribution(flows[0], codes[0])
-        return propose_from(posterior, prior, rng_key, num_samples)
+            experts = zip(*self._experts_of(params, views, subset), strict=True)
+            posteriors = [self._family.distribution(*expert) for expert in experts]
+        return propose_from(posteriors, prior, rng_key, num_samples)
 
     def base_scale(
         self, params: dict[str, Params], views: Views, subset: tuple[str, ...]

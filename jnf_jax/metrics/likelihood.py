@@ -4,21 +4,22 @@
 
     joint          log (1/K) Σ_k p(X|z_k) p(z_k) / q(z_k|X),    z_k ~ q(z|X)
     conditional a  log (1/K) Σ_k p(x_t|z_k),                    z_k ~ q(z|x_S)
-    conditional b  log Σ_k w_k p(x_t|z_k) / Σ_k w_k,            z_k ~ q(z|x_j),
-                   w_k = p(x_j|z_k) p(z_k) / q(z_k|x_j)
+    conditional b  log Σ_k w_k p(x_t|z_k) / Σ_k w_k,            z_k ~ r(z|x_S),
+                   w_k = Π_{j∈S} p(x_j|z_k) p(z_k) / r(z_k|x_S),
+                   r(z|x_S) = (1/|S|) Σ_{j∈S} q(z|x_j)
 
 The joint bound is that of arXiv 1509.00519: it never asks a unimodal posterior, hence
 measures stage one alone. (a) estimates log ∫ q(z|x_S) p(x_t|z) dz, what generation from
-S uses; (b) log p(x_t|x_j) of the generative model, as the quotient of two bounds on the
-same draws, for one given modality, whose density q(z|x_j) is known. Joint and (a) are
-too low on average, the more so the fewer the draws, so (a) has one K for all S; (b) may
-err to either side.
+S uses; (b) log p(x_t|x_S) of the generative model, as the quotient of two bounds on the
+same draws, those of the mixture r, for the product of experts has no known density.
+Joint and (a) are too low on average, the more so the fewer the draws, so each has one K
+for all S; (b) may err to either side.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,9 @@ from jnf_jax.metrics.protocol import ProtocolSettings
 from jnf_jax.metrics.sampler_quality import finite_or_none
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
+
+LEAST_ESS = 10
+"""Of the joint bound's weights; of fewer, Σ w has an error of more than a third."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +114,8 @@ def evaluate_likelihood(
     joint["ess_min"] = finite_or_none(float(found.ess.min()))
     joint["num_tuples"] = num
     report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
+    if warning := _few_weights(joint, settings):
+        report(f"  warning: {warning}")
     conditional = {}
     num = min(settings.num_conditional_tuples or size, size)
     for i, subset in enumerate(subsets(inference.modalities)):
@@ -119,7 +125,7 @@ def evaluate_likelihood(
         )  # fmt: skip
         means = {
             t: round(float(of.value.mean()), 1)
-            for t, of in conditional[subset]["a"].items()
+            for t, of in conditional[subset].a.items()
         }
         report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
     sizes = sorted({len(subset) for subset in conditional})
@@ -156,14 +162,18 @@ def _joint(
     return map_batches(one_batch, num_tuples, batch_size)
 
 
-Conditional = dict[str, dict[str, LogMean]]
-"""{"a": {t: …}}; given one modality j also {"b": {t: …}, "given": {j: log Σ w / K}}."""
+class Conditional(NamedTuple):
+    """Of each tuple: (a) and (b) by target, and log (1/K) Σ w, which (b) is over."""
+
+    a: dict[str, LogMean]
+    b: dict[str, LogMean]
+    given: LogMean
 
 
 def _conditional(
     inference, params, held_out, subset, num_tuples, protocol, settings, rng_key
 ) -> Conditional:
-    """(a), and (b) given one, of each tuple."""
+    """(a) and (b) of each tuple."""
     batch_size = min(protocol.batch_size, num_tuples)
     most = max(settings.num_decoded // batch_size, 1)
     num_a, num_b = settings.num_conditional_samples, settings.num_importance_samples
@@ -182,21 +192,19 @@ def _conditional(
 
         def of_weights(key: jax.Array) -> dict[str, jax.Array]:
             num = min(most, num_b)
-            return _weights_of_one(inference, params, views, subset, num, key)
+            return _weights(inference, params, views, subset, num, key)
 
         found = log_means(of_draws, own_keys[0], num_a, min(most, num_a))
-        if len(subset) == 1:
-            found |= log_means(of_weights, own_keys[1], num_b, min(most, num_b))
-        return found
+        return found | log_means(of_weights, own_keys[1], num_b, min(most, num_b))
 
     found = map_batches(one_batch, num_tuples, batch_size)
     targets = [m for m in inference.modalities if m not in subset]
-    a = {t: found[f"a {t}"] for t in targets}
-    if len(subset) > 1:
-        return {"a": a}
     given, b = found["given"], {t: found[f"b {t}"] for t in targets}
-    b = {t: of._replace(value=of.value - given.value) for t, of in b.items()}
-    return {"a": a, "b": b, "given": {subset[0]: given}}
+    return Conditional(
+        a={t: found[f"a {t}"] for t in targets},
+        b={t: of._replace(value=of.value - given.value) for t, of in b.items()},
+        given=given,
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -209,13 +217,13 @@ def _joint_weights(inference, params, views: Views, num: int, rng_key: jax.Array
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
-def _weights_of_one(
-    inference, params, views: Views, subset: tuple[str], num: int, rng_key: jax.Array
+def _weights(
+    inference, params, views: Views, subset: tuple[str, ...], num: int, rng_key
 ):
-    """Of (b) given one modality: "b t" log w_k p(x_t|z_k), and "given" log w_k."""
+    """Of (b): "b t" log w_k p(x_t|z_k), and "given" log w_k."""
     z, log_ratio = inference.propose(params, rng_key, views, subset, num)
     log_p = _log_likelihoods(inference, params, views, _flat(z))
-    log_w = log_ratio + log_p.pop(subset[0])
+    log_w = log_ratio + sum(log_p.pop(m) for m in subset)
     return {f"b {t}": log_w + x for t, x in log_p.items()} | {"given": log_w}
 
 
@@ -280,10 +288,9 @@ def _told(found: list[Conditional]) -> dict[str, Any]:
     that all subsets have.
     """
     told: dict[str, Any] = {}
-    for key in ("a", "b") if "b" in found[0] else ("a",):
-        known = {
-            t: [of[key][t] for of in found if t in of[key]] for t in _targets(found)
-        }
+    for key in ("a", "b"):
+        by_target = [getattr(of, key) for of in found]
+        known = {t: [of[t] for of in by_target if t in of] for t in _targets(found)}
         values = {
             t: np.mean([one.value for one in of], axis=0, dtype=np.float64)
             for t, of in known.items()
@@ -291,14 +298,22 @@ def _told(found: list[Conditional]) -> dict[str, Any]:
         told[key] = {t: finite_or_none(x.mean()) for t, x in values.items()}
         told[f"standard_error_{key}"] = {t: _error(x) for t, x in values.items()}
         told[f"ess_{key}"] = {t: _median_ess(of) for t, of in known.items()}
-    if "b" in found[0]:
-        given = [one for of in found for one in of["given"].values()]
-        told["ess_given"] = _median_ess(given)
-    return told
+    return told | {"ess_given": _median_ess([of.given for of in found])}
 
 
 def _targets(found: list[Conditional]) -> list[str]:
-    return sorted({t for of in found for t in of["a"]})
+    return sorted({t for of in found for t in of.a})
+
+
+def _few_weights(joint: dict[str, Any], settings: LikelihoodSettings) -> str | None:
+    """What to tell of a bound that rests on few of its weights."""
+    median, num = joint["ess_median"], settings.num_importance_samples
+    if median is not None and median >= min(LEAST_ESS, num):
+        return None
+    return (
+        f"log p(X) rests on {median} of {num} weights (median ESS), expected >= "
+        f"{LEAST_ESS}: the bound is a loose one"
+    )
 
 
 def _median_ess(found: list[LogMean]) -> float | None:

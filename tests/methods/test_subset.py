@@ -1,12 +1,13 @@
 """Inference from subsets: closed form, a 2-D grid, and one program a subset size."""
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import random_like
 
-from jnf_jax.methods.method import Batch, ImportanceInference
+from jnf_jax.methods.method import Batch, ImportanceInference, propose_from
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
@@ -293,34 +294,48 @@ def test_jmvae_refuses_flows():
         make("jmvae", num_blocks=1)
 
 
-@pytest.mark.parametrize("subset", [("b",), ("a", "b", "c")])
-def test_proposals_have_the_law_and_the_density_of_an_expert_or_the_encoder(subset):
+@pytest.mark.parametrize("subset", [("b",), ("a", "c"), ("a", "b", "c")])
+def test_proposals_have_the_law_and_the_density_of_experts_or_the_encoder(subset):
+    """Of one expert, the mixture of two, and the encoder of all."""
     method, params = make()
     inference, views = method.inference, make_views(3)
     assert isinstance(inference, ImportanceInference)
     z, log_ratio = jax.jit(inference.propose, static_argnums=(3, 4))(
-        params, jax.random.key(0), views, subset, 2_000
+        params, jax.random.key(0), views, subset, 2_001
     )
-    assert z.shape == (2_000, 3, 2) and log_ratio.shape == (2_000, 3)
-    if len(subset) == 1:
-        log_q = jax.vmap(lambda z: inference.unimodal_log_probs(params, views, z)["b"])(
-            z
-        )
+    assert z.shape == (2_001, 3, 2) and log_ratio.shape == (2_001, 3)
+    if len(subset) < 3:
+        each = jax.vmap(lambda z: inference.unimodal_log_probs(params, views, z))(z)
+        log_q = jnp.log(sum(jnp.exp(each[m]) for m in subset) / len(subset))
     else:
         log_q = inference.joint.encode(params["joint"], views).log_prob(z)
     log_p = inference.prior_of(params, "normal").log_density(z)
     np.testing.assert_allclose(log_ratio, log_p - log_q, atol=2e-4)
-    drawn, _ = inference.infer(params, jax.random.key(1), make_views(6_000), subset)
+    of = [(m,) for m in subset] if len(subset) < 3 else [subset]
+    drawn = np.concatenate(
+        [
+            inference.infer(params, key, make_views(6_000 // len(of)), given)[0]
+            for key, given in zip(
+                jax.random.split(jax.random.key(1), len(of)), of, strict=True
+            )
+        ]
+    )
     # Both are 6,000 draws for one datum: 5 standard errors of the difference.
     z = np.asarray(z).reshape(-1, 2)
-    error = np.asarray(drawn).std(0) * np.sqrt(2 / 6_000)
+    error = drawn.std(0) * np.sqrt(2 / 6_000)
     assert (np.abs(z.mean(0) - drawn.mean(0)) < 5 * error).all()
     np.testing.assert_allclose(z.std(0), drawn.std(0), rtol=0.08)
 
 
-def test_products_are_no_proposals():
-    method, params = make()
-    with pytest.raises(ValueError, match=r"\['a', 'b'\], expected one name or all"):
-        method.inference.propose(
-            params, jax.random.key(0), make_views(2), ("a", "b"), 1
-        )
+def test_every_draw_of_a_mixture_is_as_likely_of_each():
+    """Also where their number is not a multiple of that of the experts."""
+    experts = [distrax.MultivariateNormalDiag(jnp.full((1, 1), x)) for x in (-9.0, 9.0)]
+
+    def are_of_second(key):
+        z, _ = propose_from(experts, NormalPrior(1), key, 3)
+        return z[:, 0, 0] > 0
+
+    found = jax.vmap(are_of_second)(jax.random.split(jax.random.key(0), 2_000))
+    assert set(found.sum(1).tolist()) == {1, 2}
+    # 5 standard errors of a fair coin tossed 2,000 times.
+    np.testing.assert_allclose(found.mean(0), 0.5, atol=5 * 0.5 / 2_000**0.5)
