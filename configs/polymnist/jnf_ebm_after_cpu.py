@@ -6,9 +6,9 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
-subsets are those of `jnf_cpu.py`. Joint coherence .37 after 60 Langevin steps, .43
+subsets are those of `jnf_cpu.py`. Joint coherence .41 after 60 Langevin steps, .47
 after 300; N(0, I) .02, the normal with the draws' moments, where the chains start, .11,
-ceiling .48. In runs that are in no record steps of 0.08 diverged by step 1,500, and by
+ceiling .53. In runs that are in no record steps of 0.08 diverged by step 1,500, and by
 step 400 where z was not whitened; a slope of at most 8 gave .13.
 """
 

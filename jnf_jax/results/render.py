@@ -17,11 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.results import ablations, questions
+from jnf_jax.results import ablations, published, questions
 from jnf_jax.results.record import (
     format_duration,
     format_value,
-    is_summary,
     read,
     sampler_kernel,
     worst_of_sampler,
@@ -103,15 +102,6 @@ def find_configs(root: Path) -> list[str]:
     return found
 
 
-def _as_published(value: Any) -> str:
-    """With the digits that were published, no more: 0.66, 0.6745 ± 0.036."""
-    if value is None:
-        return ABSENT
-    if is_summary(value):
-        return f"{value['mean']:g} ± {value['sd']:g}"
-    return f"{value:g}"
-
-
 def _our_rows(
     records: Mapping[str, Mapping], configs: Sequence[str], sizes: Sequence[str]
 ) -> Rows:
@@ -172,40 +162,6 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     return ["", "How they came about:", "", *lines] if lines else []
 
 
-def _published(published: Mapping[str, Any], section: str) -> list[str]:
-    """Published numbers of a section and the protocols that they used."""
-    rows = [row for row in published["rows"] if row["section"] == section]
-    if not rows:
-        return []
-    sizes = sizes_of(row.get("conditional", {}) for row in rows)
-    header = ["published method", "data", *sizes, "joint", "as stated", "protocol"]
-    cells = [
-        [
-            row["method"],
-            row["dataset"],
-            *(_as_published(row.get("conditional", {}).get(k)) for k in sizes),
-            by_name(row.get("joint"), _as_published),
-            by_name(row.get("stated"), _as_published),
-            row["protocol"],
-            f"{row['source']} [{row['provenance']}]",
-        ]
-        for row in rows
-    ]
-    protocols = sorted({row["protocol"] for row in rows})
-    marks = sorted({row["provenance"] for row in rows})
-    return [
-        "",
-        "### Published numbers",
-        "",
-        "None of these was measured under protocol v1; ± is as published.",
-        "",
-        *table([*header, "source"], cells),
-        "",
-        *(f"- **{name}**: {published['protocols'][name]}" for name in protocols),
-        *(f"- **[{mark}]**: {published['provenance'][mark]}." for mark in marks),
-    ]
-
-
 def render(root: Path) -> str:
     """The text of docs/results.md; the same files always give the same text.
 
@@ -219,7 +175,7 @@ def render(root: Path) -> str:
     sweeps = [config for config in found if Path(config).parent.name == ABLATIONS]
     others = {*sweeps, *(c for c in found if Path(c).parent.name == TEMPLATES)}
     configs = [config for config in found if config not in others]
-    published = json.loads((root / "docs" / "published.json").read_text("utf-8"))
+    known = json.loads((root / "docs" / "published.json").read_text("utf-8"))
     folder = {name: Path(name).parent.name for name in records}
     sections = {Path(config).parent.name for config in configs} | set(folder.values())
     lines = [HEADER]
@@ -233,7 +189,7 @@ def render(root: Path) -> str:
         lines += [f"## {TITLES.get(section, section)}", ""]
         lines += table(header, _our_rows(here, own, sizes))
         lines += [*beside(here), *_provenance(here)]
-        lines += [*_published(published, section), ""]
+        lines += [*published.beside_ours(known, section, here), ""]
     lines += questions.section(root, records)
     lines += ablations.section(root, sweeps)
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -68,8 +68,13 @@ SHOWN: dict[str, tuple[Table, ...]] = {
             "Fréchet distances between generated and real pictures, mean over target "
             "modalities, by the number of modalities given and by the prior; in "
             "features of the classifiers that judge coherence (no FID), and of "
-            "Inception-v3 (FID):",
-            tuple(
+            "Inception-v3 (FID). Of fewer pictures they are larger, so those by "
+            "numbers of modalities and those by priors compare only among themselves:",
+            (
+                Column("pictures, given", "frechet_classifier.num_real", 0, low=1.0),
+                Column("by prior", "frechet_classifier.num_unconditional", 0, low=1.0),
+            )
+            + tuple(
                 Column(f"{features}, {kind}", f"{distance}.{kind}", 2, low=0.0)
                 for distance, features in (
                     ("frechet_classifier", "classifier features"),
@@ -77,6 +82,15 @@ SHOWN: dict[str, tuple[Table, ...]] = {
                 )
                 for kind in ("conditional", "unconditional")
             ),
+        ),
+        Table(
+            "The same in classifier features, of each target modality:",
+            (
+                Column("given", "conditional", 2, low=0.0),
+                Column("by prior", "unconditional", 2, low=0.0),
+            ),
+            rows="frechet_classifier.targets",
+            heading="target",
         ),
     ),
     "likelihood": (

@@ -101,7 +101,9 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
     said = (
         "Unconditional draws, by the prior that z was drawn from. One fitted "
         "afterwards changes nothing else: what is generated from subsets stays that of "
-        "the checkpoints that it was fitted to."
+        "the checkpoints that it was fitted to. All of these see as many draws of the "
+        "joint encoder, 4,000 batches of 256, but for `gmm`: EM, on one draw a "
+        "training tuple."
     )
     return ["", said, "", *table(header, rows)] if rows else []
 
