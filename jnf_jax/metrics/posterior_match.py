@@ -160,7 +160,7 @@ def _against_chains(
     test, diagnosis, acceptance = chain_test(
         DecoderPosterior(inference, chains, is_weighted=False), params,
         jax.random.key(settings.seed), views, subset, match.num_chains,
-        seed=settings.seed,
+        seed=settings.seed, mesh=held_out.mesh,
     )  # fmt: skip
     name = "+".join(subset)
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import sampling
+from jnf_jax import parallel, sampling
 from jnf_jax.batching import map_batches
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import Inference, shared_latent
@@ -94,6 +94,7 @@ def chain_test(
     num_chains: int,
     *,
     seed: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[TwoSample, sampling.ChainDiagnostics, float]:
     """Draws of q_S(z|X_S) against the ends of chains on p(z|x_S), R of each a datum.
 
@@ -109,6 +110,7 @@ def chain_test(
         subset: S, of one modality or more.
         num_chains: R.
         seed: Of the classifier.
+        mesh: Devices over which chains are split.
 
     Returns:
         The test; R-hat and ESS of chains as long; mean acceptance.
@@ -119,6 +121,8 @@ def chain_test(
     many = {
         m: jnp.tile(x, (num_chains,) + (1,) * (x.ndim - 1)) for m, x in views.items()
     }
+    # Repeated in this order, data that were split over devices are whole on each.
+    many = parallel.put_batch(many, mesh)
     step_size = inference.adapt(params, keys[0], many, subset)
     first, start = (
         inference.infer(params, key, many, subset, step_size)[0] for key in keys[1:3]

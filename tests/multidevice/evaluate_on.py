@@ -5,30 +5,61 @@ JAX_NUM_CPU_DEVICES=8 python evaluate_on.py 8
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import parallel, processes
+from jnf_jax.data.dataset import Dataset, Presentation
+from jnf_jax.measures import frechet
+from jnf_jax.measures.classifiers import Classifiers
+from jnf_jax.measures.features import FrechetSettings
+from jnf_jax.measures.subject import Subject
+from jnf_jax.methods.method import Inference
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.metrics.held_out import HeldOut
 from jnf_jax.metrics.likelihood import LikelihoodSettings as WeightSettings
 from jnf_jax.metrics.likelihood import evaluate_likelihood
 from jnf_jax.metrics.posterior import mean_unimodal_log_prob, posterior_gap
-from jnf_jax.metrics.protocol import ProtocolSettings, evaluate_coherence
+from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
+from jnf_jax.metrics.protocol import Draws, ProtocolSettings, evaluate_coherence
+from jnf_jax.metrics.representation import (
+    RepresentationSettings,
+    evaluate_representation,
+)
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.types import Params
 
 SHAPES = {"a": (4, 4, 1), "b": (4, 4, 1), "c": (4, 4, 1)}
 SETTINGS = ProtocolSettings(
     num_tuples=48, batch_size=24, num_prior_samples=24, num_diagnostic_data=4
 )
+MATCH = MatchSettings(
+    num_pairs=48,
+    num_chain_data=8,
+    num_chains=8,
+    num_transitions=16,
+    num_calibration_data=96,
+    num_calibration_draws=15,
+)
 
 
-def main() -> None:
-    mesh = parallel.make_mesh(int(sys.argv[1]))
+class Measured(NamedTuple):
+    """What is measured on: ``jnf_jax.metrics`` take these three first."""
+
+    inference: Inference
+    params: dict[str, Params]
+    held_out: HeldOut
+
+
+def measured_on(num_devices: int) -> Measured:
+    mesh = parallel.make_mesh(num_devices)
     mesh = parallel.dividing_mesh(mesh, SETTINGS.batch_size)
     method = build_method(
         "jnf",
@@ -42,8 +73,7 @@ def main() -> None:
         flow=FlowSettings(hidden_sizes=(8,)),
         sampler=ChainSettings(num_transitions=4, num_adaptation=4),
     )
-    inference, stages = method.inference, method.stages
-    params = {s.name: jax.jit(s.init)(jax.random.key(1)) for s in stages}
+    params = {s.name: jax.jit(s.init)(jax.random.key(1)) for s in method.stages}
     images = np.random.default_rng(0).uniform(size=(48, 3, 4, 4, 1))
     params, arrays = parallel.put(
         (params, images.astype(np.float32)), parallel.replicated(mesh)
@@ -56,25 +86,92 @@ def main() -> None:
         2,
         mesh=mesh,
     )
+    return Measured(method.inference, params, held_out)
+
+
+def chains_of(measured: Measured) -> dict[str, Any]:
+    inference, params, held_out = measured
     views = held_out.views(np.arange(24, dtype=np.int32))
     key, subset = jax.random.key(2), ("a", "b")
     step_size = inference.adapt(params, key, views, subset)
     # Not the adapted one, which is long: chains stretch differences in rounding by it.
     z, info = inference.infer(params, key, views, subset, jnp.float32(0.1))
-
-    def predict(views):
-        return {m: (x.mean((1, 2, 3)) > 0.5).astype(int) for m, x in views.items()}
-
-    likelihood = evaluate_likelihood(
-        inference, params, held_out, SETTINGS, WeightSettings(8, 4, 0, 24, 64)
-    )
-    report = evaluate_coherence(inference, params, held_out, predict, SETTINGS)
-    found = {
+    return {
         "z": np.ravel(processes.to_host(z)).tolist(),
         "step_size": float(step_size),
         "acceptance": processes.to_host(info.acceptance).tolist(),
-        "log_probs": mean_unimodal_log_prob(inference, params, held_out, SETTINGS),
-        "gap": posterior_gap(inference, params, held_out, SETTINGS)[0],
+        "rows_of_z_on_first_device": z.addressable_shards[0].data.shape[0],
+        "rows_of_views": [
+            jnp.shape(x.addressable_shards[0].data)[0] for x in views.values()
+        ],
+    }
+
+
+def predict(views):
+    return {m: (x.mean((1, 2, 3)) > 0.5).astype(int) for m, x in views.items()}
+
+
+def frechet_of(measured: Measured, draws: Draws) -> dict[str, Any]:
+    """In random projections of what is no picture.
+
+    Pictures are rounded to 8 bit, which would make 1/255 of a difference of 1e-7.
+    """
+    mesh = measured.held_out.mesh
+    weights = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
+    weights = parallel.put(weights, parallel.replicated(mesh))
+
+    def project(weights, views):
+        return {m: jnp.tanh(x.reshape(-1, 16) @ weights) for m, x in views.items()}
+
+    shown = dict.fromkeys(SHAPES, Presentation())
+    fetch = measured.held_out.fetch
+    dataset = Dataset("tiny", SHAPES, {}, fetch, 2, {}, presentations=shown)
+    subject = Subject(
+        measured.inference,
+        measured.params,
+        dataset,
+        measured.held_out,
+        Classifiers(predict, jax.tree_util.Partial(project, weights), {}, "random"),
+        SETTINGS,
+        draws,
+    )
+    return frechet.measure(subject, FrechetSettings())
+
+
+def split_into(work: Callable[[], Any]) -> tuple[Any, list[int]]:
+    """What ``work`` finds; into how many parts the rows were split that it fetched."""
+    parts, fetch = set(), processes.to_host
+
+    def to_host(tree: Any) -> Any:
+        arrays = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)]
+        parts.update(len(x) // len(x.addressable_shards[0].data) for x in arrays)
+        return fetch(tree)
+
+    with mock.patch.object(processes, "to_host", to_host):
+        return work(), sorted(parts)
+
+
+def main() -> None:
+    measured = measured_on(int(sys.argv[1]))
+    report, of_coherence = split_into(
+        lambda: evaluate_coherence(*measured, predict, SETTINGS)
+    )
+    weights, sizes = WeightSettings(8, 4, 0, 24, 64), RepresentationSettings(48, 48)
+    works = {
+        "likelihood": lambda: evaluate_likelihood(*measured, SETTINGS, weights),
+        "frechet": lambda: frechet_of(measured, report.draws),
+        # Probes are tested on what they were fitted to: not how good they are counts.
+        "representation": lambda: evaluate_representation(
+            *measured, measured.held_out, SETTINGS, sizes
+        ),
+        "posterior_match": lambda: evaluate_match(*measured, SETTINGS, MATCH),
+    }
+    measures = {name: split_into(work) for name, work in works.items()}
+    parts = {name: of_measure for name, (_, of_measure) in measures.items()}
+    likelihood, _ = measures.pop("likelihood")
+    found = chains_of(measured) | {
+        "log_probs": mean_unimodal_log_prob(*measured, SETTINGS),
+        "gap": posterior_gap(*measured, SETTINGS)[0],
         "log_p": likelihood["joint"]["log_prob"],
         "log_p_given": {
             s: c["a"] for s, c in likelihood["conditional_by_subset"].items()
@@ -82,10 +179,8 @@ def main() -> None:
         "conditional": report.table.micro,
         "joint": report.joint,
         "ceiling": report.ceiling,
-        "rows_of_z_on_first_device": z.addressable_shards[0].data.shape[0],
-        "rows_of_views": [
-            jnp.shape(x.addressable_shards[0].data)[0] for x in views.values()
-        ],
+        "measures": {name: of for name, (of, _) in measures.items()},
+        "parts": parts | {"coherence": of_coherence},
     }
     print(json.dumps(found))
 

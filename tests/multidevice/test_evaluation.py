@@ -1,4 +1,4 @@
-"""Inference, chains and the protocol: the numbers of one device on eight."""
+"""Inference, chains, protocol and measures: the numbers of one device on eight."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -36,8 +37,13 @@ def found_by(process):
     return json.loads(out.splitlines()[-1])
 
 
-def test_eight_devices_evaluate_as_one():
-    one, eight = map(found_by, [start(1), start(8)])  # at the same time
+@pytest.fixture(scope="module")
+def on_one_and_eight():
+    return [found_by(process) for process in [start(1), start(8)]]  # at the same time
+
+
+def test_eight_devices_evaluate_as_one(on_one_and_eight):
+    one, eight = on_one_and_eight
     assert one["rows_of_z_on_first_device"] == 24
     assert eight["rows_of_z_on_first_device"] == 3  # the chains ran where the data are
     assert set(eight["rows_of_views"]) == {3}
@@ -54,3 +60,27 @@ def test_eight_devices_evaluate_as_one():
     for name in ("conditional", "joint"):
         assert one[name] == pytest.approx(eight[name], abs=1e-9), name
     assert one["ceiling"] == pytest.approx(eight["ceiling"], abs=1e-9)
+
+
+@pytest.mark.parametrize("measure", ["frechet", "representation", "posterior_match"])
+def test_eight_devices_measure_as_one(on_one_and_eight, measure):
+    """Of 96 data a rank that rounding moved would move its bin of 16 by 1/18 or 1/6."""
+    one, eight = (found["measures"][measure] for found in on_one_and_eight)
+    assert jax.tree.structure(one) == jax.tree.structure(eight)  # what is None, too
+    numbers = jax.tree.leaves_with_path(one)
+    for (path, value), other in zip(numbers, jax.tree.leaves(eight), strict=True):
+        name = jax.tree_util.keystr(path)
+        # Draws are folded about their median, which leaves the two middle ones equal:
+        # rounding ranks them, and moves an R-hat of 64 draws by up to 0.01. That may
+        # take one of 24 (datum, dimension) over the limit.
+        tolerance = {"rhat_max": 0.02, "share_unconverged": 0.05}.get(path[-1].key, 0)
+        assert value == pytest.approx(other, rel=1e-4, abs=tolerance), name
+
+
+def test_what_is_fetched_was_split_over_all_devices(on_one_and_eight):
+    one, eight = (found["parts"] for found in on_one_and_eight)
+    assert set(one) == {
+        *("coherence", "likelihood", "frechet", "representation", "posterior_match")
+    }
+    assert one == dict.fromkeys(one, [1])
+    assert eight == dict.fromkeys(one, [8])
