@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
             "config": config_name,
             "evaluation_command": programs.command_line(),
             "evaluation_commit": logs.commit(),
+            "evaluation_hardware": logs.hardware(),
         },
         training_seconds=training_seconds,
         out=Path(_OUT.value) if _OUT.value else None,

@@ -196,7 +196,7 @@ def describe_run() -> dict[str, Any]:
         "dirty": dirty,
         "versions": versions,
         "python": platform.python_version(),
-        "hardware": _describe_hardware(devices),
+        "hardware": hardware(),
         "devices": [str(device) for device in devices],
     }
 
@@ -219,6 +219,26 @@ def provenance(workdir: Path) -> dict[str, Any]:
         "hardware": run["hardware"],
         "versions": run["versions"],
     }
+
+
+def hardware() -> str:
+    """Such as "2 cores of Intel(R) Xeon(R) …" or "4 x NVIDIA H200"."""
+    devices = jax.devices()
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    cores = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count()
+    )
+    return f"{cores} core{'s' if cores > 1 else ''} of {model}"
 
 
 def commit() -> str:
@@ -286,22 +306,3 @@ def _describe_commit() -> tuple[str | None, bool | None]:
     commit = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no")
     return commit, None if changed is None else bool(changed)
-
-
-def _describe_hardware(devices: list[jax.Device]) -> str:
-    """Such as "2 cores of Intel(R) Xeon(R) …" or "4 x NVIDIA H200"."""
-    if devices[0].platform != "cpu":
-        return f"{len(devices)} x {devices[0].device_kind}"
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
-    )
-    return f"{cores} core{'s' if cores > 1 else ''} of {model}"

@@ -93,6 +93,7 @@ def test_evaluate_records_its_own_command_and_commit(trained, tmp_path):
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
     assert record["evaluation_commit"].removesuffix("-dirty") == head.strip()
     assert "jnf_jax.evaluate" in record["evaluation_command"]
+    assert record["evaluation_hardware"] == record["hardware"]
     for field in ("command", "commit", "coherence"):
         assert record[field] == json.loads(json.dumps(before[field]))
 

@@ -144,6 +144,8 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
         if "evaluation_command" in record:
             commit = record.get("evaluation_commit")
             at = f" at {commit[:7]}{commit[40:]}" if commit else ""
+            hardware = record.get("evaluation_hardware", record["hardware"])
+            at += f", on {hardware}" if hardware != record["hardware"] else ""
             lines.append(f"  - then `{record['evaluation_command']}`{at}")
         if stage:
             lines.append(f"  - stage one: `{stage}`")

@@ -439,6 +439,10 @@ def test_an_evaluation_of_its_own_is_told_with_its_commit(repository, record):
     record["evaluation_commit"] = "89abcdef" * 5 + "-dirty"
     results.write(path, record)
     assert f"{said} at 89abcde-dirty" in render.render(repository).split("\n")
+    for hardware, told in ((record["hardware"], ""), ("4 x TPU v4", ", on 4 x TPU v4")):
+        results.write(path, record | {"evaluation_hardware": hardware})
+        text = render.render(repository)
+        assert f"{said} at 89abcde-dirty{told}" in text.split("\n")
 
 
 def test_rows_of_one_config_have_the_names_of_their_files(repository, record):
