@@ -1,0 +1,22 @@
+"""JNF-Shared on a data set of your own, projectors learnt by deep CCA.
+
+    python -m jnf_jax.train --config configs/records/jnf_shared_dcca.py \\
+        --config.data.records_dir=runs/own/data --workdir runs/own/jnf_shared_dcca
+
+As `jnf_shared_cl.py`, but for the projectors: ``projectors.size`` is how many
+directions the modalities share (of k classes, k - 1), and a batch must have several
+times as many rows.
+"""
+
+import ml_collections
+
+from configs.polymnist import jnf_shared_dcca
+from configs.records import jnf
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """JNF-Shared (DCCA); joint VAE, flows and evaluation of `jnf.py`."""
+    config = jnf_shared_dcca.with_projectors(jnf.get_config())
+    config.projectors.update(size=9, posterior_hidden_sizes=(256, 256))
+    config.shared.update(num_steps=1_000, batch_size=512)
+    return config
