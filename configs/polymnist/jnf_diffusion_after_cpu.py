@@ -6,9 +6,8 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
-subsets are those of `jnf_cpu.py`. Joint coherence .11 (N(0, I) .02, ceiling .53
-of this run of the joint VAE), no more than one normal with the draws' mean and
-covariance (.11): a negative result at this budget, and on the digits none.
+subsets are those of `jnf_cpu.py`. Joint coherence .42 (N(0, I) .02, ceiling .52
+of this run of the joint VAE); after a tenth of the updates .11.
 """
 
 import ml_collections

@@ -6,7 +6,7 @@
 
 Stage ``prior`` alone: VP-SDE, β from 0.1 to 20, 250 steps to draw, as arXiv 2306.04445
 has; draws are whitened by their own mean and covariance; a residual MLP as wide as the
-latent, 512, and 20,000 updates are ours. Measured are joint draws and the ceiling. Not
+latent, 512, and 40,000 updates are ours. Measured are joint draws and the ceiling. Not
 yet run.
 """
 
@@ -18,6 +18,4 @@ from configs.polymnist import jnf
 
 def get_config() -> ml_collections.ConfigDict:
     """A latent diffusion for the joint draws of `jnf.py`."""
-    config = priors.on_checkpoints(jnf.get_config(), "diffusion", hidden_size=512)
-    config.prior.num_steps = 20_000
-    return config
+    return priors.on_checkpoints(jnf.get_config(), "diffusion", hidden_size=512)

@@ -6,8 +6,8 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
-subsets are those of `jnf_cpu.py`. Joint coherence .20 (N(0, I) .02, ceiling .53
-of this run of the joint VAE).
+subsets are those of `jnf_cpu.py`. Joint coherence .34 (N(0, I) .02, ceiling .52
+of this run of the joint VAE); after a tenth of the updates .20.
 """
 
 import ml_collections
