@@ -5,10 +5,11 @@
 
 With ``--config.stages=prior --config.init.joint=DIR --config.init.unimodal=DIR`` it is
 fitted on another run's checkpoints. The last parameters are kept: a contrast is no
-bound to select by. Three seeds: joint coherence .82 ± .02 after 60 Langevin steps, .83
-± .02 after 300, .66 ± .03 after none, which is a normal with the draws' moments;
-N(0, I) has .50 ± .04, the ceiling is .83. Not whitened, with steps of 0.08 (commit
-9783766), it was .81 ± .01. All else is configs/digits/jnf.py.
+bound to select by. Three seeds: joint coherence .83 ± .02 after 60 Langevin steps, .84
+± .02 after 300, .67 ± .02 after none, which is a normal with the draws' moments;
+N(0, I) has .52 ± .03, the ceiling is .86 ± .03. On older checkpoints (ceiling .83) it
+was .82 ± .02, and not whitened, with steps of 0.08 (9783766), .81 ± .01. All else is
+configs/digits/jnf.py.
 """
 
 import ml_collections
