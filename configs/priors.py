@@ -19,9 +19,10 @@ FITTED = dict(
 
 LONG = dict(num_steps=4_000, batch_size=256, schedule="cosine")
 LONGER = 40_000
-"""Steps where z has 64 dimensions or more. On PolyMNIST within the CPU budget a flow
-had .20 of joint coherence after 4,000, .34 after these, a diffusion .11 and .42. Of an
-energy, whose chains take time, 4,000 take longer than these of the others."""
+"""Steps of stage ``prior`` alone, for latents of 64 and more. On PolyMNIST within the
+CPU budget a flow had .20 of joint coherence after 4,000, .34 after these, a diffusion
+.11 and .42. Of an energy, whose chains take time, 4,000 take longer than these of the
+others."""
 
 FITTING = dict(
     mixture=dict(LONG, learning_rate=1e-2),

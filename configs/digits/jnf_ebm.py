@@ -9,7 +9,7 @@ learns as fast as the VAE, but from step 2,500 on. From the first step on it div
 that rate (by step 310: the encoder runs to where f is high before the chains do), and
 at a tenth of it f shrank the latent space while it was still forming: joint coherence
 .63 with a ceiling of .83 (seed 0). Three seeds have a joint coherence of .72 ± .02
-(N(0, I) of configs/digits/jnf.py .50; ceiling .84), and lose .03 given two modalities,
+(N(0, I) of configs/digits/jnf.py .52; ceiling .84), and lose .03 given two modalities,
 of which `jnf_ebm_reference.py` gets .02 back.
 The last parameters are kept: the loss with an unnormalised prior is no bound to select
 by. All else is configs/digits/jnf.py.

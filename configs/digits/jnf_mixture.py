@@ -3,7 +3,7 @@
     python -m jnf_jax.train --config configs/digits/jnf_mixture.py \\
         --workdir runs/digits_mixture
 
-Three seeds have a joint coherence of .69 ± .02 (N(0, I) .50, ceiling .84). All else is
+Three seeds have a joint coherence of .69 ± .02 (N(0, I) .52, ceiling .84). All else is
 configs/digits/jnf.py.
 """
 

@@ -7,8 +7,8 @@ Data, networks, likelihood and steps of configs/digits/jnf.py; every step runs e
 decoder for the draws of all three experts. Scales are exp(½ ℓ) and not the published D
 softmax(ℓ), which average to one: after 350 steps (one seed, side by side) the loss was
 577 nats against 717. Coherence (one seed) is .74 / .74 from 1 / 2 modalities, .39
-jointly from Laplace(0, 1), ceiling .69, where configs/digits/jnf.py has .66 / .80, .50
-and .83. It does not rise with the number given: one expert is drawn, whatever else is
+jointly from Laplace(0, 1), ceiling .69, where configs/digits/jnf.py has .66 / .81, .52
+and .86. It does not rise with the number given: one expert is drawn, whatever else is
 known.
 """
 

@@ -6,7 +6,7 @@
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 Stage ``prior`` alone, on two CPU cores; measured are joint draws and the ceiling, as
-subsets are those of `jnf_cpu.py`. Joint coherence .22 (N(0, I) .02, ceiling .53
+subsets are those of `jnf_cpu.py`. Joint coherence .22 (N(0, I) .02, ceiling .52
 of this run of the joint VAE).
 """
 

@@ -5,7 +5,7 @@
 
 All else is `jnf_cpu.py`, and about as long. A negative result: joint coherence .03
 (N(0, I) .02, ceiling .48); a mixture fitted afterwards, which learns its scales too,
-has .22 on another run of the joint VAE (ceiling .53).
+has .22 on another run of the joint VAE (ceiling .52).
 """
 
 import ml_collections

@@ -11,9 +11,9 @@
 The joint bound is that of arXiv 1509.00519: it never asks a unimodal posterior, hence
 measures stage one alone. (a) estimates log ∫ q(z|x_S) p(x_t|z) dz, what generation from
 S uses; (b) log p(x_t|x_S) of the generative model, as the quotient of two bounds on the
-same draws, those of the mixture r, for the product of experts has no known density.
-Joint and (a) are too low on average, the more so the fewer the draws, so each has one K
-for all S; (b) may err to either side.
+same draws, those of the mixture r, for products of flows have no known density. Joint
+and (a) are too low on average, the more so the fewer the draws, so each has one K for
+all S; (b) may err to either side, by a hundred nats where few of its weights count.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
 
 LEAST_ESS = 10
-"""Of the joint bound's weights; of fewer, Σ w has an error of more than a third."""
+"""Weights that a bound must rest on: Σ w has an error of about a third with as many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +114,7 @@ def evaluate_likelihood(
     joint["ess_min"] = finite_or_none(float(found.ess.min()))
     joint["num_tuples"] = num
     report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
-    if warning := _few_weights(joint, settings):
-        report(f"  warning: {warning}")
+    warnings = _few_weights("log p(X)", joint["ess_median"])
     conditional = {}
     num = min(settings.num_conditional_tuples or size, size)
     for i, subset in enumerate(subsets(inference.modalities)):
@@ -128,6 +127,10 @@ def evaluate_likelihood(
             for t, of in conditional[subset].a.items()
         }
         report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
+        ess = _median_ess([conditional[subset].given])
+        warnings += _few_weights(f"(b) given {', '.join(subset)}", ess)
+    for warning in warnings:
+        report(f"warning: {warning}")
     sizes = sorted({len(subset) for subset in conditional})
     return {
         "joint": joint,
@@ -139,6 +142,7 @@ def evaluate_likelihood(
         "conditional_by_subset": {
             "+".join(s): _told([c]) for s, c in conditional.items()
         },
+        "warnings": warnings,
     }
 
 
@@ -305,15 +309,12 @@ def _targets(found: list[Conditional]) -> list[str]:
     return sorted({t for of in found for t in of.a})
 
 
-def _few_weights(joint: dict[str, Any], settings: LikelihoodSettings) -> str | None:
-    """What to tell of a bound that rests on few of its weights."""
-    median, num = joint["ess_median"], settings.num_importance_samples
-    if median is not None and median >= min(LEAST_ESS, num):
-        return None
-    return (
-        f"log p(X) rests on {median} of {num} weights (median ESS), expected >= "
-        f"{LEAST_ESS}: the bound is a loose one"
-    )
+def _few_weights(what: str, ess: float | None) -> list[str]:
+    """What to tell of a sum that rests on few of its weights, or is not finite."""
+    if ess is not None and ess >= LEAST_ESS:
+        return []
+    rests = "is not finite" if ess is None else f"rests on {ess:.3g} weights (median)"
+    return [f"{what} {rests}, expected >= {LEAST_ESS}: it is not to be believed"]
 
 
 def _median_ess(found: list[LogMean]) -> float | None:

@@ -136,10 +136,10 @@ def _refine_subset(
         )
 
     labels, numbers = map_batches(one_batch, num_tuples, batch_size)
-    first = numbers.pop("first_divergence")
+    diverged_at = numbers.pop("first_divergence")
     means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
     run = means | {"step_size": float(step_size), **_convergence(diagnosis)}
-    return labels, run, _divergence(posterior.chains, run, first)
+    return labels, run, _divergence(posterior.chains, run, diverged_at)
 
 
 def _convergence(diagnosis: sampling.ChainDiagnostics) -> dict[str, float | None]:
@@ -165,21 +165,23 @@ def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
 
 
 def _divergence(
-    chains: sampling.ChainSettings, run: dict[str, float | None], first: np.ndarray
+    chains: sampling.ChainSettings,
+    run: dict[str, float | None],
+    diverged_at: np.ndarray,
 ) -> str | None:
-    """What to tell of chains that diverged, each first at its transition of ``first``.
+    """What to tell of chains that diverged, each at its transition ``diverged_at``.
 
-    A chain that did not has a 0 there.
+    It is 0 where a chain did not.
     """
     share = run["share_with_divergences"]
     if share <= 0.01:
         return None
+    first = diverged_at[diverged_at > 0].min()
     shorter = "`refinement.initial_step_size` below what it is"
     if chains.num_adaptation:  # then the step is as long as acceptance allows
         shorter = "`refinement.target_acceptance` above what it is"
     return (
-        f"{share:.0%} of the chains diverged, the first at transition "
-        f"{first[first > 0].min()} of {chains.num_transitions}, at a step size of "
-        f"{run['step_size']:.3g}, so where they end is no draw of the posterior; "
-        f"expected {shorter}"
+        f"{share:.0%} of the chains diverged, the first at transition {first} of "
+        f"{chains.num_transitions}, at a step size of {run['step_size']:.3g}, so "
+        f"where they end is no draw of the posterior; expected {shorter}"
     )

@@ -121,7 +121,7 @@ def chain_test(
     many = {
         m: jnp.tile(x, (num_chains,) + (1,) * (x.ndim - 1)) for m, x in views.items()
     }
-    # Repeated in this order, data that were split over devices are whole on each.
+    # `tile` leaves all rows on every device: split them again.
     many = parallel.put_batch(many, mesh)
     step_size = inference.adapt(params, keys[0], many, subset)
     first, start = (

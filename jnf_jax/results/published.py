@@ -38,8 +38,8 @@ def beside_ours(
         "",
         "### Beside published numbers",
         "",
-        "Ours are those above: Fréchet distance in the classifiers' features (no FID, "
-        "smaller for other reasons too), NLL −log p(X) in nats, KL the mean over "
+        "Ours are those above: Fréchet distance in the classifiers' features (not "
+        "comparable with FID), NLL −log p(X) in nats, KL the mean over "
         "modalities of E log q(z|X) − log q_j(z|x_j). None of the published was "
         "measured under protocol v1, or on our pictures; their ± is as published.",
         "",

@@ -115,13 +115,15 @@ SHOWN: dict[str, tuple[Table, ...]] = {
         Table(
             "log p(x_t|x_S), nats, mean over the subsets of a size: (a) of draws from "
             "q(z|x_S), (b) of the generative model; each at its K above. s.e. are "
-            "standard errors over tuples; ESS, medians of as many as there are draws.",
+            "standard errors over tuples; ESS, medians of as many as there are draws. "
+            "(b) divides by p(x_S): at an ESS of that below ten, do not believe it.",
             (
                 Column("(a)", "a", 1),
                 Column("s.e. of (a)", "standard_error_a", 1, low=0.0),
                 Column("ESS of (a)", "ess_a", 1, low=0.0),
                 Column("(b)", "b", 1),
                 Column("s.e. of (b)", "standard_error_b", 1, low=0.0),
+                Column("ESS of (b)", "ess_b", 1, low=0.0),
                 Column("ESS of p(x_S) in (b)", "ess_given", 1, low=0.0),
             ),
             rows="conditional",

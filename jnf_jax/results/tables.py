@@ -101,10 +101,8 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
     said = (
         "Unconditional draws, by the prior that z was drawn from. One fitted "
         "afterwards changes nothing else: what is generated from subsets stays that of "
-        "the checkpoints that it was fitted to. The budget of these is minutes of one "
-        "core: 4,000 batches of 256 draws of the joint encoder, on PolyMNIST 40,000 "
-        "unless noted, but of the energy, whose 4,000 take longest; `gmm` is EM on one "
-        "draw a training tuple."
+        "the checkpoints that it was fitted to. Their budget is minutes of one "
+        "core; [configs/priors.py](../configs/priors.py) has how many draws each saw."
     )
     return ["", said, "", *table(header, rows)] if rows else []
 

@@ -87,7 +87,9 @@ def run_chains(
         state, info = ensemble.step(rng_key, state, step_size)
         first = jnp.where(info.is_divergent & (first == 0), number, first)
         seen = (info.is_divergent, ~info.is_finite, info.num_leapfrog)
-        counts = tuple(c + new for c, new in zip(counts, seen, strict=True))
+        counts = tuple(
+            c + new.astype(c.dtype) for c, new in zip(counts, seen, strict=True)
+        )
         carry = state, acceptance + info.acceptance, first, counts
         return carry, state.position if keep else None
 
@@ -99,7 +101,7 @@ def run_chains(
         (jnp.zeros(shape, jnp.int32),) * 3,
     )
     numbered = (
-        jnp.arange(1, settings.num_transitions + 1),
+        jnp.arange(1, settings.num_transitions + 1, dtype=jnp.int32),
         jax.random.split(run_key, settings.num_transitions),
     )
     (state, acceptance, first, counts), draws = jax.lax.scan(

@@ -44,6 +44,13 @@ class Shifted:
         return NormalPrior(self.size).sample(rng_key, num_samples)
 
 
+class Nowhere(NormalPrior):
+    """No z has a finite density."""
+
+    def log_density(self, z):
+        return super().log_density(z) * jnp.nan
+
+
 class Exact:
     """All posteriors are those of ``TRUTH``, widened by a factor; linear decoders."""
 
@@ -255,9 +262,28 @@ def test_a_bound_on_few_weights_is_told_of(widening, is_told):
     settings = LikelihoodSettings(400, 1, 30, 30, num_decoded=12_000)
     lines = []
     found = measure(Exact(widening), settings, report=lines.append)
-    assert (found["joint"]["ess_median"] < LEAST_ESS) == is_told
-    told = [line for line in lines if "warning: log p(X) rests on" in line]
-    assert len(told) == is_told
+    few = {"log p(X)": found["joint"]["ess_median"]}
+    for name, means in found["conditional_by_subset"].items():
+        few[f"(b) given {name.replace('+', ', ')}"] = means["ess_given"]
+    assert (few["log p(X)"] < LEAST_ESS) == is_told
+    told = [
+        f"{what} rests on {ess:.3g} weights (median), expected >= 10: it is not to be "
+        "believed"
+        for what, ess in few.items()
+        if ess < LEAST_ESS
+    ]
+    assert found["warnings"] == told
+    assert [f"warning: {line}" for line in told] == lines[-len(told) or len(lines) :]
+
+
+def test_few_draws_and_bounds_that_are_not_finite_are_told_of_too():
+    few = measure(Exact(), LikelihoodSettings(4, 1, 30, 30, num_decoded=120))
+    assert "log p(X) rests on 4 weights (median), expected" in few["warnings"][0]
+    inference = Exact(prior=Nowhere)
+    inference.modalities = ("a", "b")
+    told = measure(inference, LikelihoodSettings(4, 1, 30, 30, num_decoded=120))
+    assert told["joint"]["log_prob"] is None
+    assert "log p(X) is not finite, expected >= 10" in told["warnings"][0]
 
 
 def test_a_prior_without_its_constant_is_no_likelihood():

@@ -150,7 +150,7 @@ def test_chains_have_unit_powers_whatever_was_trained(monkeypatch):
     inference, params = known(weight=2.5)
     seen, tuples = {}, held_out(16)
 
-    def look(posterior, params, rng_key, views, subset, num_chains, **options):
+    def look(posterior, params, rng_key, views, subset, num_chains, *, seed, mesh):
         seen["found"] = posterior.log_joint(params, views, subset, jnp.ones((16, 2)))
         raise KeyboardInterrupt
 

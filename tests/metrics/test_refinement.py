@@ -72,7 +72,7 @@ def test_a_step_that_is_too_long_is_told_of():
     )
     for run in found["subsets"].values():
         assert run["acceptance"] == 1 and run["share_with_divergences"] > 0.9
-    assert np.isfinite(run["log_joint_after"])
+        assert np.isfinite(run["log_joint_after"])
     told = [
         line for line in lines if "diverged, the first at transition 1 of 4" in line
     ]

@@ -361,6 +361,20 @@ def test_unadjusted_langevin_tells_of_steps_that_lead_nowhere():
     assert info.divergences[:, 1].min() > 0 and jnp.isfinite(draws).all()
 
 
+def test_chains_run_in_double_precision_too():
+    """Forks may enable it: then integers are wider as well."""
+    with jax.enable_x64(True):
+        z, info, _ = run_chains(
+            jax.random.key(0),
+            lambda z, mean: -0.5 * ((z - mean) ** 2).sum(),
+            jnp.zeros((2, 1)),
+            jnp.zeros((3, 2, 1)),
+            0.5,
+            ChainSettings(num_transitions=3),
+        )
+    assert z.dtype == np.float64 and info.first_divergence.dtype == np.int32
+
+
 def test_one_trace_over_many_calls():
     count = 0
 
