@@ -8,7 +8,7 @@ chains (`jnf_ebm.py`). All else is `jnf_cpu.py`; on one core a step takes .11 s,
 once chains run. Joint coherence .14 (N(0, I) .02; ceiling .52), label entropy 2.03
 nats: no run away, but behind what is fitted afterwards to whitened draws (.41). From
 1 / 2 / 3 / 4 modalities .60 / .66 / .65 / .64, where `jnf_cpu.py` has .59 / .70 / .71 /
-.74: dividing by exp(f) N(0, I) costs what the energy gains.
+.74.
 
 How it was chosen, one seed each, in no record. Draws of the joint encoder have seven
 narrow axes here, of variances from .0046 to .0092, and some as wide as 4.8 (at step
