@@ -119,7 +119,8 @@ def propose_from(
         q.sample(seed=key, sample_shape=num_each)
         for q, key in zip(posteriors, keys, strict=True)
     ]
-    z = jnp.stack(draws, axis=1).reshape(-1, *draws[0].shape[1:])
+    num_all = num_each * len(posteriors)
+    z = jnp.stack(draws, axis=1).reshape(num_all, *draws[0].shape[1:])
     offset = jax.random.randint(offset_key, (), 0, len(posteriors))
     z = jnp.roll(z, offset, axis=0)[:num_samples]
     log_q = jnp.stack([q.log_prob(z) for q in posteriors])
