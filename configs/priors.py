@@ -18,11 +18,10 @@ FITTED = dict(
 """Density that can be fitted afterwards -> its options."""
 
 LONG = dict(num_steps=4_000, batch_size=256, schedule="cosine")
-LONGER = 40_000
+LONGER = dict(mixture=40_000, flow=40_000, diffusion=40_000)
 """Steps of stage ``prior`` alone, for latents of 64 and more. On PolyMNIST within the
 CPU budget a flow had .20 of joint coherence after 4,000, .34 after these, a diffusion
-.11 and .42. Of an energy, whose chains take time, 4,000 take longer than these of the
-others."""
+.11 and .42. An energy's 4,000, with chains, take longer than these."""
 
 FITTING = dict(
     mixture=dict(LONG, learning_rate=1e-2),
@@ -56,8 +55,7 @@ def on_checkpoints(
     config = fitted_afterwards(config, name, **options)
     config.stages = "prior"
     config.evaluation.subsets = "none"
-    if name in ("mixture", "flow", "diffusion"):
-        config.prior.num_steps = LONGER
+    config.prior.num_steps = LONGER.get(name, config.prior.num_steps)
     return config
 
 

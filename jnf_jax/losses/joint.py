@@ -214,4 +214,4 @@ def iwae_bound(
     log_weights = jax.lax.map(
         log_weight, jax.random.split(rng_key, num_importance_samples)
     )
-    return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(num_importance_samples)
+    return jax.nn.logmeanexp(log_weights, axis=0)

@@ -135,16 +135,14 @@ def mmvae_plus(
 
     received = _received(missing_key, w, auxiliary)
     log_likelihood = _log_likelihoods(params, batch, model, z, received)
-    log_mixture = jax.nn.logsumexp(
-        jnp.stack([q.log_prob(z) for q in shared]), axis=0
-    ) - jnp.log(len(shared))
+    log_mixture = jax.nn.logmeanexp(jnp.stack([q.log_prob(z) for q in shared]), axis=0)
     log_own = jnp.stack([q.log_prob(w[i]) for i, q in enumerate(private)])
     log_ratio = (log_mixture - model.prior(params).log_density(z)) + (
         log_own - model.private_prior.log_density(w)
     )
 
     log_weights = weighted_sum(log_likelihood, likelihood_weights) - beta * log_ratio
-    per_expert = jax.nn.logsumexp(log_weights, axis=1) - jnp.log(num_importance_samples)
+    per_expert = jax.nn.logmeanexp(log_weights, axis=1)
     normalised = jax.lax.stop_gradient(jax.nn.softmax(log_weights, axis=1))
     return MixtureTerms(
         per_expert.mean(axis=0),

@@ -5,7 +5,6 @@ earlier stages it reads, and what of those may be computed once for the whole se
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -123,8 +122,8 @@ def propose_from(
     z = jnp.stack(draws, axis=1).reshape(num_all, *draws[0].shape[1:])
     offset = jax.random.randint(offset_key, (), 0, len(posteriors))
     z = jnp.roll(z, offset, axis=0)[:num_samples]
-    log_q = jnp.stack([q.log_prob(z) for q in posteriors])
-    log_q = jax.nn.logsumexp(log_q, axis=0) - math.log(len(posteriors))
+    each = jnp.stack([q.log_prob(z) for q in posteriors])
+    log_q = jax.nn.logmeanexp(each, axis=0)
     return Proposal(z, prior.log_density(z) - log_q)
 
 

@@ -9,7 +9,6 @@ that arXiv 2409.19862 is believed to build on.
 
 import dataclasses
 import functools
-import math
 
 import distrax
 import jax
@@ -181,7 +180,7 @@ class MixtureInference:
     ) -> Float[Array, " batch"]:
         """log (1/M) Σ_m q_m(z|x_m), of the shared latent; nats."""
         log_probs = jnp.stack([*self.unimodal_log_probs(params, views, z).values()])
-        return jax.nn.logsumexp(log_probs, axis=0) - math.log(len(log_probs))
+        return jax.nn.logmeanexp(log_probs, axis=0)
 
     def unimodal_log_probs(
         self, params: dict[str, Params], views: Views, z: Latent

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.results.record import format_value
+from jnf_jax.results.record import format_value, mean_of
 from jnf_jax.results.schema import is_summary, validate
 from jnf_jax.results.tables import link
 from jnf_jax.results.tables import table as markdown
@@ -204,7 +204,7 @@ def table(ablation: Ablation) -> list[str]:
 
 def _cell(value: Any) -> str:
     """Shares with three digits, what is larger with fewer."""
-    size = abs((value["mean"] if is_summary(value) else value) or 0)
+    size = abs(mean_of(value) or 0)
     return format_value(value, digits=3 if size < 10 else 1 if size < 1_000 else 0)
 
 

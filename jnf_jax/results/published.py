@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jnf_jax.results.record import format_value, is_summary
+from jnf_jax.results.record import format_value, is_summary, mean_of
 from jnf_jax.results.shown import find
 from jnf_jax.results.tables import ABSENT, by_name, row_name, sizes_of, table
 
@@ -72,18 +72,14 @@ def _stated(record: Mapping[str, Any]) -> str:
     distances = find(record, "frechet.frechet_classifier.conditional") or {}
     found = []
     if distances:
-        values = " / ".join(f"{_mean(value):.1f}" for value in distances.values())
+        values = " / ".join(f"{mean_of(value):.1f}" for value in distances.values())
         found = [f"Fréchet distance from {' / '.join(distances)}: {values}"]
     if (log_prob := find(record, "likelihood.joint.log_prob")) is not None:
-        found.append(f"joint NLL {-_mean(log_prob):.0f}")
+        found.append(f"joint NLL {-mean_of(log_prob):.0f}")
     if unimodal := find(record, "posterior_match.unimodal"):
-        gaps = [_mean(of["gap"]) for of in unimodal.values() if of["gap"] is not None]
+        gaps = [mean_of(of["gap"]) for of in unimodal.values() if of["gap"] is not None]
         found += [f"KL {sum(gaps) / len(gaps):.1f}"] if gaps else []
     return " · ".join(found)
-
-
-def _mean(value: Any) -> float:
-    return value["mean"] if is_summary(value) else value
 
 
 def _as_published(value: Any) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "format_value",
     "is_summary",
     "joint_entropy",
+    "mean_of",
     "read",
     "refinement_rows",
     "sampler_kernel",
@@ -106,6 +107,15 @@ def _raise_on(path: Path, faults: Sequence[str]) -> None:
 # --- as text -------------------------------------------------------------------------
 
 
+def mean_of(value: Any) -> float | int | None:
+    """Of a measured quantity over seeds; of one seed the number, null where absent.
+
+    >>> mean_of({"mean": 0.5, "sd": 0.1, "n": 3}), mean_of(0.25)
+    (0.5, 0.25)
+    """
+    return value["mean"] if is_summary(value) else value
+
+
 def format_value(
     value: Any, *, digits: int = 3, plus_minus: str = "±", absent: str = "–"
 ) -> str:
@@ -128,7 +138,7 @@ def format_duration(seconds: Any) -> str:
     >>> format_duration(212.3), format_duration(5900), format_duration({"mean": 86400})
     ('212 s', '98 min', '24.0 h')
     """
-    seconds = seconds["mean"] if is_summary(seconds) else seconds
+    seconds = mean_of(seconds)
     if seconds < 600:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -9,6 +9,7 @@ from jnf_jax.results.record import (
     format_value,
     is_summary,
     joint_entropy,
+    mean_of,
     refinement_rows,
     worst_of_sampler,
 )
@@ -109,7 +110,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
 
 def _share(value: Any, ceiling: Any) -> float | None:
     """Of their means; None where the ceiling is 0."""
-    of = [x["mean"] if is_summary(x) else x for x in (value, ceiling)]
+    of = [mean_of(x) for x in (value, ceiling)]
     return of[0] / of[1] if of[1] else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jnf_jax.results import ablations, render, tables
+from jnf_jax.results import ablations, published, render, tables
 from jnf_jax.results import record as results
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +302,24 @@ def test_rows_ours_not_yet_run_and_published(repository):
     assert "| rival | other_digits | – | – | 0.66 ± 0.02 | – | – | theirs |" in text
     assert "- **theirs**: Another split." in text
     assert "- **[README]**: stated in a README." in text
+
+
+def test_beside_the_published_stands_what_papers_state(record):
+    record["frechet"] = {"frechet_classifier": {"conditional": {"1": 41.25, "2": 40}}}
+    record["likelihood"] = {"joint": {"log_prob": {"mean": -250.4, "sd": 1, "n": 3}}}
+    gaps = {"a": {"gap": 3.0}, "b": {"gap": 4.0}, "c": {"gap": None}}
+    record["posterior_match"] = {"unimodal": gaps}
+    row = dict(section="digits", dataset="digits", method="rival", protocol="theirs")
+    known = {
+        "rows": [row | {"source": "a table", "provenance": "README"}],
+        "protocols": {"theirs": "Another split."},
+        "provenance": {"README": "stated in a README"},
+    }
+    ours = {"results/digits/jnf.json": record}
+    lines = published.beside_ours(known, "digits", ours)
+    said = "| Fréchet distance from 1 / 2: 41.2 / 40.0 · joint NLL 250 · KL 3.5 |"
+    assert [said in line for line in lines].count(True) == 1
+    assert not published.beside_ours(known, "polymnist", ours)
 
 
 def test_one_seed_has_intervals_and_one_stage_one_a_single_row(repository, record):
