@@ -11,9 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax.config import resolve
 from jnf_jax.data.dataset import Dataset, Split
-from jnf_jax.experiment import Setup
+from jnf_jax.experiments.config import resolve
+from jnf_jax.experiments.experiment import Setup
 from jnf_jax.methods.registry import build_method
 from jnf_jax.networks.build import NetworkSettings
 

@@ -78,8 +78,8 @@ def our_protocol(setup, sampler, *, small: bool):
     import jax.numpy as jnp
     import numpy as np
 
-    from jnf_jax.metrics.held_out import HeldOut
-    from jnf_jax.metrics.protocol import ProtocolSettings, evaluate_coherence
+    from jnf_jax.evaluation.held_out import HeldOut
+    from jnf_jax.evaluation.protocol import ProtocolSettings, evaluate_coherence
     from jnf_jax.networks.classifier import Classifier
 
     key = jax.random.key(0)

@@ -48,7 +48,7 @@ def read_flags(
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: flags.threads])
     if keep_memory:
-        from jnf_jax import host_memory  # imports JAX, hence after the pinning
+        from jnf_jax.runtime import host_memory
 
         host_memory.keep_freed_memory()
     return flags
@@ -62,7 +62,7 @@ def write_record(flags: argparse.Namespace, name: str, found: dict[str, Any]) ->
     The folders of the interpreter and of ``--out`` are those of one machine: they are
     left out.
     """
-    from jnf_jax import logs  # starts JAX, hence after the pinning
+    from jnf_jax.experiments import logs
 
     record = {
         "benchmark": name,

@@ -2,9 +2,9 @@
 
     python -m benchmarks.memory --out memory.json
 
-One process keeps what it frees, as `jnf_jax.host_memory` has programs do, the other
-leaves glibc as it is. `samples_per_s`, `page_faults` and `system_milliseconds` (kernel
-time) are a step's; ratios are of the samples/s, pair by pair.
+One process keeps what it frees, as `jnf_jax.runtime.host_memory` has programs do, the
+other leaves glibc as it is. `samples_per_s`, `page_faults` and `system_milliseconds`
+(kernel time) are a step's; ratios are of the samples/s, pair by pair.
 """
 
 import json
@@ -73,7 +73,7 @@ def measure(case: str, num_pairs: int, flags: Any) -> dict[str, dict[str, list]]
 
 def serve(case: str, mode: str, *, small: bool) -> None:
     """Answers each line of stdin by ``STEPS`` joint steps, with what they took."""
-    from jnf_jax import host_memory
+    from jnf_jax.runtime import host_memory
 
     if mode == "kept" and not host_memory.keep_freed_memory():
         raise SystemExit("nothing can be kept here: not glibc, or an accelerator")

@@ -107,7 +107,7 @@ def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None
     import jax.numpy as jnp
 
     from benchmarks import cases
-    from jnf_jax.stages import build_stage
+    from jnf_jax.experiments.stages import build_stage
     from jnf_jax.training import train_step
     from jnf_jax.training.optimizers import make_optimizer
 
@@ -147,7 +147,7 @@ def timed_step(small: bool, mesh: bool = False, **sizes: int) -> Callable[[], fl
     """A joint step, compiled as the trainer's; with ``mesh`` over all devices."""
     import jax
 
-    from jnf_jax import parallel
+    from jnf_jax.runtime import parallel
     from jnf_jax.training.compiling import compiler_options
 
     mesh = parallel.make_mesh() if mesh else None

@@ -5,8 +5,8 @@
 configs/digits/jnf.py in processes of its own: `cold` with an empty persistent
 compilation cache (JAX_COMPILATION_CACHE_DIR), `warm` with what that run left in it;
 `warm_collecting` the same while Python's collector keeps its own thresholds
-(`jnf_jax/host_memory.py`). These two in turn, the medians of three. A first run that is
-not timed brings Python's own files into memory. The compilations are
+(`jnf_jax/runtime/host_memory.py`). These two in turn, the medians of three. A first run
+that is not timed brings Python's own files into memory. The compilations are
 those of a train-and-evaluate run with few steps: their number does not grow with steps.
 """
 

@@ -81,7 +81,7 @@ def print_line(key: str, found: dict, ratio: float | None, share: float) -> None
 
 def prepare(setup, stage_name: str, batch_size: int, params: dict):
     """The stage, its settings, the trainer's ``advance``, and a first state."""
-    from jnf_jax.stages import build_stage
+    from jnf_jax.experiments.stages import build_stage
     from jnf_jax.training import feed, stage_run
 
     (method_stage,) = (s for s in setup.method.stages if s.name == stage_name)

@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from jnf_jax import programs
-from jnf_jax.experiment import load_stages, open_experiment
+from jnf_jax.experiments.experiment import load_stages, open_experiment
 
 NUM_BACKGROUND, NUM_DRAWS = 3_000, 400
 TITLES = {

@@ -12,7 +12,7 @@ import argparse
 import runpy
 import sys
 
-from jnf_jax import processes
+from jnf_jax.runtime import processes
 
 PROGRAMS = ("jnf_jax.train", "jnf_jax.evaluate")
 

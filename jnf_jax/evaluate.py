@@ -11,10 +11,16 @@ from pathlib import Path
 
 from absl import flags
 
-from jnf_jax import logs, parallel, programs
-from jnf_jax.evaluation.run import evaluate_and_write
-from jnf_jax.experiment import evaluated_stages, load_stages, open_experiment
-from jnf_jax.runs import check_evaluation
+from jnf_jax import programs
+from jnf_jax.experiments import logs
+from jnf_jax.experiments.evaluate import evaluate_and_write
+from jnf_jax.experiments.experiment import (
+    evaluated_stages,
+    load_stages,
+    open_experiment,
+)
+from jnf_jax.experiments.run import check_evaluation
+from jnf_jax.runtime import parallel
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")

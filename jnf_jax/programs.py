@@ -1,24 +1,21 @@
 """What the programs share: the config flag, a workdir's config, how faults are told."""
 
-import ast
 import itertools
 import json
 import os
 import re
-import runpy
 import shlex
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from jnf_jax import host_memory, processes
+from jnf_jax.runtime import host_memory, processes
 
 
 def define_config(description: str) -> flags.FlagHolder:
@@ -49,38 +46,6 @@ def config_of(
         )
     stored = json.loads(path.read_text())
     return ml_collections.ConfigDict(stored["config"]), stored["config_file"]
-
-
-def load_config(path: str) -> ml_collections.ConfigDict:
-    """What ``get_config()`` of a file returns.
-
-    Raises:
-        ValueError: There is no such file, or no such function in it.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is no file, expected one with get_config()")
-    names = runpy.run_path(path)
-    if "get_config" not in names:
-        raise ValueError(f"{path} has no get_config(), expected a config")
-    return names["get_config"]()
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """The field and the value of FIELD=VALUE; one that is no Python literal is text.
-
-    Raises:
-        ValueError: There is no "=".
-
-    >>> parse_setting("flow.num_blocks=3"), parse_setting("init.joint=runs/a")
-    (('flow.num_blocks', 3), ('init.joint', 'runs/a'))
-    """
-    field, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"`--set` is {text!r}, expected FIELD=VALUE")
-    try:
-        return field, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return field, value
 
 
 def command_line() -> str:

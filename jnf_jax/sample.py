@@ -12,10 +12,10 @@ import jax
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.evaluation.energy_report import checked_draws
-from jnf_jax.evaluation.run import draw_conditional, show_unconditional
 from jnf_jax.evaluation.samples import save
-from jnf_jax.experiment import load_stages, open_experiment
+from jnf_jax.experiments.energy_report import checked_draws
+from jnf_jax.experiments.evaluate import draw_conditional, show_unconditional
+from jnf_jax.experiments.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_prior_name, check_subset
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")

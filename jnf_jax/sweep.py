@@ -16,7 +16,8 @@ from pathlib import Path
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.sweeps.run import run_sweep
+from jnf_jax.experiments import config_files
+from jnf_jax.experiments.sweep import run_sweep
 
 _CONFIG = programs.define_config("A sweep's, as in configs/ablations/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of all variants.")
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
         Path(_WORKDIR.value),
         config_name=config_name,
         command=programs.command_line(),
-        settings=tuple(programs.parse_setting(text) for text in _SET.value),
+        settings=tuple(config_files.parse_setting(text) for text in _SET.value),
         out=Path(_OUT.value) if _OUT.value else None,
     )
 

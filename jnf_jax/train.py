@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.runs import train_and_evaluate, train_seeds
+from jnf_jax.experiments.run import train_and_evaluate, train_seeds
 
 _CONFIG = programs.define_config("A file with get_config(), as in configs/.")
 _WORKDIR = flags.DEFINE_string(

@@ -19,7 +19,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("jnf_jax", "beartype.beartype")
 
-from jnf_jax import host_memory
+from jnf_jax.runtime import host_memory
 
 host_memory.collect_rarely()  # tests trace more than they compute
 
@@ -61,14 +61,14 @@ def trained(user_cache):
     """
     from tiny import tiny_config
 
-    from jnf_jax import results
     from jnf_jax.data.tfds_cache import locked
-    from jnf_jax.runs import train_and_evaluate
+    from jnf_jax.experiments import records
+    from jnf_jax.experiments.run import train_and_evaluate
 
     workdir = Path(os.environ["JNF_JAX_TESTS_SHARED"]) / "trained"
     with locked(workdir), compiling_quickly():
         if (workdir / "results.json").exists():
-            return workdir, results.read(workdir / "results.json")
+            return workdir, records.read(workdir / "results.json")
         record = train_and_evaluate(
             tiny_config(),
             workdir,

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from configs.records import jnf
-from jnf_jax import results
 from jnf_jax.data import record_files
-from jnf_jax.experiment import open_experiment
-from jnf_jax.runs import train_and_evaluate
+from jnf_jax.experiments.experiment import open_experiment
+from jnf_jax.experiments.run import train_and_evaluate
+from jnf_jax.experiments.schema import validate
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def tiny(folder, **changes):
 @pytest.mark.usefixtures("quick_compiles", "user_cache")
 def test_bytes_and_floats_end_to_end(folder, tmp_path):
     record = train_and_evaluate(tiny(folder), tmp_path, command="train …")
-    assert not results.validate(record)
+    assert not validate(record)
     assert record["dataset"] == "own"
     assert set(record["coherence"]["conditional"]) == {"1", "2"}
     # Classifiers read vectors and sequences too: waves of a class are easy to tell.

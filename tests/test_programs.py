@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from jnf_jax import logs, programs, results
+from jnf_jax import programs
+from jnf_jax.experiments import logs, records
 from jnf_jax.methods.method import check_subset
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +90,7 @@ def test_evaluate_records_its_own_command_and_commit(trained, tmp_path):
     command = [sys.executable, "-m", "jnf_jax.evaluate", "--workdir", str(workdir)]
     out = tmp_path / "record.json"
     subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
-    record = results.read(out)
+    record = records.read(out)
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
     assert record["evaluation_commit"].removesuffix("-dirty") == head.strip()
     assert "jnf_jax.evaluate" in record["evaluation_command"]

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from jnf_jax.config import resolve
+from jnf_jax.experiments.config import resolve
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "jnf_jax").rglob("*.py"))

@@ -26,7 +26,6 @@ from typing import Any
 
 import jax
 
-from jnf_jax import processes
 from jnf_jax.checkpoint.key_paths import (
     check_leaves,
     digest_tree,
@@ -40,6 +39,7 @@ from jnf_jax.checkpoint.manifest import (
     verify,
     write_manifest,
 )
+from jnf_jax.runtime import processes
 
 FORMAT = 1
 _STEP_DIGITS = 8

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from jnf_jax import processes
 from jnf_jax.data.tfds_cache import write_whole
-from jnf_jax.metrics.protocol import SubsetDraws
+from jnf_jax.evaluation.protocol import SubsetDraws
+from jnf_jax.runtime import processes
 
 
 def identify(about: Any) -> str:

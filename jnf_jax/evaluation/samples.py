@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jnf_jax import pictures, processes
 from jnf_jax.data.dataset import Dataset, Presentation
+from jnf_jax.evaluation import pictures
+from jnf_jax.runtime import processes
 
 NUM_PICTURED = 16
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import parallel
 from jnf_jax.data.pipeline import open_stream, restore_position
+from jnf_jax.runtime import parallel
 from jnf_jax.training import batches
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.train_step import Stage

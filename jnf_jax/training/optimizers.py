@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import optax
 
-from jnf_jax.parallel import PARAMETERS
+from jnf_jax.runtime.parallel import PARAMETERS
 
 SCHEDULES = ("constant", "cosine", "plateau")
 OPTIMIZERS = ("adam", "amsgrad", "rmsprop")

@@ -4,7 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jnf_jax import checkpoint, processes
+from jnf_jax import checkpoint
+from jnf_jax.runtime import processes
 from jnf_jax.training.train_step import TrainState
 
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import checkpoint, parallel, processes
+from jnf_jax import checkpoint
+from jnf_jax.runtime import parallel, processes
 from jnf_jax.training import resume, train_step
 from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows

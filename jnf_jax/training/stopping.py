@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import parallel
+from jnf_jax.runtime import parallel
 
 EXIT_CODE = 143  # 128 + SIGTERM, by which a scheduler knows to requeue
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int32
 
-from jnf_jax import parallel
+from jnf_jax.runtime import parallel
 from jnf_jax.training.optimizers import TrainSettings
 
 

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnf_jax import checkpoint, parallel, processes
+from jnf_jax import checkpoint
 from jnf_jax.checkpoint.key_paths import digest_tree
+from jnf_jax.runtime import parallel, processes
 from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import MetricsWindow, Progress

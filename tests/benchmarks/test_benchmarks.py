@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import measuring, operations, scaling, startup, train_step
-from jnf_jax import results
+from jnf_jax.experiments import records
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -188,7 +188,7 @@ def test_accelerator_script_trains_and_skips_what_is_done(tmp_path):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("done before") == num_done
-    record = results.read(tmp_path / "polymnist.json")
+    record = records.read(tmp_path / "polymnist.json")
     assert record["seeds"] == [0, 1]
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from oracles import random_like
 
-from jnf_jax.experiment import open_experiment
+from jnf_jax.experiments.experiment import open_experiment
+from jnf_jax.experiments.stages import build_stage
 from jnf_jax.methods.method import Batch
-from jnf_jax.stages import build_stage
 from jnf_jax.training.optimizers import make_optimizer
 from jnf_jax.training.train_step import init_state, make_step
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.evaluation.kept import Kept, identify
-from jnf_jax.metrics.protocol import SubsetDraws
+from jnf_jax.evaluation.protocol import SubsetDraws
 
 RNG = np.random.default_rng(0)
 FOUND = SubsetDraws(

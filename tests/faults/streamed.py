@@ -15,7 +15,7 @@ import stored_tuples
 
 from jnf_jax.checkpoint.key_paths import digest_tree
 from jnf_jax.data import record_files
-from jnf_jax.logs import MetricsLog
+from jnf_jax.experiments.logs import MetricsLog
 from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 WIDTH = 300  # parameters large enough for the writing of a checkpoint to take a while

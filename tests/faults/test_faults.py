@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jnf_jax import checkpoint, logs
+from jnf_jax import checkpoint
 from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
+from jnf_jax.experiments import logs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compiles")]
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.checkpoint.key_paths import digest_tree
-from jnf_jax.logs import MetricsLog
+from jnf_jax.experiments.logs import MetricsLog
 from jnf_jax.training.trainer import Stage, TrainSettings, train
 
 SETTINGS = TrainSettings(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from jnf_jax.data.torch_file import load_tensors
-from jnf_jax.measures.features import FrechetSettings, inception_features
-from jnf_jax.metrics.frechet import frechet_distance, gaussian_of
+from jnf_jax.evaluation.measures.features import FrechetSettings, inception_features
+from jnf_jax.evaluation.statistics.frechet import frechet_distance, gaussian_of
 from jnf_jax.networks.inception import BLOCKS, Inception, from_torch
 
 pytestmark = pytest.mark.fid

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax import parallel
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
@@ -19,6 +18,7 @@ from jnf_jax.methods.settings import (
     ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.runtime import parallel
 from jnf_jax.sampling import ChainSettings
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")

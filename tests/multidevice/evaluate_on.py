@@ -13,26 +13,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import parallel, processes
 from jnf_jax.data.dataset import Dataset, Presentation
-from jnf_jax.measures import frechet
-from jnf_jax.measures.classifiers import Classifiers
-from jnf_jax.measures.features import FrechetSettings
-from jnf_jax.measures.subject import Subject
-from jnf_jax.methods.method import Inference
-from jnf_jax.methods.registry import build_method
-from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
-from jnf_jax.metrics.held_out import HeldOut
-from jnf_jax.metrics.likelihood import LikelihoodSettings as WeightSettings
-from jnf_jax.metrics.likelihood import evaluate_likelihood
-from jnf_jax.metrics.posterior import mean_unimodal_log_prob, posterior_gap
-from jnf_jax.metrics.posterior_match import MatchSettings, evaluate_match
-from jnf_jax.metrics.protocol import Draws, ProtocolSettings, evaluate_coherence
-from jnf_jax.metrics.representation import (
+from jnf_jax.evaluation.classifiers import Classifiers
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.measures import frechet
+from jnf_jax.evaluation.measures.features import FrechetSettings
+from jnf_jax.evaluation.measures.likelihood import LikelihoodSettings as WeightSettings
+from jnf_jax.evaluation.measures.likelihood import evaluate_likelihood
+from jnf_jax.evaluation.measures.posterior_match import MatchSettings, evaluate_match
+from jnf_jax.evaluation.measures.representation import (
     RepresentationSettings,
     evaluate_representation,
 )
+from jnf_jax.evaluation.posterior import mean_unimodal_log_prob, posterior_gap
+from jnf_jax.evaluation.protocol import Draws, ProtocolSettings, evaluate_coherence
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.methods.method import Inference
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.runtime import parallel, processes
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.types import Params
 
@@ -51,7 +51,7 @@ MATCH = MatchSettings(
 
 
 class Measured(NamedTuple):
-    """What is measured on: ``jnf_jax.metrics`` take these three first."""
+    """What is measured on: ``jnf_jax.evaluation.statistics`` take these three first."""
 
     inference: Inference
     params: dict[str, Params]

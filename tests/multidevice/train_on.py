@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax import parallel
+from jnf_jax.runtime import parallel
 from jnf_jax.training.stage_run import compile_programs
 from jnf_jax.training.trainer import Stage, TrainSettings, train
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jnf_jax import parallel
 from jnf_jax.data import record_files
+from jnf_jax.runtime import parallel
 from jnf_jax.training import feed
 from jnf_jax.training.trainer import Stage, TrainSettings
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from launched import CONFIG, LOCAL, outputs, start
 
-from jnf_jax import logs
+from jnf_jax.experiments import logs
 
 pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
 

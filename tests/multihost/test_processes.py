@@ -16,7 +16,9 @@ import launched
 import pytest
 from launched import CONFIG, LOCAL, outputs, start
 
-from jnf_jax import checkpoint, logs, processes
+from jnf_jax import checkpoint
+from jnf_jax.experiments import logs
+from jnf_jax.runtime import processes
 
 pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import stored_tuples
 
-from jnf_jax import checkpoint, parallel
+from jnf_jax import checkpoint
 from jnf_jax.data import record_files
 from jnf_jax.data.dataset import indices_of
 from jnf_jax.data.placement import place
+from jnf_jax.runtime import parallel
 from jnf_jax.training import feed, stage_run, train_step
 from jnf_jax.training.optimizers import make_optimizer
 from jnf_jax.training.trainer import Stage, TrainSettings, train

@@ -1,0 +1,200 @@
+"""The evaluation classifiers: trained once a data set, cached with their accuracy."""
+
+import contextlib
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jnf_jax.data.dataset import Dataset, indices_of
+from jnf_jax.data.tfds_cache import locked
+from jnf_jax.evaluation.protocol import Predict
+from jnf_jax.networks.classifier import Classifier, Reading
+from jnf_jax.runtime import parallel, processes
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.training.optimizers import TrainSettings
+from jnf_jax.training.trainer import Stage, train
+from jnf_jax.types import Params, Views
+
+ACCURACY_BATCH_SIZE = 500
+
+
+class Classifiers(NamedTuple):
+    """Frozen classifiers of all modalities, or the rule that reads the label exactly.
+
+    Attributes:
+        predict: {m: f32[B, ...]} -> {m: i32[B]}.
+        features: {m: f32[B, ...]} -> {m: f32[B, F]}, of the last hidden layer; None for
+            a rule. Any modalities may be left out. Both see values as data have them:
+            decoder means are clipped to [0, 1] where data lie there.
+        accuracy: {m: share of real test pictures that are read right}.
+        checkpoint_id: Identity of their weights; None for a rule.
+    """
+
+    predict: Predict
+    features: Callable[[Views], dict[str, jax.Array]] | None
+    accuracy: dict[str, float]
+    checkpoint_id: str | None
+
+
+def train_classifiers(
+    dataset: Dataset,
+    settings: TrainSettings,
+    cache_dir: Path,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Classifiers:
+    """Trains them, or reads those that an earlier run left in ``cache_dir``.
+
+    A data set whose label a rule reads without error needs none.
+
+    Args:
+        dataset: With labels; train and validation splits fit them, test measures them.
+        settings: How they are trained.
+        cache_dir: Below it, one directory for each data set and settings; seen by all
+            processes of the run.
+        mesh: Devices that train and apply them.
+
+    Raises:
+        ValueError: If the data set has no labels.
+    """
+    if dataset.num_classes is None:
+        raise ValueError(f"data set {dataset.name!r} has no labels to classify")
+    if dataset.read_label is not None:
+        return Classifiers(
+            _predict_by_rule(dataset),
+            None,
+            _test_accuracy(_predict_by_rule(dataset), dataset, mesh),
+            None,
+        )
+    identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
+    directory = Path(cache_dir) / "classifiers" / _folder(dataset, settings)
+    network = Classifier(dataset.num_classes)
+    with _one_run_at_a_time(directory):
+        result = train(
+            _classifier_stage(network, dataset),
+            settings,
+            directory=directory,
+            metadata=identity,
+            mesh=parallel.dividing_mesh(mesh, settings.batch_size),
+        )
+    weights = parallel.put(result.params, parallel.replicated(mesh))
+
+    def read(params: Params, views: Views) -> dict[str, Reading]:
+        seen = dataset.clip(views)
+        return {m: network.apply({"params": params[m]}, x) for m, x in seen.items()}
+
+    def classify(params: Params, views: Views) -> dict[str, jax.Array]:
+        return {m: r.logits.argmax(-1) for m, r in read(params, views).items()}
+
+    def features(params: Params, views: Views) -> dict[str, jax.Array]:
+        return {m: r.features for m, r in read(params, views).items()}
+
+    predict = jax.tree_util.Partial(classify, weights)
+    return Classifiers(
+        predict,
+        jax.tree_util.Partial(features, weights),
+        _test_accuracy(predict, dataset, mesh),
+        result.checkpoint_id,
+    )
+
+
+@contextlib.contextmanager
+def _one_run_at_a_time(directory: Path) -> Iterator[None]:
+    """A second run that wants the same classifiers waits, then reads the first's.
+
+    Of the processes of one run the first asks for the lock, for all: they train
+    together.
+    """
+    with contextlib.ExitStack() as stack:
+        processes.on_first(lambda: stack.enter_context(locked(directory)))
+        yield
+
+
+def _predict_by_rule(dataset: Dataset) -> Predict:
+    def predict(views: Views) -> dict[str, jax.Array]:
+        seen = dataset.clip(views)
+        return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
+
+    return predict
+
+
+def _folder(dataset: Dataset, settings: TrainSettings) -> str:
+    text = json.dumps([dataset.record["checksums"], str(settings)], sort_keys=True)
+    return f"{dataset.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
+    """All modalities' classifiers side by side: they share no parameter."""
+
+    def init(rng_key: jax.Array) -> dict[str, Params]:
+        keys = jax.random.split(rng_key, len(dataset.shapes))
+        return {
+            m: network.init(key, jnp.zeros((1, *dataset.shapes[m])))["params"]
+            for m, key in zip(sorted(dataset.shapes), keys, strict=True)
+        }
+
+    def loss(params, frozen, rng_key, batch):
+        del frozen
+        views, labels = batch
+        split = jax.random.split(rng_key, len(views))
+        keys = dict(zip(sorted(views), split, strict=True))
+        losses = {
+            m: optax.softmax_cross_entropy_with_integer_labels(
+                network.apply({"params": params[m]}, views[m], keys[m]).logits, labels
+            ).mean()
+            for m in views
+        }
+        return sum(losses.values()), {f"loss/{m}": v for m, v in losses.items()}
+
+    def fetch(arrays: Any, rows: Any):
+        return dataset.fetch(arrays["data"], rows), arrays["labels"][indices_of(rows)]
+
+    def arrays_of(split: str) -> dict[str, Any]:
+        part = dataset.splits[split]
+        return {"data": part.arrays, "labels": np.asarray(part.labels, np.int32)}
+
+    return Stage(
+        name="classifiers",
+        init=init,
+        loss=loss,
+        fetch=fetch,
+        train_arrays=arrays_of("train"),
+        train_size=dataset.splits["train"].size,
+        train_read=dataset.splits["train"].read,
+        num_epochs=dataset.splits["train"].num_epochs,
+        validation_arrays=arrays_of("validation"),
+        validation_size=dataset.splits["validation"].size,
+        validation_read=dataset.splits["validation"].read,
+    )
+
+
+def _test_accuracy(
+    predict: Predict, dataset: Dataset, mesh: jax.sharding.Mesh | None
+) -> dict[str, float]:
+    test = dataset.splits["test"]
+    arrays, labels = parallel.put(
+        (test.arrays, np.asarray(test.labels)), parallel.replicated(mesh)
+    )
+
+    @jax.jit
+    def is_right(predict, arrays, labels, rows):
+        views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
+        predicted = predict(views)
+        return {m: predicted[m] == labels[indices_of(rows)] for m in predicted}
+
+    program = functools.partial(is_right, jax.tree_util.Partial(predict))
+    right = map_batches(
+        lambda _, indices: program(
+            arrays, labels, parallel.put_batch(test.rows(indices), mesh)
+        ),
+        test.size,
+        ACCURACY_BATCH_SIZE,
+    )
+    return {m: float(hits.mean()) for m, hits in right.items()}

@@ -1,0 +1,228 @@
+"""The measure ``diffusion_decoder``: pictures drawn given z beside the decoder's means.
+
+Both show the z that protocol v1 drew, so that what differs is how z is shown. Quality
+is the Fréchet distance to the real test data in the classifiers' last hidden layer, of
+pictures rounded to 8 bit; it is no FID.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.evaluation.measures.features import as_shown, pictures_of
+from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.statistics import coherence
+from jnf_jax.evaluation.statistics.frechet import (
+    Gaussian,
+    average_conditional,
+    frechet_distance,
+    gaussian_of,
+)
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.networks.classifier import Classifier
+from jnf_jax.runtime import parallel
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.types import Views
+
+SHOWN_BY = ("means", "draws")
+
+Judged = dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
+"""{"means" | "draws": {m: (labels i32[N], features f32[N, F])}}"""
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnSettings:
+    """How drawn pictures are measured.
+
+    Attributes:
+        num_prior_samples: Draws from each prior, the first of the protocol's: a drawn
+            picture costs as many network calls as its sampler takes steps.
+    """
+
+    num_prior_samples: int = 2_000
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        got = self.num_prior_samples
+        if got >= 1:
+            return []
+        return [f"`{field}.num_prior_samples` is {got}, expected >= 1"]
+
+    def data_faults(
+        self, field: str, dataset: Dataset, protocol: ProtocolSettings
+    ) -> list[str]:
+        """What classifiers of the data cannot do with so few draws, or at all."""
+        if dataset.read_label is not None:
+            return [
+                "`evaluation.measures` has 'diffusion_decoder', expected data that "
+                f"classifiers are trained for: a rule reads {dataset.name!r}, which "
+                "has no features"
+            ]
+        fields = {
+            f"{field}.num_prior_samples": self.num_prior_samples,
+            "evaluation.num_prior_samples": protocol.num_prior_samples,
+        }
+        least = Classifier.hidden_size
+        return [
+            f"`{name}` is {got}, expected more than the {least} features that their "
+            "Frechet distance is in"
+            for name, got in fields.items()
+            if got <= least
+        ]
+
+
+def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
+    """Every subset, all modalities and each prior, shown both ways.
+
+    Args:
+        subject: Protocol v1 has run on it; its ``decoder`` draws pictures.
+        settings: Number of draws from priors.
+
+    Returns:
+        {"conditional": {"means" | "draws": {size: share}}, "joint": {…: {prior:
+        share}}, "ceiling": {…: share}, "frechet": {…: {size or prior: distance}}}; see
+        docs/results_schema.md.
+
+    Raises:
+        ValueError: Without a decoder that draws, or classifiers with features.
+    """
+    if subject.decoder is None or subject.classifiers.features is None:
+        raise ValueError(
+            "`evaluation.measures` has 'diffusion_decoder', expected a config with "
+            "`denoiser` and data that classifiers are trained for"
+        )
+    names = tuple(subject.inference.modalities)
+    num_tuples = subject.protocol.num_tuples or subject.held_out.size
+    labels = subject.held_out.labels[:num_tuples]
+    keys = iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
+    reference = _reference(subject, num_tuples)
+
+    def distances(shown: dict[str, tuple]) -> dict[str, float]:
+        return {
+            m: frechet_distance(gaussian_of([features]), reference[m])
+            for m, (_, features) in shown.items()
+            if m in reference
+        }
+
+    accuracies: dict[str, dict] = {by: {} for by in SHOWN_BY}
+    apart: dict[str, dict] = {by: {} for by in SHOWN_BY}
+    for subset, z in subject.draws.given.items():
+        targets = tuple(m for m in names if m not in subset)
+        for by, shown in _judged(subject, z, targets, next(keys)).items():
+            apart[by][subset] = distances(shown)
+            accuracies[by][subset] = {
+                m: coherence.class_accuracy(
+                    predicted, labels, num_classes=subject.held_out.num_classes
+                )
+                for m, (predicted, _) in shown.items()
+            }
+        subject.report(f"drawn given {', '.join(subset)}")
+    # Nothing is given where ``evaluation.subsets`` is "none".
+    conditional = {
+        by: coherence.coherence_table(a).macro if a else {}
+        for by, a in accuracies.items()
+    }
+    frechet = {by: average_conditional(given) for by, given in apart.items()}
+    joint: dict[str, dict] = {by: {} for by in SHOWN_BY}
+    for prior, z in subject.draws.unconditional.items():
+        z = jax.tree.map(lambda leaf: leaf[: settings.num_prior_samples], z)
+        for by, shown in _judged(subject, z, names, next(keys)).items():
+            joint[by][prior] = _agreement(shown)
+            if reference:
+                frechet[by][prior] = float(np.mean([*distances(shown).values()]))
+    z = _joint_draws(subject, num_tuples, next(keys))
+    ceiling = _judged(subject, z, names, next(keys))
+    return {
+        "conditional": conditional,
+        "joint": joint,
+        "ceiling": {by: _agreement(shown) for by, shown in ceiling.items()},
+        "frechet": frechet,
+    }
+
+
+def _agreement(shown: dict[str, tuple[np.ndarray, np.ndarray]]) -> float:
+    return coherence.agreement({m: labels for m, (labels, _) in shown.items()}).share
+
+
+def _judged(
+    subject: Subject, z: Any, targets: tuple[str, ...], rng_key: jax.Array
+) -> Judged:
+    """What classifiers say of z, shown both ways; ``z`` has leaves [N, ...]."""
+    judge = functools.partial(
+        _judge_both,
+        subject.inference,
+        subject.decoder,
+        targets,
+        pictures_of(subject),
+        jax.tree_util.Partial(subject.classifiers.predict),
+        jax.tree_util.Partial(subject.classifiers.features),
+        subject.params,
+    )
+
+    def one_batch(number: int, rows: np.ndarray) -> Any:
+        part = jax.tree.map(lambda leaf: leaf[rows], z)
+        part = parallel.put_batch(part, subject.held_out.mesh)
+        return judge(jax.random.fold_in(rng_key, number), part)
+
+    size = len(jax.tree.leaves(z)[0])
+    return map_batches(one_batch, size, subject.protocol.batch_size)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _judge_both(
+    inference, decoder, targets, pictures, predict, features, params, rng_key, z
+):
+    decoded = inference.decode(params, z)
+    shown = {
+        "means": {m: decoded[m].mean() for m in targets},
+        "draws": decoder.draw(params, rng_key, z, targets),
+    }
+    found = {}
+    for by, views in shown.items():
+        labels = predict(views)
+        hidden = features({m: as_shown(x, m in pictures) for m, x in views.items()})
+        found[by] = {m: (labels[m], hidden[m]) for m in targets}
+    return found
+
+
+def _reference(subject: Subject, num_tuples: int) -> dict[str, Gaussian]:
+    """{m: moments of real features}; none, and a line, of too few tuples."""
+    real = _real_features(subject, num_tuples)
+    size = max(features.shape[-1] for features in real.values())
+    if num_tuples > size:
+        return {m: gaussian_of([features]) for m, features in real.items()}
+    subject.report(
+        f"not measured: Frechet distances of drawn pictures need more than {size} test "
+        f"tuples, one for each feature, and there are {num_tuples}"
+    )
+    return {}
+
+
+def _real_features(subject: Subject, num_tuples: int) -> dict[str, np.ndarray]:
+    pictures = pictures_of(subject)
+
+    @jax.jit
+    def read(features, views: Views) -> dict[str, jax.Array]:
+        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
+
+    features = jax.tree_util.Partial(subject.classifiers.features)
+    return map_batches(
+        lambda _, rows: read(features, dict(subject.held_out.views(rows))),
+        num_tuples,
+        subject.protocol.batch_size,
+    )
+
+
+def _joint_draws(subject: Subject, num_tuples: int, rng_key: jax.Array) -> Any:
+    """One z ~ q(z|X) a test tuple, leaves [N, ...]."""
+    names = tuple(subject.inference.modalities)
+
+    def one_batch(number: int, rows: np.ndarray) -> Any:
+        key, views = jax.random.fold_in(rng_key, number), subject.held_out.views(rows)
+        return subject.inference.infer(subject.params, key, views, names)[0]
+
+    return map_batches(one_batch, num_tuples, subject.protocol.batch_size)

@@ -1,0 +1,187 @@
+"""What Markov chains through the decoders change: the yardstick of the inference gap.
+
+For every subset, on the same draws z: log p(x_S, z) and coherence of the amortised
+posterior, and of where the chains that start there end.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax import sampling
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.protocol import (
+    Predict,
+    ProtocolSettings,
+    accuracies_of,
+    decoded_predictions,
+)
+from jnf_jax.evaluation.sampler_quality import finite_or_none
+from jnf_jax.evaluation.statistics import coherence
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.types import Params
+
+MOMENTS = ("before", "after")
+
+
+def evaluate_refinement(
+    posterior: DecoderPosterior,
+    params: dict[str, Params],
+    held_out: HeldOut,
+    predict: Predict,
+    settings: ProtocolSettings,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Runs every subset, all modalities included, before and after.
+
+    Args:
+        posterior: The chains, with λ as trained or 1, and the amortised posterior that
+            they start from.
+        params: Parameters by stage.
+        held_out: Tuples with labels.
+        predict: Classifiers of all modalities.
+        settings: As the protocol's.
+        report: Called with a line for each subset that is done.
+
+    Returns:
+        {"log_joint", "coherence": {"before", "after": {size: mean over subsets}},
+        "ceiling": {"before", "after"}, "subsets": {name: diagnostics}, "warnings":
+        sentences}; see docs/results_schema.md.
+    """
+    inference = posterior.inference
+    names = tuple(inference.modalities)
+    root = jax.random.key(settings.seed)
+    runs, accuracies = {}, {moment: {} for moment in MOMENTS}
+    agreement, warnings = {}, []
+    for number, subset in enumerate([*coherence.subsets(names), names]):
+        found, runs[subset], warning = _refine_subset(
+            posterior, params, held_out, subset,
+            decoded_predictions(inference, predict), settings,
+            jax.random.fold_in(root, number),
+        )  # fmt: skip
+        for moment in MOMENTS:
+            if subset == names:
+                agreement[moment] = coherence.agreement(found[moment]).share
+                continue
+            accuracies[moment][subset] = accuracies_of(found[moment], held_out)
+        report(_line(subset, runs[subset]))
+        if warning:
+            report(f"  warning: {warning}")
+            warnings.append(f"{'+'.join(subset)}: {warning}")
+    return {
+        "log_joint": {
+            moment: _mean_by_size(runs, f"log_joint_{moment}") for moment in MOMENTS
+        },
+        "coherence": {
+            moment: coherence.coherence_table(accuracies[moment]).macro
+            for moment in MOMENTS
+        },
+        "ceiling": agreement,
+        "subsets": {"+".join(subset): run for subset, run in runs.items()},
+        "warnings": warnings,
+    }
+
+
+def _refine_subset(
+    posterior, params, held_out, subset, predict_decoded, settings, rng_key
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None], str | None]:
+    """Labels of what is decoded before and after; numbers of the chains; a warning."""
+    inference = posterior.inference
+    targets = coherence.targets_of(subset, inference.modalities)
+    num_tuples = settings.num_tuples or held_out.size
+    batch_size = min(settings.batch_size, num_tuples)
+    draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
+    first = held_out.views(np.arange(batch_size, dtype=np.int32))
+    amortised_step = inference.adapt(params, draw_key, first, subset)
+    infer = functools.partial(
+        inference.infer, params, subset=subset, step_size=amortised_step
+    )
+    z, _ = infer(jax.random.fold_in(draw_key, 0), first)
+    step_size = posterior.adapt(params, adapt_key, first, subset, z)
+    few = {m: view[: settings.num_diagnostic_data] for m, view in first.items()}
+    start_keys = jax.random.split(diagnose_key, NUM_DIAGNOSTIC_CHAINS + 1)
+    starts = jnp.stack([infer(key, few)[0] for key in start_keys[1:]])
+    diagnosis = posterior.diagnose(
+        params, start_keys[0], few, subset, starts, step_size
+    )
+
+    def one_batch(number: int, indices: np.ndarray):
+        views = held_out.views(indices)
+        before, _ = infer(jax.random.fold_in(draw_key, number), views)
+        key = jax.random.fold_in(chain_key, number)
+        after, info = posterior.refine(params, key, views, subset, before, step_size)
+        draws = dict(zip(MOMENTS, (before, after), strict=True))
+        return (
+            {
+                moment: predict_decoded(params, z, targets)
+                for moment, z in draws.items()
+            },
+            {
+                f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
+                for moment, z in draws.items()
+            }
+            | {
+                "acceptance": info.acceptance[0],
+                "displacement": info.displacement[0],
+                "share_with_divergences": info.divergences[0] > 0,
+                "first_divergence": info.first_divergence[0],
+            },
+        )
+
+    labels, numbers = map_batches(one_batch, num_tuples, batch_size)
+    diverged_at = numbers.pop("first_divergence")
+    means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
+    run = means | {"step_size": float(step_size), **_convergence(diagnosis)}
+    return labels, run, _divergence(posterior.chains, run, diverged_at)
+
+
+def _convergence(diagnosis: sampling.ChainDiagnostics) -> dict[str, float | None]:
+    names = ("rhat_max", "rhat_median", "ess_min", "ess_median", "share_unconverged")
+    return {name: finite_or_none(getattr(diagnosis, name)) for name in names}
+
+
+def _mean_by_size(
+    runs: dict[tuple[str, ...], dict[str, Any]], key: str
+) -> dict[str, float]:
+    sizes = sorted({len(subset) for subset in runs})
+    return {
+        str(size): float(np.mean([r[key] for s, r in runs.items() if len(s) == size]))
+        for size in sizes
+    }
+
+
+def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
+    return (
+        f"refined given {', '.join(subset)}: log p(x, z) "
+        f"{run['log_joint_before']:.1f} -> {run['log_joint_after']:.1f} nats"
+    )
+
+
+def _divergence(
+    chains: sampling.ChainSettings,
+    run: dict[str, float | None],
+    diverged_at: np.ndarray,
+) -> str | None:
+    """What to tell of chains that diverged, each at its transition ``diverged_at``.
+
+    It is 0 where a chain did not.
+    """
+    share = run["share_with_divergences"]
+    if share <= 0.01:
+        return None
+    first = diverged_at[diverged_at > 0].min()
+    shorter = "`refinement.initial_step_size` below what it is"
+    if chains.num_adaptation:  # then the step is as long as acceptance allows
+        shorter = "`refinement.target_acceptance` above what it is"
+    return (
+        f"{share:.0%} of the chains diverged, the first at transition {first} of "
+        f"{chains.num_transitions}, at a step size of {run['step_size']:.3g}, so "
+        f"where they end is no draw of the posterior; expected {shorter}"
+    )

@@ -1,0 +1,37 @@
+"""What measures beside protocol v1 are given: a trained model and its data."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.evaluation.classifiers import Classifiers
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
+from jnf_jax.methods.method import Inference, PictureDecoder
+from jnf_jax.types import Params
+
+
+class Subject(NamedTuple):
+    """A trained model and what it is measured on.
+
+    Attributes:
+        inference: Of the method.
+        params: Its parameters by stage, whole on each device.
+        dataset: All splits, for measures that fit something.
+        held_out: The test tuples.
+        classifiers: None where the data set has no labels.
+        protocol: Number of tuples, batch size, seed.
+        draws: The latents of protocol v1, where it has run.
+        report: Called with lines to show.
+        decoder: Draws pictures given z; None in a method without one.
+    """
+
+    inference: Inference
+    params: dict[str, Params]
+    dataset: Dataset
+    held_out: HeldOut
+    classifiers: Classifiers | None
+    protocol: ProtocolSettings
+    draws: Draws | None = None
+    report: Callable[[str], None] = lambda line: None
+    decoder: PictureDecoder | None = None

@@ -1,0 +1,1 @@
+"""Experiments: a config resolved, its stages run, its evaluation and its record."""

@@ -1,0 +1,265 @@
+"""Ablations: the records of a sweep's variants in one file, and their table.
+
+``python -m jnf_jax.sweep`` writes them; those in results/ablations/ are rendered into
+docs/results.md. docs/results_schema.md describes the file.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax.experiments.records import format_value, mean_of
+from jnf_jax.experiments.schema import is_summary, validate
+from tools.results_page.tables import link
+from tools.results_page.tables import table as markdown
+
+Ablation = Mapping[str, Any]
+
+_KEYS = {
+    "sweep": str,
+    "command": str,
+    "axes": list,
+    "quantities": list,
+    "plot": dict,
+    "variants": list,
+}
+
+
+def faults_of(ablation: Any) -> list[str]:
+    """Everything that is wrong with an ablation, its records included."""
+    if not isinstance(ablation, Mapping):
+        return [f"it is a {type(ablation).__name__}, expected an object"]
+    faults = [
+        f"`{key}` is {ablation.get(key)!r}, expected {kind.__name__}"
+        for key, kind in _KEYS.items()
+        if not isinstance(ablation.get(key), kind)
+    ]
+    if faults:
+        return faults
+    for number, variant in enumerate(ablation["variants"]):
+        path = f"variants[{number}]"
+        if set(variant["values"]) != set(ablation["axes"]):
+            faults.append(
+                f"`{path}.values` has {sorted(variant['values'])}, expected the axes "
+                f"{ablation['axes']}"
+            )
+        found = validate(variant["record"])
+        faults += [f"{path}.record: {fault}" for fault in found]
+        wanted = dict.fromkeys([*ablation["quantities"], *ablation["plot"]["y"]])
+        for quantity in () if found else wanted:
+            try:
+                look_up(variant["record"], quantity)
+            except ValueError as error:
+                faults.append(f"{path}.record: {error}")
+    return faults
+
+
+def write(path: str | os.PathLike, ablation: Ablation) -> Path:
+    """Writes a valid ablation; the file is there whole or not at all.
+
+    Raises:
+      ValueError: it has faults; all are listed.
+    """
+    path = Path(path)
+    _raise_on(path, ablation)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(ablation, indent=2, ensure_ascii=False, allow_nan=False)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads and checks an ablation.
+
+    Raises:
+      ValueError: the file is no JSON, or has faults; all are listed.
+    """
+    try:
+        ablation = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    _raise_on(Path(path), ablation)
+    return ablation
+
+
+def _raise_on(path: Path, ablation: Any) -> None:
+    if faults := faults_of(ablation):
+        listed = "\n  ".join(faults)
+        raise ValueError(f"{path} is not a valid ablation:\n  {listed}")
+
+
+# --- quantities ----------------------------------------------------------------------
+
+
+def look_up(record: Mapping[str, Any], path: str) -> Any:
+    """A measured quantity of a record: a number, ``{mean, sd, n}`` or None.
+
+    Args:
+      record: a valid one.
+      path: keys joined by dots.
+
+    Raises:
+      ValueError: there is none at that path; what is there is told.
+
+    >>> look_up({"coherence": {"conditional": {"1": 0.5}}}, "coherence.conditional.1")
+    0.5
+    """
+    value, passed = record, []
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or is_summary(value) or key not in value:
+            known = sorted(value) if isinstance(value, Mapping) else "a number"
+            at = ".".join(passed) or "the record"
+            raise ValueError(
+                f"quantity {path!r} is not in the record: {at} has {known}"
+            )
+        value, passed = value[key], [*passed, key]
+    if isinstance(value, bool | str | list) or (
+        isinstance(value, Mapping) and not is_summary(value)
+    ):
+        told = sorted(value) if isinstance(value, Mapping) else repr(value)
+        raise ValueError(f"quantity {path!r} is no number in the record, but {told}")
+    return value
+
+
+def path_faults(
+    path: str,
+    modalities: Sequence[str],
+    priors: Sequence[str],
+    measures: Sequence[str] = (),
+    has_labels: bool = True,
+) -> list[str]:
+    """Whether a record of such a run can have a quantity, before there is one.
+
+    What is below a measure, a subset or an energy is left to `look_up`.
+
+    Args:
+      path: as in `look_up`.
+      modalities: of the data set.
+      priors: names of what joint draws are made from.
+      measures: beside the protocol.
+      has_labels: whether classifiers can judge.
+    """
+    sizes = [str(size) for size in range(1, len(modalities))]
+    keyed = {"unimodal_log_prob": modalities}
+    if has_labels:
+        keyed |= {
+            "coherence.conditional": sizes,
+            "coherence.conditional_micro": sizes,
+            "coherence.joint": priors,
+            "coherence.joint_entropy": priors,
+            "coherence.joint_by_steps": priors,
+            "coherence.joint_entropy_by_steps": priors,
+            "coherence": ["ceiling"],
+            "coherence.num_subsets": sizes,
+            **{
+                f"coherence.interval.{of}": ["low", "high"]
+                for of in [
+                    *(f"conditional.{size}" for size in sizes),
+                    *(f"joint.{prior}" for prior in priors),
+                    "ceiling",
+                ]
+            },
+            "classifiers": modalities,
+            "wrong_bit": modalities,
+        }
+    known = [f"{section}.{key}" for section, keys in keyed.items() for key in keys]
+    known += ["wall_seconds", "evaluation_seconds", "protocol_seconds"]
+    open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
+    open_ended += ["coherence.interval.subsets"] if has_labels else []
+    open_ended += [f"energy_priors.{prior}" for prior in priors]
+    open_ended += [name for name in known if "by_steps" in name]
+    if path in known or any(path.startswith(f"{name}.") for name in open_ended):
+        return []
+    near = difflib.get_close_matches(path, known, n=1)
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return [
+        f"quantity {path!r} is in no record of this run, expected one as in "
+        f"docs/results_schema.md, of the modalities {list(modalities)}, the priors "
+        f"{list(priors)} and the measures {list(measures)}{hint}"
+    ]
+
+
+# --- as text -------------------------------------------------------------------------
+
+
+def table(ablation: Ablation) -> list[str]:
+    """A Markdown table: a row a variant, its values, then the quantities."""
+    rows = [
+        [
+            *(str(variant["values"][axis]) for axis in ablation["axes"]),
+            *(
+                _cell(look_up(variant["record"], quantity))
+                for quantity in ablation["quantities"]
+            ),
+        ]
+        for variant in ablation["variants"]
+    ]
+    return markdown([*ablation["axes"], *ablation["quantities"]], rows)
+
+
+def _cell(value: Any) -> str:
+    """Shares with three digits, what is larger with fewer."""
+    size = abs(mean_of(value) or 0)
+    return format_value(value, digits=3 if size < 10 else 1 if size < 1_000 else 0)
+
+
+def came_about(ablation: Ablation) -> list[str]:
+    """Lines on how its records came about."""
+    records = [variant["record"] for variant in ablation["variants"]]
+
+    def of_any(key: str) -> str:
+        return ", ".join(dict.fromkeys(str(record[key]) for record in records))
+
+    commits = dict.fromkeys(r["commit"][:7] + r["commit"][40:] for r in records)
+    notes = dict.fromkeys(n for r in records for n in r.get("notes", []))
+    return [
+        f"- `{ablation['command']}`",
+        f"- protocol {of_any('protocol')}; seeds {of_any('seeds')}; commit "
+        f"{', '.join(commits)}; {of_any('hardware')}",
+        f"- stage one: `{of_any('stage1_checkpoint')}`",
+        *(f"- {note}" for note in [*ablation.get("notes", []), *notes]),
+    ]
+
+
+def section(root: Path, configs: Iterable[str]) -> list[str]:
+    """The lines on ablations of docs/results.md, none where there are no sweeps.
+
+    Args:
+      root: the repository.
+      configs: paths of its sweeps' configs.
+
+    Raises:
+      ValueError: a file of results/ablations/ is not valid, or its sweep is not in the
+        repository.
+    """
+    found = {}
+    for path in sorted((root / "results" / "ablations").glob("*.json")):
+        ablation = read(path)
+        records = [variant["record"] for variant in ablation["variants"]]
+        if not (root / ablation["sweep"]).is_file() or ".." in ablation["sweep"]:
+            raise ValueError(
+                f"{path}: `sweep` is {ablation['sweep']!r}, expected a file of this "
+                "repository"
+            )
+        if any(record["commit"] == "unknown" for record in records):
+            raise ValueError(f"{path}: a commit is unknown, expected those that ran")
+        found[path.relative_to(root).as_posix()] = ablation
+    lines = ["## Ablations", ""]
+    lines += ["`python -m jnf_jax.sweep --config CONFIG --workdir DIR` runs each.", ""]
+    for name, ablation in found.items():
+        lines += [f"### {Path(name).stem} ({link('config', ablation['sweep'])})", ""]
+        lines += [*table(ablation), ""]
+        picture = Path(name).with_suffix(".png")
+        if (root / picture).is_file():
+            lines += [f"![{Path(name).stem}](../{picture.as_posix()})", ""]
+        lines += [*came_about(ablation), f"- {link('all records', name)}", ""]
+    run = {ablation["sweep"] for ablation in found.values()}
+    waiting = [link(Path(c).stem, c) for c in configs if c not in run]
+    if not found and not waiting:
+        return []
+    return [*lines, f"Not yet run: {', '.join(waiting)}.", ""] if waiting else lines

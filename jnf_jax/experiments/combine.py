@@ -1,0 +1,102 @@
+"""One record of several training seeds, from the record of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jnf_jax.experiments.records import WORST, summarise
+from jnf_jax.experiments.schema import Record
+
+_NOT_MEASURED = ("data", "versions")
+
+
+def combine(records: Sequence[Record]) -> dict[str, Any]:
+    """A record over seeds: each measured number as ``{"mean", "sd", "n"}``.
+
+    Numbers of ``sampler.subsets`` stay numbers: the worst over seeds where a diagnostic
+    has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
+    all else there is measured. ``stage1_checkpoint`` lists one id a seed,
+    ``command`` each that was run; sentences (notes, warnings) are those of any seed;
+    null stays null if any seed has it.
+
+    Args:
+      records: valid records of one config, on the same data and commit, one a seed;
+        the first gives what all share.
+
+    Returns:
+      A valid record.
+
+    Raises:
+      ValueError: fewer than two records, a seed twice, or records that differ in what
+        is not measured (config, protocol, commit, data, settings, …).
+    """
+    if len(records) < 2:
+        raise ValueError(f"`records` has {len(records)} entries, expected 2 or more")
+    seeds = [seed for record in records for seed in record["seeds"]]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"`records` are of the seeds {seeds}, expected different ones")
+    apart = ("seeds", "command", "stage1_checkpoint", "sampler")
+    shared = [{k: v for k, v in r.items() if k not in apart} for r in records]
+    checkpoints = [record["stage1_checkpoint"] for record in records]
+    return {
+        **_merge("", shared),
+        "seeds": seeds,
+        "command": " && ".join(dict.fromkeys(r["command"] for r in records)),
+        "sampler": _merge_samplers([record["sampler"] for record in records]),
+        "stage1_checkpoint": None if None in checkpoints else ", ".join(checkpoints),
+    }
+
+
+def _merge(path: str, values: Sequence[Any]) -> Any:
+    """Leaf by leaf: floats are measured, all else must agree."""
+    first = values[0]
+    keys = path.split(".")
+    if keys[:2] == ["refinement", "subsets"] and keys[-1] in WORST:
+        return _over_seeds(keys[-1], values)
+    measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
+    if measured and all(isinstance(value, dict) for value in values):
+        found = {key for value in values for key in value}
+        lacking = sorted(k for k in found if any(k not in value for value in values))
+        if lacking:
+            raise ValueError(
+                f"`{path or 'record'}` has {lacking} in some of the records only"
+            )
+        below = f"{path}." if path else ""
+        return {k: _merge(below + k, [value[k] for value in values]) for k in first}
+    if measured and all(isinstance(value, float) for value in values):
+        return summarise(values)
+    if all(value == first for value in values):
+        return first
+    if all(_is_sentences(value) for value in values):
+        return list(dict.fromkeys(entry for value in values for entry in value))
+    if measured and all(isinstance(value, float | None) for value in values):
+        return None
+    raise ValueError(
+        f"`{path}` differs between the records: {sorted(map(str, values))}"
+    )
+
+
+def _is_sentences(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _merge_samplers(samplers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if not all(sampler.get("subsets") for sampler in samplers):
+        return _merge("sampler", samplers)
+    subsets = [sampler["subsets"] for sampler in samplers]
+    others = [{k: v for k, v in s.items() if k != "subsets"} for s in samplers]
+    return {
+        **{key: _merge(key, [o[key] for o in others]) for key in others[0]},
+        "subsets": {
+            name: {
+                key: _over_seeds(key, [found[name][key] for found in subsets])
+                for key in subsets[0][name]
+            }
+            for name in subsets[0]
+        },
+    }
+
+
+def _over_seeds(key: str, values: Sequence[float | None]) -> float | None:
+    if None in values:
+        return None
+    return WORST[key](values) if key in WORST else sum(values) / len(values)

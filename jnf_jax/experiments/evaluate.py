@@ -1,0 +1,341 @@
+"""Evaluating a trained experiment: protocol v1, its record, and pictures."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnf_jax.data.tfds_cache import cache_root
+from jnf_jax.evaluation import measures, pictures
+from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.kept import Kept
+from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
+from jnf_jax.evaluation.protocol import protocol_name
+from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
+from jnf_jax.evaluation.statistics import coherence
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.experiments import energy_report, logs, records
+from jnf_jax.experiments.experiment import Setup
+from jnf_jax.experiments.judging import NOTHING_JUDGED, judge
+from jnf_jax.methods.method import Inference
+from jnf_jax.runtime import parallel, processes
+from jnf_jax.types import Params
+
+LEAST_ACCURACY = 0.5
+"""Of an evaluation classifier on real test data; below it a warning is printed."""
+
+
+def evaluate_and_write(
+    setup: Setup,
+    params: dict[str, Params],
+    checkpoint_ids: dict[str, str],
+    workdir: Path,
+    *,
+    mesh: jax.sharding.Mesh,
+    provenance: dict[str, Any],
+    training_seconds: float,
+    out: Path | None = None,
+) -> dict[str, Any] | None:
+    """Evaluates, prints the table, writes record and pictures.
+
+    Args:
+        setup: The experiment.
+        params: Parameters by stage, whole on each device.
+        checkpoint_ids: As ``evaluate``.
+        workdir: Where ``results.json`` and ``samples/`` go; and ``unfinished.json``,
+            the record so far while measures run, which stays where one of them fails.
+        mesh: Devices of all processes; as many share in a batch as divide it.
+        provenance: As ``evaluate``; read in the first process alone.
+        training_seconds: As ``evaluate``.
+        out: Also write the record there.
+
+    Returns:
+        The record; None in all processes but the first, which writes it.
+    """
+    settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
+    batch_size = min(settings.batch_size, settings.num_tuples or test.size)
+    mesh = parallel.dividing_mesh(mesh, batch_size)
+    params = parallel.put(params, parallel.replicated(mesh))
+    kept = Kept(
+        workdir / "evaluation", _draws_depend_on(setup, checkpoint_ids), processes.say
+    )
+
+    unfinished = workdir / "unfinished.json"
+
+    def write(record: dict[str, Any]) -> None:
+        if processes.is_first():
+            records.write(unfinished, record)
+
+    record = evaluate(
+        setup,
+        params,
+        checkpoint_ids,
+        provenance=provenance,
+        training_seconds=training_seconds,
+        mesh=mesh,
+        report=processes.say,
+        kept=kept,
+        write=write,
+    )
+    if processes.is_first():
+        for path in [workdir / "results.json", *([out] if out else [])]:
+            records.write(path, record)
+        unfinished.unlink(missing_ok=True)
+        print(records.console_table(record))
+        print(f"Record: {workdir / 'results.json'}")
+    kept.discard()
+    written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
+    processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
+    return record if processes.is_first() else None
+
+
+def evaluate(
+    setup: Setup,
+    params: dict[str, Params],
+    checkpoint_ids: dict[str, str],
+    *,
+    provenance: dict[str, Any],
+    training_seconds: float,
+    mesh: jax.sharding.Mesh | None = None,
+    report: Callable[[str], None] = lambda line: None,
+    kept: Kept | None = None,
+    write: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> dict[str, Any]:
+    """Runs the protocol and returns the record; see docs/results_schema.md.
+
+    Args:
+        setup: The experiment.
+        params: Parameters by stage.
+        checkpoint_ids: Identities of the stages' parameters.
+        provenance: How the parameters were made: ``config``, ``command``, ``commit``,
+            ``hardware``, ``versions`` (see ``logs.provenance``).
+        training_seconds: Wall time of training.
+        mesh: Devices over which batches are split; ``params`` are whole on each.
+        report: Called with lines to show.
+        kept: Draws that an evaluation before this one found.
+        write: Called with the record so far before each measure, whose names wait under
+            its "unfinished": one that fails loses nothing but itself.
+    """
+    begin = time.monotonic()
+    experiment, inference = setup.experiment, setup.method.inference
+    classifiers = _classifiers(setup, mesh, report)
+    subject = Subject(
+        inference,
+        params,
+        setup.dataset,
+        _held_out(setup, mesh),
+        classifiers,
+        experiment.evaluation,
+        report=report,
+        decoder=setup.method.diffusion_decoder,
+    )
+    energies = energy_report.energy_priors(inference, params)
+    # Before the subsets: those of two and more divide by the density that is checked.
+    about = {n: energy_report.report(setup, params, n, report) for n in energies}
+    judged = dict(NOTHING_JUDGED)
+    if classifiers:
+        judged, draws = judge(setup, subject, tuple(energies), kept)
+        subject = subject._replace(draws=draws)
+    if experiment.evaluation.subsets == "all":
+        judged["unimodal_log_prob"] = mean_unimodal_log_prob(
+            inference, params, subject.held_out, experiment.evaluation
+        )
+
+    def seconds() -> float:
+        return time.monotonic() - begin + (kept.seconds if kept else 0.0)
+
+    def record(more: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **_describe(setup, checkpoint_ids),
+            **provenance,
+            "wall_seconds": seconds() + training_seconds,
+            "evaluation_seconds": seconds(),
+            **judged,
+            **({"energy_priors": about} if about else {}),
+            **more,
+        }
+
+    def before_each(found: dict[str, Any], waiting: list[str]) -> None:
+        write(record(found) | {"unfinished": waiting})
+
+    return record(measures.run(experiment.measures, subject, before_each))
+
+
+def _classifiers(
+    setup: Setup, mesh: jax.sharding.Mesh | None, report: Callable[[str], None]
+) -> Classifiers | None:
+    """None without labels; what is then left out is told."""
+    experiment, dataset = setup.experiment, setup.dataset
+    if dataset.num_classes is None:
+        for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
+            report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
+        return None
+    cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
+    found = train_classifiers(dataset, experiment.classifier, cache_dir, mesh)
+    for m, share in found.accuracy.items():
+        if share < LEAST_ACCURACY:
+            report(
+                f"warning: the classifier of {m} reads {share:.1%} of real test data "
+                "right: what it says of generated ones is no coherence"
+            )
+    return found
+
+
+def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
+    run = logs.describe_run()
+    return {
+        "checkpoints": checkpoint_ids,
+        "experiment": dataclasses.asdict(setup.experiment),
+        "data": setup.dataset.record,
+        "code": [run["commit"], run["versions"]],
+    }
+
+
+def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
+    test = setup.dataset.splits["test"]
+    return HeldOut(
+        parallel.put(test.arrays, parallel.replicated(mesh)),
+        setup.dataset.fetch,
+        test.size,
+        test.labels,
+        setup.dataset.num_classes,
+        test.rows,
+        mesh,
+    )
+
+
+def _describe(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
+    """What was evaluated, on what."""
+    experiment = setup.experiment
+    size = setup.dataset.splits["test"].size
+    return {
+        "dataset": setup.dataset.name,
+        "method": experiment.method,
+        "protocol": protocol_name(experiment.evaluation, experiment.sampler, size),
+        "seeds": [experiment.training["joint"].seed],
+        "num_tuples": experiment.evaluation.num_tuples or size,
+        "data": setup.dataset.record,
+        "stage1_checkpoint": checkpoint_ids["joint"],
+    }
+
+
+def write_pictures(
+    setup: Setup,
+    params: dict[str, Params],
+    directory: Path,
+    mesh: jax.sharding.Mesh | None = None,
+) -> list[Path]:
+    """Sample grids, from each modality, all but each, and each prior; and energies.
+
+    None from modalities where ``evaluation.subsets`` is "none".
+    Beside each grid, what the data set writes of its modalities: sounds, texts. A
+    diffusion decoder's pictures of the same z are files of their own.
+    """
+
+    inference = setup.method.inference
+    names = inference.modalities
+    with_subsets = setup.experiment.evaluation.subsets == "all"
+    sizes = sorted({1, len(names) - 1}) if with_subsets else []
+    shown_by = {"": False}
+    if setup.method.diffusion_decoder is not None:
+        shown_by["_diffusion_decoder"] = True
+    written = []
+    for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
+        # As many data as the protocol takes at once: its compiled programs serve.
+        size = setup.experiment.evaluation.batch_size
+        for suffix, diffused in shown_by.items():
+            drawn = draw_conditional(
+                setup, params, subset, size, seed=0, num_shown=NUM_PICTURED,
+                mesh=mesh, diffused=diffused,
+            )  # fmt: skip
+            path = Path(directory) / f"given_{'+'.join(subset)}{suffix}.png"
+            written += save(setup.dataset, drawn, path)
+    for name in inference.prior_names:
+        own = name == inference.prior_names[0]
+        for suffix, diffused in shown_by.items():
+            z = inference.sample_prior(
+                params, jax.random.key(0), 2 * NUM_PICTURED, name
+            )
+            drawn = show_unconditional(setup, params, z, seed=0, diffused=diffused)
+            stem = f"unconditional{'' if own else f'_{name}'}{suffix}"
+            written += save(setup.dataset, drawn, Path(directory) / f"{stem}.png")
+    for name in energy_report.energy_priors(inference, params):
+        plot = energy_report.picture(setup, params, name)
+        if processes.is_first():
+            path = Path(directory) / f"energy_of_{name}.png"
+            written.append(pictures.save_png(path, plot))
+    return written
+
+
+def draw_conditional(
+    setup: Setup,
+    params: dict[str, Params],
+    subset: tuple[str, ...],
+    num: int,
+    seed: int,
+    num_shown: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    diffused: bool = False,
+) -> Drawn:
+    """The first ``num`` test tuples: what is given, and what is generated from it.
+
+    With ``diffused`` the pictures are draws of the diffusion decoder, not means.
+    """
+    inference = setup.method.inference
+    indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
+    views = _held_out(setup, mesh).views(indices)
+    z, _ = inference.infer(params, jax.random.key(seed), views, subset)
+    z = jax.tree.map(lambda a: a[:num_shown], z)
+    generated = _generate(setup, params, z, seed, diffused)
+    views = processes.to_host(views)
+    targets = coherence.targets_of(subset, inference.modalities)
+    return Drawn(
+        {m: views[m][:num_shown] for m in subset}, {m: generated[m] for m in targets}
+    )
+
+
+def show_unconditional(
+    setup: Setup,
+    params: dict[str, Params],
+    z: Any,
+    seed: int,
+    diffused: bool = False,
+) -> Drawn:
+    """Draws of a prior, decoded everywhere."""
+    return Drawn({}, _generate(setup, params, z, seed, diffused))
+
+
+def _generate(
+    setup: Setup, params: dict[str, Params], z: Any, seed: int, diffused: bool
+) -> dict[str, np.ndarray]:
+    """What z shows, on the host: decoder means, or draws of the diffusion decoder.
+
+    Raises:
+        ValueError: If draws are wanted of a method without a diffusion decoder.
+    """
+    inference, decoder = setup.method.inference, setup.method.diffusion_decoder
+    if not diffused:
+        shown = _decoded_means(inference, params, z)
+        return processes.to_host(setup.dataset.clip(shown))
+    if decoder is None:
+        raise ValueError(
+            "`diffused` is True, expected False: the config has no `denoiser`"
+        )
+    draw_key = jax.random.fold_in(jax.random.key(seed), 1)
+    draw = jax.jit(decoder.draw, static_argnums=3)
+    shown = draw(params, draw_key, z, inference.modalities)
+    return processes.to_host(setup.dataset.clip(shown))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded_means(
+    inference: Inference, params: dict[str, Params], z: Any
+) -> dict[str, jax.Array]:
+    decoded = inference.decode(params, z)
+    return {m: p.mean() for m, p in decoded.items()}

@@ -1,0 +1,203 @@
+"""An experiment that is open: its settings, its data, its method, its checkpoints."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from jnf_jax import checkpoint
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.placement import place
+from jnf_jax.data.registry import DATASETS
+from jnf_jax.data.tfds_cache import cache_root
+from jnf_jax.experiments.config import Experiment, resolve
+from jnf_jax.methods.method import Method, MethodStage
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.subset import SubsetInference
+from jnf_jax.training import resume
+from jnf_jax.types import Params
+
+
+class Setup(NamedTuple):
+    """Settings, data and method of one experiment."""
+
+    experiment: Experiment
+    dataset: Dataset
+    method: Method
+
+
+def open_experiment(config: ml_collections.ConfigDict) -> Setup:
+    """Checks the config, loads and places the data, builds the method.
+
+    Raises:
+        ValueError: With every fault of the config; or what is wrong with the data.
+    """
+    experiment = resolve(config)
+    dataset = DATASETS[experiment.data_name][1](experiment.data)
+    dataset = place(
+        dataset,
+        experiment.placement,
+        cache_root(getattr(experiment.data, "cache_dir", "")),
+    )
+    method = build_method(
+        experiment.method,
+        dataset.shapes,
+        model=experiment.model,
+        flow=experiment.flow,
+        sampler=experiment.sampler,
+        quotient=experiment.quotient,
+        experts=experiment.experts,
+        fitted_prior=experiment.fitted_prior,
+        projectors=experiment.projectors,
+        denoiser=experiment.denoiser,
+    )
+    refines = experiment.refinement is not None
+    if refines and not isinstance(method.inference, SubsetInference):
+        raise ValueError(
+            f"`refinement` is not for method {experiment.method!r}, expected one with "
+            "a joint encoder: 'jnf', 'jnf_shared' or 'jmvae'"
+        )
+    if refines and experiment.evaluation.subsets == "none":
+        raise ValueError(
+            "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
+            "what is drawn given subsets"
+        )
+    decoder = method.diffusion_decoder
+    drawn = () if decoder is None else decoder.modalities
+    if unbounded := [m for m in drawn if m in dataset.unbounded]:
+        raise ValueError(
+            f"`denoiser` draws values in [0, 1], expected pictures: {unbounded} of "
+            f"{dataset.name!r} have others"
+        )
+    return Setup(experiment, dataset, method)
+
+
+def stage_directory(workdir: Path, stage: str) -> Path:
+    """Where a run keeps the checkpoints of a stage."""
+    return Path(workdir) / "checkpoints" / stage
+
+
+def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
+    """Where a stage that is not trained now is read from: ``init``, or the workdir."""
+    return Path(setup.experiment.init.get(stage) or stage_directory(workdir, stage))
+
+
+def evaluated_stages(setup: Setup) -> tuple[MethodStage, ...]:
+    """Those that evaluation reads; for joint draws alone, these draws' own."""
+    stages, experiment = setup.method.stages, setup.experiment
+    if experiment.evaluation.subsets == "all" or experiment.measures:
+        return stages
+    return tuple(stage for stage in stages if stage.name in ("joint", "prior"))
+
+
+def stage_identity(
+    setup: Setup, stage: MethodStage, checkpoint_ids: dict[str, str]
+) -> dict[str, Any]:
+    """What decides a stage's parameters, apart from how they are trained; JSON-able.
+
+    Data are known by their checksums, so that a directory may move; earlier stages by
+    the identity of their parameters.
+    """
+    experiment, dataset = setup.experiment, setup.dataset
+    identity = {
+        "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
+        "method": stage.of or experiment.method,
+        "model": _learnt_with(experiment.model),
+        "needs": {name: checkpoint_ids[name] for name in stage.needs},
+    }
+    for field in stage.settings:
+        identity[field] = _learnt_with(getattr(experiment, field))
+    if experiment.model.compute_dtype == "float32":
+        # As before there was a choice: those checkpoints are still read.
+        del identity["model"]["compute_dtype"]
+    return json.loads(json.dumps(identity))
+
+
+def _learnt_with(settings: Any) -> Any:
+    """``dataclasses.asdict`` without the options that only say how draws are made."""
+    if dataclasses.is_dataclass(settings):
+        return {
+            field.name: _learnt_with(getattr(settings, field.name))
+            for field in dataclasses.fields(settings)
+            if field.metadata.get("of_identity", True)
+        }
+    if isinstance(settings, Mapping):
+        return {name: _learnt_with(value) for name, value in settings.items()}
+    return settings
+
+
+def _trained_on(dataset: Dataset) -> dict[str, Any]:
+    """The checksums of what training reads: all but the test split's."""
+    checksums = dataset.record["checksums"]
+    return {name: value for name, value in checksums.items() if "test" not in name}
+
+
+def load_stage(
+    setup: Setup,
+    stage: MethodStage,
+    path: Path,
+    checkpoint_ids: dict[str, str],
+    sharding: jax.sharding.Sharding | None = None,
+) -> tuple[Params, str, float]:
+    """The parameters of a stage trained before, their identity, the seconds they took.
+
+    Args:
+        setup: Of the run that reads them.
+        stage: The stage.
+        path: A checkpoint, or a directory of checkpoints; no fallback to an older one.
+        checkpoint_ids: Identities of the stages that it needs.
+        sharding: Where the parameters go; None is the first device.
+
+    Raises:
+        ValueError: Nothing there; damaged; not trained to its end; trained on other
+            data or for another model; or any leaf missing, extra or misshapen.
+    """
+    path = checkpoint.resolve(path)
+    stored = checkpoint.read_metadata(path)
+    identity = stored["identity"]
+    wanted = stage_identity(setup, stage, checkpoint_ids)
+    resume.check_identity(path, identity["config"], wanted)
+    step, num_steps = checkpoint.read_step(path), identity["settings"]["num_steps"]
+    if step < num_steps:
+        raise ValueError(
+            f"{path} stopped at step {step} of {num_steps}: run jnf_jax.train again to "
+            "finish the stage first"
+        )
+    like = jax.eval_shape(stage.init, jax.random.key(0))
+    params = checkpoint.restore_params(path, like, sharding=sharding)
+    return params, checkpoint.checkpoint_id(path), stored["seconds"]
+
+
+def load_stages(
+    setup: Setup,
+    workdir: Path,
+    sharding: jax.sharding.Sharding | None = None,
+    stages: tuple[MethodStage, ...] | None = None,
+) -> tuple[dict[str, Params], dict[str, str], float]:
+    """Parameters and identities of stages, from ``init`` or from ``workdir``.
+
+    Args:
+        setup: The experiment.
+        workdir: Of a run.
+        sharding: Where the parameters go; None is the first device.
+        stages: Those to load, each behind what it needs; None: every stage.
+
+    Returns:
+        {stage: parameters}, {stage: identity}, and the wall seconds of all their
+        training.
+
+    Raises:
+        ValueError: As ``load_stage``; a stage that was never trained is named.
+    """
+    params, checkpoint_ids, seconds = {}, {}, 0.0
+    for stage in setup.method.stages if stages is None else stages:
+        path = stage_path(setup, workdir, stage.name)
+        params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
+            setup, stage, path, checkpoint_ids, sharding
+        )
+        seconds += spent
+    return params, checkpoint_ids, seconds

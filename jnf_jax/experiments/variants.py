@@ -1,0 +1,296 @@
+"""What a sweep runs: variants of a base config, checked before any of them is run.
+
+A sweep's config says
+
+- ``base``: the config that is varied; ``{name}`` in its path is filled in by an axis;
+- ``overrides``: pairs (field, value) for every variant, fields of the base config with
+  dots, as ("evaluation.num_tuples", 200);
+- ``axes``: pairs (axis, values): a field of the base config or a name in ``base``;
+  every combination is a variant;
+- ``shares``: stages that variants whose settings of them agree train only once;
+- ``num_seeds``: of each variant, from the base config's ``seed`` upwards;
+- ``quantities``: what the table shows, as ``coherence.conditional.1``: keys of a record
+  joined by dots;
+- ``plot``: ``x`` an axis, ``y`` quantities, ``log_x`` whether x is on a log scale.
+"""
+
+import collections
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from jnf_jax.experiments import ablations, config_files
+from jnf_jax.experiments.config import Faults
+from jnf_jax.experiments.experiment import (
+    Setup,
+    open_experiment,
+    stage_directory,
+    stage_identity,
+)
+from jnf_jax.experiments.run import of_seed
+
+Pairs = tuple[tuple[str, Any], ...]
+
+
+class Unit(NamedTuple):
+    """One seed of one variant, or the training that several of them share.
+
+    Attributes:
+        values: {axis: value}; empty where it is shared.
+        config_name: The file that was varied.
+        config: With all that is varied; of this seed.
+        directory: Its workdir.
+    """
+
+    values: dict[str, Any]
+    config_name: str
+    config: ml_collections.ConfigDict
+    directory: Path
+
+
+class Plan(NamedTuple):
+    """What to run: ``shared`` first, in any order; then ``units``, in any order."""
+
+    shared: list[Unit]
+    units: list[Unit]
+
+
+def make_plan(
+    config: ml_collections.ConfigDict, workdir: Path, settings: Pairs = ()
+) -> Plan:
+    """Checks a sweep's config, opens every variant once, and says what is to be run.
+
+    Args:
+        config: Of the sweep; see above.
+        workdir: Variants and shared stages have directories in it.
+        settings: More ``overrides``.
+
+    Raises:
+        ValueError: With every fault of the sweep and of its variants: their configs,
+            or data that are not there.
+    """
+    faults = _faults(config.to_dict())
+    units, found = [], []
+    needed = ("`base`", "`axes`", "`overrides`", "`num_seeds`")
+    if not any(fault.startswith(needed) for fault in faults):
+        units, found = _vary(config, Path(workdir), settings)
+    shared, own = {}, []
+    for unit in () if faults + found else units:
+        try:
+            setup = open_experiment(unit.config)
+        except (ValueError, FileNotFoundError) as error:
+            found.append(str(error))
+            continue
+        found += _own_faults(config, setup)
+        if not found:
+            own.append(_share(unit, setup, config.shares, Path(workdir), shared))
+    faults += dict.fromkeys(found)
+    if faults:
+        raise ValueError("\n".join(["the sweep has faults:", *faults]))
+    return Plan(list(shared.values()), own)
+
+
+def _faults(tree: dict[str, Any]) -> list[str]:
+    """What is wrong with the sweep's config itself."""
+    kinds = {"base": str, "num_seeds": int, "plot": dict}
+    kinds |= dict.fromkeys(("overrides", "axes", "shares", "quantities"), tuple | list)
+    faults = Faults(f"`{name}` is missing" for name in kinds if name not in tree)
+    for name, value in tree.items():
+        if name not in kinds:
+            faults.unknown("", name, kinds)
+        elif not isinstance(value, kinds[name]) or isinstance(value, bool):
+            said = getattr(kinds[name], "__name__", "tuple")
+            faults.append(f"`{name}` is {value!r}, expected {said}")
+    if faults:
+        return faults
+    if tree["num_seeds"] < 1:
+        faults.append(f"`num_seeds` is {tree['num_seeds']}, expected 1 or more")
+    for name in ("overrides", "axes"):
+        faults += [
+            f"`{name}` has {pair!r}, expected pairs of a field and what it is set to"
+            for pair in tree[name]
+            if not (_is_list(pair) and len(pair) == 2 and isinstance(pair[0], str))
+        ]
+    axes = {} if faults else dict(tree["axes"])
+    faults += [] if tree["axes"] else ["`axes` is empty, expected one or more"]
+    for name, values in axes.items():
+        if not _is_list(values) or not values:
+            faults.append(f"`axes` has {name!r} with {values!r}, expected some values")
+    if len(axes) < len(tree["axes"]) and axes:
+        faults.append("`axes` has an axis twice, expected each once")
+    for name in ("shares", "quantities"):
+        faults += [
+            f"`{name}` has {entry!r}, expected a string"
+            for entry in tree[name]
+            if not isinstance(entry, str)
+        ]
+    return faults + _plot_faults(tree["plot"], axes)
+
+
+def _plot_faults(plot: dict[str, Any], axes: dict[str, Any]) -> list[str]:
+    faults = []
+    if set(plot) != {"x", "y", "log_x"}:
+        return [f"`plot` has {sorted(plot)}, expected x, y and log_x"]
+    if axes and plot["x"] not in axes:
+        faults.append(f"`plot.x` is {plot['x']!r}, expected one of the axes {[*axes]}")
+    y = plot["y"]
+    if not _is_list(y) or not y or not all(isinstance(path, str) for path in y):
+        faults.append(f"`plot.y` is {y!r}, expected one or more quantities")
+    if not isinstance(plot["log_x"], bool):
+        faults.append(f"`plot.log_x` is {plot['log_x']!r}, expected True or False")
+    values = axes.get(plot["x"], ())
+    if plot["log_x"] and _is_list(values) and not all(map(_has_logarithm, values)):
+        faults.append(
+            f"`plot.log_x` is True, expected False: {plot['x']!r} has {values}, which "
+            "are not all numbers > 0"
+        )
+    return faults
+
+
+def _has_logarithm(value: Any) -> bool:
+    return type(value) in (int, float) and value > 0
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple | list)
+
+
+def _vary(
+    config: ml_collections.ConfigDict, workdir: Path, settings: Pairs
+) -> tuple[list[Unit], list[str]]:
+    """A unit for each combination and seed, and what could not be set."""
+    axes = {name: tuple(values) for name, values in config.axes}
+    named = {n for _, n, _, _ in string.Formatter().parse(config.base) if n is not None}
+    units, faults = [], [
+        f"`base` is {config.base!r}, but {name!r} is none of the axes {list(axes)}"
+        for name in sorted(named - set(axes))
+    ]  # fmt: skip
+    if faults:
+        return [], faults
+    for combination in itertools.product(*axes.values()):
+        values = dict(zip(axes, combination, strict=True))
+        path = config.base.format(**values)
+        try:
+            varied = config_files.load_config(path)
+        except ValueError as error:
+            faults.append(f"`base`: {error}")
+            continue
+        fields = [pair for pair in values.items() if pair[0] not in named]
+        for field, value in [*config.overrides, *settings, *fields]:
+            faults += _set(varied, path, field, value)
+        name = ",".join(f"{axis}={value}" for axis, value in values.items())
+        directory = workdir / name.replace("/", "_")
+        units += [
+            Unit(values, path, of_seed(varied, seed), directory / f"seed_{seed}")
+            for seed in range(varied.seed, varied.seed + config.num_seeds)
+        ]
+    return units, faults
+
+
+def _set(
+    config: ml_collections.ConfigDict, path: str, field: str, value: Any
+) -> list[str]:
+    """Sets a field in place; the faults, if it cannot be."""
+    *sections, last = field.split(".")
+    section = config
+    for name in sections:
+        section = section.get(name) if _is_section(section) else None
+    if not _is_section(section) or last not in section or _is_section(section[last]):
+        known = [name for name, _ in _leaves(config.to_dict())]
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return [f"`{field}` is no field of {path}.{hint}"]
+    expected = type(section[last]).__name__
+    try:
+        with config.unlocked():
+            section[last] = value
+    except TypeError:
+        got = type(value).__name__
+        return [f"`{field}` is {value!r} ({got}), expected {expected}, as in {path}"]
+    return []
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, ml_collections.ConfigDict)
+
+
+def _leaves(tree: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found += _leaves(value, f"{path}{name}.")
+        else:
+            found.append((path + name, value))
+    return found
+
+
+def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
+    """What the sweep asks for and this variant does not have."""
+    faults, stages = [], {stage.name: stage for stage in setup.method.stages}
+    method, there = setup.experiment.method, {*config.shares, *setup.experiment.init}
+    for stage in config.shares:
+        if stage not in stages:
+            faults.append(
+                f"`shares` has {stage!r}, expected stages of {method!r}: {[*stages]}"
+            )
+        elif stage not in setup.experiment.init:
+            faults += [
+                f"`shares` has {stage!r} without {need!r}, which it needs: expected "
+                f"{need!r} in `shares` or a checkpoint in `init.{need}`"
+                for need in stages[stage].needs
+                if need not in there
+            ]
+    inference = setup.method.inference
+    for path in dict.fromkeys([*config.quantities, *config.plot.y]):
+        faults += ablations.path_faults(
+            path,
+            inference.modalities,
+            inference.prior_names,
+            tuple(setup.experiment.measures),
+            setup.dataset.num_classes is not None,
+        )
+    return faults
+
+
+def _share(
+    unit: Unit,
+    setup: Setup,
+    stages: Sequence[str],
+    workdir: Path,
+    shared: dict[str, Unit],
+) -> Unit:
+    """The unit, reading the stages that it shares; their own unit goes to ``shared``.
+
+    Units agree on a stage if its identity, as its checkpoint will have it, is the same,
+    and how it is trained. What of it comes before is shared too, or read from ``init``.
+    """
+    init = setup.experiment.init
+    own = [s for s in setup.method.stages if s.name in stages and s.name not in init]
+    if not own:
+        return unit
+    key = [
+        [
+            stage_identity(setup, stage, collections.defaultdict(str)),
+            dataclasses.asdict(setup.experiment.training[stage.name]),
+        ]
+        for stage in own
+    ]
+    names = [stage.name for stage in own]
+    text = json.dumps([key, sorted(init.items())], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    directory = workdir / "shared" / f"{'+'.join(names)}_{digest}"
+    if digest not in shared:
+        config = unit.config.copy_and_resolve_references().unlock()
+        config.stages = ",".join(names)
+        shared[digest] = Unit({}, unit.config_name, config, directory)
+    config = unit.config.copy_and_resolve_references().unlock()
+    config.init.update({name: str(stage_directory(directory, name)) for name in names})
+    return unit._replace(config=config)

@@ -1,0 +1,1 @@
+"""Where a program runs: devices, processes, host memory, batches of one size."""

@@ -1,1 +1,0 @@
-"""Sweeps: every variant of one config, run side by side, in one table and one plot."""

@@ -1,0 +1,237 @@
+"""Protocol v1 on a model whose coherence is known by counting."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.protocol import (
+    SUBSETS,
+    ProtocolSettings,
+    draw_latents,
+    evaluate_coherence,
+    protocol_name,
+)
+from jnf_jax.evaluation.statistics.bootstrap import macro_interval, share_interval
+from jnf_jax.methods.method import SubsetInfo
+from jnf_jax.sampling import ChainSettings
+
+CLASSES = 4
+LABELS = np.array([0] * 10 + [1] * 20 + [2] * 30 + [3] * 63, np.int32)
+
+
+class Sure(NamedTuple):
+    """A distribution that is all mean."""
+
+    value: jax.Array
+
+    def mean(self):
+        return self.value
+
+
+class LabelModel:
+    """z is a label: the right one given "a", else the next one.
+
+    "c" cannot show label 0: its decoder shows label 1 instead.
+    """
+
+    modalities = ("a", "b", "c")
+    prior_names = ("uniform", "ones")
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        label = jnp.round(views["a"] * CLASSES)
+        return jnp.where("a" in subset, label, (label + 1) % CLASSES), None
+
+    def adapt(self, params, rng_key, views, subset):
+        return None
+
+    def diagnose(self, params, rng_key, views, subset, step_size):
+        return None
+
+    def joint_log_prob(self, params, views, z):
+        return z.sum(-1)
+
+    def unimodal_log_probs(self, params, views, z):
+        return {}
+
+    def decode(self, params, z):
+        shown = {"a": z, "b": z, "c": jnp.maximum(z, 1)}
+        return {m: Sure(label / CLASSES) for m, label in shown.items()}
+
+    def prior_of(self, params, name):
+        raise NotImplementedError("what is measured here asks for no density")
+
+    def sample_prior(self, params, rng_key, num_samples, name=None):
+        return (
+            jnp.arange(num_samples) % CLASSES
+            if name == "uniform"
+            else (jnp.ones(num_samples, int))
+        )
+
+
+class ClosedFormModel(LabelModel):
+    """Says how drawing went although no chain ran: Gaussian experts do."""
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        z, _ = super().infer(params, rng_key, views, subset)
+        if len(subset) != 2:
+            return z, None
+        rows = len(z)
+        return z, SubsetInfo(
+            jnp.zeros(()), jnp.ones(rows), jnp.zeros(rows, int), jnp.arange(rows) < 1
+        )
+
+
+class NoisyModel(LabelModel):
+    """Its latents are the label, or a number, and noise."""
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        z, info = super().infer(params, rng_key, views, subset)
+        return z + 0.1 * jax.random.uniform(rng_key, z.shape), info
+
+    def sample_prior(self, params, rng_key, num_samples, name=None):
+        return (CLASSES - 1) * jax.random.uniform(rng_key, (num_samples,))
+
+
+HELD_OUT = HeldOut(
+    jnp.asarray(LABELS) / CLASSES,
+    lambda arrays, rows: dict.fromkeys("abc", arrays[rows]),
+    len(LABELS),
+    LABELS,
+    CLASSES,
+)
+
+
+def read_labels(scale, views):
+    return {m: jnp.round(x * scale).astype(int) for m, x in views.items()}
+
+
+@pytest.mark.parametrize("batch_size", [123, 50, 7, 1_000])
+def test_protocol_counts_what_it_says(batch_size):
+    settings = ProtocolSettings(
+        num_prior_samples=400, batch_size=batch_size, num_diagnostic_data=2
+    )
+    report = evaluate_coherence(
+        LabelModel(),
+        {},
+        HELD_OUT,
+        jax.tree_util.Partial(read_labels, jnp.float32(CLASSES)),
+        settings,
+    )
+    # From "a" everything is right, but that "c" never shows 0; from others nothing is,
+    # except that "c" shows 1 where label 3's successor, 0, is drawn: still not 3.
+    to_b, to_c = report.accuracies["a",]["b"], report.accuracies["a",]["c"]
+    assert (to_b.macro, to_b.micro) == (1, 1)
+    assert to_c.macro == 3 / 4
+    assert to_c.micro == pytest.approx(113 / 123)
+    np.testing.assert_array_equal(to_c.per_class, [0, 1, 1, 1])
+    one = ((1 + 3 / 4) / 2 + 0 + 0) / 3
+    two = (3 / 4 + 1 + 0) / 3
+    assert report.table.macro == pytest.approx({"1": one, "2": two})
+    assert report.table.num_subsets == {"1": 3, "2": 3}
+    assert report.ceiling == pytest.approx(113 / 123)
+    # The prior counts up from 0 in every batch, and all draws but 0 agree.
+    drawn = np.arange(400) % min(batch_size, 400) % CLASSES
+    assert report.joint == pytest.approx({"uniform": (drawn != 0).mean(), "ones": 1})
+    shares = np.bincount(drawn[drawn != 0], minlength=4)[1:] / (drawn != 0).sum()
+    entropy = -(shares * np.log(shares)).sum()
+    assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
+    assert abs(entropy - math.log(3)) < 0.1
+    assert report.sampler == {"subsets": {}, "warnings": []}
+
+
+def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():
+    num = 60
+    settings = ProtocolSettings(
+        num_tuples=num, num_prior_samples=400, batch_size=50, num_diagnostic_data=2,
+        seed=3,
+    )  # fmt: skip
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(LabelModel(), {}, HELD_OUT, predict, settings)
+    labels = LABELS[:num]
+    # From "a" all is right, but that "c" shows no 0; from others nothing is.
+    to_c = (labels != 0).astype(float)
+    one, two = (1 + to_c) / 2 / 3, (to_c + 1) / 3
+    assert report.interval["conditional"] == {
+        size: macro_interval(scores, labels, seed=3)._asdict()
+        for size, scores in (("1", one), ("2", two))
+    }
+    assert report.interval["joint"] == {
+        name: share_interval(share, 400, seed=3)._asdict()
+        for name, share in report.joint.items()
+    }
+    expected = share_interval(report.ceiling, num, seed=3)._asdict()
+    assert report.interval["ceiling"] == expected
+
+
+def test_without_subsets_joint_draws_are_those_of_the_whole_protocol():
+    """The model's draws follow the key that they are given, in both runs the same."""
+
+    class Random(LabelModel):
+        def infer(self, params, rng_key, views, subset, step_size=None):
+            if len(subset) < 3:
+                return super().infer(params, rng_key, views, subset)
+            return jax.random.randint(rng_key, views["a"].shape, 0, CLASSES), None
+
+        def sample_prior(self, params, rng_key, num_samples, name=None):
+            return jax.random.randint(rng_key, (num_samples,), 0, CLASSES)
+
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    settings = ProtocolSettings(num_prior_samples=400, batch_size=64)
+    whole, joint = (
+        evaluate_coherence(
+            Random(),
+            {},
+            HELD_OUT,
+            predict,
+            dataclasses.replace(settings, subsets=subsets),
+        )  # fmt: skip
+        for subsets in ("all", "none")
+    )
+    assert 0.5 < whole.ceiling < 1 and 0.5 < whole.joint["ones"] < 1
+    assert (joint.ceiling, joint.joint) == (whole.ceiling, whole.joint)
+    assert joint.joint_entropy == whole.joint_entropy
+    assert joint.accuracies == {} and joint.table == ({}, {}, {})
+    chains = ChainSettings()
+    names = [
+        protocol_name(ProtocolSettings(subsets=s), chains, 10_000) for s in SUBSETS
+    ]
+    assert names == ["v1", "v1-custom"]
+
+
+def test_posteriors_in_closed_form_have_a_quality_too():
+    settings = ProtocolSettings(
+        num_prior_samples=8, batch_size=123, num_diagnostic_data=2
+    )
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(ClosedFormModel(), {}, HELD_OUT, predict, settings)
+    assert set(report.sampler["subsets"]) == {"a+b", "a+c", "b+c"}
+    assert report.sampler["subsets"]["a+b"] == {
+        "step_size": 0.0,
+        "acceptance": 1.0,
+        "share_with_divergences": 0.0,
+        "share_improper": pytest.approx(1 / 123),
+    }
+    assert len(report.sampler["warnings"]) == 3
+
+
+def test_draws_are_kept_and_are_the_same_without_a_classifier():
+    settings = ProtocolSettings(
+        num_tuples=60, num_prior_samples=70, batch_size=50, num_diagnostic_data=2
+    )
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    report = evaluate_coherence(NoisyModel(), {}, HELD_OUT, predict, settings)
+    draws = draw_latents(NoisyModel(), {}, HELD_OUT._replace(labels=None), settings)
+    assert set(draws.given) == set(report.accuracies)
+    assert set(draws.unconditional) == set(report.joint)
+    jax.tree.map(np.testing.assert_array_equal, draws, report.draws)
+    shown = {s: np.floor(z).astype(int) % CLASSES for s, z in draws.given.items()}
+    assert all(len(z) == 60 for z in shown.values())
+    right = (shown["a", "c"] == LABELS[:60]).mean()
+    assert right == report.accuracies["a", "c"]["b"].micro == 1
+    assert [len(z) for z in draws.unconditional.values()] == [70, 70]

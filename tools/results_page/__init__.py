@@ -1,0 +1,1 @@
+"""Renders docs/results.md from the records in results/."""

@@ -1,0 +1,97 @@
+"""What records say on questions that a paper left open; docs/open_questions.json.
+
+The file names, for each question, the configs whose records answer it and which of
+``TABLES`` to show beside their coherence; this module only looks the records up. An
+``answer`` says what people make of them so far, and leaves numbers to the tables.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax.experiments.records import format_value, joint_entropy
+from tools.results_page.tables import (
+    ABSENT,
+    by_name,
+    energy_table,
+    link,
+    refinement_table,
+    sizes_of,
+    table,
+)
+
+TABLES = {"energy": energy_table, "refinement": refinement_table}
+"""Name in docs/open_questions.json -> records -> lines."""
+
+
+def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
+    """The lines on open questions of docs/results.md; none without the file.
+
+    Args:
+      root: the repository.
+      records: path -> record, of the whole repository.
+
+    Raises:
+      ValueError: a question names a config that is not there, or an unknown table.
+    """
+    path = root / "docs" / "open_questions.json"
+    if not path.is_file():
+        return []
+    stored = json.loads(path.read_text("utf-8"))
+    lines = [f"## {stored['title']}", "", stored["source"], ""]
+    for entry in stored["questions"]:
+        missing = [c for c in entry["configs"] if not (root / c).is_file()]
+        unknown = [name for name in entry["tables"] if name not in TABLES]
+        if missing or unknown:
+            raise ValueError(
+                f"{path}: {entry['question']!r} names {missing + unknown}, expected "
+                f"configs of this repository and tables out of {sorted(TABLES)}"
+            )
+        lines += [f"### {entry['question']}", ""]
+        lines += [entry["answer"], ""] if "answer" in entry else []
+        lines += [*_answers(entry, records), ""]
+    return lines
+
+
+def _answers(entry: Mapping[str, Any], records: Mapping[str, Mapping]) -> list[str]:
+    """A row for each record of each config, in the order of the file."""
+    configs = entry["configs"]
+    found = {
+        config: {n: r for n, r in records.items() if r["config"] == config}
+        for config in configs
+    }
+    here = {name: r for named in found.values() for name, r in named.items()}
+    sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
+    rows = []
+    for config, named in found.items():
+        rows += [_row(name, record, sizes) for name, record in named.items()]
+        if not named:
+            blank = [ABSENT] * (len(sizes) + 5)
+            rows.append([_title(config), "not yet run", *blank])
+    header = ["config", "data", "seeds", *sizes, "joint", "entropy", "ceiling"]
+    lines = table([*header, "record"], rows)
+    for name in entry["tables"]:
+        lines += TABLES[name](here)
+    return lines
+
+
+def _row(name: str, record: Mapping[str, Any], sizes: Sequence[str]) -> list[str]:
+    coherence = record["coherence"]
+    entropies = {prior: joint_entropy(record, prior) for prior in coherence["joint"]}
+    return [
+        _title(record["config"]),
+        record["dataset"],
+        str(len(record["seeds"])),
+        *(format_value(coherence["conditional"].get(size)) for size in sizes),
+        by_name(coherence["joint"], format_value),
+        by_name(entropies, format_value),
+        format_value(coherence["ceiling"]),
+        link(Path(name).stem, name),
+    ]
+
+
+def _title(config: str) -> str:
+    """ "digits / jnf_ebm", linked."""
+    path = Path(config)
+    return link(f"{path.parent.name} / {path.stem}", config)

@@ -1,0 +1,229 @@
+"""Render docs/results.md from the records in results/, so that the two cannot part.
+
+    python -m tools.results_page            # write docs/results.md
+    python -m tools.results_page --check    # exit 1 if it is out of date
+
+A section for each folder of configs/: a row for each record in the folder of that name
+in results/ (its config may be another data set's, overridden), a row "not yet run" for
+each config without one, and the published numbers with what sets them apart. Then what
+the records say on the questions of docs/open_questions.json, and the ablations.
+"""
+
+import argparse
+import ast
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax.experiments import ablations
+from jnf_jax.experiments.records import (
+    format_duration,
+    format_value,
+    read,
+    sampler_kernel,
+    worst_of_sampler,
+)
+from tools.results_page import published, questions
+from tools.results_page.tables import (
+    ABSENT,
+    Rows,
+    beside,
+    by_name,
+    link,
+    row_name,
+    sizes_of,
+    table,
+    with_interval,
+)
+
+ABLATIONS = "ablations"  # the folder of their configs, and of their records
+TEMPLATES = "records"  # of configs for other people's data
+TITLES = {
+    "circles_squares": "Circles and squares (toy set)",
+    "cub": "CUB pictures and captions",
+    "digits": "Handwritten digits (from scikit-learn)",
+    "handwriting": "Handwriting, its trajectory, and speech",
+    "mhd": "MHD (Multimodal Handwritten Digits)",
+    "mnist_svhn": "MNIST–SVHN",
+    "polymnist": "PolyMNIST",
+    "translated_polymnist": "Translated PolyMNIST",
+}
+HEADER = """\
+<!-- Written by `python -m tools.results_page`. Change the records, not this. -->
+
+# Results
+
+Every number of ours comes from a record in `results/` ([schema](results_schema.md)),
+measured with the command that stands below its table; "–" is "not measured". Coherence
+*k* is conditional coherence given *k* modalities, macro-averaged over classes and
+averaged over targets outside the given ones and over subsets. Joint coherence is given
+for each prior that z was drawn from ("normal" is N(0, I)); read it beside the label
+entropy of the agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same
+agreement on reconstructions. ± is the standard deviation over training seeds; of one
+seed [a, b] is a bootstrap interval over test tuples or draws, 95 %.
+"""
+
+
+def load_records(root: Path) -> dict[str, dict[str, Any]]:
+    """Path relative to ``root`` -> record, for every JSON under results/ but ablations.
+
+    Raises:
+      ValueError: a record is not valid, or not finished, or cannot be traced: no
+        commit, or a config that is not in the repository.
+    """
+    records = {}
+    for path in sorted((root / "results").rglob("*.json")):
+        if path.parent.name == ABLATIONS:
+            continue
+        name = path.relative_to(root).as_posix()
+        record = read(path)
+        if record["commit"] == "unknown":
+            raise ValueError(f"{name}: `commit` is unknown, expected the one that ran")
+        if "unfinished" in record:
+            waiting = record["unfinished"]
+            raise ValueError(f"{name}: `unfinished` is {waiting}, expected none")
+        if not (root / record["config"]).is_file() or ".." in record["config"]:
+            raise ValueError(
+                f"{name}: `config` is {record['config']!r}, expected a file of this "
+                "repository"
+            )
+        records[name] = record
+    return records
+
+
+def find_configs(root: Path) -> list[str]:
+    """Paths of configs/<data set>/<row>.py: the files there with a `get_config`."""
+    found = []
+    for path in sorted((root / "configs").glob("*/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(getattr(node, "name", None) == "get_config" for node in tree.body):
+            found.append(path.relative_to(root).as_posix())
+    return found
+
+
+def _our_rows(
+    records: Mapping[str, Mapping], configs: Sequence[str], sizes: Sequence[str]
+) -> Rows:
+    """A row for each record, then for each config that no record names."""
+    rows = []
+    for name, record in records.items():
+        coherence = record["coherence"]
+        conditional = coherence["conditional"]
+        intervals = coherence.get("interval", {})
+        bounds = intervals.get("conditional", {})
+        rows.append(
+            [
+                row_name(name, records),
+                record["method"],
+                record["dataset"],
+                record["protocol"],
+                str(len(record["seeds"])),
+                *(with_interval(conditional.get(k), bounds.get(k)) for k in sizes),
+                with_interval(coherence["ceiling"], intervals.get("ceiling")),
+                by_name(record["classifiers"], format_value),
+                record["hardware"],
+                format_duration(record["wall_seconds"]),
+                link(record["commit"][:7] + record["commit"][40:], name),
+            ]
+        )
+    run = {record["config"] for record in records.values()}
+    for config in configs:
+        if config not in run:
+            blank = [ABSENT] * (len(sizes) + 8)
+            rows.append([link(Path(config).stem, config), "not yet run", *blank])
+    return rows
+
+
+def _provenance(records: Mapping[str, Mapping]) -> list[str]:
+    """How each record came about: command, stage one, sampler, notes."""
+    lines = []
+    for name, record in records.items():
+        stage = record["stage1_checkpoint"]
+        lines.append(f"- {link(Path(name).stem, name)}: `{record['command']}`")
+        if "evaluation_command" in record:
+            commit = record.get("evaluation_commit")
+            at = f" at {commit[:7]}{commit[40:]}" if commit else ""
+            hardware = record.get("evaluation_hardware", record["hardware"])
+            at += f", on {hardware}" if hardware != record["hardware"] else ""
+            lines.append(f"  - then `{record['evaluation_command']}`{at}")
+        if stage:
+            lines.append(f"  - stage one: `{stage}`")
+        worst = worst_of_sampler(record["sampler"].get("subsets", {}))
+        if worst:
+            found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
+            kernel = sampler_kernel(record["sampler"])
+            settings = record["sampler"].get("settings", {})
+            divisor, weight = settings.get("divisor"), settings.get("defensive_weight")
+            kernel += (
+                f", divided by {divisor!r}" if divisor not in (None, "prior") else ""
+            )
+            kernel += f", defensive weight {weight:.2g}" if weight else ""
+            lines.append(f"  - {kernel}, worst subset: {found}")
+        lines += [f"  - {note}" for note in record.get("notes", [])]
+    return ["", "How they came about:", "", *lines] if lines else []
+
+
+def render(root: Path) -> str:
+    """The text of docs/results.md; the same files always give the same text.
+
+    Args:
+      root: the repository, with results/, configs/ and docs/published.json.
+
+    Raises:
+      ValueError: see `load_records` and `ablations.section`.
+    """
+    records, found = load_records(root), find_configs(root)
+    sweeps = [config for config in found if Path(config).parent.name == ABLATIONS]
+    others = {*sweeps, *(c for c in found if Path(c).parent.name == TEMPLATES)}
+    configs = [config for config in found if config not in others]
+    known = json.loads((root / "docs" / "published.json").read_text("utf-8"))
+    folder = {name: Path(name).parent.name for name in records}
+    sections = {Path(config).parent.name for config in configs} | set(folder.values())
+    lines = [HEADER]
+    for section in sorted(sections):
+        here = {name: r for name, r in records.items() if folder[name] == section}
+        sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
+        header = ["config", "method", "data", "protocol", "seeds", *sizes]
+        header += ["ceiling", "classifiers"]
+        header += ["hardware", "wall time", "commit, record"]
+        own = [c for c in configs if Path(c).parent.name == section]
+        lines += [f"## {TITLES.get(section, section)}", ""]
+        lines += table(header, _our_rows(here, own, sizes))
+        lines += [*beside(here), *_provenance(here)]
+        lines += [*published.beside_ours(known, section, here), ""]
+    lines += questions.section(root, records)
+    lines += ablations.section(root, sweeps)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.results_page",
+        description="Render docs/results.md from the records in results/.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if it would change"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("."), help="the repository (default: here)"
+    )
+    args = parser.parse_args(argv)
+    target = args.root / "docs" / "results.md"
+    if not target.parent.is_dir():
+        parser.error(f"{args.root} has no docs/: run it in the repository, or --root")
+    text = render(args.root)
+    if not args.check:
+        target.write_text(text, encoding="utf-8")
+        print(f"wrote {target}")
+        return 0
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{target} is out of date: run python -m tools.results_page")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
