@@ -1,4 +1,7 @@
-"""What the programs share: the config flag, a workdir's config, how faults are told."""
+"""What the programs share: the config flag, a workdir's config, how faults are told.
+
+JAX takes seconds to import: only what runs after the flags were parsed does.
+"""
 
 import itertools
 import json
@@ -10,19 +13,41 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from jnf_jax.runtime import host_memory, processes
+from jnf_jax.experiments import config_files
+
+
+class _ConfigParser(flags.ArgumentParser):
+    """Loads the config that a name or a path says."""
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        try:
+            return config_files.load_config(argument).lock()
+        except ValueError as error:
+            raise flags.IllegalFlagValueError(f"`--config`: {error}") from error
+
+
+class _ListFlag(flags.BooleanFlag):
+    """Prints all configs instead of running the program."""
+
+    def parse(self, argument: str) -> None:
+        if self._parse(argument):
+            print(config_files.listing())
+            sys.exit(0)
 
 
 def define_config(description: str) -> flags.FlagHolder:
-    """The flag ``--config FILE``; its fields become flags, unknown ones are refused."""
-    return config_flags.DEFINE_config_file(
-        "config", None, description, lock_config=True
-    )
+    """The flag ``--config NAME``; its fields become flags, unknown ones are refused.
+
+    And ``--list``, which prints the names.
+    """
+    flags.DEFINE_flag(_ListFlag("list", False, "Print all configs and exit."))
+    flag = config_flags.DEFINE_config_file("config", None, description)
+    flags.FLAGS["config"].parser = _ConfigParser()  # its own reads paths alone
+    return flag
 
 
 def config_of(
@@ -31,13 +56,14 @@ def config_of(
     """The config of the flag, or else the one that ``workdir`` was trained with.
 
     Returns:
-        The config, and the file it came from as records name it.
+        The config, and its name as records have it.
 
     Raises:
         ValueError: If there is neither.
     """
     if flag is not None and flag.value is not None:
-        return flag.value, config_flags.get_config_filename(flags.FLAGS["config"])
+        named = config_flags.get_config_filename(flags.FLAGS["config"])
+        return flag.value, config_files.name_of(named)
     path = Path(workdir) / "config.json"
     if not path.exists():
         raise ValueError(
@@ -45,7 +71,8 @@ def config_of(
             "of jnf_jax.train"
         )
     stored = json.loads(path.read_text())
-    return ml_collections.ConfigDict(stored["config"]), stored["config_file"]
+    named = config_files.name_of(stored["config_file"])
+    return ml_collections.ConfigDict(stored["config"]), named
 
 
 def command_line() -> str:
@@ -73,9 +100,11 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
     for it is in vain. Anything else is a fault of ours and keeps its traceback.
     """
 
+    import jax
+
+    from jnf_jax.runtime import processes
+
     def wrapped(argv: list[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"unexpected arguments {argv[1:]}")
         try:
             main(argv)
         except (ValueError, OSError, FloatingPointError) as error:
@@ -94,8 +123,26 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
     return wrapped
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the flags; what is wrong with them is one line and exit code 2."""
+    try:
+        rest = flags.FLAGS(argv)
+        if rest[1:]:
+            raise flags.Error(f"unexpected arguments {rest[1:]}")
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return rest
+
+
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program: its flags are parsed, its faults told, its memory kept."""
-    host_memory.keep_freed_memory()
-    host_memory.collect_rarely()
-    app.run(tell_faults(main))
+
+    def after_flags(argv: list[str]) -> None:
+        from jnf_jax.runtime import host_memory
+
+        host_memory.keep_freed_memory()
+        host_memory.collect_rarely()
+        tell_faults(main)(argv)
+
+    app.run(after_flags, flags_parser=parse_flags)

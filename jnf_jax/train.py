@@ -14,9 +14,10 @@ from pathlib import Path
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.experiments.run import train_and_evaluate, train_seeds
 
-_CONFIG = programs.define_config("A file with get_config(), as in configs/.")
+_CONFIG = programs.define_config(
+    "A name of --list, or the path of a file with get_config()."
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Checkpoints, logs and samples go here."
 )
@@ -27,7 +28,11 @@ _OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
 
 def main(argv: list[str]) -> None:
     """Flags, then ``train_and_evaluate``."""
+    from jnf_jax.experiments.run import train_and_evaluate, train_seeds
+    from jnf_jax.runtime import host_memory
+
     del argv
+    host_memory.collect_rarely()  # not through what was imported just now either
     config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
     run = train_seeds if config.get("num_seeds", 1) > 1 else train_and_evaluate
     run(

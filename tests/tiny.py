@@ -1,6 +1,6 @@
 """The tiny experiment that tests of whole programs share."""
 
-from configs.digits import jnf as digits_jnf
+from jnf_jax.configs.digits import jnf as digits_jnf
 
 
 def tiny_config(**changes):

@@ -7,8 +7,7 @@ All else is configs/mnist_svhn/jnf.py. Not yet run.
 """
 
 import ml_collections
-
-from configs.ablations import beta
+from jnf_jax.configs.ablations import beta
 
 
 def get_config() -> ml_collections.ConfigDict:

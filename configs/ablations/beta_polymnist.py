@@ -10,8 +10,7 @@ draws from N(0, I) .02 to .04. `jnf_cpu.py` has 1.
 """
 
 import ml_collections
-
-from configs.ablations import beta
+from jnf_jax.configs.ablations import beta
 
 
 def get_config() -> ml_collections.ConfigDict:

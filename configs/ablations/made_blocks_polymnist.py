@@ -7,8 +7,7 @@ All else is configs/polymnist/jnf_cpu.py. Not yet run.
 """
 
 import ml_collections
-
-from configs.ablations import made_blocks
+from jnf_jax.configs.ablations import made_blocks
 
 
 def get_config() -> ml_collections.ConfigDict:

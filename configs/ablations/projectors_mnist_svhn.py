@@ -7,8 +7,7 @@ The authors' networks, for an accelerator, on one joint VAE. Not yet run.
 """
 
 import ml_collections
-
-from configs.ablations import projectors
+from jnf_jax.configs.ablations import projectors
 
 
 def get_config() -> ml_collections.ConfigDict:

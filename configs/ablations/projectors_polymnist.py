@@ -8,8 +8,7 @@ run.
 """
 
 import ml_collections
-
-from configs.ablations import projectors
+from jnf_jax.configs.ablations import projectors
 
 
 def get_config() -> ml_collections.ConfigDict:

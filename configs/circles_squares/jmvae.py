@@ -7,8 +7,7 @@
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf
+from jnf_jax.configs.circles_squares import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,7 @@ this run's stage one; `examples/circles_squares.py` draws both.
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 140_000 // 128
 

@@ -8,8 +8,7 @@ log q_m(z|x_m) can be compared only under one joint encoder: hence ``init.joint`
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf
+from jnf_jax.configs.circles_squares import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

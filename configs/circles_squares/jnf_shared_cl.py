@@ -9,8 +9,7 @@ trained here. One seed: coherence .92, where `jnf.py` has .88 on the same joint 
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf
+from jnf_jax.configs.circles_squares import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,8 +10,7 @@ of `jnf.py`; without ``init.joint`` it is trained here. One seed: coherence .94,
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf, jnf_shared_cl
+from jnf_jax.configs.circles_squares import jnf, jnf_shared_cl
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,7 @@ that private detail can be over-fitted, and small networks: minutes on a CPU.
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf
+from jnf_jax.configs.circles_squares import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,8 +10,7 @@ e8b0ac1, in no record).
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf_shared_cl, noisy_jnf
+from jnf_jax.configs.circles_squares import jnf_shared_cl, noisy_jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

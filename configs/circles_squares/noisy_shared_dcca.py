@@ -8,8 +8,7 @@ One seed: coherence .95 at a noise of 0.45, where `noisy_jnf.py` has .92.
 """
 
 import ml_collections
-
-from configs.circles_squares import jnf_shared_dcca, noisy_jnf
+from jnf_jax.configs.circles_squares import jnf_shared_dcca, noisy_jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,8 +13,7 @@ picture. There are no labels, so coherence is not measured. The pictures:
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 94_300 // 128
 

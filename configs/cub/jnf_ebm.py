@@ -8,9 +8,8 @@ from half of stage ``joint`` on. All else is `jnf.py`. Not yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.cub import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.cub import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,9 +10,8 @@ picture: the loss takes them for strangers. Stage ``joint`` is that of `jnf.py`:
 """
 
 import ml_collections
-
-from configs.cub import jnf
-from configs.polymnist import jnf_shared_cl
+from jnf_jax.configs.cub import jnf
+from jnf_jax.configs.polymnist import jnf_shared_cl
 
 STEPS_PER_EPOCH = 94_300 // 512
 

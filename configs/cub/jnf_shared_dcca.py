@@ -10,9 +10,8 @@ reads it from a run of that config. Not yet run.
 """
 
 import ml_collections
-
-from configs.cub import jnf
-from configs.polymnist import jnf_shared_dcca
+from jnf_jax.configs.cub import jnf
+from jnf_jax.configs.polymnist import jnf_shared_dcca
 
 STEPS_PER_EPOCH = 94_300 // 800
 

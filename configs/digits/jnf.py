@@ -13,8 +13,7 @@ latent spends its nats on the digit, not on the texture. Laplace scale 0.2 inste
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:

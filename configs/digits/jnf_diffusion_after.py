@@ -11,9 +11,8 @@ N(0, I) lacks, on older ones (6b30765, ceiling .83), it was .69 ± .02.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.digits import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

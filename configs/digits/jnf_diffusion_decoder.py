@@ -15,8 +15,7 @@ N(0, I), from .52 to .44, and from all modalities, from .84 to .82. At a tempera
 """
 
 import ml_collections
-
-from configs.digits import jnf
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,9 +13,8 @@ configs/digits/jnf.py.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.digits import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -12,8 +12,7 @@ modalities, as there within the spread of its seeds.
 """
 
 import ml_collections
-
-from configs.digits import jnf_ebm
+from jnf_jax.configs.digits import jnf_ebm
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,8 +11,7 @@ else is configs/digits/jnf_mcmc_posterior.py.
 """
 
 import ml_collections
-
-from configs.digits import jnf_ebm, jnf_mcmc_posterior
+from jnf_jax.configs.digits import jnf_ebm, jnf_mcmc_posterior
 
 
 def get_config() -> ml_collections.ConfigDict:

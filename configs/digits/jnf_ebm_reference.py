@@ -12,8 +12,7 @@ with N(0, I) has .806.
 """
 
 import ml_collections
-
-from configs.digits import jnf_ebm
+from jnf_jax.configs.digits import jnf_ebm
 
 
 def get_config() -> ml_collections.ConfigDict:

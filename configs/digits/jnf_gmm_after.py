@@ -13,9 +13,8 @@ on the same checkpoints and the ceiling is .86 ± .03. On older ones (ceiling .8
 """
 
 import ml_collections
-
-from configs import priors
-from configs.digits import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

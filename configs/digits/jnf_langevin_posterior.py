@@ -17,8 +17,7 @@ coherence from .67 to .73, from two by 135 nats and from .82 to .85; from all th
 """
 
 import ml_collections
-
-from configs.digits import jnf_mcmc_posterior
+from jnf_jax.configs.digits import jnf_mcmc_posterior
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,9 +11,8 @@ same checkpoints and the ceiling is .86 ± .03. On older ones (ceiling .83) it w
 """
 
 import ml_collections
-
-from configs import priors
-from configs.digits import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

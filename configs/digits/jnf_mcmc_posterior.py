@@ -12,8 +12,7 @@ from .82 to .83. The chains are not converged. All else is configs/digits/jnf.py
 """
 
 import ml_collections
-
-from configs.digits import jnf
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

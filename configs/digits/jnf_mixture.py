@@ -8,8 +8,7 @@ configs/digits/jnf.py.
 """
 
 import ml_collections
-
-from configs.digits import jnf
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,8 +11,7 @@ worse. For 250 steps the loss stays near chance, 3 log 1023 = 20.8: then it fall
 """
 
 import ml_collections
-
-from configs.digits import jnf
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

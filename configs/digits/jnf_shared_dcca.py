@@ -10,8 +10,7 @@ One core, one seed: coherence .80 / .88 from 1 / 2 modalities, where `jnf.py` ha
 """
 
 import ml_collections
-
-from configs.digits import jnf_shared_cl
+from jnf_jax.configs.digits import jnf_shared_cl
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,8 +13,7 @@ known.
 """
 
 import ml_collections
-
-from configs.digits import jnf
+from jnf_jax.configs.digits import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,9 +13,8 @@ that config has .39, .74 / .74 and .69.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.digits import mmvae_plus
+from jnf_jax.configs import priors
+from jnf_jax.configs.digits import mmvae_plus
 
 
 def get_config() -> ml_collections.ConfigDict:

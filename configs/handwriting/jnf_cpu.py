@@ -15,8 +15,7 @@ d5b36d0, in no record).
 """
 
 import ml_collections
-
-from configs.handwriting import jnf
+from jnf_jax.configs.handwriting import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

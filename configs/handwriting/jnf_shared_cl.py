@@ -10,9 +10,8 @@ ours; nothing was tuned. Stage ``joint`` is that of `jnf_cpu.py`; without
 """
 
 import ml_collections
-
-from configs.handwriting import jnf_cpu
-from configs.polymnist import jnf_shared_cl
+from jnf_jax.configs.handwriting import jnf_cpu
+from jnf_jax.configs.polymnist import jnf_shared_cl
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,9 +10,8 @@ run.
 """
 
 import ml_collections
-
-from configs.handwriting import jnf_cpu
-from configs.polymnist import jnf_shared_dcca
+from jnf_jax.configs.handwriting import jnf_cpu
+from jnf_jax.configs.polymnist import jnf_shared_dcca
 
 
 def get_config() -> ml_collections.ConfigDict:

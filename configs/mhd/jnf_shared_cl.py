@@ -9,9 +9,8 @@ reads it from a run of that config. Not yet run.
 """
 
 import ml_collections
-
-from configs.mhd import jnf
-from configs.polymnist import jnf_shared_cl
+from jnf_jax.configs.mhd import jnf
+from jnf_jax.configs.polymnist import jnf_shared_cl
 
 STEPS_PER_EPOCH = 45_000 // 512
 

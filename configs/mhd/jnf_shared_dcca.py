@@ -9,9 +9,8 @@ the ridge of 1e-3 are those of their PolyMNIST. Stage ``joint`` is that of `jnf.
 """
 
 import ml_collections
-
-from configs.mhd import jnf
-from configs.polymnist import jnf_shared_dcca
+from jnf_jax.configs.mhd import jnf
+from jnf_jax.configs.polymnist import jnf_shared_dcca
 
 STEPS_PER_EPOCH = 45_000 // 800
 

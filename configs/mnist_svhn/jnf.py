@@ -11,8 +11,7 @@ protocol is not known to us. Not yet run here.
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 252_000 // 128
 

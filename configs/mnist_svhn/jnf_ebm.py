@@ -9,9 +9,8 @@ yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.mnist_svhn import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.mnist_svhn import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,8 +8,7 @@ supports no claim.
 """
 
 import ml_collections
-
-from configs.mnist_svhn import jnf
+from jnf_jax.configs.mnist_svhn import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,7 @@ stage ``joint`` it can then read (``--config.init.joint=DIR``). Not yet run.
 """
 
 import ml_collections
-
-from configs.mnist_svhn import jnf
+from jnf_jax.configs.mnist_svhn import jnf
 
 STEPS_PER_EPOCH = 252_000 // 512
 

@@ -9,8 +9,7 @@ config. Not yet run.
 """
 
 import ml_collections
-
-from configs.mnist_svhn import jnf_shared_cl
+from jnf_jax.configs.mnist_svhn import jnf_shared_cl
 
 STEPS_PER_EPOCH = 252_000 // 800
 

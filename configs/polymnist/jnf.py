@@ -12,8 +12,7 @@ modalities, .05 jointly from N(0, I). Not yet run here. Data:
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 54_000 // 256
 

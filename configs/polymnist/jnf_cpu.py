@@ -27,8 +27,7 @@ latent 64 (3,231 nats against 3,438).
 """
 
 import ml_collections
-
-from configs.polymnist import jnf
+from jnf_jax.configs.polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

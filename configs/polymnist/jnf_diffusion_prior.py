@@ -11,9 +11,8 @@ yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

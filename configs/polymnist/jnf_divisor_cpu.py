@@ -16,9 +16,8 @@ JNF-Shared gain by both: see `jnf_shared_cl_divisor_cpu.py`.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,9 +10,8 @@ the loss is no bound. All else is `jnf.py`, and so are the data. Not yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -13,9 +13,8 @@ step 400 where z was not whitened; a slope of at most 8 gave .13.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -26,8 +26,7 @@ allow.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_cpu, jnf_ebm
+from jnf_jax.configs.polymnist import jnf_cpu, jnf_ebm
 
 
 def get_config() -> ml_collections.ConfigDict:

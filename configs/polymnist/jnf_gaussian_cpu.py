@@ -11,8 +11,7 @@ coherence .51 / .76 / .78 / .85 from 1 / 2 / 3 / 4 modalities, ceiling .52.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,9 +11,8 @@ of this run of the joint VAE); the energy has .47 after 300 steps, at less entro
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

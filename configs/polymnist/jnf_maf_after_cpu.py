@@ -11,9 +11,8 @@ of this run of the joint VAE); after a tenth of the updates .20.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,7 @@ has .22 on another run of the joint VAE (ceiling .52).
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_cpu
+from jnf_jax.configs.polymnist import jnf_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,8 +10,7 @@ yet confirmed.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf
+from jnf_jax.configs.polymnist import jnf
 
 STEPS_PER_EPOCH = 54_000 // 512
 

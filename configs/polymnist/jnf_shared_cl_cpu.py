@@ -15,8 +15,7 @@ the record). `jnf_shared_cl_divisor_cpu.py` divides by that average.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_cpu, jnf_shared_cl
+from jnf_jax.configs.polymnist import jnf_cpu, jnf_shared_cl
 
 
 def get_config() -> ml_collections.ConfigDict:

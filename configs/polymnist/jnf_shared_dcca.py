@@ -11,8 +11,7 @@ confirmed.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf, jnf_shared_cl
+from jnf_jax.configs.polymnist import jnf, jnf_shared_cl
 
 STEPS_PER_EPOCH = 54_000 // 800
 

@@ -9,8 +9,7 @@ Stage ``joint`` is that of `jnf_cpu.py`; without ``init.joint`` it is trained he
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_cpu, jnf_shared_dcca
+from jnf_jax.configs.polymnist import jnf_cpu, jnf_shared_dcca
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -12,9 +12,8 @@ divisor gives .55 / .52 / .65. From one modality it is .74.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_shared_dcca_cpu
-from configs.polymnist.jnf_divisor_cpu import with_fitted_divisor
+from jnf_jax.configs.polymnist import jnf_shared_dcca_cpu
+from jnf_jax.configs.polymnist.jnf_divisor_cpu import with_fitted_divisor
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -11,8 +11,7 @@ its own protocol. Not yet run.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf
+from jnf_jax.configs.polymnist import jnf
 
 STEPS_PER_EPOCH = 54_000 // 128
 

@@ -12,9 +12,8 @@ coherence 0.746 jointly, 0.853 across. Not yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.polymnist import mmvae_plus
+from jnf_jax.configs import priors
+from jnf_jax.configs.polymnist import mmvae_plus
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,8 +10,7 @@ the modality: what the model need not explain.
 """
 
 import ml_collections
-
-from configs import base
+from jnf_jax.configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,9 +9,8 @@ NT-Xent over all pairs, τ = 0.1; it needs large batches.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_shared_cl
-from configs.records import jnf
+from jnf_jax.configs.polymnist import jnf_shared_cl
+from jnf_jax.configs.records import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,9 +9,8 @@ times as many rows.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_shared_dcca
-from configs.records import jnf
+from jnf_jax.configs.polymnist import jnf_shared_dcca
+from jnf_jax.configs.records import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

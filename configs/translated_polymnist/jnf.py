@@ -11,8 +11,7 @@ prior. Not yet run here. Data as in `configs/polymnist/jnf.py`.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf
+from jnf_jax.configs.polymnist import jnf
 
 STEPS_PER_EPOCH = 54_000 // 256
 

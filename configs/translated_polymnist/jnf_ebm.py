@@ -8,9 +8,8 @@ yet run.
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_ebm
-from configs.translated_polymnist import jnf
+from jnf_jax.configs.polymnist import jnf_ebm
+from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,9 +9,8 @@ of the authors fail here: is it the prior? Not yet run.
 """
 
 import ml_collections
-
-from configs import priors
-from configs.translated_polymnist import jnf
+from jnf_jax.configs import priors
+from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

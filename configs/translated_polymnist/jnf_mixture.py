@@ -7,8 +7,7 @@ Learnt with the joint VAE, as CMVAE's. All else is `jnf.py`. Not yet run.
 """
 
 import ml_collections
-
-from configs.translated_polymnist import jnf
+from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

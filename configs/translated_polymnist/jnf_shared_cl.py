@@ -9,9 +9,8 @@ authors' settings; the batch of 512 is ours. Stage ``joint`` is that of `jnf.py`
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_shared_cl
-from configs.translated_polymnist import jnf
+from jnf_jax.configs.polymnist import jnf_shared_cl
+from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,9 +9,8 @@ PolyMNIST; none of theirs is known for this set. Stage ``joint`` is that of `jnf
 """
 
 import ml_collections
-
-from configs.polymnist import jnf_shared_dcca
-from configs.translated_polymnist import jnf
+from jnf_jax.configs.polymnist import jnf_shared_dcca
+from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:

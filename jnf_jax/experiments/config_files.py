@@ -1,25 +1,229 @@
-"""Config files: loaded by path, one field set from a command line."""
+"""Configs by name or by path: found, listed, loaded; one field set from a command line.
+
+``digits/jnf`` is the file ``configs/digits/jnf.py``, wherever the program runs: the
+folder is installed as ``jnf_jax.configs``. Rows that differ in a key are one file, a
+family: its ``get_config(argument)`` is told which by ``digits/jnf_after:gmm``, and its
+``ARGUMENTS`` say which there are. A path names a file of one's own, ``mine.py`` or
+``mine.py:argument``.
+"""
 
 import ast
+import difflib
+import importlib
+import inspect
+import re
 import runpy
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 
+import jnf_jax.configs
 
-def load_config(path: str) -> ml_collections.ConfigDict:
-    """What ``get_config()`` of a file returns.
+FOLDER = Path(jnf_jax.configs.__file__).parent
+
+RENAMED = (
+    (r"(.+)/jnf_(mixture|gmm|maf|ebm|diffusion)_after(_cpu)?", r"\1/jnf_after:\2\3"),
+    (r"(.+)/jnf_shared_(cl|dcca)(_cpu)?", r"\1/jnf_shared:\2\3"),
+    (r"(.+)/mmvae_plus_ebm", r"\1/mmvae_plus:ebm"),
+    (r"circles_squares/jnf_gaussian", "circles_squares/jnf:gaussian"),
+    (r"circles_squares/noisy_(.+)", r"circles_squares/noisy:\1"),
+    (r"digits/jnf_ebm_(laplace|reference)", r"digits/jnf_ebm:\1"),
+    (r"digits/jnf_mcmc_posterior", "digits/jnf_refined:hmc"),
+    (r"digits/jnf_langevin_posterior", "digits/jnf_refined:langevin"),
+    (r"digits/jnf_ebm_mcmc_posterior", "digits/jnf_refined:ebm"),
+    (r"polymnist/jnf_(gaussian|mixture)_cpu", r"polymnist/jnf_cpu:\1"),
+    (r"polymnist/jnf_ebm_cpu", "polymnist/jnf_ebm:cpu"),
+    (r"polymnist/jnf_diffusion_prior", "polymnist/jnf_after:diffusion"),
+    (r"polymnist/jnf_divisor_cpu", "polymnist/jnf_divisor:cpu"),
+    (r"polymnist/jnf_(shared_.+)_divisor_cpu", r"polymnist/jnf_divisor:\1_cpu"),
+    (r"ablations/(.+)_(polymnist|mnist_svhn)", r"ablations/\1:\2"),
+)
+"""Names that configs had when each was a file -> their names today."""
+
+
+class Entry(NamedTuple):
+    """One file of the folder, read without being run.
+
+    Attributes:
+        name: As "digits/jnf_after".
+        first_line: Of its docstring.
+        arguments: {argument: one line on it}; empty where it is no family.
+        stands_alone: Whether the name without an argument is a config too.
+    """
+
+    name: str
+    first_line: str
+    arguments: dict[str, str]
+    stands_alone: bool
+
+    def names(self) -> list[str]:
+        """All that the file is called with."""
+        alone = [self.name] if self.stands_alone else []
+        return alone + [f"{self.name}:{argument}" for argument in self.arguments]
+
+
+def entries(folder: Path = FOLDER) -> dict[str, Entry]:
+    """Name -> entry, for every file ``<folder>/<data set>/<row>.py``, sorted."""
+    found = {}
+    for path in sorted(folder.glob("*/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        top = {
+            getattr(node, "name", None) or ast.unparse(node.targets[0]): node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.Assign)
+        }
+        if "get_config" in top:
+            name = f"{path.parent.name}/{path.stem}"
+            takes = top["get_config"].args
+            found[name] = Entry(
+                name,
+                first_line=(ast.get_docstring(tree) or "").partition("\n")[0],
+                arguments=ast.literal_eval(top["ARGUMENTS"].value)
+                if takes.args
+                else {},
+                stands_alone=len(takes.args) == len(takes.defaults),
+            )
+    return found
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """Everything in the folder that ``--config`` takes."""
+    return [name for entry in entries(folder).values() for name in entry.names()]
+
+
+def listing() -> str:
+    """A line for each config: its name and what it is; arguments below their family."""
+    rows = []
+    for entry in entries().values():
+        rows.append((entry.name, entry.first_line))
+        rows += [(f"  :{name}", line) for name, line in entry.arguments.items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {line}" for name, line in rows)
+
+
+def name_of(text: str) -> str:
+    """The config that ``text`` names, as records name it.
+
+    A path into the folder becomes a name, and so does what was one when a run of then
+    was trained; the path of a file elsewhere stays as it is.
+
+    >>> name_of("configs/digits/jnf.py")
+    'digits/jnf'
+    """
+    place, argument = _split(text)
+    if Path(place).is_file():
+        ours = _inside(place)
+        place = text if ours is None else ours
+        return place if ours is None or argument is None else f"{place}:{argument}"
+    named = re.sub(r"^configs/|\.py$", "", place)
+    return _renamed(named) or (named if named in entries() else text)
+
+
+def load_config(text: str) -> ml_collections.ConfigDict:
+    """The config that ``text`` names: what its ``get_config`` returns.
+
+    Args:
+        text: A name, as "digits/jnf" or "digits/jnf_after:gmm", or the path of a file,
+            as "mine.py" or "mine.py:argument".
 
     Raises:
-        ValueError: There is no such file, or no such function in it.
+        ValueError: In one line: there is no such config or file, it cannot be run, it
+            has no ``get_config``, or that fails, lacks its argument or returns
+            something else.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is no file, expected one with get_config()")
-    names = runpy.run_path(path)
-    if "get_config" not in names:
-        raise ValueError(f"{path} has no get_config(), expected a config")
-    return names["get_config"]()
+    place, argument = _split(text)
+    is_path = place.endswith(".py")
+    if not (Path(place).is_file() if is_path else place in entries()):
+        raise ValueError(_not_there(text, place))
+    name = _inside(place) if is_path else place
+    if name is None:
+        found = _told(place, lambda: runpy.run_path(place))
+    else:
+        module = f"jnf_jax.configs.{name.replace('/', '.')}"
+        found = _told(place, lambda: vars(importlib.import_module(module)))
+    if not callable(found.get("get_config")):
+        raise ValueError(f"{place} has no get_config(), expected a config")
+    arguments = _arguments(place, argument, found)
+    config = _told(f"get_config() of {text}", lambda: found["get_config"](*arguments))
+    if not isinstance(config, ml_collections.ConfigDict):
+        got = type(config).__name__
+        expected = "expected an ml_collections.ConfigDict"
+        raise ValueError(f"get_config() of {text} returned {got}, {expected}")
+    return config
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """Name or path, and the argument after the last colon, if there is one."""
+    place, colon, argument = text.rpartition(":")
+    return (place, argument) if colon and not Path(text).is_file() else (text, None)
+
+
+def _inside(path: str) -> str | None:
+    """The name of a file of the folder, None elsewhere."""
+    found, folder = Path(path).resolve(), FOLDER.resolve()
+    inside = found.is_relative_to(folder)
+    return found.relative_to(folder).with_suffix("").as_posix() if inside else None
+
+
+def _renamed(name: str) -> str | None:
+    """The name today of a config that had another."""
+    for pattern, new in RENAMED:
+        if match := re.fullmatch(pattern, name):
+            if match.expand(new) in names():
+                return match.expand(new)
+    return None
+
+
+def _not_there(text: str, place: str) -> str:
+    """One line on a name or a path that leads to nothing."""
+    named = re.sub(r"^configs/|\.py$", "", place)
+    if today := _renamed(named):
+        return f"{text!r} is now {today!r}"
+    near = difflib.get_close_matches(text.replace(place, named), names(), n=3)
+    hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    if place.endswith(".py"):
+        return f"{place} is no file, expected one with get_config(){hint}"
+    return (
+        f"{text!r} is no config, expected a name of --list or the path of a .py{hint}"
+    )
+
+
+def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple:
+    """What ``get_config`` is to be called with.
+
+    A file elsewhere need not have ``ARGUMENTS``: its ``get_config`` takes any text.
+    """
+    takes = inspect.signature(found["get_config"]).parameters.values()
+    needs = any(parameter.default is parameter.empty for parameter in takes)
+    known = [f"{place}:{name}" for name in found.get("ARGUMENTS", ())]
+    expected = f"expected one of {known}" if known else f"expected {place}:ARGUMENT"
+    if argument is None:
+        if needs:
+            raise ValueError(f"{place!r} takes an argument, {expected}")
+        return ()
+    if not takes:
+        raise ValueError(f"{place!r} takes no argument, got {argument!r}")
+    if known and argument not in found["ARGUMENTS"]:
+        near = difflib.get_close_matches(argument, found["ARGUMENTS"], n=1)
+        hint = f". Did you mean '{place}:{near[0]}'?" if near else ""
+        raise ValueError(f"'{place}:{argument}' is no config, {expected}{hint}")
+    return (argument,)
+
+
+def _told(what: str, run: Callable[[], Any]) -> Any:
+    """``run()``; whatever a file raises is one line that says where."""
+    try:
+        return run()
+    except SyntaxError as error:
+        raise ValueError(f"{error.filename}:{error.lineno}: {error.msg}") from error
+    except Exception as error:  # it is somebody's file: anything may come
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        where = f"{last.filename}:{last.lineno}"
+        raise ValueError(f"{what} raised {told} ({where})") from error
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

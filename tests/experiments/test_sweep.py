@@ -25,7 +25,7 @@ from jnf_jax.experiments import sweep as sweep_run
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 TINY = '''
-from configs.circles_squares import {name}
+from jnf_jax.configs.circles_squares import {name}
 
 
 def get_config():

@@ -67,14 +67,15 @@ def test_a_program_keeps_its_memory_before_it_looks_for_devices(monkeypatch):
     done = []
     monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: done.append("kept"))
     monkeypatch.setattr(host_memory, "collect_rarely", lambda: done.append("rarely"))
-    monkeypatch.setattr(programs.app, "run", lambda main: main(["program"]))
+    monkeypatch.setattr(programs.app, "run", lambda main, **_: main(["program"]))
     programs.run(lambda argv: done.append(argv))
     assert done == ["kept", "rarely", ["program"]]
 
 
 def test_what_a_first_step_does_not_need_is_not_imported():
     script = (
-        "import sys, jnf_jax.train; print({'blackjax', 'orbax'} & set(sys.modules))"
+        "import sys, jnf_jax.experiments.run; "
+        "print({'blackjax', 'orbax'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
