@@ -30,10 +30,10 @@ part() { # part FILE COMMAND...: skipped when FILE is there; stopped after ten m
     fi
 }
 
-config=configs/polymnist/jnf.py
+config=polymnist/jnf
 overrides=(--config.num_seeds=4)
 if [ -n "$small" ]; then
-    config=configs/digits/jnf.py
+    config=digits/jnf
     overrides=(
         --config.num_seeds=2 --config.data.repeats=2
         --config.joint.num_steps=2 --config.unimodal.num_steps=2

@@ -4,7 +4,6 @@ What a step costs does not depend on what the pixels show.
 """
 
 import dataclasses
-import importlib
 import math
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.data.dataset import Dataset, Split
+from jnf_jax.experiments import config_files
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup
 from jnf_jax.methods.registry import build_method
@@ -32,7 +32,7 @@ SMALL = {
 def open_case(
     name: str, *, size: int, small: bool = False, num_modalities: int = 0, **model: Any
 ) -> Setup:
-    """Settings, random data and method of ``configs/<name>/jnf.py``.
+    """Settings, random data and method of the config ``<name>/jnf``.
 
     Args:
         name: A key of ``SHAPES``.
@@ -41,8 +41,7 @@ def open_case(
         num_modalities: Of "polymnist", another number than five.
         **model: Fields of ``ModelSettings`` to replace.
     """
-    config = importlib.import_module(f"configs.{name}.jnf").get_config()
-    experiment = resolve(config)
+    experiment = resolve(config_files.load_config(f"{name}/jnf"))
     shapes = SHAPES[name]
     if num_modalities:
         shapes = {f"m{i}": shapes["m0"] for i in range(num_modalities)}

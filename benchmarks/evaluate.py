@@ -3,7 +3,7 @@
     python -m benchmarks.evaluate --vs multivae --rival-python DIR/bin/python \\
         --out evaluate.json
 
-The networks of configs/digits/jnf.py (three modalities, six subsets), 100 transitions
+The networks of digits/jnf (three modalities, six subsets), 100 transitions
 of HMC, 200 draws from the prior, classifiers with the same layers. Ours includes what
 theirs leaves out: adapting each subset's step size, R-hat on 64 data, the ceiling;
 what R-hat took, more than all draws at 200 tuples, is also given by itself.

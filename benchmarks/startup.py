@@ -2,7 +2,7 @@
 
     python -m benchmarks.startup --out startup.json
 
-configs/digits/jnf.py in processes of its own: `cold` with an empty persistent
+digits/jnf in processes of its own: `cold` with an empty persistent
 compilation cache (JAX_COMPILATION_CACHE_DIR), `warm` with what that run left in it;
 `warm_collecting` the same while Python's collector keeps its own thresholds
 (`jnf_jax/runtime/host_memory.py`). These two in turn, the medians of three. A first run
@@ -110,7 +110,7 @@ def first_step(
         done = subprocess.run(
             [
                 *(sys.executable, "-c", script, str(time.time())),
-                *("--config", "configs/digits/jnf.py", "--workdir", workdir, *few),
+                *("--config", "digits/jnf", "--workdir", workdir, *few),
             ],
             env=_environment(folder / cache),
             capture_output=True,
@@ -128,7 +128,7 @@ def compilations(folder: Path) -> dict[str, int]:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "jnf_jax.train"),
-                *("--config", "configs/digits/jnf.py", "--workdir", workdir),
+                *("--config", "digits/jnf", "--workdir", workdir),
                 *FEW_STEPS,
             ],
             # Its own folder of classifiers: those of another run would be read.

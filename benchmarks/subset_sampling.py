@@ -3,7 +3,7 @@
     python -m benchmarks.subset_sampling --vs multivae \\
         --rival-python DIR/bin/python --out subset_sampling.json
 
-The networks of configs/digits/jnf.py: three modalities, latent 16, two given.
+The networks of digits/jnf: three modalities, latent 16, two given.
 `draws_per_s`: one z a datum after 100 transitions of 11 gradients, encoders and starts
 included, each side at its best batch; both call what their users call (`infer`,
 `encode`), in turn. Chains run once a side.

@@ -4,12 +4,12 @@
 # A circle and a square share one bit: both are filled, or both are rings. Their radii
 # are independent, so p(z|circle) is broad along the square's radius. Three models:
 #
-#     python -m jnf_jax.train --config configs/circles_squares/jnf.py \
+#     python -m jnf_jax.train --config circles_squares/jnf \
 #         --workdir runs/toy/jnf
-#     python -m jnf_jax.train --config configs/circles_squares/jnf_gaussian.py \
+#     python -m jnf_jax.train --config circles_squares/jnf:gaussian \
 #         --workdir runs/toy/jnf_gaussian \
 #         --config.init.joint=runs/toy/jnf/checkpoints/joint
-#     python -m jnf_jax.train --config configs/circles_squares/jmvae.py \
+#     python -m jnf_jax.train --config circles_squares/jmvae \
 #         --workdir runs/toy/jmvae
 #     python examples/circles_squares.py runs/toy docs/circles_squares.png
 

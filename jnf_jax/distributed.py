@@ -1,7 +1,7 @@
 """Runs a program as one process of several; `launch/` has the scripts that start all.
 
     python -m jnf_jax.distributed --coordinator HOST:PORT --num_processes 2 \\
-        --process_id 0 jnf_jax.train --config configs/digits/jnf.py --workdir runs/a
+        --process_id 0 jnf_jax.train --config digits/jnf --workdir runs/a
 
 On SLURM, Cloud TPU and GKE ``--coordinator auto`` finds the rest out. The processes
 must be joined before JAX looks for devices, which importing BlackJAX makes it do: hence

@@ -1,6 +1,6 @@
 """Runs variants of a config and writes their records, one table and one plot.
 
-    python -m jnf_jax.sweep --config configs/ablations/made_blocks.py \\
+    python -m jnf_jax.sweep --config ablations/made_blocks \\
         --workdir runs/made_blocks --out results/ablations/made_blocks.json
 
 What a sweep's config says is in ``variants.py``. Every fault is told before anything is

@@ -1,6 +1,6 @@
 """Trains every stage of an experiment, evaluates it, and shows pictures.
 
-    python -m jnf_jax.train --config configs/digits/jnf.py --workdir runs/digits
+    python -m jnf_jax.train --config digits/jnf --workdir runs/digits
 
 Run again, it goes on where it stopped. Any field of the config can be overridden, as in
 ``--config.optimizer.learning_rate=3e-4``; ``--config.stages=unimodal`` with

@@ -72,7 +72,7 @@ def trained(user_cache):
         record = train_and_evaluate(
             tiny_config(),
             workdir,
-            config_name="configs/digits/jnf.py",
+            config_name="digits/jnf",
             command="python -m jnf_jax.train …",
         )
     return workdir, record

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import runpy
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from absl import flags
 
 from jnf_jax import distributed, train
+from jnf_jax.experiments import config_files
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
@@ -58,8 +58,7 @@ def check(arguments):
             continue
         name, _, own = flag[2:].partition("=")
         if name == "config":
-            path = ROOT / (own or value)
-            config = runpy.run_path(str(path))["get_config"]()
+            config = config_files.load_config(own or value)
         elif name.startswith("config."):
             section = config
             for field in name.split(".")[1:]:
@@ -92,7 +91,7 @@ def test_what_a_script_would_run_exists(command):
 
 
 def test_a_local_run_has_as_many_processes_as_asked_for():
-    command = "launch/local.sh --processes 3 --config configs/digits/jnf.py --workdir w"
+    command = "launch/local.sh --processes 3 --config digits/jnf --workdir w"
     found = [distributed.parse(words[words.index("-m") + 2 :])
              for words in dry_run(command)]  # fmt: skip
     assert [options.process_id for options in found] == [0, 1, 2]
@@ -110,7 +109,7 @@ def test_a_script_without_arguments_says_how_it_is_used(script):
 
 def test_a_wrong_flag_would_be_found():
     with pytest.raises(AssertionError, match="no flag"):
-        check(["jnf_jax.train", "--config", "configs/digits/jnf.py", "--wordir", "w"])
+        check(["jnf_jax.train", "--config", "digits/jnf", "--wordir", "w"])
     with pytest.raises(AssertionError, match="no field"):
-        check(["jnf_jax.train", "--config", "configs/digits/jnf.py",
+        check(["jnf_jax.train", "--config", "digits/jnf",
                "--config.model.latent=3", "--workdir", "w"])  # fmt: skip

@@ -65,7 +65,7 @@ def test_sample_tells_of_what_is_not_there(trained, tmp_path, options, told):
 
 def test_evaluate_tells_of_sizes_before_it_reads_a_checkpoint(tmp_path):
     config = tiny_config(evaluation__num_tuples=9_999)
-    logs.write_config(tmp_path, config.to_dict(), "configs/digits/jnf.py", "python …")
+    logs.write_config(tmp_path, config.to_dict(), "digits/jnf", "python …")
     command = [sys.executable, "-m", "jnf_jax.evaluate", "--workdir", str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False
@@ -105,7 +105,7 @@ def test_workdir_without_a_run(tmp_path):
 
 
 def test_unknown_override_on_the_command_line_suggests_the_near_one():
-    command = [sys.executable, "-m", "jnf_jax.train", "--config=configs/digits/jnf.py"]
+    command = [sys.executable, "-m", "jnf_jax.train", "--config=digits/jnf"]
     done = subprocess.run(
         [*command, "--workdir=unused", "--config.optimizer.learning_rat=1"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -131,7 +131,7 @@ def test_help_says_what_the_program_does(program):
 
 
 def test_recorded_commands_do_not_tell_where_data_lay(monkeypatch):
-    options = ["--config", "configs/polymnist/jnf.py", "--workdir", "runs/a"]
+    options = ["--config", "polymnist/jnf", "--workdir", "runs/a"]
     folders = ["--config.data.backgrounds_dir=/home/me/my pictures"]
     folders += ["--config.data.data_dir", "/data", "--config.model.beta=2"]
     folders += ["--config.data.captions_file=/home/me/captions.tsv"]
@@ -139,7 +139,7 @@ def test_recorded_commands_do_not_tell_where_data_lay(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train", *options, *folders])
     _, command = programs.command_line().split(" --config ", 1)
     assert command == (
-        "configs/polymnist/jnf.py --workdir runs/a --config.data.backgrounds_dir=DIR "
+        "polymnist/jnf --workdir runs/a --config.data.backgrounds_dir=DIR "
         "--config.data.data_dir DIR --config.model.beta=2 "
         "--config.data.captions_file=DIR --config.evaluation.frechet.inception_file=DIR"
     )

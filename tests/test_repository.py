@@ -2,20 +2,20 @@
 
 import ast
 import doctest
-import importlib.util
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 
+from jnf_jax.experiments import config_files
 from jnf_jax.experiments.config import resolve
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "jnf_jax").rglob("*.py"))
-CONFIGS = sorted((ROOT / "configs").glob("*/*.py"))
 MAX_FUNCTION_LINES = 60
 INSTALL = "pip install -e '.[test]' -c constraints.txt"
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -138,24 +138,42 @@ def test_examples_in_docstrings_run(path):
 # --- configs -------------------------------------------------------------------------
 
 
-def test_there_are_configs():
-    assert CONFIGS
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=_name)
-def test_config_loads_and_is_documented(path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
-    assert isinstance(config, ml_collections.ConfigDict)
-    assert config.is_locked, "get_config() ends with config.lock()"
-    program = "sweep" if path.parent.name == "ablations" else "train"
-    command = f"python -m jnf_jax.{program} --config {_name(path)}"
+@pytest.mark.parametrize("entry", config_files.entries(), ids=lambda e: e.name)
+def test_configs_load_and_are_documented(entry):
+    folder, _, row = entry.name.partition("/")
+    program = "sweep" if folder == "ablations" else "train"
+    module = importlib.import_module(f"jnf_jax.configs.{folder}.{row}")
+    command = f"python -m jnf_jax.{program} --config {entry.names()[0]}".split(":")[0]
     assert command in module.__doc__, f"its docstring gives `{command} …`"
-    if program == "train":
-        resolve(config)
+    for argument in entry.arguments:
+        assert argument in module.__doc__, "its docstring says what is known of each"
+    for name in entry.names():
+        config = config_files.load_config(name)
+        assert config.is_locked, "get_config() ends with config.lock()"
+        if program == "train":
+            resolve(config)
+
+
+def test_what_a_docstring_runs_is_a_config():
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("configs", "docs", "launch", "jnf_jax", "examples")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".md"} and not path.match("docs/results*")
+    ) + (ROOT / "README.md").read_text(encoding="utf-8")
+    run = {*re.findall(r"--config (\w+/[\w:]+)(?![\w/])", text)}
+    unknown = run - {*config_files.names()}
+    assert len(run) > 40 and not unknown
+
+
+def test_every_package_is_in_the_wheel():
+    stored = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = {
+        _name(path.parent).replace("/", ".")
+        for path in MODULES
+        if path.name == "__init__.py"
+    }
+    assert {*stored["tool"]["setuptools"]["packages"]} == found | {"jnf_jax.configs"}
 
 
 # --- commands ------------------------------------------------------------------------

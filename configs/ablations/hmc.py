@@ -1,12 +1,12 @@
 """Step size and number of leapfrog steps of HMC on products of experts.
 
-    python -m jnf_jax.sweep --config configs/ablations/hmc.py --workdir runs/hmc
+    python -m jnf_jax.sweep --config ablations/hmc --workdir runs/hmc
 
-Evaluation only: both stages are trained once, or read from a run of
-configs/digits/jnf.py by ``--set init.joint=runs/digits/checkpoints/joint`` and
-``--set init.unimodal=runs/digits/checkpoints/unimodal``. The trajectory is of fixed
-length, the step size is not adapted, and there are 100 transitions as in that config:
-more leapfrog steps cost more. The first 500 test tuples.
+Evaluation only: both stages are trained once, or read from a run of digits/jnf by
+``--set init.joint=runs/digits/checkpoints/joint`` and ``--set
+init.unimodal=runs/digits/checkpoints/unimodal``. The trajectory is of fixed length, the
+step size is not adapted, and there are 100 transitions as in that config: more leapfrog
+steps cost more. The first 500 test tuples.
 
 Of one seed, given m0 and m1: with a step of 0.1 and 30 leapfrog steps chains agree best
 (R-hat above 1.05 in 5 % of data and dimensions; in 56 % at 0.05, in 85 % and more with
@@ -18,10 +18,10 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """Four step sizes by three lengths; all else is configs/digits/jnf.py."""
+    """Four step sizes by three lengths; all else is digits/jnf."""
     config = ml_collections.ConfigDict(
         dict(
-            base="configs/digits/jnf.py",
+            base="digits/jnf",
             overrides=(
                 ("sampler.kernel", "hmc"),
                 ("sampler.num_adaptation", 0),

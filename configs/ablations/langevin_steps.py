@@ -1,13 +1,13 @@
 """Short-run Langevin chains: the number of steps that an energy is trained with.
 
-    python -m jnf_jax.sweep --config configs/ablations/langevin_steps.py \\
+    python -m jnf_jax.sweep --config ablations/langevin_steps \\
         --workdir runs/langevin_steps
 
 An open question of arXiv 2409.19862: longer chains against quality and diversity. The
 energy is fitted afterwards, on one joint VAE and one set of flows; draws take as many
 steps as training (what other numbers give is in each record's
 ``coherence.joint_by_steps``). 2,000 steps of training instead of 4,000, and no subsets,
-which do not see this prior; all else is configs/digits/jnf_ebm_after.py. With ``--set
+which do not see this prior; all else is digits/jnf_ebm_after. With ``--set
 init.joint=…`` and ``--set init.unimodal=…`` another run's checkpoints are read.
 
 One seed, latents whitened: joint coherence .79 and label entropy 2.23 nats whatever the
@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     about = "energy_priors.energy_after"
     config = ml_collections.ConfigDict(
         dict(
-            base="configs/digits/jnf_ebm_after.py",
+            base="digits/jnf_ebm_after",
             overrides=(
                 ("prior.num_steps", 2_000),
                 ("evaluation.subsets", "none"),

@@ -1,7 +1,6 @@
-"""What projectors gain as private noise grows: circles and squares with waves.
+"""The gain of projectors as private noise grows: circles and squares with waves.
 
-    python -m jnf_jax.sweep --config configs/ablations/private_noise.py \\
-        --workdir runs/noisy
+    python -m jnf_jax.sweep --config ablations/private_noise --workdir runs/noisy
 
 One joint VAE an amount of noise. One seed: all have .99 or more up to 0.3; at 0.45 JNF
 falls to .92, with projectors of DCCA to .95, contrastive ones to .97, ceiling .97.
@@ -11,10 +10,10 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """Four amounts, three configs of configs/circles_squares/."""
+    """Four amounts, three configs of circles_squares/noisy."""
     config = ml_collections.ConfigDict(
         dict(
-            base="configs/circles_squares/noisy_{projectors}.py",
+            base="circles_squares/noisy:{projectors}",
             overrides=(),
             axes=(
                 ("projectors", ("jnf", "shared_cl", "shared_dcca")),

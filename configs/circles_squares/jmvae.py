@@ -1,7 +1,6 @@
 """JMVAE on circles and squares: Gaussian encoders trained with the joint one.
 
-    python -m jnf_jax.train --config configs/circles_squares/jmvae.py \\
-        --workdir runs/toy/jmvae
+    python -m jnf_jax.train --config circles_squares/jmvae --workdir runs/toy/jmvae
 
 α = 0.1 as the authors of arXiv 2502.03952; 30 epochs, as JNF's two stages together.
 """
@@ -11,7 +10,7 @@ from jnf_jax.configs.circles_squares import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """JMVAE with the networks of `jnf.py`."""
+    """JMVAE with the networks of circles_squares/jnf."""
     config = jnf.get_config()
     config.unlock()
     config.method = "jmvae"

@@ -1,20 +1,29 @@
 """JNF on circles and squares, the toy set of arXiv 2502.03952: what a flow adds.
 
-    python -m jnf_jax.train --config configs/circles_squares/jnf.py \\
-        --workdir runs/toy/jnf
+    python -m jnf_jax.train --config circles_squares/jnf --workdir runs/toy/jnf
 
 Latent of two dimensions, MLPs, 15 epochs a stage, two MADE blocks (the paper's sizes;
-its likelihood is not known to us, ours is Bernoulli). `jnf_gaussian.py` continues from
-this run's stage one; `examples/circles_squares.py` draws both.
+its likelihood is not known to us, ours is Bernoulli).
+
+``:gaussian`` has no flow: Gaussian posteriors against the same joint encoder. log
+q_m(z|x_m) can be compared only under one joint encoder, hence ``init.joint``:
+
+    python -m jnf_jax.train --config circles_squares/jnf:gaussian \\
+        --workdir runs/toy/jnf_gaussian \\
+        --config.init.joint=runs/toy/jnf/checkpoints/joint
+
+`examples/circles_squares.py` draws both.
 """
 
 import ml_collections
 from jnf_jax.configs import base
 
+ARGUMENTS = {"gaussian": "without a flow: Gaussian posteriors"}
+
 STEPS_PER_EPOCH = 140_000 // 128
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(argument: str = "") -> ml_collections.ConfigDict:
     """JNF with two MADE blocks."""
     config = base.get_config()
     config.data = dict(
@@ -42,5 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.joint = dict(num_steps=15 * STEPS_PER_EPOCH, batch_size=128)
     config.unimodal = dict(num_steps=15 * STEPS_PER_EPOCH, batch_size=128)
     config.evaluation.num_tuples = 10_000
+    if argument == "gaussian":
+        config.flow.num_blocks = 0
     config.lock()
     return config

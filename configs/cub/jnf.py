@@ -1,15 +1,15 @@
 """JNF on CUB pictures and captions with the authors' settings, for a GPU.
 
-    python -m jnf_jax.train --config configs/cub/jnf.py \\
+    python -m jnf_jax.train --config cub/jnf \\
         --config.data.captions_file=FILE --workdir runs/cub/jnf
 
 Latent 64, β 1, 150 epochs of stage one; pictures Laplace 0.01 with weight 1/384, text
 categorical with weight 5, the residual networks of 64, 128 and 256 maps and two
 Transformer blocks of width 128, as their example. Ours: the batch, as many epochs of
 stage two, a Transformer decoder where theirs is dense, no dropout, a scale exp(½ log
-σ²) where theirs is a softplus, padding that counts for nothing, and a split by
-picture. There are no labels, so coherence is not measured. The pictures:
-``python -m jnf_jax.data.prepare caltech_birds2011``. Not yet run on the real pictures.
+σ²) where theirs is a softplus, padding that counts for nothing, and a split by picture.
+There are no labels, so coherence is not measured. The pictures: ``python -m
+jnf_jax.data.prepare caltech_birds2011``. Not yet run on the real pictures.
 """
 
 import ml_collections

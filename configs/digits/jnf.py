@@ -1,15 +1,15 @@
 """JNF on the embedded digits: three colour modalities, no download.
 
-    python -m jnf_jax.train --config configs/digits/jnf.py --workdir runs/digits
+    python -m jnf_jax.train --config digits/jnf --workdir runs/digits
 
 Numbers of this config: docs/results.md. How it was chosen, by tuning runs of seed 0 on
 two CPU cores, none kept as a record; coherence from 1 / 2 modalities, ceiling (the
-choice flatters that seed: three have .66 / .81, .86). 16 pairings of each image
-instead of 64, 4,000 joint steps, latent 32: .57 / .73, .76; 64 pairings, 5,000 steps:
-latent 32 .61 / .76, .83; latent 24 .64 / .77, .81; latent 16 .68 / .81, .87. A small
-latent spends its nats on the digit, not on the texture. Laplace scale 0.2 instead of
-0.15 at latent 32: .61 / .73, .82. Gaussian posteriors at latent 32 and 16 pairings:
-.60 / .77, more coherent than flows there although 41 nats worse in held-out log q.
+choice flatters that seed: three have .66 / .81, .86). 16 pairings of each image instead
+of 64, 4,000 joint steps, latent 32: .57 / .73, .76; 64 pairings, 5,000 steps: latent 32
+.61 / .76, .83; latent 24 .64 / .77, .81; latent 16 .68 / .81, .87. A small latent
+spends its nats on the digit, not on the texture. Laplace scale 0.2 instead of 0.15 at
+latent 32: .61 / .73, .82. Gaussian posteriors at latent 32 and 16 pairings: .60 / .77,
+more coherent than flows there although 41 nats worse in held-out log q.
 """
 
 import ml_collections

@@ -1,17 +1,17 @@
 """JNF on the digits, and a diffusion decoder on its frozen joint VAE.
 
-    python -m jnf_jax.train --config configs/digits/jnf_diffusion_decoder.py \\
+    python -m jnf_jax.train --config digits/jnf_diffusion_decoder \\
         --workdir runs/digits_diffusion_decoder
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
---config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else
-is configs/digits/jnf.py.
+--config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else is
+digits/jnf.
 
 One seed, 38 minutes beside other work on the core: the Fréchet distance of the
 classifier's features falls from 41 to 26 given one modality and from 40 to 20 given
-two; coherence stays, .67 and .80 where the means have .67 and .81. It falls from
-N(0, I), from .52 to .44, and from all modalities, from .84 to .82. At a temperature of
-1 the distances are 11 and 8, and coherence is .62 and .75.
+two; coherence stays, .67 and .80 where the means have .67 and .81. It falls from N(0,
+I), from .52 to .44, and from all modalities, from .84 to .82. At a temperature of 1 the
+distances are 11 and 8, and coherence is .62 and .75.
 """
 
 import ml_collections

@@ -1,13 +1,13 @@
 """JNF on the digits with a mixture of 40 normals as prior, learnt with the joint VAE.
 
-    python -m jnf_jax.train --config configs/digits/jnf_mixture.py \\
-        --workdir runs/digits_mixture
+    python -m jnf_jax.train --config digits/jnf_mixture --workdir runs/digits_mixture
 
 Three seeds have a joint coherence of .69 ± .02 (N(0, I) .52, ceiling .84). All else is
-configs/digits/jnf.py.
+digits/jnf.
 """
 
 import ml_collections
+from jnf_jax.configs import priors
 from jnf_jax.configs.digits import jnf
 
 
@@ -15,5 +15,5 @@ def get_config() -> ml_collections.ConfigDict:
     """JNF with CMVAE's prior."""
     config = jnf.get_config()
     with config.unlocked():
-        config.model.prior = dict(name="mixture", kind="normal", num_components=40)
+        config.model.prior = priors.MIXTURE
     return config

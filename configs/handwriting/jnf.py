@@ -1,6 +1,6 @@
 """JNF on handwriting + trajectory + speech, for two CPU cores or any GPU.
 
-    python -m jnf_jax.train --config configs/handwriting/jnf.py \\
+    python -m jnf_jax.train --config handwriting/jnf \\
         --config.data.data_dir=DIR --workdir runs/handwriting/jnf
 
 Needs the extra `audio` (librosa). The files of DIR: see `jnf_jax/data/handwriting.py`.

@@ -1,6 +1,6 @@
 """JNF on MHD (published tensors) with the authors' settings, for a GPU.
 
-    python -m jnf_jax.train --config configs/mhd/jnf.py \\
+    python -m jnf_jax.train --config mhd/jnf \\
         --config.data.data_dir=DIR --workdir runs/mhd/jnf
 
 Latent 64, Normal of scale 1, likelihood rescaling, β 1, 200 epochs of stage one; rate

@@ -1,7 +1,6 @@
 """JNF on MNIST–SVHN with the authors' settings, for a GPU.
 
-    python -m jnf_jax.train --config configs/mnist_svhn/jnf.py \\
-        --workdir runs/mnist_svhn/jnf
+    python -m jnf_jax.train --config mnist_svhn/jnf --workdir runs/mnist_svhn/jnf
 
 Latent 20, Laplace 0.75, likelihood rescaling, β 0.5, five pairings of each image, 100 +
 100 epochs; batch 128 is their first code's, the plateau's patience of 30 their

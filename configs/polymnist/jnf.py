@@ -1,13 +1,12 @@
 """JNF on PolyMNIST with the authors' settings (their "config2"), for a GPU.
 
-    python -m jnf_jax.train --config configs/polymnist/jnf.py \\
-        --workdir runs/polymnist/jnf
+    python -m jnf_jax.train --config polymnist/jnf --workdir runs/polymnist/jnf
 
-Latent 512, Laplace 0.75, Adam 1e-3 on plateau (patience 30 epochs), batch 256,
-400 + 200 epochs, two MADE blocks of 3 × 128. Expected, from the authors' stored runs
-(4 seeds, MultiVae's protocol): coherence .67 / .85 / .90 / .92 from 1 / 2 / 3 / 4
-modalities, .05 jointly from N(0, I). Not yet run here. Data:
-`polymnist_procedural`; ``--config.data.backgrounds_dir=…`` for pictures of your own,
+Latent 512, Laplace 0.75, Adam 1e-3 on plateau (patience 30 epochs), batch 256, 400 +
+200 epochs, two MADE blocks of 3 × 128. Expected, from the authors' stored runs (4
+seeds, MultiVae's protocol): coherence .67 / .85 / .90 / .92 from 1 / 2 / 3 / 4
+modalities, .05 jointly from N(0, I). Not yet run here. Data: `polymnist_procedural`;
+``--config.data.backgrounds_dir=…`` for pictures of your own,
 ``--config.data.official_dir=…`` for the published set.
 """
 

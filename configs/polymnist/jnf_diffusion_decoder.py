@@ -1,10 +1,10 @@
 """JNF on PolyMNIST, and a diffusion decoder on its frozen joint VAE, for a GPU.
 
-    python -m jnf_jax.train --config configs/polymnist/jnf_diffusion_decoder.py \\
+    python -m jnf_jax.train --config polymnist/jnf_diffusion_decoder \\
         --workdir runs/polymnist/jnf_diffusion_decoder
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
---config.init.unimodal=DIR`` it is trained on the checkpoints of a run of `jnf.py`,
+--config.init.unimodal=DIR`` it is trained on the checkpoints of a run of polymnist/jnf,
 whose settings all else has. Not yet run.
 """
 
@@ -15,7 +15,7 @@ STEPS_PER_EPOCH = 54_000 // 256
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """JNF of `jnf.py` whose pictures are drawn given the decoder's means."""
+    """JNF of polymnist/jnf whose pictures are drawn given the decoder's means."""
     config = jnf.get_config()
     config.stages = "joint,unimodal,diffusion_decoder"
     with config.unlocked():

@@ -1,7 +1,7 @@
 """JNF on a data set of your own: copy this, and say what your modalities are.
 
     python examples/own_data.py runs/own/data
-    python -m jnf_jax.train --config configs/records/jnf.py \\
+    python -m jnf_jax.train --config records/jnf \\
         --config.data.records_dir=runs/own/data --workdir runs/own/jnf
 
 As it stands it fits `examples/own_data.py`: a picture, a vector and a sequence of

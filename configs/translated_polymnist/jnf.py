@@ -1,13 +1,13 @@
 """JNF on Translated PolyMNIST with the authors' settings, for a GPU.
 
-    python -m jnf_jax.train --config configs/translated_polymnist/jnf.py \\
+    python -m jnf_jax.train --config translated_polymnist/jnf \\
         --workdir runs/translated_polymnist/jnf
 
 Digits of 0.75 of their size, somewhere else in every modality. Latent 200, Laplace
 0.75, β 1, 150 epochs of stage one, residual networks of 64, 128 and 256 maps; batch,
 rate and as many epochs of stage two are ours, and so is the scale exp(½ log σ²) where
 theirs is a softplus. The authors (summary of the paper): all models fail from the
-prior. Not yet run here. Data as in `configs/polymnist/jnf.py`.
+prior. Not yet run here. Data as in polymnist/jnf.
 """
 
 import ml_collections

@@ -1,6 +1,6 @@
-"""JNF on Translated PolyMNIST with the networks of `polymnist/jnf_cpu.py`.
+"""JNF on Translated PolyMNIST with the networks of polymnist/jnf_cpu.
 
-    python -m jnf_jax.train --config configs/translated_polymnist/jnf_cpu.py \\
+    python -m jnf_jax.train --config translated_polymnist/jnf_cpu \\
         --config.data.backgrounds_dir=DIR --workdir runs/translated_polymnist/jnf_cpu
 
 Not run as it stands. A negative result: stage ``joint`` alone with half the steps

@@ -1,10 +1,10 @@
 """JNF on Translated PolyMNIST with an energy-based prior, for a GPU.
 
-    python -m jnf_jax.train --config configs/translated_polymnist/jnf_ebm.py \\
+    python -m jnf_jax.train --config translated_polymnist/jnf_ebm \\
         --workdir runs/translated_polymnist/jnf_ebm
 
-Learnt with the joint VAE, as configs/polymnist/jnf_ebm.py. All else is `jnf.py`. Not
-yet run.
+Learnt with the joint VAE, as polymnist/jnf_ebm. All else is translated_polymnist/jnf.
+Not yet run.
 """
 
 import ml_collections
@@ -13,5 +13,5 @@ from jnf_jax.configs.translated_polymnist import jnf
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The joint VAE of `jnf.py` with an energy-based prior."""
+    """The joint VAE of translated_polymnist/jnf with an energy-based prior."""
     return jnf_ebm.with_energy(jnf.get_config())

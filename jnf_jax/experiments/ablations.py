@@ -7,13 +7,13 @@ docs/results.md. docs/results_schema.md describes the file.
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jnf_jax.experiments.records import format_value, mean_of
 from jnf_jax.experiments.schema import is_summary, validate
-from tools.results_page.tables import link
+from tools.results_page.tables import config_link, link
 from tools.results_page.tables import table as markdown
 
 Ablation = Mapping[str, Any]
@@ -226,12 +226,12 @@ def came_about(ablation: Ablation) -> list[str]:
     ]
 
 
-def section(root: Path, configs: Iterable[str]) -> list[str]:
+def section(root: Path, configs: Sequence[str]) -> list[str]:
     """The lines on ablations of docs/results.md, none where there are no sweeps.
 
     Args:
       root: the repository.
-      configs: paths of its sweeps' configs.
+      configs: names of its sweeps' configs.
 
     Raises:
       ValueError: a file of results/ablations/ is not valid, or its sweep is not in the
@@ -241,10 +241,9 @@ def section(root: Path, configs: Iterable[str]) -> list[str]:
     for path in sorted((root / "results" / "ablations").glob("*.json")):
         ablation = read(path)
         records = [variant["record"] for variant in ablation["variants"]]
-        if not (root / ablation["sweep"]).is_file() or ".." in ablation["sweep"]:
+        if ablation["sweep"] not in configs:
             raise ValueError(
-                f"{path}: `sweep` is {ablation['sweep']!r}, expected a file of this "
-                "repository"
+                f"{path}: `sweep` is {ablation['sweep']!r}, expected one of {configs}"
             )
         if any(record["commit"] == "unknown" for record in records):
             raise ValueError(f"{path}: a commit is unknown, expected those that ran")
@@ -252,14 +251,17 @@ def section(root: Path, configs: Iterable[str]) -> list[str]:
     lines = ["## Ablations", ""]
     lines += ["`python -m jnf_jax.sweep --config CONFIG --workdir DIR` runs each.", ""]
     for name, ablation in found.items():
-        lines += [f"### {Path(name).stem} ({link('config', ablation['sweep'])})", ""]
+        lines += [
+            f"### {Path(name).stem} ({config_link('config', ablation['sweep'])})",
+            "",
+        ]
         lines += [*table(ablation), ""]
         picture = Path(name).with_suffix(".png")
         if (root / picture).is_file():
             lines += [f"![{Path(name).stem}](../{picture.as_posix()})", ""]
         lines += [*came_about(ablation), f"- {link('all records', name)}", ""]
     run = {ablation["sweep"] for ablation in found.values()}
-    waiting = [link(Path(c).stem, c) for c in configs if c not in run]
+    waiting = [config_link(c.partition("/")[2], c) for c in configs if c not in run]
     if not found and not waiting:
         return []
     return [*lines, f"Not yet run: {', '.join(waiting)}.", ""] if waiting else lines

@@ -45,7 +45,7 @@ RENAMED = (
 
 
 class Entry(NamedTuple):
-    """One file of the folder, read without being run.
+    """One file of the folder.
 
     Attributes:
         name: As "digits/jnf_after".
@@ -65,39 +65,32 @@ class Entry(NamedTuple):
         return alone + [f"{self.name}:{argument}" for argument in self.arguments]
 
 
-def entries(folder: Path = FOLDER) -> dict[str, Entry]:
-    """Name -> entry, for every file ``<folder>/<data set>/<row>.py``, sorted."""
-    found = {}
+def entries(folder: Path = FOLDER) -> list[Entry]:
+    """Of every file ``<folder>/<data set>/<row>.py``, sorted by name."""
+    found = []
     for path in sorted(folder.glob("*/*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        top = {
-            getattr(node, "name", None) or ast.unparse(node.targets[0]): node
-            for node in tree.body
-            if isinstance(node, ast.FunctionDef | ast.Assign)
-        }
-        if "get_config" in top:
-            name = f"{path.parent.name}/{path.stem}"
-            takes = top["get_config"].args
-            found[name] = Entry(
-                name,
-                first_line=(ast.get_docstring(tree) or "").partition("\n")[0],
-                arguments=ast.literal_eval(top["ARGUMENTS"].value)
-                if takes.args
-                else {},
-                stands_alone=len(takes.args) == len(takes.defaults),
+        module = _run(path)
+        if "get_config" in module:
+            found.append(
+                Entry(
+                    f"{path.parent.name}/{path.stem}",
+                    first_line=(module["__doc__"] or "").partition("\n")[0],
+                    arguments=module.get("ARGUMENTS", {}),
+                    stands_alone=not _needs_argument(module["get_config"]),
+                )
             )
     return found
 
 
 def names(folder: Path = FOLDER) -> list[str]:
     """Everything in the folder that ``--config`` takes."""
-    return [name for entry in entries(folder).values() for name in entry.names()]
+    return [name for entry in entries(folder) for name in entry.names()]
 
 
 def listing() -> str:
     """A line for each config: its name and what it is; arguments below their family."""
     rows = []
-    for entry in entries().values():
+    for entry in entries():
         rows.append((entry.name, entry.first_line))
         rows += [(f"  :{name}", line) for name, line in entry.arguments.items()]
     width = max(len(name) for name, _ in rows)
@@ -110,16 +103,16 @@ def name_of(text: str) -> str:
     A path into the folder becomes a name, and so does what was one when a run of then
     was trained; the path of a file elsewhere stays as it is.
 
-    >>> name_of("configs/digits/jnf.py")
-    'digits/jnf'
+    >>> name_of("configs/digits/jnf_gmm_after.py")
+    'digits/jnf_after:gmm'
     """
     place, argument = _split(text)
+    tail = "" if argument is None else f":{argument}"
     if Path(place).is_file():
         ours = _inside(place)
-        place = text if ours is None else ours
-        return place if ours is None or argument is None else f"{place}:{argument}"
+        return text if ours is None else ours + tail
     named = re.sub(r"^configs/|\.py$", "", place)
-    return _renamed(named) or (named if named in entries() else text)
+    return _renamed(named) or (named + tail if _is_name(named) else text)
 
 
 def load_config(text: str) -> ml_collections.ConfigDict:
@@ -135,15 +128,10 @@ def load_config(text: str) -> ml_collections.ConfigDict:
             something else.
     """
     place, argument = _split(text)
-    is_path = place.endswith(".py")
-    if not (Path(place).is_file() if is_path else place in entries()):
+    path = Path(place) if place.endswith(".py") else FOLDER / f"{place}.py"
+    if not (path.is_file() if place.endswith(".py") else _is_name(place)):
         raise ValueError(_not_there(text, place))
-    name = _inside(place) if is_path else place
-    if name is None:
-        found = _told(place, lambda: runpy.run_path(place))
-    else:
-        module = f"jnf_jax.configs.{name.replace('/', '.')}"
-        found = _told(place, lambda: vars(importlib.import_module(module)))
+    found = _told(place, lambda: _run(path))
     if not callable(found.get("get_config")):
         raise ValueError(f"{place} has no get_config(), expected a config")
     arguments = _arguments(place, argument, found)
@@ -161,7 +149,26 @@ def _split(text: str) -> tuple[str, str | None]:
     return (place, argument) if colon and not Path(text).is_file() else (text, None)
 
 
-def _inside(path: str) -> str | None:
+def _run(path: Path) -> dict[str, Any]:
+    """What a file defines; those of the folder are modules and imported once."""
+    name = _inside(path)
+    if name is None:
+        return runpy.run_path(str(path))
+    return vars(importlib.import_module(f"jnf_jax.configs.{name.replace('/', '.')}"))
+
+
+def _needs_argument(get_config: Callable) -> bool:
+    parameters = inspect.signature(get_config).parameters.values()
+    return any(parameter.default is parameter.empty for parameter in parameters)
+
+
+def _is_name(text: str) -> bool:
+    """Whether it names a file of the folder, and nothing outside it."""
+    there = re.fullmatch(r"\w+/\w+", text) and (FOLDER / f"{text}.py").is_file()
+    return bool(there)
+
+
+def _inside(path: str | Path) -> str | None:
     """The name of a file of the folder, None elsewhere."""
     found, folder = Path(path).resolve(), FOLDER.resolve()
     inside = found.is_relative_to(folder)
@@ -196,15 +203,13 @@ def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple
 
     A file elsewhere need not have ``ARGUMENTS``: its ``get_config`` takes any text.
     """
-    takes = inspect.signature(found["get_config"]).parameters.values()
-    needs = any(parameter.default is parameter.empty for parameter in takes)
     known = [f"{place}:{name}" for name in found.get("ARGUMENTS", ())]
     expected = f"expected one of {known}" if known else f"expected {place}:ARGUMENT"
     if argument is None:
-        if needs:
+        if _needs_argument(found["get_config"]):
             raise ValueError(f"{place!r} takes an argument, {expected}")
         return ()
-    if not takes:
+    if not inspect.signature(found["get_config"]).parameters:
         raise ValueError(f"{place!r} takes no argument, got {argument!r}")
     if known and argument not in found["ARGUMENTS"]:
         near = difflib.get_close_matches(argument, found["ARGUMENTS"], n=1)

@@ -2,7 +2,7 @@
 
 A sweep's config says
 
-- ``base``: the config that is varied; ``{name}`` in its path is filled in by an axis;
+- ``base``: the config that is varied; ``{name}`` in its name is filled in by an axis;
 - ``overrides``: pairs (field, value) for every variant, fields of the base config with
   dots, as ("evaluation.num_tuples", 200);
 - ``axes``: pairs (axis, values): a field of the base config or a name in ``base``;
@@ -20,6 +20,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ class Unit(NamedTuple):
 
     Attributes:
         values: {axis: value}; empty where it is shared.
-        config_name: The file that was varied.
+        config_name: The config that was varied, as records name it.
         config: With all that is varied; of this seed.
         directory: Its workdir.
     """
@@ -183,13 +184,14 @@ def _vary(
         except ValueError as error:
             faults.append(f"`base`: {error}")
             continue
+        named = config_files.name_of(path)
         fields = [pair for pair in values.items() if pair[0] not in named]
         for field, value in [*config.overrides, *settings, *fields]:
             faults += _set(varied, path, field, value)
         name = ",".join(f"{axis}={value}" for axis, value in values.items())
-        directory = workdir / name.replace("/", "_")
+        directory = workdir / re.sub("[/:]", "_", name)
         units += [
-            Unit(values, path, of_seed(varied, seed), directory / f"seed_{seed}")
+            Unit(values, named, of_seed(varied, seed), directory / f"seed_{seed}")
             for seed in range(varied.seed, varied.seed + config.num_seeds)
         ]
     return units, faults

@@ -1,7 +1,5 @@
 """Configs of data sets that come as files: projectors and learnt priors take steps."""
 
-import importlib
-
 import cub_files
 import handwriting_files
 import jax
@@ -12,22 +10,23 @@ import numpy as np
 import pytest
 from oracles import random_like
 
+from jnf_jax.experiments import config_files
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.stages import build_stage
 from jnf_jax.methods.method import Batch
 from jnf_jax.training.optimizers import make_optimizer
 from jnf_jax.training.train_step import init_state, make_step
 
-OBJECTIVES = {"jnf_shared_cl": "nt_xent", "jnf_shared_dcca": "dcca"}
+OBJECTIVES = {"jnf_shared:cl": "nt_xent", "jnf_shared:dcca": "dcca"}
 FOLDERS = ("cub", "handwriting", "mhd", "translated_polymnist")
 PRIORS = {  # config -> the stage that learns its prior
     "cub/jnf_ebm": "joint",
     "mnist_svhn/jnf_ebm": "joint",
-    "polymnist/jnf_diffusion_prior": "prior",
+    "polymnist/jnf_after:diffusion": "prior",
     "polymnist/jnf_ebm": "joint",
-    "polymnist/mmvae_plus_ebm": "joint",
-    "translated_polymnist/jnf_ebm_after": "prior",
-    "translated_polymnist/jnf_maf_after": "prior",
+    "polymnist/mmvae_plus:ebm": "joint",
+    "translated_polymnist/jnf_after:ebm": "prior",
+    "translated_polymnist/jnf_after:maf": "prior",
 }
 SMALLEST = dict(  # of the fields that say how large a network is
     hidden_size=4,
@@ -62,7 +61,7 @@ def files(tmp_path_factory, prepared, torch_save):
 
 def tiny(folder, name, places, cache):
     """The config with the smallest networks of its kinds; pictures by perceptrons."""
-    config = importlib.import_module(f"configs.{folder}.{name}").get_config()
+    config = config_files.load_config(f"{folder}/{name}")
     config.data.update(cache_dir=str(cache), **places)
     shrink(config)
     for network in config.model.networks.values():

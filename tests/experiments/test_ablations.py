@@ -11,38 +11,37 @@ from jnf_jax.experiments.experiment import stage_directory
 from jnf_jax.experiments.variants import make_plan
 
 ROOT = Path(__file__).parents[2]
-ABLATIONS = sorted((ROOT / "configs" / "ablations").glob("*.py"))
+ABLATIONS = [name for name in config_files.names() if name.startswith("ablations/")]
 MEASURED = sorted((ROOT / "results" / "ablations").glob("*.json"))
-JOINT_VAES = {"private_noise": 4, "projectors": 2}
+JOINT_VAES = {"ablations/private_noise": 4, "ablations/projectors": 2}
 """Of those that share: one an amount of noise, one a data set; elsewhere one."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def places(tmp_path_factory):
-    """Small MNIST and SVHN where TFDS looks for them; paths are from the root."""
+    """Small MNIST and SVHN where TFDS looks for them."""
     data = tmp_path_factory.mktemp("tfds")
     tfds_files.write(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(data))
         patch.setenv("XDG_CACHE_HOME", str(data / "cache"))
-        patch.chdir(ROOT)
         yield
 
 
 def test_there_are_ablations():
-    assert {path.stem for path in ABLATIONS} >= {"beta", *JOINT_VAES}
+    assert {*ABLATIONS} >= {"ablations/beta", *JOINT_VAES}
 
 
-@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
-def test_every_variant_is_another_run_and_has_what_the_table_shows(path, tmp_path):
-    config = config_files.load_config(str(path))
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_variant_is_another_run_and_has_what_the_table_shows(name, tmp_path):
+    config = config_files.load_config(name)
     # Opens every variant; a quantity that none of its records can have is a fault.
     plan = make_plan(config, tmp_path)
     num = config.num_seeds * math.prod(len(values) for _, values in config.axes)
     assert len({unit.directory for unit in plan.units}) == len(plan.units) == num
     assert len({unit.config.to_json() for unit in plan.units}) == num
     assert len({*config.quantities}) == len(config.quantities)
-    expected = JOINT_VAES.get(path.stem, 1) if config.shares else 0
+    expected = JOINT_VAES.get(name, 1) if config.shares else 0
     assert len(plan.shared) == expected * config.num_seeds
     for stage in config.shares:
         shared = {str(stage_directory(u.directory, stage)) for u in plan.shared}

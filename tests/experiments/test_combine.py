@@ -18,7 +18,7 @@ def one_seed(seed, share):
         "dataset": "digits",
         "method": "jnf",
         "protocol": "v1-small",
-        "config": "configs/digits/jnf.py",
+        "config": "digits/jnf",
         "command": "python -m jnf_jax.train …",
         "commit": "0123abc",
         "hardware": "2 CPU cores",

@@ -77,7 +77,7 @@ def test_stages_one_at_a_time_end_the_same(trained, tmp_path):
 def test_two_seeds_are_one_record(trained, tmp_path):
     """Seed 0 was another job's, seed 1 is run here; a prior on each one's stage one."""
     shutil.copytree(trained[0], tmp_path / "seed_0")
-    names = dict(config_name="configs/digits/jnf.py", command="python -m …")
+    names = dict(config_name="digits/jnf", command="python -m …")
     record = train_seeds(tiny_config(num_seeds=2), tmp_path, **names)
     assert not validate(record) and record["seeds"] == [0, 1]
     ids = [f"{tmp_path}/seed_{{seed}}/checkpoints/{s}" for s in ("joint", "unimodal")]

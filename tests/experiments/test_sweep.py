@@ -25,12 +25,12 @@ from jnf_jax.experiments import sweep as sweep_run
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 TINY = '''
-from jnf_jax.configs.circles_squares import {name}
+from jnf_jax.configs.circles_squares import noisy
 
 
 def get_config():
     """64 pairs, networks of width 8, 6 steps a stage."""
-    config = {name}.get_config()
+    config = noisy.get_config("{name}")
     with config.unlocked():
         config.data.update(num_train=64, num_validation=16, num_test=32, noise=0.1)
     config.model.latent_dim = 2
@@ -51,8 +51,7 @@ def base(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     for name in ("jnf", "shared_cl"):
-        text = TINY.replace("{name}", f"noisy_{name}")
-        (tmp_path / f"{name}.py").write_text(text)
+        (tmp_path / f"{name}.py").write_text(TINY.replace("{name}", name))
     return tmp_path
 
 
@@ -100,7 +99,7 @@ def calls(monkeypatch):
 
 
 def run(config, **options):
-    names = dict(config_name="configs/ablations/made_blocks.py", command="python -m …")
+    names = dict(config_name="ablations/made_blocks", command="python -m …")
     return sweep_run.run_sweep(config, Path("runs"), **names, **options)
 
 

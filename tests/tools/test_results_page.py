@@ -495,7 +495,7 @@ def test_a_config_to_be_copied_is_no_row(repository):
 
 def test_open_questions_show_the_records_of_their_configs(repository, record):
     assert "## Left open" not in render.render(repository)
-    configs = ["configs/digits/jmvae.py", "configs/digits/jnf.py"]
+    configs = ["digits/jmvae", "digits/jnf"]
     entry = {"question": "Which?", "configs": configs, "tables": ["refinement"]}
     path = repository / "docs" / "open_questions.json"
 
@@ -516,9 +516,9 @@ def test_open_questions_show_the_records_of_their_configs(repository, record):
     entry["answer"] = "This one."
     store()
     assert "### Which?\n\nThis one.\n\n| config |" in render.render(repository)
-    entry |= {"configs": ["configs/digits/gone.py"], "tables": ["fid"]}
+    entry |= {"configs": ["digits/gone"], "tables": ["fid"]}
     store()
-    with pytest.raises(ValueError, match=r"'Which\?' names .*gone.py', 'fid'\], expe"):
+    with pytest.raises(ValueError, match=r"'Which\?' names .*gone', 'fid'\], expe"):
         render.render(repository)
 
 
@@ -530,7 +530,7 @@ def test_ablations_have_a_section(repository, record):
         config = repository / "configs" / "ablations" / f"{name}.py"
         config.write_text("def get_config():\n    return None\n")
     ablation = {
-        **dict(sweep="configs/ablations/beta.py", command="python -m …"),
+        **dict(sweep="ablations/beta", command="python -m …"),
         **dict(axes=["model.beta"], quantities=["coherence.conditional.1"]),
         "plot": {"x": "model.beta", "y": ["coherence.conditional.1"], "log_x": False},
         "variants": [{"values": {"model.beta": 2.5}, "record": record}],
@@ -547,7 +547,7 @@ def test_ablations_have_a_section(repository, record):
 
     variant = {"values": {"model.beta": 1}, "record": {}}
     for changes, told in (
-        ({"sweep": "configs/ablations/gone.py"}, "`sweep` is 'configs/ablations/gone"),
+        ({"sweep": "ablations/gone"}, "`sweep` is 'ablations/gone"),
         (
             {"variants": [{"values": {}, "record": record}]},
             r"`variants\[0\].values` ha",
@@ -576,8 +576,8 @@ def test_check_tells_by_its_exit_status(repository, capsys):
     ("key", "value", "message"),
     [
         ("commit", "unknown", "jnf.json: `commit` is unknown"),
-        ("config", "configs/digits/gone.py", "gone.py', expected a file of this"),
-        ("config", "../elsewhere.py", "expected a file of this repository"),
+        ("config", "digits/gone", "gone', expected one of this"),
+        ("config", "../elsewhere", "expected one of this repository"),
         ("unfinished", ["fid"], r"jnf.json: `unfinished` is \['fid'\], expected none"),
     ],
 )

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnf_jax.experiments import config_files
 from jnf_jax.experiments.records import format_value, joint_entropy
 from tools.results_page.tables import (
     ABSENT,
     by_name,
+    config_link,
     energy_table,
     link,
     refinement_table,
@@ -39,9 +41,10 @@ def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
     if not path.is_file():
         return []
     stored = json.loads(path.read_text("utf-8"))
+    known = config_files.names(root / "configs")
     lines = [f"## {stored['title']}", "", stored["source"], ""]
     for entry in stored["questions"]:
-        missing = [c for c in entry["configs"] if not (root / c).is_file()]
+        missing = [c for c in entry["configs"] if c not in known]
         unknown = [name for name in entry["tables"] if name not in TABLES]
         if missing or unknown:
             raise ValueError(
@@ -93,5 +96,4 @@ def _row(name: str, record: Mapping[str, Any], sizes: Sequence[str]) -> list[str
 
 def _title(config: str) -> str:
     """ "digits / jnf_ebm", linked."""
-    path = Path(config)
-    return link(f"{path.parent.name} / {path.stem}", config)
+    return config_link(config.replace("/", " / "), config)

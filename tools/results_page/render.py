@@ -10,14 +10,13 @@ the records say on the questions of docs/open_questions.json, and the ablations.
 """
 
 import argparse
-import ast
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.experiments import ablations
+from jnf_jax.experiments import ablations, config_files
 from jnf_jax.experiments.records import (
     format_duration,
     format_value,
@@ -31,6 +30,7 @@ from tools.results_page.tables import (
     Rows,
     beside,
     by_name,
+    config_link,
     link,
     row_name,
     sizes_of,
@@ -39,7 +39,7 @@ from tools.results_page.tables import (
 )
 
 ABLATIONS = "ablations"  # the folder of their configs, and of their records
-TEMPLATES = "records"  # of configs for other people's data
+TEMPLATES = ("records/", "own/")  # configs for other people's data
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
     "cub": "CUB pictures and captions",
@@ -73,7 +73,7 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
       ValueError: a record is not valid, or not finished, or cannot be traced: no
         commit, or a config that is not in the repository.
     """
-    records = {}
+    records, configs = {}, config_files.names(root / "configs")
     for path in sorted((root / "results").rglob("*.json")):
         if path.parent.name == ABLATIONS:
             continue
@@ -84,23 +84,13 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
         if "unfinished" in record:
             waiting = record["unfinished"]
             raise ValueError(f"{name}: `unfinished` is {waiting}, expected none")
-        if not (root / record["config"]).is_file() or ".." in record["config"]:
+        if record["config"] not in configs:
             raise ValueError(
-                f"{name}: `config` is {record['config']!r}, expected a file of this "
-                "repository"
+                f"{name}: `config` is {record['config']!r}, expected one of this "
+                "repository, as `python -m jnf_jax.train --list` prints them"
             )
         records[name] = record
     return records
-
-
-def find_configs(root: Path) -> list[str]:
-    """Paths of configs/<data set>/<row>.py: the files there with a `get_config`."""
-    found = []
-    for path in sorted((root / "configs").glob("*/*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(getattr(node, "name", None) == "get_config" for node in tree.body):
-            found.append(path.relative_to(root).as_posix())
-    return found
 
 
 def _our_rows(
@@ -132,7 +122,8 @@ def _our_rows(
     for config in configs:
         if config not in run:
             blank = [ABSENT] * (len(sizes) + 8)
-            rows.append([link(Path(config).stem, config), "not yet run", *blank])
+            named = config_link(config.partition("/")[2], config)
+            rows.append([named, "not yet run", *blank])
     return rows
 
 
@@ -174,13 +165,13 @@ def render(root: Path) -> str:
     Raises:
       ValueError: see `load_records` and `ablations.section`.
     """
-    records, found = load_records(root), find_configs(root)
-    sweeps = [config for config in found if Path(config).parent.name == ABLATIONS]
-    others = {*sweeps, *(c for c in found if Path(c).parent.name == TEMPLATES)}
+    records, found = load_records(root), config_files.names(root / "configs")
+    sweeps = [config for config in found if config.startswith(f"{ABLATIONS}/")]
+    others = {*sweeps, *(c for c in found if c.startswith(TEMPLATES))}
     configs = [config for config in found if config not in others]
     known = json.loads((root / "docs" / "published.json").read_text("utf-8"))
     folder = {name: Path(name).parent.name for name in records}
-    sections = {Path(config).parent.name for config in configs} | set(folder.values())
+    sections = {config.partition("/")[0] for config in configs} | set(folder.values())
     lines = [HEADER]
     for section in sorted(sections):
         here = {name: r for name, r in records.items() if folder[name] == section}
@@ -188,7 +179,7 @@ def render(root: Path) -> str:
         header = ["config", "method", "data", "protocol", "seeds", *sizes]
         header += ["ceiling", "classifiers"]
         header += ["hardware", "wall time", "commit, record"]
-        own = [c for c in configs if Path(c).parent.name == section]
+        own = [c for c in configs if c.startswith(f"{section}/")]
         lines += [f"## {TITLES.get(section, section)}", ""]
         lines += table(header, _our_rows(here, own, sizes))
         lines += [*beside(here), *_provenance(here)]

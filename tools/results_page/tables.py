@@ -52,6 +52,11 @@ def link(text: str, target: str) -> str:
     return f"[{text}](../{target})"
 
 
+def config_link(text: str, config: str) -> str:
+    """The same to the file of a config, as "digits/jnf_after:gmm"."""
+    return link(text, f"configs/{config.partition(':')[0]}.py")
+
+
 def with_interval(value: Any, interval: Mapping[str, Any] | None) -> str:
     """ "0.661 [0.649, 0.673]": of one seed; several have their standard deviation."""
     text = format_value(value)
@@ -153,7 +158,7 @@ def row_name(name: str, records: Mapping[str, Mapping]) -> str:
     """The config of record ``name``; where it has several, by the name of the file."""
     config = records[name]["config"]
     is_only = sum(other["config"] == config for other in records.values()) == 1
-    return link(Path(config if is_only else name).stem, config)
+    return config_link(config.split("/")[-1] if is_only else Path(name).stem, config)
 
 
 def _by_size(direction: str) -> tuple[int, str]:

@@ -79,7 +79,7 @@ def evaluated(workdir, num_classes, **changes):
         {"joint": "id"},
         workdir,
         mesh=parallel.make_mesh(),
-        provenance={"config": "configs/digits/jnf.py", "command": "python -m …"}
+        provenance={"config": "digits/jnf", "command": "python -m …"}
         | {"commit": "0123abc", "hardware": "some"},
         training_seconds=0.0,
     )
