@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jnf_jax.configs.records import jnf
 from PIL import Image
 
+from jnf_jax.configs.records import jnf
 from jnf_jax.data import record_files
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.run import train_and_evaluate

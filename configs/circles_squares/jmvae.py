@@ -6,6 +6,7 @@
 """
 
 import ml_collections
+
 from jnf_jax.configs.circles_squares import jnf
 
 

@@ -16,6 +16,7 @@ q_m(z|x_m) can be compared only under one joint encoder, hence ``init.joint``:
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 ARGUMENTS = {"gaussian": "without a flow: Gaussian posteriors"}

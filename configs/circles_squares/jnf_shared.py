@@ -12,6 +12,7 @@ here. One seed, on the same joint VAE as a run of that config with a coherence o
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.circles_squares import jnf
 

@@ -16,6 +16,7 @@ in no record).
 """
 
 import ml_collections
+
 from jnf_jax.configs.circles_squares import jnf, jnf_shared
 
 ARGUMENTS = {

@@ -13,6 +13,7 @@ jnf_jax.data.prepare caltech_birds2011``. Not yet run on the real pictures.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 94_300 // 128

@@ -8,6 +8,7 @@ stage ``joint`` on. All else is cub/jnf. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.cub import jnf
 

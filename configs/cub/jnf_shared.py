@@ -14,6 +14,7 @@ that config. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.cub import jnf
 

@@ -13,6 +13,7 @@ more coherent than flows there although 41 nats worse in held-out log q.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 

@@ -29,6 +29,7 @@ diffusion  .76 ± .02        2.22                see below     –
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.digits import jnf
 

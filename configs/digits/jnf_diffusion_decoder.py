@@ -15,6 +15,7 @@ distances are 11 and 8, and coherence is .62 and .75.
 """
 
 import ml_collections
+
 from jnf_jax.configs.digits import jnf
 
 

@@ -31,6 +31,7 @@ its seeds.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.digits import jnf
 

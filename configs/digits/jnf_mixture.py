@@ -7,6 +7,7 @@ digits/jnf.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.digits import jnf
 

@@ -30,6 +30,7 @@ v1-small-custom. All else is digits/jnf. The chains are not converged. One seed 
 """
 
 import ml_collections
+
 from jnf_jax.configs.digits import jnf, jnf_ebm
 
 ARGUMENTS = {

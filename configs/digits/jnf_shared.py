@@ -14,6 +14,7 @@ than there with either.
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.digits import jnf
 

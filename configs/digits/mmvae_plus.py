@@ -18,6 +18,7 @@ jointly, .77 / .76 from 1 / 2 modalities, ceiling .73.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.digits import jnf
 

@@ -9,6 +9,7 @@ and steps are ours, and the scale of 0.3 was not tuned. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 

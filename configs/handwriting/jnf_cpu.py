@@ -15,6 +15,7 @@ config of d5b36d0, in no record).
 """
 
 import ml_collections
+
 from jnf_jax.configs.handwriting import jnf
 
 

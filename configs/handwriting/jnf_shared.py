@@ -13,6 +13,7 @@ here. Nothing was tuned. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.handwriting import jnf_cpu
 

@@ -10,6 +10,7 @@ files: see `jnf_jax/data/mhd.py`. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 45_000 // 64

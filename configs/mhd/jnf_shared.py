@@ -13,6 +13,7 @@ that config. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.mhd import jnf
 

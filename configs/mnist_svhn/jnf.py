@@ -10,6 +10,7 @@ protocol is not known to us. Not yet run here.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 252_000 // 128

@@ -9,6 +9,7 @@ run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.mnist_svhn import jnf
 

@@ -8,6 +8,7 @@ A set with fewer than SVHN's 73,257 training images is recorded as `mnist_svhn_m
 """
 
 import ml_collections
+
 from jnf_jax.configs.mnist_svhn import jnf
 
 

@@ -11,6 +11,7 @@ modalities, .05 jointly from N(0, I). Not yet run here. Data: `polymnist_procedu
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 STEPS_PER_EPOCH = 54_000 // 256

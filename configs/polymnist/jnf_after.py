@@ -35,6 +35,7 @@ updates are ours.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.polymnist import jnf, jnf_cpu
 

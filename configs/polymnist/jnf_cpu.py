@@ -43,6 +43,7 @@ afterwards, which learns its scales too, has .22 on another run of the joint VAE
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.polymnist import jnf
 

@@ -9,6 +9,7 @@ whose settings all else has. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf
 
 STEPS_PER_EPOCH = 54_000 // 256

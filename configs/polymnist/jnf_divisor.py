@@ -29,6 +29,7 @@ From one modality both of JNF-Shared have .74.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.polymnist import jnf_cpu, jnf_shared
 

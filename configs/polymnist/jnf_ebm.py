@@ -33,6 +33,7 @@ allow.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.polymnist import jnf, jnf_cpu
 

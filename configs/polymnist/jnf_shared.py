@@ -31,6 +31,7 @@ On two CPU cores, beside polymnist/jnf_cpu, whose stage ``joint`` theirs is; wit
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.polymnist import jnf, jnf_cpu
 

@@ -19,6 +19,7 @@ Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.polymnist import jnf
 

@@ -10,6 +10,7 @@ the modality: what the model need not explain.
 """
 
 import ml_collections
+
 from jnf_jax.configs import base
 
 

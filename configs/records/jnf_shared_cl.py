@@ -9,6 +9,7 @@ NT-Xent over all pairs, τ = 0.1; it needs large batches.
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf_shared
 from jnf_jax.configs.records import jnf
 

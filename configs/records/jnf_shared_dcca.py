@@ -9,6 +9,7 @@ times as many rows.
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf_shared
 from jnf_jax.configs.records import jnf
 

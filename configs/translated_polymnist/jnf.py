@@ -11,6 +11,7 @@ prior. Not yet run here. Data as in polymnist/jnf.
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf
 
 STEPS_PER_EPOCH = 54_000 // 256

@@ -11,6 +11,7 @@ PolyMNIST. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.translated_polymnist import jnf
 

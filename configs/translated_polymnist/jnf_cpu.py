@@ -10,6 +10,7 @@ backgrounds and no digit. The classifiers read every picture they agree on as on
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf_cpu
 
 

@@ -8,6 +8,7 @@ Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs.polymnist import jnf_ebm
 from jnf_jax.configs.translated_polymnist import jnf
 

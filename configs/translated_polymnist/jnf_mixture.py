@@ -8,6 +8,7 @@ run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import priors
 from jnf_jax.configs.translated_polymnist import jnf
 

@@ -13,6 +13,7 @@ it from a run of that config. Not yet run.
 """
 
 import ml_collections
+
 from jnf_jax.configs import projectors
 from jnf_jax.configs.polymnist import jnf_shared
 from jnf_jax.configs.translated_polymnist import jnf

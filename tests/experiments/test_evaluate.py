@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jnf_jax.configs.cub import jnf as cub
-from jnf_jax.configs.handwriting import jnf as handwriting
 from PIL import Image
 from tiny import tiny_config
 
+from jnf_jax.configs.cub import jnf as cub
+from jnf_jax.configs.handwriting import jnf as handwriting
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiments.evaluate import LEAST_ACCURACY, _classifiers, draw_conditional
 from jnf_jax.experiments.experiment import open_experiment

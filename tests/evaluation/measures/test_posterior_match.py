@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jnf_jax.configs import base
 
+from jnf_jax.configs import base
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import posterior_match
 from jnf_jax.evaluation.measures.calibration import draw_truth, subset_ranks, uniformity
