@@ -7,7 +7,7 @@ An open question of arXiv 2409.19862: longer chains against quality and diversit
 energy is fitted afterwards, on one joint VAE and one set of flows; draws take as many
 steps as training (what other numbers give is in each record's
 ``coherence.joint_by_steps``). 2,000 steps of training instead of 4,000, and no subsets,
-which do not see this prior; all else is digits/jnf_ebm_after. With ``--set
+which do not see this prior; all else is digits/jnf_after:ebm. With ``--set
 init.joint=…`` and ``--set init.unimodal=…`` another run's checkpoints are read.
 
 One seed, latents whitened: joint coherence .79 and label entropy 2.23 nats whatever the
@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     about = "energy_priors.energy_after"
     config = ml_collections.ConfigDict(
         dict(
-            base="digits/jnf_ebm_after",
+            base="digits/jnf_after:ebm",
             overrides=(
                 ("prior.num_steps", 2_000),
                 ("evaluation.subsets", "none"),

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from jnf_jax.experiments import ablations, sweep_plot
+from jnf_jax.experiments import ablations, records, sweep_plot
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.run import record_of, train_and_evaluate
 from jnf_jax.experiments.variants import Pairs, Unit, make_plan
@@ -34,7 +34,7 @@ def run_sweep(
     Args:
         config: Of the sweep.
         workdir: ``sweep.{json,md,png}`` go here; each variant has its own directory.
-        config_name: File that ``config`` came from.
+        config_name: Of ``config``, as records name it.
         command: As records quote it.
         settings: More ``overrides``.
         out: The ablation and the plot also go here, as .json and .png.
@@ -75,7 +75,7 @@ def run_sweep(
 
     devices = jax.local_devices()
     on_each_device(train_shared, plan.shared, devices)
-    records = on_each_device(run, plan.units, devices)
+    found = on_each_device(run, plan.units, devices)
     _raise_on(diverged, len(plan.units))
     ablation = {
         "sweep": config_name,
@@ -83,7 +83,7 @@ def run_sweep(
         "axes": [name for name, _ in config.axes],
         "quantities": list(config.quantities),
         "plot": config.plot.to_dict() | {"y": list(config.plot.y)},
-        "variants": _combine(plan.units, records),
+        "variants": _combine(plan.units, found),
     }
     for path in [workdir / "sweep.json", *([Path(out)] if out else [])]:
         ablations.write(path, ablation)
@@ -132,15 +132,15 @@ def on_each_device(
 
 
 def _combine(
-    units: Sequence[Unit], records: Sequence[dict[str, Any]]
+    units: Sequence[Unit], found: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A record a variant, over its seeds; also written beside them."""
     variants = []
-    pairs = zip(units, records, strict=True)
+    pairs = zip(units, found, strict=True)
     for directory, seeds in itertools.groupby(pairs, lambda p: p[0].directory.parent):
         own = list(seeds)
-        found = [record for _, record in own]
-        record = combine(found) if len(found) > 1 else found[0]
+        of_seeds = [record for _, record in own]
+        record = combine(of_seeds) if len(of_seeds) > 1 else of_seeds[0]
         records.write(directory / "results.json", record)
         variants.append({"values": own[0][0].values, "record": record})
     return variants
