@@ -184,14 +184,14 @@ def _vary(
         except ValueError as error:
             faults.append(f"`base`: {error}")
             continue
-        named = config_files.name_of(path)
+        config_name = config_files.name_of(path)
         fields = [pair for pair in values.items() if pair[0] not in named]
         for field, value in [*config.overrides, *settings, *fields]:
             faults += _set(varied, path, field, value)
         name = ",".join(f"{axis}={value}" for axis, value in values.items())
         directory = workdir / re.sub("[/:]", "_", name)
         units += [
-            Unit(values, named, of_seed(varied, seed), directory / f"seed_{seed}")
+            Unit(values, config_name, of_seed(varied, seed), directory / f"seed_{seed}")
             for seed in range(varied.seed, varied.seed + config.num_seeds)
         ]
     return units, faults
