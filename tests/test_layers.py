@@ -18,6 +18,7 @@ PACKAGE = ROOT / "jnf_jax"
 # only units above it, so the table itself is an order.
 INTERNAL = {
     "types": (),
+    "content_keys": (),
     "noise_schedule": (),
     "runtime": (),
     "flows.masks": (),
@@ -34,7 +35,7 @@ INTERNAL = {
         *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
         *("losses", "sampling", "networks", "priors"),
     ),
-    "data": ("types",),
+    "data": ("types", "content_keys"),
     "checkpoint": ("types", "runtime"),
     "evaluation.statistics": ("types", "sampling"),
 }
@@ -46,6 +47,7 @@ NUMERIC = {"numpy", "jax", "jaxtyping"}
 # What a unit may import from outside; for others everything but what is OWNED.
 EXTERNAL = {
     "types": NUMERIC,
+    "content_keys": set(),
     "noise_schedule": NUMERIC,
     "runtime": NUMERIC,
     "flows.masks": NUMERIC,

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jnf_jax import content_keys
+
 SPLITS = ("train", "validation", "test")
 """The names of the splits; the position is the number folded into a split's key."""
 
@@ -89,7 +91,9 @@ class Dataset:
       fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, *shape]}``, pure
         and jit-able; the same index always gives the same pixels.
       num_classes: number of classes of the labels, or None.
-      record: JSON-able: settings, sizes and SHA-256 checksums.
+      record: JSON-able: settings, sizes and SHA-256 checksums of all that makes views.
+        A checksum whose name is a split's, or ends in ``_`` and it, is that split's
+        alone. Labels are not among them: see `contents`.
       read_label: pictures of any modality f32[B, ...] -> i32[B], where a rule reads the
         label without error; evaluation then trains no classifier.
       presentations: modality -> how to show it, for those that are no pictures.
@@ -124,6 +128,83 @@ def checksum(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.data if array.size else b"")
     return digest.hexdigest()
+
+
+def contents(
+    dataset: Dataset, *, splits: tuple[str, ...] = SPLITS, with_labels: bool = True
+) -> dict[str, Any]:
+    """What a data set holds: all that a content key needs to know of it, JSON-able.
+
+    It does not depend on where the tuples are, nor on folders.
+
+    Args:
+      dataset: any.
+      splits: those that matter; what is of the others alone is left out.
+      with_labels: whether labels and their classes matter. No stage of a method reads
+        labels, so those of a set may be corrected without training again; classifiers,
+        coherence and probes do.
+
+    Returns:
+      "name", "checksums" and "shapes"; "dtypes" of sets that are stored view by view;
+      with labels also "num_classes", "labels", a checksum a split, and what decides how
+      judges see a view: "unbounded" and whether a rule reads the label.
+    """
+    others = set(SPLITS) - set(splits)
+    checksums = dataset.record["checksums"]
+    found: dict[str, Any] = {
+        "name": dataset.name,
+        "checksums": {
+            name: value
+            for name, value in checksums.items()
+            if name.rpartition("_")[2] not in others
+        },
+        "shapes": {m: [int(n) for n in s] for m, s in dataset.shapes.items()},
+    }
+    if "dtypes" in dataset.record:
+        found["dtypes"] = dataset.record["dtypes"]
+    if with_labels:
+        of_splits = {split: dataset.splits[split].labels for split in splits}
+        found |= {
+            "num_classes": dataset.num_classes,
+            "labels": {
+                split: None if labels is None else checksum(labels)
+                for split, labels in of_splits.items()
+            },
+            "unbounded": sorted(dataset.unbounded),
+            "by_rule": dataset.read_label is not None,
+        }
+    return content_keys.identity("tuples", found)
+
+
+def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.ndarray:
+    """Labels i32[size], none of them changed on the way.
+
+    Args:
+      labels: integers, or floats that are whole, [size].
+      size: how many there must be.
+      num_classes: all must be from 0 to one less.
+      where: file or split, which begins the message.
+
+    Raises:
+      ValueError: another shape or type, or the first row with anything but a class.
+
+    >>> check_labels([0, 2, 1.7], size=3, num_classes=3, where="`labels`")
+    Traceback (most recent call last):
+    ValueError: `labels`: row 2 is 1.7, expected a whole number from 0 to 2
+    """
+    found = np.asarray(labels)
+    if found.shape != (size,) or found.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{where}: got {found.dtype}{list(found.shape)}, expected integers [{size}]"
+        )
+    is_class = (found >= 0) & (found < num_classes) & (found == np.floor(found))
+    if not is_class.all():
+        row = int(np.argmin(is_class))
+        raise ValueError(
+            f"{where}: row {row} is {found[row]}, expected a whole number from 0 to "
+            f"{num_classes - 1}"
+        )
+    return found.astype(np.int32)
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:

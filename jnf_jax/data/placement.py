@@ -7,8 +7,6 @@ it fuses with the gathering: a run may even go on with its data elsewhere.
 """
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnf_jax.content_keys import content_key
 from jnf_jax.data import record_files
-from jnf_jax.data.dataset import SPLITS, Dataset, Split
+from jnf_jax.data.dataset import SPLITS, Dataset, Split, contents
 from jnf_jax.data.rendering import fetch_stored, to_unit
 from jnf_jax.data.tfds_cache import locked
 
@@ -55,7 +54,8 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
         return dataset
     if in_files:
         return _read_whole(dataset)
-    return _in_files(dataset, Path(cache_dir) / "records" / _folder(dataset))
+    key = content_key("stored tuples", contents(dataset))
+    return _in_files(dataset, Path(cache_dir) / "records" / f"{dataset.name}-{key}")
 
 
 def num_bytes(dataset: Dataset) -> int:
@@ -133,8 +133,3 @@ def _bytes_of(x: np.ndarray) -> np.ndarray | None:
     """u8 of the same shape that divided by 255 is exactly x; None if there is none."""
     stored = np.rint(np.clip(x, 0.0, 1.0) * 255.0).astype(np.uint8)
     return stored if np.array_equal(to_unit(jnp.asarray(stored)), x) else None
-
-
-def _folder(dataset: Dataset) -> str:
-    text = json.dumps([dataset.record["checksums"], dataset.shapes], sort_keys=True)
-    return f"{dataset.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

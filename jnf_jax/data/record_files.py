@@ -39,6 +39,7 @@ from jnf_jax.data.dataset import (
     Presentation,
     Rows,
     Split,
+    check_labels,
     has_picture_shape,
 )
 from jnf_jax.data.rendering import fetch_stored
@@ -155,13 +156,8 @@ def _check_part(
             f"{'none' if labels is None else 'some'}"
         )
     if labels is not None:
-        labels = np.asarray(labels, np.int32)
-        known = np.isin(labels, np.arange(num_classes))
-        if labels.shape != (size,) or not known.all():
-            raise ValueError(
-                f"split {split!r}: labels must be {size} numbers from 0 to "
-                f"{num_classes - 1}, got {labels}"
-            )
+        where = f"split {split!r}: labels"
+        labels = check_labels(labels, size=size, num_classes=num_classes, where=where)
     return views, labels
 
 
@@ -218,7 +214,8 @@ def open_dataset(folder: Path) -> Dataset:
     Raises:
       FileNotFoundError: no such folder, or no manifest in it.
       ValueError: another format; a file is missing, has another size than was written,
-        or other than the written number of rows.
+        or other than the written number of rows; labels that are no classes, by file
+        and row.
     """
     folder = Path(folder)
     if not (folder / "manifest.json").exists():
@@ -239,15 +236,19 @@ def open_dataset(folder: Path) -> Dataset:
     outside = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
     unbounded = tuple(sorted(outside))
     told = manifest["splits"]
-    splits = {name: _open_split(folder, name, told[name], kinds) for name in told}
+    num_classes = manifest["num_classes"]
+    splits = {
+        name: _open_split(folder, name, told[name], kinds, num_classes) for name in told
+    }
     return Dataset(
         name=manifest["name"],
         shapes={m: kind.shape for m, kind in kinds.items()},
         splits=splits,
         fetch=fetch_stored,
-        num_classes=manifest["num_classes"],
+        num_classes=num_classes,
         record={
             "settings": {},
+            "dtypes": {m: kind.dtype for m, kind in kinds.items()},
             "sizes": {split: told[split]["size"] for split in told},
             "checksums": {split: told[split]["sha256"] for split in told},
         },
@@ -262,7 +263,11 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def _open_split(
-    folder: Path, split: str, told: dict[str, Any], kinds: dict[str, Kind]
+    folder: Path,
+    split: str,
+    told: dict[str, Any],
+    kinds: dict[str, Kind],
+    num_classes: int | None,
 ) -> Split:
     # Not at the top: grain takes a second to import, which most runs need not spend.
     import grain
@@ -282,9 +287,14 @@ def _open_split(
             f"{folder}: split {split!r} has {len(source)} rows, expected {told['size']}"
         )
     widths = [kind.num_bytes for kind in kinds.values()]
-    labels = None
-    if f"{split}-labels.npy" in told["files"]:
-        labels = np.load(folder / f"{split}-labels.npy", allow_pickle=False)
+    labels, path = None, folder / f"{split}-labels.npy"
+    if num_classes is not None:
+        labels = check_labels(
+            np.load(path, allow_pickle=False),
+            size=told["size"],
+            num_classes=num_classes,
+            where=str(path),
+        )
 
     def read(indices: np.ndarray) -> Rows:
         """Raises ValueError where a row is damaged."""

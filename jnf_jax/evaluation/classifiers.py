@@ -1,9 +1,8 @@
 """The evaluation classifiers: trained once a data set, cached with their accuracy."""
 
 import contextlib
+import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jnf_jax.data.dataset import Dataset, indices_of
+from jnf_jax.content_keys import content_key, identity
+from jnf_jax.data.dataset import Dataset, contents, indices_of
 from jnf_jax.data.tfds_cache import locked
 from jnf_jax.evaluation.protocol import Predict
 from jnf_jax.networks.classifier import Classifier, Reading
@@ -57,8 +57,8 @@ def train_classifiers(
     Args:
         dataset: With labels; train and validation splits fit them, test measures them.
         settings: How they are trained.
-        cache_dir: Below it, one directory for each data set and settings; seen by all
-            processes of the run.
+        cache_dir: Below it, one directory for each data set, with its labels, and
+            settings; seen by all processes of the run.
         mesh: Devices that train and apply them.
 
     Raises:
@@ -73,15 +73,19 @@ def train_classifiers(
             _test_accuracy(_predict_by_rule(dataset), dataset, mesh),
             None,
         )
-    identity = {"name": dataset.name, "checksums": dataset.record["checksums"]}
-    directory = Path(cache_dir) / "classifiers" / _folder(dataset, settings)
+    about = {
+        "data": contents(dataset, splits=("train", "validation")),
+        "settings": dataclasses.asdict(settings),
+    }
+    name = f"{dataset.name}-{content_key('classifiers', about)}"
+    directory = Path(cache_dir) / "classifiers" / name
     network = Classifier(dataset.num_classes)
     with _one_run_at_a_time(directory):
         result = train(
             _classifier_stage(network, dataset),
             settings,
             directory=directory,
-            metadata=identity,
+            metadata=identity("classifiers", about),
             mesh=parallel.dividing_mesh(mesh, settings.batch_size),
         )
     weights = parallel.put(result.params, parallel.replicated(mesh))
@@ -123,11 +127,6 @@ def _predict_by_rule(dataset: Dataset) -> Predict:
         return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
 
     return predict
-
-
-def _folder(dataset: Dataset, settings: TrainSettings) -> str:
-    text = json.dumps([dataset.record["checksums"], str(settings)], sort_keys=True)
-    return f"{dataset.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:

@@ -4,25 +4,19 @@ Chains take most of an evaluation, up to half an hour; one that is stopped goes 
 the first subset that it had not done.
 """
 
-import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jnf_jax.content_keys import content_key
 from jnf_jax.data.tfds_cache import write_whole
 from jnf_jax.evaluation.protocol import SubsetDraws
 from jnf_jax.runtime import processes
-
-
-def identify(about: Any) -> str:
-    """Sixteen hexadecimal digits that differ wherever ``about``, JSON-able, does."""
-    text = json.dumps(about, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Kept:
@@ -35,18 +29,21 @@ class Kept:
     """
 
     def __init__(
-        self, root: Path, about: Any, report: Callable[[str], None] = lambda line: None
+        self,
+        root: Path,
+        about: Mapping[str, Any],
+        report: Callable[[str], None] = lambda line: None,
     ):
         """Files of ``root`` count where ``about`` was the same.
 
         Args:
             root: Folder of this run's evaluations; made when something is kept.
-            about: All that draws depend on, JSON-able.
+            about: All that draws and their labels depend on; see `content_keys`.
             report: Called with a line for each subset that is read.
         """
         self.seconds = 0.0
         self._root = Path(root)
-        self._directory = self._root / identify(about)
+        self._directory = self._root / content_key("draws", about)
         self._report = report
 
     def remember(self, name: str, work: Callable[[], SubsetDraws]) -> SubsetDraws:

@@ -14,7 +14,8 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
 
     Numbers of ``sampler.subsets`` stay numbers: the worst over seeds where a diagnostic
     has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
-    all else there is measured. ``stage1_checkpoint`` lists one id a seed,
+    all else there is measured. ``key`` is a single run's: the record has none.
+    ``stage1_checkpoint`` lists one id a seed,
     ``command`` each that was run; sentences (notes, warnings) are those of any seed;
     null stays null if any seed has it.
 
@@ -34,7 +35,7 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     seeds = [seed for record in records for seed in record["seeds"]]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"`records` are of the seeds {seeds}, expected different ones")
-    apart = ("seeds", "command", "stage1_checkpoint", "sampler")
+    apart = ("seeds", "key", "command", "stage1_checkpoint", "sampler")
     shared = [{k: v for k, v in r.items() if k not in apart} for r in records]
     checkpoints = [record["stage1_checkpoint"] for record in records]
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnf_jax.data.dataset import contents
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.evaluation import measures, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
@@ -21,7 +22,7 @@ from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.experiments import energy_report, logs, records
-from jnf_jax.experiments.experiment import Setup
+from jnf_jax.experiments.experiment import Setup, record_key
 from jnf_jax.experiments.judging import NOTHING_JUDGED, judge
 from jnf_jax.methods.method import Inference
 from jnf_jax.runtime import parallel, processes
@@ -153,6 +154,7 @@ def evaluate(
     def record(more: dict[str, Any]) -> dict[str, Any]:
         return {
             **_describe(setup, checkpoint_ids),
+            "key": record_key(setup),
             **provenance,
             "wall_seconds": seconds() + training_seconds,
             "evaluation_seconds": seconds(),
@@ -192,7 +194,7 @@ def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, 
     return {
         "checkpoints": checkpoint_ids,
         "experiment": dataclasses.asdict(setup.experiment),
-        "data": setup.dataset.record,
+        "data": contents(setup.dataset),
         "code": [run["commit"], run["versions"]],
     }
 

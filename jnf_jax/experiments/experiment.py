@@ -1,7 +1,6 @@
 """An experiment that is open: its settings, its data, its method, its checkpoints."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,8 @@ import jax
 import ml_collections
 
 from jnf_jax import checkpoint
-from jnf_jax.data.dataset import Dataset
+from jnf_jax.content_keys import content_key, identity
+from jnf_jax.data.dataset import Dataset, contents
 from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.data.tfds_cache import cache_root
@@ -99,22 +99,47 @@ def stage_identity(
 ) -> dict[str, Any]:
     """What decides a stage's parameters, apart from how they are trained; JSON-able.
 
-    Data are known by their checksums, so that a directory may move; earlier stages by
-    the identity of their parameters.
+    Data are known by their contents, so that a directory may move; earlier stages by
+    the identity of their parameters. Test tuples and labels may change: no stage reads
+    them.
     """
-    experiment, dataset = setup.experiment, setup.dataset
-    identity = {
-        "data": {"name": dataset.name, "checksums": _trained_on(dataset)},
+    experiment = setup.experiment
+    about = {
+        "data": contents(
+            setup.dataset, splits=("train", "validation"), with_labels=False
+        ),
         "method": stage.of or experiment.method,
         "model": _learnt_with(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
     for field in stage.settings:
-        identity[field] = _learnt_with(getattr(experiment, field))
+        about[field] = _learnt_with(getattr(experiment, field))
     if experiment.model.compute_dtype == "float32":
         # As before there was a choice: those checkpoints are still read.
-        del identity["model"]["compute_dtype"]
-    return json.loads(json.dumps(identity))
+        del about["model"]["compute_dtype"]
+    return identity("stage", about)
+
+
+def record_key(setup: Setup) -> str:
+    """The key of the record that this experiment ends with.
+
+    It covers all settings, the contents of all splits with their labels, and the
+    parameters that are read from elsewhere, wherever data and checkpoints lie. Stages
+    that the run trains itself follow from these.
+    """
+    settings = dataclasses.asdict(setup.experiment)
+    del settings["data"]
+    read = {stage: _checkpoint_id(path) for stage, path in settings["init"].items()}
+    data = contents(setup.dataset)
+    return content_key("record", settings | {"init": read, "contents": data})
+
+
+def _checkpoint_id(path: str) -> str | None:
+    """None where no intact checkpoint is (any more)."""
+    try:
+        return checkpoint.checkpoint_id(checkpoint.resolve(Path(path)))
+    except ValueError:
+        return None
 
 
 def _learnt_with(settings: Any) -> Any:
@@ -128,12 +153,6 @@ def _learnt_with(settings: Any) -> Any:
     if isinstance(settings, Mapping):
         return {name: _learnt_with(value) for name, value in settings.items()}
     return settings
-
-
-def _trained_on(dataset: Dataset) -> dict[str, Any]:
-    """The checksums of what training reads: all but the test split's."""
-    checksums = dataset.record["checksums"]
-    return {name: value for name, value in checksums.items() if "test" not in name}
 
 
 def load_stage(
@@ -158,10 +177,10 @@ def load_stage(
     """
     path = checkpoint.resolve(path)
     stored = checkpoint.read_metadata(path)
-    identity = stored["identity"]
+    written = stored["identity"]
     wanted = stage_identity(setup, stage, checkpoint_ids)
-    resume.check_identity(path, identity["config"], wanted)
-    step, num_steps = checkpoint.read_step(path), identity["settings"]["num_steps"]
+    resume.check_identity(path, written["config"], wanted)
+    step, num_steps = checkpoint.read_step(path), written["settings"]["num_steps"]
     if step < num_steps:
         raise ValueError(
             f"{path} stopped at step {step} of {num_steps}: run jnf_jax.train again to "

@@ -3,7 +3,6 @@
 ``train.py`` is the program around it; ``sweep.py`` runs several.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from jnf_jax.experiments.experiment import (
     evaluated_stages,
     load_stage,
     open_experiment,
+    record_key,
     stage_directory,
     stage_identity,
     stage_path,
@@ -115,15 +115,15 @@ def train_seeds(
     Raises:
         ValueError: As ``train_and_evaluate`` and ``results.combine``.
     """
-    records = []
+    found = []
     for seed in range(config.seed, config.seed + config.num_seeds):
         own, directory = of_seed(config, seed), Path(workdir) / f"seed_{seed}"
         processes.say(f"seed {seed}: {directory}")
         done = record_of(directory, own)
-        records.append(done or train_and_evaluate(own, directory, **options))
-    if None in records:
+        found.append(done or train_and_evaluate(own, directory, **options))
+    if None in found:
         return None
-    record = combine(records)
+    record = combine(found)
     for path in [Path(workdir) / "results.json", *([out] if out else [])]:
         records.write(path, record)
     print(records.console_table(record))
@@ -139,12 +139,16 @@ def of_seed(config: ml_collections.ConfigDict, seed: int) -> ml_collections.Conf
 
 
 def record_of(workdir: Path, config: ml_collections.ConfigDict) -> dict | None:
-    """The record of a run of this very config in ``workdir``, if it has one."""
-    stored, record = workdir / "config.json", workdir / "results.json"
-    if not (stored.exists() and record.exists()):
+    """The record in ``workdir``, if it is of this config on the data as they are now.
+
+    One of before records had keys is not: its run is evaluated again, not trained.
+    """
+    path = workdir / "results.json"
+    if not path.exists():
         return None
-    same = json.loads(stored.read_text())["config"] == json.loads(config.to_json())
-    return records.read(record) if same else None
+    record = records.read(path)
+    is_of_config = record.get("key") == record_key(open_experiment(config))
+    return record if is_of_config else None
 
 
 def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:

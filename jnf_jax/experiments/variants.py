@@ -17,9 +17,7 @@ A sweep's config says
 import collections
 import dataclasses
 import difflib
-import hashlib
 import itertools
-import json
 import re
 import string
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from jnf_jax.content_keys import content_key
 from jnf_jax.experiments import ablations, config_files
 from jnf_jax.experiments.config import Faults
 from jnf_jax.experiments.experiment import (
@@ -278,16 +277,15 @@ def _share(
     own = [s for s in setup.method.stages if s.name in stages and s.name not in init]
     if not own:
         return unit
-    key = [
-        [
-            stage_identity(setup, stage, collections.defaultdict(str)),
-            dataclasses.asdict(setup.experiment.training[stage.name]),
-        ]
+    about = {
+        stage.name: {
+            "identity": stage_identity(setup, stage, collections.defaultdict(str)),
+            "training": dataclasses.asdict(setup.experiment.training[stage.name]),
+        }
         for stage in own
-    ]
+    }
     names = [stage.name for stage in own]
-    text = json.dumps([key, sorted(init.items())], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    digest = content_key("stage", {"stages": about, "init": init})
     directory = workdir / "shared" / f"{'+'.join(names)}_{digest}"
     if digest not in shared:
         config = unit.config.copy_and_resolve_references().unlock()

@@ -1,5 +1,6 @@
 """Train states in checkpoints: saved, and found again by a run of the same identity."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,10 @@ def restore_state(
     return state, stored["seconds"], stored.get("position")
 
 
+ADDED = re.compile(r"(config\.)?data\.(shapes|dtypes)\.")
+"""Entries that identities of earlier versions lack; then checksums alone tell."""
+
+
 def check_identity(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raises ValueError listing every key in which two identities differ.
 
@@ -108,6 +113,7 @@ def check_identity(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -
         f"{wanted.get(name, 'nothing')!r}"
         for name in sorted(stored.keys() | wanted.keys())
         if stored.get(name, "nothing") != wanted.get(name, "nothing")
+        and not (ADDED.match(name) and name not in stored)
     ]
     if lines:
         raise ValueError(

@@ -9,7 +9,6 @@ so that a run that was killed and resumed ends with the same bits as one that wa
 
 import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnf_jax import checkpoint
+from jnf_jax import checkpoint, content_keys
 from jnf_jax.checkpoint.key_paths import digest_tree
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.training import feed, stage_run, stopping
@@ -237,17 +236,16 @@ def _identify(
     named = dataclasses.asdict(settings)
     for changes_no_number in ("keep_checkpoints", "parameters"):
         del named[changes_no_number]
-    return json.loads(
-        json.dumps(
-            {
-                "stage": stage.name,
-                "train_size": stage.train_size,
-                "validation_size": stage.validation_size,
-                "settings": named,
-                "frozen": digest_tree({"frozen": stage.frozen}),
-                "config": metadata,
-            }
-        )
+    return content_keys.identity(
+        "stage",
+        {
+            "stage": stage.name,
+            "train_size": stage.train_size,
+            "validation_size": stage.validation_size,
+            "settings": named,
+            "frozen": digest_tree({"frozen": stage.frozen}),
+            "config": metadata,
+        },
     )
 
 

@@ -173,6 +173,31 @@ def test_a_flipped_bit_is_an_error_when_its_row_is_read(tmp_path):
         read(np.arange(70))
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (np.where(np.arange(70) == 12, 7, 0), "row 12 is 7, expected a whole"),
+        (np.full(70, -1), "row 0 is -1, expected a whole number from 0 to 4"),
+        (np.zeros(69, np.int32), r"got int32\[69\], expected integers \[70\]"),
+    ],
+)
+def test_labels_that_were_edited_are_read_if_they_are_classes(folder, labels, told):
+    """Of the same size in bytes, as an editor of labels leaves them."""
+    path = folder / "train-labels.npy"
+    manifest = json.loads((folder / "manifest.json").read_text())
+
+    def edit(labels):
+        np.save(path, labels)
+        manifest["splits"]["train"]["files"][path.name] = path.stat().st_size
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    edit(np.zeros(70, np.int32))
+    assert not record_files.open_dataset(folder).splits["train"].labels.any()
+    edit(labels)
+    with pytest.raises(ValueError, match=f"train-labels.npy: {told}"):
+        record_files.open_dataset(folder)
+
+
 def test_manifest_and_files_must_agree(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["splits"]["test"]["size"] = 11
@@ -232,8 +257,26 @@ FLOATS["a"][3, 0, 0, 0] = 0
             "labels go with num_classes, which is 5; got n",
         ),
         ({"num_classes": None}, "labels go with num_classes, which is None; got some"),
-        (_with_train((PICTURES, LABELS[:5])), "labels must be 6 numbers from 0 to 4"),
-        (_with_train((PICTURES, LABELS + 1)), "labels must be 6 numbers from 0 to 4"),
+        (
+            _with_train((PICTURES, LABELS[:5])),
+            r"'train': labels: got int32\[5\], expected integers \[6\]",
+        ),
+        (
+            _with_train((PICTURES, LABELS + 1)),
+            "'train': labels: row 4 is 5, expected a whole number from 0 to 4",
+        ),
+        (
+            _with_train((PICTURES, np.array([0, 1, 0.2, 0.9, 1.7, 2.9]))),
+            "labels: row 2 is 0.2, expected a whole number from 0 to 4",
+        ),
+        (
+            _with_train((PICTURES, np.array([0, 2**32 + 1, 0, 0, 0, 0]))),
+            "labels: row 1 is 4294967297, expected a whole number from 0 to 4",
+        ),
+        (
+            _with_train((PICTURES, LABELS > 2)),
+            r"labels: got bool\[6\], expected integers \[6\]",
+        ),
     ],
 )
 def test_what_cannot_be_written(tmp_path, changes, message):

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import stored_tuples
 
+from jnf_jax.data import record_files
 from jnf_jax.data.dataset import Dataset, Split
 from jnf_jax.evaluation import classifiers
 from jnf_jax.evaluation.classifiers import train_classifiers
@@ -67,6 +69,32 @@ def test_accuracy_is_measured_on_test_labels_and_weights_are_arguments(tmp_path)
     assert features.shape == (3, 256) and (features >= 0).all() and features.any()
     # Weights built into a program as constants would not be leaves.
     assert sum(leaf.size for leaf in jax.tree.leaves(found.predict)) > 1_000
+
+
+def test_a_set_with_other_labels_has_other_classifiers(tmp_path):
+    """The same bytes of views, labels shifted by one: once, the first ones judged."""
+
+    def written(name, shift):
+        splits = {
+            split: [(pictures, (labels + shift) % stored_tuples.NUM_CLASSES)]
+            for split, size in stored_tuples.SIZES.items()
+            for pictures, labels in [stored_tuples.part(np.arange(size))]
+        }
+        return record_files.open_dataset(
+            stored_tuples.write(tmp_path / name, splits=splits)
+        )
+
+    def judged_by(data):
+        settings = TrainSettings(num_steps=1, batch_size=16, select="last")
+        return train_classifiers(data, settings, tmp_path / "cache").checkpoint_id
+
+    first, shifted = written("first", 0), written("shifted", 1)
+    assert judged_by(first) != judged_by(shifted)
+    assert len(list((tmp_path / "cache" / "classifiers").glob("*/"))) == 2
+    assert judged_by(written("again", 0)) == judged_by(first)
+    with_spare_class = dataclasses.replace(first, num_classes=6)
+    assert judged_by(with_spare_class) != judged_by(first)  # trained, and no error
+    assert len(list((tmp_path / "cache" / "classifiers").glob("*/"))) == 3
 
 
 def test_two_runs_at_once_train_one_set(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Runs end to end on a tiny experiment: what they write, resume, refuse."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,8 +10,13 @@ import pytest
 from tiny import tiny_config
 
 from jnf_jax.evaluation import protocol
-from jnf_jax.experiments import experiment, records
-from jnf_jax.experiments.run import train_and_evaluate, train_seeds, train_stages
+from jnf_jax.experiments import experiment, records, run
+from jnf_jax.experiments.run import (
+    record_of,
+    train_and_evaluate,
+    train_seeds,
+    train_stages,
+)
 from jnf_jax.experiments.schema import validate
 from jnf_jax.runtime import parallel
 
@@ -95,6 +101,41 @@ def test_two_seeds_are_one_record(trained, tmp_path):
     single = trained[1]["coherence"]["ceiling"]
     other = records.read(tmp_path / "seed_1" / "results.json")["coherence"]["ceiling"]
     assert record["coherence"]["ceiling"] == records.summarise([single, other])
+
+
+def test_a_finished_seed_counts_while_its_data_are_the_same(trained, monkeypatch):
+    """Labels and test pictures may change under one and the same config."""
+    workdir, record = trained
+    assert record_of(workdir, tiny_config()) == record
+    assert record_of(workdir, tiny_config(evaluation__num_tuples=49)) is None
+    open_experiment = experiment.open_experiment
+
+    def changed(**parts):
+        def open_changed(config):
+            setup = open_experiment(config)
+            test = dataclasses.replace(setup.dataset.splits["test"], **parts)
+            splits = setup.dataset.splits | {"test": test}
+            dataset = dataclasses.replace(setup.dataset, splits=splits)
+            return setup._replace(dataset=dataset)
+
+        monkeypatch.setattr(run, "open_experiment", open_changed)
+
+    labels = open_experiment(tiny_config()).dataset.splits["test"].labels
+    changed(labels=labels.copy())
+    assert record_of(workdir, tiny_config())
+    changed(labels=(labels + 1) % 10)
+    assert record_of(workdir, tiny_config()) is None
+
+
+def test_the_key_of_a_record_knows_parameters_that_are_read(trained, tmp_path):
+    def key(path):
+        config = tiny_config(init__joint=str(path))
+        return experiment.record_key(experiment.open_experiment(config))
+
+    joint = trained[0] / "checkpoints" / "joint"
+    shutil.copytree(joint, tmp_path / "moved")
+    assert key(joint) == key(tmp_path / "moved") != key(joint / "00000010")
+    assert key(joint) != key(tmp_path / "nowhere")
 
 
 def test_streamed_data_train_and_evaluate_alike(trained, user_cache, tmp_path):

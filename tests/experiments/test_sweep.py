@@ -14,6 +14,7 @@ from jnf_jax import programs
 from jnf_jax.experiments import (
     ablations,
     config_files,
+    experiment,
     logs,
     records,
     sweep_plot,
@@ -89,6 +90,7 @@ def calls(monkeypatch):
             },
             "classifiers": {"circle": 1.0},
             "stage1_checkpoint": f"joint/{config.seed}",
+            "key": experiment.record_key(experiment.open_experiment(config)),
         }
         logs.write_config(workdir, config.to_dict(), config_name, command)
         records.write(workdir / "results.json", record)
