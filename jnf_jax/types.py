@@ -17,6 +17,18 @@ Views = Mapping[str, jax.Array]
 """Modality name -> array ``[B, ...]``; iterated in sorted order."""
 
 
+class GaussianCode(NamedTuple):
+    """An encoder's answer about z: a mean, a scale, and features for a flow.
+
+    They describe N(mean, diag scale²), or a Laplace posterior where a method reads them
+    so. All are f32[B, ...]; ``context`` is None where nothing conditions the flow.
+    """
+
+    mean: Float[Array, "*batch latent"]
+    scale: Float[Array, "*batch latent"]
+    context: Float[Array, "*batch context"] | None = None
+
+
 class ObjectiveTerms(NamedTuple):
     """Per-example terms of an objective that is maximised; all f32[B], in nats."""
 

@@ -29,7 +29,7 @@ INTERNAL = {
     "networks": ("types", "flows", "flows.masks", "likelihoods"),
     "priors": (
         *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
-        *("sampling", "networks"),
+        *("losses", "sampling", "networks"),
     ),
     "methods": (
         *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
@@ -210,14 +210,51 @@ def test_configs_import_only_ml_collections_and_siblings():
     assert not found, "\n".join(found)
 
 
+def prior_class_checks(tree: ast.AST, module: str) -> list[str]:
+    """Lines on which ``isinstance`` is asked about a name of ``jnf_jax.priors``."""
+    of_priors = {
+        name.rpartition(".")[2]
+        for name in imports(tree, module, is_package=False)
+        if unit_of(name) == "priors"
+    }
+    return [
+        f"{module}, line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in {"isinstance", "issubclass"}
+        and of_priors & {getattr(n, "id", "") for n in ast.walk(node.args[1])}
+    ]
+
+
+def test_the_walk_sees_a_check_of_a_priors_class():
+    source = """
+        from jnf_jax.priors.normal import NormalPrior
+        isinstance(prior, tuple)
+        isinstance(prior, int | NormalPrior)
+    """
+    tree = ast.parse(textwrap.dedent(source))
+    (found,) = prior_class_checks(tree, "jnf_jax.methods.product")
+    assert found.endswith("line 4: isinstance(prior, int | NormalPrior)")
+
+
+def test_a_prior_is_asked_and_its_class_is_not():
+    found = []
+    for name, path in modules():
+        if unit_of(name) != "priors":
+            found += prior_class_checks(ast.parse(path.read_text("utf-8")), name)
+    assert not found, "\n".join(found)
+
+
 BLOCKED = (
     *("flax", "orbax", "tensorflow", "tensorflow_datasets", "grain"),
     *("ml_collections", "sklearn", "matplotlib"),
 )
 
 
-@pytest.mark.parametrize("module", ["jnf_jax.losses", "jnf_jax.sampling"])
-def test_losses_and_sampling_work_without_the_program_around_them(module):
+@pytest.mark.parametrize(
+    "module", ["jnf_jax.losses", "jnf_jax.sampling", "jnf_jax.priors.vamp"]
+)
+def test_what_is_pure_works_without_the_program_around_it(module):
     script = textwrap.dedent(f"""
         import importlib, importlib.abc, sys
 

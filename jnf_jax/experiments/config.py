@@ -21,7 +21,6 @@ from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.experiments.parsing import Faults, parse
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, fits_in_one_go
 from jnf_jax.methods.product import Quotient, quotient_faults
 from jnf_jax.methods.registry import STAGES
 from jnf_jax.methods.settings import (
@@ -32,9 +31,8 @@ from jnf_jax.methods.settings import (
     ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
-from jnf_jax.priors.energy import EnergyFamily
-from jnf_jax.priors.family import Fixed, PriorFamily
-from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.training.optimizers import TrainSettings
 
@@ -298,14 +296,15 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
         found += quotient_faults(*chosen, parts["sampler"].kernel)
     for stage, settings in parts["training"].items():
         family = learnt.get(stage)
-        if settings and isinstance(family, EnergyFamily) and settings.select == "best":
+        apart = family and family.learns_apart
+        if settings and apart and settings.select == "best":
             found.append(
                 f"`{stage}.select` is 'best', expected 'last': the loss of an energy "
                 "is no bound that the best parameters could be told by"
             )
-        if settings and stage == "prior" and fits_in_one_go(family):
+        if settings and stage == "prior" and family and family.fit:
             found += settings.faults_of_fit("prior.")
-        has_prior = stage == "joint" and family and not isinstance(family, Fixed)
+        has_prior = stage == "joint" and family and family.is_learnt
         for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
             if settings and getattr(settings, field) != without and not has_prior:
                 found.append(

@@ -25,8 +25,7 @@ from jnf_jax.evaluation.statistics.long_run import LongRun, long_run
 from jnf_jax.experiments.experiment import Setup
 from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
 from jnf_jax.methods.subset import SubsetInference
-from jnf_jax.priors.energy import EnergyTiltedPrior
-from jnf_jax.priors.whitening import WhitenedPrior, Whitening, identity
+from jnf_jax.priors.whitening import Tilted
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.sampling import (
     LangevinRun,
@@ -49,31 +48,12 @@ MOMENT_LIMIT = 0.25
 """Largest gap of means (in sd) or log variances that a short run may have."""
 
 
-class EnergyPrior(NamedTuple):
-    """An energy-based prior, and the coordinates u in which it and its chains are.
-
-    Attributes:
-        of_u: The prior, of u.
-        whitening: z -> u; the identity of one that is learnt with the model.
-    """
-
-    of_u: EnergyTiltedPrior
-    whitening: Whitening
-
-
-def energy_priors(
-    inference: Inference, params: dict[str, Params]
-) -> dict[str, EnergyPrior]:
+def energy_priors(inference: Inference, params: dict[str, Params]) -> dict[str, Tilted]:
     """Those of ``inference.prior_names`` that are energy-based."""
-    found = {}
-    for name in inference.prior_names:
-        prior, whitening = inference.prior_of(params, name), None
-        if isinstance(prior, WhitenedPrior):
-            prior, whitening = prior.of_u, prior.whitening
-        if isinstance(prior, EnergyTiltedPrior):
-            whitening = whitening or identity(prior.reference.latent_size)
-            found[name] = EnergyPrior(prior, whitening)
-    return found
+    found = {
+        n: inference.prior_of(params, n).as_tilted() for n in inference.prior_names
+    }
+    return {name: tilted for name, tilted in found.items() if tilted is not None}
 
 
 def checked_draws(

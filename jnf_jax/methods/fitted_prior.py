@@ -16,32 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.losses import denoising_loss
-from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.method import Batch, Method, MethodStage
-from jnf_jax.priors.diffusion import DiffusionFamily
-from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.flow import FlowFamily
-from jnf_jax.priors.gmm import GaussianMixtureFamily
-from jnf_jax.priors.mixture import MixtureFamily
+from jnf_jax.priors.registry import FITTED_FAMILIES
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
 from jnf_jax.types import Params, Views
-
-FITTED_FAMILIES = {
-    family.name: family
-    for family in (
-        DiffusionFamily,
-        EnergyFamily,
-        FlowFamily,
-        GaussianMixtureFamily,
-        MixtureFamily,
-    )
-}
-"""Families that can be fitted afterwards: they learn, and ask no encoder.
-
-Not "learnable_scale": in whitened coordinates all scales are 1.
-"""
 
 
 @runtime_checkable
@@ -67,8 +46,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
     Args:
         method: Its stage ``joint`` holds the parameters of ``joint``.
         joint: Whose encoder is frozen.
-        family: Of the density; fitted by maximum likelihood, "energy" by contrast,
-            "diffusion" by denoising, "gmm" by EM in one go.
+        family: Of the density, which says how it is fitted.
 
     Raises:
         ValueError: If the family cannot be fitted afterwards.
@@ -86,19 +64,14 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
         needs=("joint",),
         settings=("fitted_prior",),
         cache=joint.cached_posterior,
-        fit=functools.partial(_fit, family, joint) if fits_in_one_go(family) else None,
+        fit=functools.partial(_fit, family, joint) if family.fit else None,
         prepare=functools.partial(_prepare, joint),
-        init_memory=functools.partial(init_chains, family, joint.latent_size),
+        init_memory=lambda rng_key: family.init_memory(rng_key, joint.latent_size),
         has_convolutions=False,
         of=of,
     )
     inference = dataclasses.replace(method.inference, fitted=family)
     return Method((*method.stages, stage), inference)
-
-
-def fits_in_one_go(family: PriorFamily) -> bool:
-    """Whether stage ``prior`` fits the family instead of training it by gradient."""
-    return isinstance(family, GaussianMixtureFamily)
 
 
 def bind_whitened(
@@ -129,7 +102,7 @@ def _prepare(joint: Encoder, cached: Any) -> Params:
 
 
 def _fit(
-    family: GaussianMixtureFamily,
+    family: PriorFamily,
     joint: Encoder,
     prepared: Params,
     rng_key: jax.Array,
@@ -151,23 +124,15 @@ def _loss(
     family: PriorFamily,
     joint: Encoder,
 ) -> tuple:
-    """−mean log p(z) at z ~ q(z|X), nats; an energy's contrast, or denoising."""
+    """The family's own loss at z ~ q(z|X), whitened."""
     del frozen
-    draw_key, chain_key = jax.random.split(rng_key)
+    draw_key, own_key = jax.random.split(rng_key)
     z = joint.draw_cached(draw_key, batch.cached)
     whitening = jax.lax.stop_gradient(Whitening(**params["whitening"]))
-    u, density = whitening.whiten(z), params["density"]
-    if isinstance(family, EnergyFamily):
-        return contrast(family, density, chain_key, u, *memory)
-    if isinstance(family, DiffusionFamily):
-        loss = denoising_loss(
-            density,
-            chain_key,
-            u,
-            scaled_score=family.scaled_score,
-            schedule=family.schedule,
-        )
-        return loss.mean(), {}
-    log_density = family.bind(density, joint.latent_size).log_density(u)
-    log_density = jnp.mean(log_density) - whitening.log_volume
-    return -log_density, {"log_density": log_density}
+    return family.loss(
+        params["density"],
+        own_key,
+        whitening.whiten(z),
+        *memory,
+        log_volume=whitening.log_volume,
+    )

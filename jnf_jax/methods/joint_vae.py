@@ -9,22 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
-from jnf_jax.losses import (
-    JointModel,
-    LogRatio,
-    gaussian_kl,
-    joint_elbo,
-    sampled_log_ratio,
-    tilted_kl,
-)
-from jnf_jax.methods.energy import contrast, init_chains
+from jnf_jax.losses import JointModel, joint_elbo
 from jnf_jax.networks.build import Network
-from jnf_jax.networks.gaussian import GaussianCode, JointEncoder
-from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.learnable_scale import LearnableScaleFamily
-from jnf_jax.priors.normal import NormalFamily
-from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
+from jnf_jax.types import GaussianCode, ObjectiveTerms, Params, Prior, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +89,8 @@ class JointVAE:
         }
 
     def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
-        """What ``loss`` hands from step to step: chains of the prior that persist."""
-        return init_chains(self.prior, self.latent_size, rng_key)
+        """The prior's own, which ``loss`` hands from step to step."""
+        return self.prior.init_memory(rng_key, self.latent_size)
 
     def code(self, params: Params, views: Views) -> GaussianCode:
         """Mean and scale of q(z|X), f32[B, D] each."""
@@ -146,12 +135,12 @@ class JointVAE:
     ) -> ObjectiveTerms:
         """``joint_elbo`` with this model's λ and β.
 
-        The KL is free of sampling noise as far as the prior is Gaussian. An
-        energy-based prior gets no gradient from here, and the objective misses its
-        log Z.
+        The KL is free of sampling noise as far as the prior is Gaussian. A prior that
+        learns apart gets no gradient from here; where that is an energy, the objective
+        misses its log Z.
         """
         weights = {view.name: view.weight for view in self.views}
-        if isinstance(self.prior, EnergyFamily):
+        if self.prior.learns_apart:
             params = {**params, "prior": jax.lax.stop_gradient(params["prior"])}
         return joint_elbo(
             params,
@@ -160,19 +149,8 @@ class JointVAE:
             model=self.model,
             likelihood_weights=weights,
             beta=self.beta,
-            log_ratio=self._log_ratio,
+            log_ratio=self.prior.log_ratio,
         )
-
-    @property
-    def _log_ratio(self) -> LogRatio:
-        is_normal = isinstance(self.prior, NormalFamily)
-        if isinstance(self.prior, LearnableScaleFamily):
-            is_normal = self.prior.kind == "normal"
-        if is_normal:
-            return gaussian_kl
-        if isinstance(self.prior, EnergyFamily) and self.prior.reference == "normal":
-            return tilted_kl
-        return sampled_log_ratio
 
     def loss(
         self,
@@ -184,27 +162,21 @@ class JointVAE:
     ) -> tuple:
         """−mean objective over ``batch.views``, and the mean of each of its terms.
 
-        With an energy-based prior, plus the contrast that its parameters learn from;
-        ``memory`` are its chains, if they persist, returned as further results.
+        To it is added the own loss of a prior that learns apart; ``memory`` is that
+        prior's, returned as further results.
         """
         del frozen
-        if not isinstance(self.prior, EnergyFamily):
-            return self._elbo_loss(params, rng_key, batch.views)
-        # The same noise as without an energy: runs with and without differ by it alone.
-        loss, metrics = self._elbo_loss(params, rng_key, batch.views)
-        # The draw that the objective takes as well: XLA computes it once.
-        positives = self.encode(params, batch.views).sample(seed=rng_key)
-        chain_key = jax.random.fold_in(rng_key, 1)
-        energy_loss, watched, *memory = contrast(
-            self.prior, params["prior"], chain_key, positives, *memory
-        )
-        return loss + energy_loss, metrics | watched, *memory
-
-    def _elbo_loss(
-        self, params: Params, rng_key: jax.Array, views: Views
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        terms = self.objective(params, rng_key, views)
+        terms = self.objective(params, rng_key, batch.views)
+        loss = -jnp.mean(terms.objective)
         metrics = {
             f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
         }
-        return -jnp.mean(terms.objective), {**metrics, "kl": jnp.mean(terms.log_ratio)}
+        metrics["kl"] = jnp.mean(terms.log_ratio)
+        if not self.prior.learns_apart:
+            return loss, metrics
+        # The draw that the objective takes as well: XLA computes it once.
+        positives = self.encode(params, batch.views).sample(seed=rng_key)
+        prior_loss, watched, *memory = self.prior.loss(
+            params["prior"], jax.random.fold_in(rng_key, 1), positives, *memory
+        )
+        return loss + prior_loss, metrics | watched, *memory

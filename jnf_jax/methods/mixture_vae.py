@@ -10,13 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import Expert, Latent, MixtureModel, MixtureTerms, mmvae_plus
-from jnf_jax.methods.energy import contrast, init_chains
 from jnf_jax.methods.joint_vae import View
-from jnf_jax.networks.gaussian import GaussianCode, GaussianEncoder
-from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.learnable_scale import KINDS, LearnableScaleFamily
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.types import GaussianCode, Params, Prior, Views
 
 
 class ExpertCode(NamedTuple):
@@ -51,7 +49,7 @@ class ExpertEncoder:
         shared = self.shared.apply({"params": params["shared"]}, x)
         if self.private is None:
             nothing = jnp.zeros((len(x), 0))
-            return ExpertCode(shared, GaussianCode(nothing, nothing, None))
+            return ExpertCode(shared, GaussianCode(nothing, nothing))
         private = self.private.apply({"params": params["private"]}, x)
         return ExpertCode(shared, private)
 
@@ -122,8 +120,8 @@ class MixtureVAE:
         return params | ({"prior": prior} if prior else {})
 
     def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
-        """The chains of ``loss``, where an energy-based prior lets them persist."""
-        return init_chains(self.prior, self.latent_size, rng_key)
+        """The prior's own, which ``loss`` hands from step to step."""
+        return self.prior.init_memory(rng_key, self.latent_size)
 
     def code(self, params: Params, views: Views) -> dict[str, ExpertCode]:
         """{m: means and scales of q_m(z|x_m) and q_m(w|x_m)}."""
@@ -197,17 +195,17 @@ class MixtureVAE:
         mean, scale = (
             cached[name][jnp.arange(num_data), choice] for name in ("mean", "scale")
         )
-        return self.posterior(GaussianCode(mean, scale, None)).sample(seed=draw_key)
+        return self.posterior(GaussianCode(mean, scale)).sample(seed=draw_key)
 
     def objective(
         self, params: Params, rng_key: jax.Array, views: Views
     ) -> MixtureTerms:
         """``mmvae_plus`` with this model's λ, β and K.
 
-        An energy-based prior gets no gradient from here, and the objective misses its
-        log Z.
+        A prior that learns apart gets no gradient from here; where that is an energy,
+        the objective misses its log Z.
         """
-        if isinstance(self.prior, EnergyFamily):
+        if self.prior.learns_apart:
             params = {**params, "prior": jax.lax.stop_gradient(params["prior"])}
         return mmvae_plus(
             params,
@@ -235,10 +233,9 @@ class MixtureVAE:
     ) -> tuple:
         """−mean objective over ``batch.views``, and the mean of each of its terms.
 
-        With an energy-based prior, plus the contrast that its parameters learn from:
-        positives are the objective's draws of every expert, with the weights that they
-        have in it. ``memory`` are its chains, if they persist, returned as further
-        results.
+        To it is added the own loss of a prior that learns apart, at the objective's
+        draws of every expert, with the weights that they have in it. ``memory`` is that
+        prior's, returned as further results.
         """
         del frozen
         terms = self.objective(params, rng_key, batch.views)
@@ -247,10 +244,9 @@ class MixtureVAE:
         }
         metrics["kl"] = jnp.mean(terms.log_ratio)
         loss = -jnp.mean(terms.objective)
-        if not isinstance(self.prior, EnergyFamily):
+        if not self.prior.learns_apart:
             return loss, metrics
-        energy_loss, watched, *memory = contrast(
-            self.prior,
+        prior_loss, watched, *memory = self.prior.loss(
             params["prior"],
             # Not a key that the objective splits off for itself.
             jax.random.fold_in(rng_key, zlib.crc32(b"chains")),
@@ -258,7 +254,7 @@ class MixtureVAE:
             *memory,
             weights=terms.weights.reshape(-1) / terms.weights.shape[-1],
         )
-        return loss + energy_loss, metrics | watched, *memory
+        return loss + prior_loss, metrics | watched, *memory
 
 
 def stack_codes(

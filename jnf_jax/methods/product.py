@@ -19,22 +19,16 @@ where it does not chains climb q_j / d without end. ε = 1/N restores the bound.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.methods.method import SubsetInfo
-from jnf_jax.networks.gaussian import GaussianCode
-from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
-from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
-from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.mixture import MixturePrior
+from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.priors.whitening import WhitenedPrior
 from jnf_jax.sampling import GaussianProduct, gaussian_product
-from jnf_jax.types import Prior
+from jnf_jax.types import GaussianCode
 
 DIVISORS = ("prior", "reference", "fitted")
 """d: the model's own prior; p_0 of its energy prior; the density of stage ``prior``."""
@@ -75,21 +69,20 @@ def quotient_faults(
         return [f"`sampler.defensive_weight` is {weight}, expected in [0, 1)"]
     if divisor not in DIVISORS:
         return [f"{said}, expected one of {DIVISORS}"]
-    if divisor == "reference" and not isinstance(prior, EnergyFamily):
+    if divisor == "reference" and prior.bind_reference is None:
         return [
             f"{said}, which only an energy prior has: expected `model.prior.name` "
             f"'energy', got {prior.name!r}"
         ]
     if divisor == "fitted" and fitted is None:
         return [f"{said}, expected a stage 'prior': `fitted_prior.name` is empty"]
-    has_score_only = divisor == "fitted" and isinstance(fitted, DiffusionFamily)
-    if has_score_only and kernel != "ula":
+    chosen = {"prior": prior, "fitted": fitted}.get(divisor)
+    if chosen and chosen.density == "score" and kernel != "ula":
         return [
             f"{said} and `fitted_prior` a {fitted.name}, which has a score and no log "
             f"density: expected `sampler.kernel` 'ula', got {kernel!r}"
         ]
-    chosen = {"prior": prior, "fitted": fitted}.get(divisor)
-    if weight and isinstance(chosen, EnergyFamily | DiffusionFamily):
+    if weight and chosen and chosen.density != "normalised":
         return [
             f"`sampler.defensive_weight` is {weight}, expected 0 with the divisor "
             f"{chosen.name!r}: d is mixed with normalised experts, and its own log "
@@ -98,15 +91,10 @@ def quotient_faults(
     return []
 
 
-def divisor_log_density(divisor: Prior) -> Callable[[jax.Array], jax.Array]:
-    """log d of z f32[D]; of a diffusion, a function whose gradient is its score."""
-    if isinstance(divisor, WhitenedPrior) and isinstance(divisor.of_u, DiffusionPrior):
-        return lambda z: divisor.of_u.score_line(divisor.whitening.whiten(z))
-    return divisor.log_density
-
-
 def base_product(
-    codes: tuple[GaussianCode, ...], divisor: Prior, quotient: Quotient = Quotient()
+    codes: tuple[GaussianCode, ...],
+    divisor: BoundPrior,
+    quotient: Quotient = Quotient(),
 ) -> GaussianProduct:
     """Closed-form product of the experts' bases over powers of a divisor's tails.
 
@@ -116,29 +104,16 @@ def base_product(
     is the product without the division, and ``is_proper`` is None: nobody knows. With a
     defensive weight every product is proper.
     """
-    scale = _tail_scale(divisor)
+    precision = divisor.tail_precision
     product = gaussian_product(
         jnp.stack([code.mean for code in codes]),
         jnp.stack([code.scale for code in codes]),
-        prior_scale=1.0 if scale is None else scale,
-        prior_exponent=0 if scale is None else None,
+        prior_scale=1.0 if precision is None else precision**-0.5,
+        prior_exponent=0 if precision is None else None,
     )
     if quotient.defensive_weight:
         return product._replace(is_proper=jnp.ones_like(product.is_proper))
-    return product._replace(is_proper=None) if scale is None else product
-
-
-def _tail_scale(prior: Prior) -> float | Float[Array, "*latent"] | None:
-    """Of a normal prior its own; with a normal reference what confinement leaves of it;
-    of a mixture of normals with one fixed scale that; None of all others."""
-    if isinstance(prior, MixturePrior) and prior.kind == "normal":
-        return prior.scales if isinstance(prior.scales, float) else None
-    confinement = 0.0
-    if isinstance(prior, EnergyTiltedPrior):
-        prior, confinement = prior.reference, prior.confinement
-    if not isinstance(prior, NormalPrior):
-        return None
-    return (jnp.asarray(prior.scale) ** -2.0 + 2 * confinement) ** -0.5
+    return product._replace(is_proper=None) if precision is None else product
 
 
 @jax.jit

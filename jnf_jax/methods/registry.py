@@ -29,7 +29,6 @@ from jnf_jax.networks.gaussian import GaussianEncoder, JointEncoder, MlpTrunk
 from jnf_jax.networks.made import made_stack
 from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.vamp import VampFamily
 from jnf_jax.sampling import ChainSettings
 
 STAGES = {
@@ -128,11 +127,7 @@ def _combination_faults(
     """What is wrong with settings that are good by themselves, for this method."""
     found = denoiser.faults() if denoiser else []
     family = experts.family if name == "mmvae_plus" else "normal"
-    if isinstance(prior, VampFamily) and prior.kind != family:
-        found.append(
-            f"`model.prior.kind` is {prior.kind!r}, expected {family!r}: the prior "
-            "'vamp' is a mixture of the encoder's own posteriors"
-        )
+    found += prior.faults_beside(family, "model.prior")
     for field, default in dataclasses.asdict(Quotient()).items():
         if name == "mmvae_plus" and (got := getattr(quotient, field)) != default:
             found.append(

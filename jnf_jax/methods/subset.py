@@ -30,13 +30,10 @@ from jnf_jax.methods.method import (
 from jnf_jax.methods.product import (
     Quotient,
     base_product,
-    divisor_log_density,
     draw_gaussian,
 )
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
-from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
@@ -47,7 +44,7 @@ from jnf_jax.sampling import (
     product_log_density,
     run_chains,
 )
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.types import GaussianCode, Params, Prior, Views
 
 NUM_ADAPTATION_DATA = 128
 """Data whose chains share in adapting a subset's step size."""
@@ -224,8 +221,8 @@ class SubsetInference:
 
     @property
     def _is_gaussian(self) -> bool:
-        is_normal = isinstance(self.joint.prior, NormalFamily)
-        return not self._family.blocks and is_normal and self.quotient == Quotient()
+        is_closed = self.joint.prior.is_standard_normal and self.quotient == Quotient()
+        return is_closed and not self._family.blocks
 
     def _priors(self, params: dict[str, Params]) -> dict[str, Params]:
         return {stage: params[stage] for stage in self.quotient.stages}
@@ -330,7 +327,7 @@ class SubsetInference:
     def _log_density(self, priors: dict[str, Params], flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""
         # Bound here, outside the chains: a prior may run an encoder to be made.
-        log_divisor = divisor_log_density(self._divisor_of(priors))
+        log_divisor = self._divisor_of(priors).chain_log_density
         weight = self.quotient.defensive_weight
 
         def log_density(z: jax.Array, codes: tuple[GaussianCode, ...]) -> jax.Array:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from jnf_jax.flows import flow_posterior
 from jnf_jax.networks.build import Network
-from jnf_jax.networks.gaussian import GaussianCode, GaussianEncoder
+from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.networks.made import Made
-from jnf_jax.types import Params, Views
+from jnf_jax.types import GaussianCode, Params, Views
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,27 +1,12 @@
 """Encoders: trunks that turn one modality into features, and Gaussian heads on them."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv
-
-
-class GaussianCode(NamedTuple):
-    """What an encoder says of z: mean and scale, and features for a flow.
-
-    Of N(mean, diag scale²), or of a Laplace posterior where a method takes it so.
-
-    All f32[B, ...]; ``context`` is None where nothing conditions the flow.
-    """
-
-    mean: Float[Array, "*batch latent"]
-    scale: Float[Array, "*batch latent"]
-    context: Float[Array, "*batch context"] | None
-
+from jnf_jax.types import GaussianCode
 
 SCALES = {
     "exp": lambda output: jnp.exp(0.5 * output),

@@ -13,14 +13,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.losses import denoising_loss
 from jnf_jax.networks.score import ScoreNetwork
 from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, bound_faults
-from jnf_jax.priors.family import Encode, draw_option, faults_below
+from jnf_jax.priors.family import (
+    BoundPrior,
+    Encode,
+    PriorFamily,
+    draw_option,
+    faults_below,
+)
 from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffusionPrior:
+class DiffusionPrior(BoundPrior):
     """A sampler and a score; no density.
 
     Attributes:
@@ -28,7 +35,7 @@ class DiffusionPrior:
         latent_size: D.
         schedule: β.
         num_steps: Of the reverse SDE.
-        score_time: t of ``score_line``.
+        score_time: t of ``chain_log_density``.
     """
 
     scaled_score: Callable[[jax.Array, jax.Array], jax.Array]
@@ -55,13 +62,13 @@ class DiffusionPrior:
         """∇log p_t(z), f32[N, D], at times t in (0, 1]."""
         return self.scaled_score(z, t) / self.schedule.noise(t)[:, None]
 
-    def score_line(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+    def chain_log_density(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
         """0, with the gradient ∇log p_t(z) at t = ``score_time``.
 
-        What stands for log p in a product that unadjusted Langevin samples, which asks
+        It stands for log p in a product that unadjusted Langevin samples, which asks
         for gradients alone; a kernel that compares densities would be misled. p_t is
         the prior shrunk by a(t) and blurred by √v(t), 0.08 at t = 0.02: nearer to 0 the
-        division by √v magnifies what ŝ was learnt wrong.
+        division by √v magnifies the errors of ŝ.
         """
         t = jnp.full(1, self.score_time)
         score = jax.lax.stop_gradient(self.score(z[None], t)[0])
@@ -94,7 +101,7 @@ class DiffusionPrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffusionFamily:
+class DiffusionFamily(PriorFamily):
     """A latent diffusion, fitted by denoising.
 
     Attributes:
@@ -113,6 +120,8 @@ class DiffusionFamily:
     score_time: float = draw_option(0.02)
     beta_min: float = 0.1
     beta_max: float = 20.0
+    stages: ClassVar[tuple[str, ...]] = ("prior",)
+    density: ClassVar[str] = "score"
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""
@@ -157,6 +166,25 @@ class DiffusionFamily:
         """
         learnt = self.network.apply({"params": params}, z, t)
         return learnt - self.schedule.noise(t)[..., None] * z
+
+    def loss(
+        self,
+        params: Params,
+        rng_key: jax.Array,
+        z: Float[Array, "batch latent"],
+        *memory: jax.Array,
+        log_volume: float | Float[Array, ""] = 0.0,
+    ) -> tuple:
+        """Mean ``denoising_loss`` at draws z; no likelihood, so volumes say nothing."""
+        del log_volume
+        loss = denoising_loss(
+            params,
+            rng_key,
+            z,
+            scaled_score=self.scaled_score,
+            schedule=self.schedule,
+        )
+        return loss.mean(), {}, *memory
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None

@@ -1,4 +1,8 @@
-"""An energy-based prior: a reference density, tilted by a learnt function."""
+"""An energy-based prior: a reference density, tilted by a learnt function.
+
+Beside the density and its short-run draws it has the contrast by which the tilt learns
+(arXiv 2409.19862).
+"""
 
 import dataclasses
 import math
@@ -10,25 +14,43 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jnf_jax.losses import (
+    LogRatio,
+    energy_contrast,
+    energy_magnitude,
+    sampled_log_ratio,
+    tilted_kl,
+)
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
 from jnf_jax.priors.family import (
+    BoundPrior,
     Encode,
+    PriorFamily,
     draw_option,
     faults_below,
     faults_of_choice,
 )
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
+from jnf_jax.priors.whitening import Tilted, identity
 from jnf_jax.sampling import (
     LangevinRun,
     LangevinSettings,
+    LogNormaliser,
     langevin_path,
+    log_normaliser,
+    moment_gap,
+    moments,
     run_langevin,
 )
-from jnf_jax.types import Params, Prior
+from jnf_jax.types import Params
 
 STARTS = ("reference", "posterior", "persistent")
 """Where the chains of training start; draws afterwards always start at p_0."""
+
+NUM_PERSISTENT_CHAINS = 10_000
+RESTART_SHARE = 0.05
+"""Share of the continued chains, of those that persist, that start anew from p_0."""
 
 REFERENCES = {
     "normal": NormalPrior,
@@ -37,8 +59,11 @@ REFERENCES = {
 }
 
 
+Chains = Float[Array, "chains latent"]
+
+
 @dataclasses.dataclass(frozen=True)
-class EnergyTiltedPrior:
+class EnergyTiltedPrior(BoundPrior):
     """p(z) = exp(f(z) − κ‖z‖²) p_0(z) / Z (arXiv 2006.08205, 2409.19862).
 
     ::
@@ -61,10 +86,16 @@ class EnergyTiltedPrior:
     """
 
     tilt: Callable[[jax.Array], jax.Array]
-    reference: Prior
+    reference: BoundPrior
     langevin: LangevinSettings
     confinement: float = 0.0
     is_normalised: ClassVar[bool] = False
+
+    @property
+    def tail_precision(self) -> Float[Array, "*latent"] | None:
+        """What confinement makes of a normal reference's."""
+        precision = self.reference.tail_precision
+        return None if precision is None else precision + 2 * self.confinement
 
     def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """f(z) − κ‖z‖²: what p adds to the reference; nats, up to log Z."""
@@ -84,6 +115,24 @@ class EnergyTiltedPrior:
             "an energy-based prior has no normalised log-probability, got a call of "
             "`log_prob`; expected `log_density`, which misses log Z"
         )
+
+    def log_normaliser(
+        self, rng_key: jax.Array, *, num_chains: int, num_temperatures: int
+    ) -> LogNormaliser:
+        """log Z, by annealing draws of p_0 towards p."""
+        start_key, rng_key = jax.random.split(rng_key)
+        return log_normaliser(
+            rng_key,
+            self.log_tilt,
+            self.reference.log_density,
+            self.reference.sample(start_key, num_chains),
+            num_temperatures=num_temperatures,
+            step_size=self.langevin.step_size,
+        )
+
+    def as_tilted(self) -> Tilted:
+        """This prior, in its own coordinates."""
+        return Tilted(self, identity(self.reference.latent_size))
 
     def sample(
         self, rng_key: jax.Array, num_samples: int
@@ -113,7 +162,7 @@ class EnergyTiltedPrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class EnergyFamily:
+class EnergyFamily(PriorFamily):
     """An energy-tilted reference, learnt with the model by contrast.
 
     Defaults are of arXiv 2006.08205 (its s = 0.4 is the step size 0.08 here).
@@ -151,6 +200,9 @@ class EnergyFamily:
     magnitude_penalty: float = 0.0
     draw_steps: int = draw_option(-1)
     draw_step_size: float = draw_option(0.0)
+    stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
+    learns_apart: ClassVar[bool] = True
+    density: ClassVar[str] = "unnormalised"
 
     @property
     def langevin(self) -> LangevinSettings:
@@ -235,9 +287,141 @@ class EnergyFamily:
             self.confinement,
         )
 
-    def bind_reference(self, latent_size: int) -> Prior:
+    def bind_reference(self, latent_size: int) -> BoundPrior:
         """p_0."""
         return REFERENCES[self.reference](latent_size, self.reference_scale)
 
     def _bounded(self, params: Params) -> Params:
         return bound_slope(params, self.slope_bound) if self.slope_bound else params
+
+    @property
+    def log_ratio(self) -> LogRatio:
+        """Sampled in the tilt alone where the reference is normal."""
+        return tilted_kl if self.reference == "normal" else sampled_log_ratio
+
+    def init_memory(self, rng_key: jax.Array, latent_size: int) -> tuple[Chains, ...]:
+        """The chains if they persist, f32[10,000, D]: at first draws of p_0."""
+        if self.start != "persistent":
+            return ()
+        chains = self.bind_reference(latent_size).sample(rng_key, NUM_PERSISTENT_CHAINS)
+        return (chains,)
+
+    def loss(
+        self,
+        params: Params,
+        rng_key: jax.Array,
+        z: Float[Array, "batch latent"],
+        *memory: Chains,
+        log_volume: float | Float[Array, ""] = 0.0,
+        weights: Float[Array, " batch"] | None = None,
+    ) -> tuple:
+        """The contrast that the tilt learns from, and scalars to watch it by.
+
+        There are as many negatives as positives, by Langevin on the prior as it stands
+        from where ``start`` says. Where that is p_0, κ = 0 and f is still flat, draws
+        of p_0 are the prior's own, and no chain runs (displacement and gradient norm
+        are 0). One deviation from the paper's order: α, θ and φ are updated in one
+        step, not α first.
+
+        Args:
+            params: α, the parameters of f.
+            rng_key: Typed key of the chains.
+            z: Positives z⁺ ~ q(z|X), f32[B, D]; of a mixture as many from each expert.
+            *memory: As ``init_memory`` or the call before gave it.
+            log_volume: Unused: the contrast is no likelihood.
+            weights: Of the positives, as ``losses.energy_contrast`` takes them.
+
+        Returns:
+            A loss with the gradient of ``losses.energy_contrast``, NaN where all chains
+            diverged. Scalars: the energy gap mean f(z⁺) − mean f(z⁻) (nats; near 0
+            while the chain keeps up); the chain's displacement, gradient norm and
+            acceptance; the share of chains that diverged (which give no negatives) and
+            the first step at which one did, 0 where none; the means over dimensions of
+            variance and excess kurtosis of z⁺ and z⁻; and how far their means lie apart
+            (in sd of z⁺; √(2/B) where they are equal), those of z⁺ with ``weights``.
+            Last the memory, with the chains that were continued where they are now.
+        """
+        del log_volume
+        positives = jax.lax.stop_gradient(z)
+        prior = self.bind(jax.lax.stop_gradient(params), positives.shape[-1])
+        start_key, run_key = jax.random.split(rng_key)
+        if self.start == "persistent":
+            rows, start = _continued(
+                start_key, memory[0], prior.reference, len(positives)
+            )
+        elif self.start == "posterior":
+            start = positives
+        else:
+            start = prior.reference.sample(start_key, len(positives))
+        negatives, run = _negatives(self, params, prior, run_key, start)
+        if self.start == "persistent":
+            memory = (memory[0].at[rows].set(negatives),)
+        # A chain that diverged stayed where it was: no draw of the prior. Where all did
+        # there is no contrast: f would rise without an end, and no chain come back.
+        holds = (run.first_bad_step == 0).astype(jnp.float32)
+        some = holds.sum()
+        loss = energy_contrast(
+            params, positives, negatives, tilt=self.tilt, weights=weights,
+            negative_weights=holds / jnp.maximum(some, 1.0),
+        )  # fmt: skip
+        loss = jnp.where(some > 0, loss, jnp.nan)
+        of_positives, of_negatives = moments(positives, weights), moments(negatives)
+        metrics = {
+            "energy_gap": -loss,
+            "langevin/displacement": run.displacement.mean(),
+            "langevin/gradient_norm": run.gradient_norm.mean(),
+            "langevin/acceptance": run.acceptance.mean(),
+            "langevin/diverged": 1 - some / len(holds),
+            "langevin/first_bad_step": jnp.where(
+                some < len(holds),
+                jnp.where(holds > 0, self.num_steps, run.first_bad_step).min(),
+                0,
+            ).astype(jnp.float32),
+            "moments/mean_gap": moment_gap(of_negatives, of_positives).mean,
+            "moments/variance_positive": of_positives.variance.mean(),
+            "moments/variance_negative": of_negatives.variance.mean(),
+            "moments/kurtosis_positive": of_positives.kurtosis.mean(),
+            "moments/kurtosis_negative": of_negatives.kurtosis.mean(),
+        }
+        if self.magnitude_penalty:
+            draws = jnp.concatenate([positives, negatives])
+            magnitude = energy_magnitude(params, draws, tilt=self.tilt)
+            loss = loss + self.magnitude_penalty * magnitude
+        return loss, metrics, *memory
+
+
+def _negatives(
+    family: EnergyFamily,
+    params: Params,
+    prior: EnergyTiltedPrior,
+    rng_key: jax.Array,
+    start: Float[Array, "batch latent"],
+) -> tuple[Float[Array, "batch latent"], LangevinRun]:
+    """Where the chains end; where they start, if that is the prior's law already."""
+
+    def run(num_steps: int) -> tuple[jax.Array, LangevinRun]:
+        settings = dataclasses.replace(family.langevin, num_steps=num_steps)
+        return run_langevin(rng_key, prior.log_density, start, settings)
+
+    if family.start != "reference" or family.confinement:
+        return run(family.num_steps)
+    # Before ``prior_start_step`` chains would cost more than all else of a step.
+    return jax.lax.cond(
+        family.is_flat(params), lambda: run(0), lambda: run(family.num_steps)
+    )
+
+
+def _continued(
+    rng_key: jax.Array, chains: Chains, reference: BoundPrior, num: int
+) -> tuple[jax.Array, Float[Array, "batch latent"]]:
+    """``num`` different rows of the chains, and where those go on from."""
+    if num > len(chains):
+        raise ValueError(
+            f"`positives` are {num:,}, expected at most {len(chains):,}: one of the "
+            "chains that persist for each"
+        )
+    row_key, restart_key, fresh_key = jax.random.split(rng_key, 3)
+    rows = jax.random.choice(row_key, len(chains), (num,), replace=False)
+    restarts = jax.random.bernoulli(restart_key, RESTART_SHARE, (num, 1))
+    fresh = reference.sample(fresh_key, num)
+    return rows, jnp.where(restarts, fresh, chains[rows])

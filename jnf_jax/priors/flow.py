@@ -11,12 +11,12 @@ from jaxtyping import Array, Float
 
 from jnf_jax.flows import flow_posterior
 from jnf_jax.networks.made import made_stack
-from jnf_jax.priors.family import Encode, faults_below
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_below
 from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class FlowPrior:
+class FlowPrior(BoundPrior):
     """log p(z) = log N(u; 0, I) + log|det du/dz|, u = f(z).
 
     Attributes:
@@ -24,7 +24,6 @@ class FlowPrior:
     """
 
     distribution: distrax.Distribution
-    is_normalised: ClassVar[bool] = True
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Log density in nats, normalised; one pass of the flow."""
@@ -38,7 +37,7 @@ class FlowPrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class FlowFamily:
+class FlowFamily(PriorFamily):
     """A flow that is learnt with the model.
 
     Attributes:
@@ -51,6 +50,7 @@ class FlowFamily:
     num_blocks: int = 2
     hidden_sizes: tuple[int, ...] = (128, 128, 128)
     max_log_scale: float = 4.0
+    stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import Encode, faults_below
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_below
 from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussianMixturePrior:
+class GaussianMixturePrior(BoundPrior):
     """p(z) = Σ_c π_c N(z; μ_c, L_c L_cᵀ): a mixture with full covariances.
 
     Attributes:
@@ -32,7 +32,6 @@ class GaussianMixturePrior:
     means: Float[Array, "components latent"]
     factors: Float[Array, "components latent latent"]
     inverses: Float[Array, "components latent latent"]
-    is_normalised: ClassVar[bool] = True
 
     @property
     def latent_size(self) -> int:
@@ -59,7 +58,7 @@ class GaussianMixturePrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussianMixtureFamily:
+class GaussianMixtureFamily(PriorFamily):
     """A mixture that EM fits in one go, not by gradient.
 
     Attributes:
@@ -72,6 +71,7 @@ class GaussianMixtureFamily:
     num_components: int = 10
     max_iterations: int = 200
     covariance_floor: float = 1e-6
+    stages: ClassVar[tuple[str, ...]] = ("prior",)
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""

@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import Encode, Fixed, faults_below
+from jnf_jax.priors.family import BoundPrior, Encode, Fixed, faults_below
 from jnf_jax.types import Params
 
 _TABLE_SIZE = 8_192
@@ -17,7 +16,7 @@ _TABLE_TAIL = 40.0  # in units of b: e^-40 of the mass lies outside
 
 
 @dataclasses.dataclass(frozen=True)
-class LaplacePrior:
+class LaplacePrior(BoundPrior):
     """p(z) = Π_d exp(−|z_d|/b_d) / 2b_d: the reference of arXiv 2409.19862.
 
     Its gradient jumps at 0, where step-size rules of gradient samplers do not hold.
@@ -29,7 +28,6 @@ class LaplacePrior:
 
     latent_size: int
     scale: float | Float[Array, " latent"] = 1.0
-    is_normalised: ClassVar[bool] = True
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Log density in nats, normalised."""
@@ -45,7 +43,7 @@ class LaplacePrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class SmoothedLaplacePrior:
+class SmoothedLaplacePrior(BoundPrior):
     """A Laplace prior with |z| replaced by √(z² + δ²) − δ: smooth everywhere.
 
     ::
@@ -65,7 +63,6 @@ class SmoothedLaplacePrior:
     latent_size: int
     scale: float = 1.0
     width: float = 0.1
-    is_normalised: ClassVar[bool] = True
 
     def __post_init__(self):
         for field in ("scale", "width"):

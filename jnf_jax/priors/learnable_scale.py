@@ -6,16 +6,17 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.priors.family import Encode, faults_of_choice
+from jnf_jax.losses import LogRatio, gaussian_kl, sampled_log_ratio
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_of_choice
 from jnf_jax.priors.laplace import LaplacePrior
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.types import Params, Prior
+from jnf_jax.types import Params
 
 KINDS = {"normal": NormalPrior, "laplace": LaplacePrior}
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnableScaleFamily:
+class LearnableScaleFamily(PriorFamily):
     """Π_d k(z_d; 0, b_d) with b = D softmax(ℓ): scales that average to one.
 
     Attributes:
@@ -29,6 +30,11 @@ class LearnableScaleFamily:
         """What is wrong, one line a fault."""
         return faults_of_choice(self, field, {"kind": tuple(KINDS)})
 
+    @property
+    def log_ratio(self) -> LogRatio:
+        """Closed where p is normal."""
+        return gaussian_kl if self.kind == "normal" else sampled_log_ratio
+
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
     ) -> Params:
@@ -38,7 +44,7 @@ class LearnableScaleFamily:
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> Prior:
+    ) -> BoundPrior:
         """The prior with these scales."""
         del encode
         scale = jax.nn.softmax(params["logits"]) * latent_size

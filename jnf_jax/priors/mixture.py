@@ -8,14 +8,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.priors.family import (
+    BoundPrior,
+    Encode,
+    PriorFamily,
+    faults_below,
+    faults_of_choice,
+)
 from jnf_jax.types import Params
 
 KINDS = ("normal", "laplace")
 
 
 @dataclasses.dataclass(frozen=True)
-class MixturePrior:
+class MixturePrior(BoundPrior):
     """p(z) = Σ_c π_c Π_d k(z_d; μ_cd, s_cd), k a normal or a Laplace density.
 
     With it an ELBO is CMVAE's (Palumbo et al., ICLR 2024): since the responsibilities
@@ -33,7 +39,6 @@ class MixturePrior:
     means: Float[Array, "components latent"]
     scales: float | Float[Array, "components latent"]
     kind: str = "normal"
-    is_normalised: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -43,6 +48,13 @@ class MixturePrior:
     def latent_size(self) -> int:
         """D."""
         return self.means.shape[-1]
+
+    @property
+    def tail_precision(self) -> Float[Array, ""] | None:
+        """1/s² where every component is a normal of the one scale s."""
+        if self.kind != "normal" or not isinstance(self.scales, float):
+            return None
+        return jnp.asarray(self.scales) ** -2.0
 
     def component_log_densities(
         self, z: Float[Array, "*batch latent"]
@@ -73,7 +85,7 @@ class MixturePrior:
 
 
 @dataclasses.dataclass(frozen=True)
-class MixtureFamily:
+class MixtureFamily(PriorFamily):
     """A mixture that is learnt with the model, as in CMVAE.
 
     Weights and means are learnt, scales are 1; means start uniform in [−1, 1].
@@ -88,6 +100,7 @@ class MixtureFamily:
     num_components: int = 40
     kind: str = "normal"
     learns_scales: bool = False
+    stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
 
     def faults(self, field: str) -> list[str]:
         """What is wrong, one line a fault."""

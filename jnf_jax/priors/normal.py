@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import Encode, Fixed
+from jnf_jax.losses import LogRatio, gaussian_kl
+from jnf_jax.priors.family import BoundPrior, Encode, Fixed
 from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class NormalPrior:
+class NormalPrior(BoundPrior):
     """p(z) = Π_d N(z_d; 0, s_d²) on D = ``latent_size`` dimensions.
 
     ::
@@ -26,8 +27,12 @@ class NormalPrior:
 
     latent_size: int
     scale: float | Float[Array, " latent"] = 1.0
-    is_normalised: ClassVar[bool] = True
     mean: ClassVar[float] = 0.0
+
+    @property
+    def tail_precision(self) -> Float[Array, "*latent"]:
+        """1/s²."""
+        return jnp.asarray(self.scale) ** -2.0
 
     def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
         """Log density in nats, normalised."""
@@ -48,6 +53,12 @@ class NormalFamily(Fixed):
     """N(0, I): the prior of both papers' baselines."""
 
     name: str = "normal"
+    is_standard_normal: ClassVar[bool] = True
+
+    @property
+    def log_ratio(self) -> LogRatio:
+        """KL(q ‖ p) in closed form."""
+        return gaussian_kl
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.priors.family import Encode, faults_below, faults_of_choice
+from jnf_jax.priors.family import Encode, PriorFamily, faults_below, faults_of_choice
 from jnf_jax.priors.mixture import KINDS, MixturePrior
 from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class VampFamily:
+class VampFamily(PriorFamily):
     """p(z) = (1/C) Σ_c q(z|U_c), with pseudo-tuples U_c that are learnt.
 
     U = sigmoid of free parameters, so that pseudo-inputs stay in [0, 1] as pixels do.
@@ -31,6 +31,15 @@ class VampFamily:
         """What is wrong, one line a fault."""
         found = faults_below(self, field, {"num_components": 1})
         return found + faults_of_choice(self, field, {"kind": KINDS})
+
+    def faults_beside(self, posterior: str, field: str) -> list[str]:
+        """A component is of the kind that posteriors are."""
+        if self.kind == posterior:
+            return []
+        return [
+            f"`{field}.kind` is {self.kind!r}, expected {posterior!r}: the prior "
+            "'vamp' is a mixture of the encoder's own posteriors"
+        ]
 
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]

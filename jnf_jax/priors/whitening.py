@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Prior
+from jnf_jax.priors.family import BoundPrior
 
 
 class Whitening(NamedTuple):
@@ -51,6 +51,18 @@ class Whitening(NamedTuple):
         return jnp.sum(jnp.log(self.scales))
 
 
+class Tilted(NamedTuple):
+    """An energy-based prior, and the coordinates u in which it and its chains are.
+
+    Attributes:
+        of_u: The ``EnergyTiltedPrior`` of u.
+        whitening: z -> u; the identity of one that is learnt with the model.
+    """
+
+    of_u: BoundPrior
+    whitening: Whitening
+
+
 def identity(latent_size: int) -> Whitening:
     """u = z."""
     return Whitening(
@@ -81,7 +93,7 @@ def fit_whitening(z: Float[np.ndarray, "draws latent"]) -> Whitening:
 
 
 @dataclasses.dataclass(frozen=True)
-class WhitenedPrior:
+class WhitenedPrior(BoundPrior):
     """log p(z) = log p_u(u) − Σ log s, u the whitened z.
 
     Attributes:
@@ -89,7 +101,7 @@ class WhitenedPrior:
         whitening: z -> u.
     """
 
-    of_u: Prior
+    of_u: BoundPrior
     whitening: Whitening
 
     @property
@@ -101,6 +113,18 @@ class WhitenedPrior:
         """Nats; normalised, or refused, as p_u's is."""
         log_density = self.of_u.log_density(self.whitening.whiten(z))
         return log_density - self.whitening.log_volume
+
+    def chain_log_density(
+        self, z: Float[Array, "*batch latent"]
+    ) -> Float[Array, "*batch"]:
+        """As ``log_density``, by p_u's own."""
+        log_density = self.of_u.chain_log_density(self.whitening.whiten(z))
+        return log_density - self.whitening.log_volume
+
+    def as_tilted(self) -> Tilted | None:
+        """That of p_u, seen from z."""
+        tilted = self.of_u.as_tilted()
+        return tilted and tilted._replace(whitening=self.whitening)
 
     @property
     def log_prob(self) -> Callable[[jax.Array], jax.Array]:

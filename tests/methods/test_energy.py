@@ -16,12 +16,11 @@ from jnf_jax.losses import (
     joint_elbo,
     tilted_kl,
 )
-from jnf_jax.methods import energy
-from jnf_jax.methods.energy import contrast
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.priors import energy
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.sampling import (
     ChainSettings,
@@ -106,7 +105,7 @@ def test_each_part_learns_from_its_own_gradient(start):
         )
     # The ELBO would push f up without end; the contrast alone may teach it.
     positives = joint.encode(params, batch.views).sample(seed=key)
-    taught = jax.grad(lambda p: contrast(family, p, chain_key, positives)[0])
+    taught = jax.grad(lambda p: family.loss(p, chain_key, positives)[0])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
         got["prior"],
@@ -131,7 +130,7 @@ def test_without_steps_negatives_are_where_the_chains_start():
 
     def gap(start):
         family = dataclasses.replace(FAMILY, num_steps=0, start=start)
-        return contrast(family, params, key, positives)[1]["energy_gap"]
+        return family.loss(params, key, positives)[1]["energy_gap"]
 
     assert float(gap("posterior")) == 0
     start_key, _ = jax.random.split(key)
@@ -149,7 +148,7 @@ def test_no_chain_runs_while_f_is_flat():
 
     def displacement(params, **options):
         family = dataclasses.replace(FAMILY, **options)
-        metrics = jax.jit(lambda p: contrast(family, p, key, positives)[1])(params)
+        metrics = jax.jit(lambda p: family.loss(p, key, positives)[1])(params)
         return float(metrics["langevin/displacement"])
 
     assert displacement(flat) == 0
@@ -165,7 +164,7 @@ def test_watched_moments_of_positives_have_their_weights():
     shares = jax.random.uniform(jax.random.key(2), (16,))
     weights = jnp.where(jnp.arange(16) % 2, shares, 0.0)
     weights = weights / weights.sum()
-    watched = contrast(FAMILY, params, key, z, weights=weights)[1]
+    watched = FAMILY.loss(params, key, z, weights=weights)[1]
     w, z = np.asarray(weights[1::2], np.float64), np.asarray(z[1::2], np.float64)
     variance = np.array([np.cov(z_d, aweights=w, bias=True) for z_d in z.T])
     np.testing.assert_allclose(
@@ -211,9 +210,7 @@ def test_a_chain_that_diverged_is_no_negative(monkeypatch):
         monkeypatch.setattr(energy, "run_langevin", lambda *args: (negatives, run))
 
         def loss(params):
-            value, metrics, *_ = energy.contrast(
-                family, params, jax.random.key(0), positives
-            )
+            value, metrics, *_ = family.loss(params, jax.random.key(0), positives)
             return value, metrics
 
         return jax.grad(loss, has_aux=True)(params["prior"])
@@ -261,13 +258,13 @@ def test_chains_that_persist_go_on_where_they_ended(monkeypatch):
     # They reach their own law, which started elsewhere: N(0, 1/(1 − ε/2)) if f = 0.
     flat = jax.tree.map(jnp.zeros_like, params["prior"])
     wide = 3 * start
-    step = jax.jit(functools.partial(contrast, family))
+    step = jax.jit(family.loss)
     for number in range(200):
         _, _, wide = step(flat, jax.random.key(number), jnp.zeros((50, 2)), wide)
     # 5 standard errors of a variance of 200 numbers.
     assert abs(float(wide.var()) * (1 - 0.08 / 2) - 1) < 5 * (2 / 200) ** 0.5
     with pytest.raises(ValueError, match="`positives` are 200, expected at most 100"):
-        contrast(family, flat, jax.random.key(0), jnp.zeros((200, 2)), wide)
+        family.loss(flat, jax.random.key(0), jnp.zeros((200, 2)), wide)
 
 
 def test_some_persistent_chains_start_anew(monkeypatch):
@@ -275,7 +272,7 @@ def test_some_persistent_chains_start_anew(monkeypatch):
     family = EnergyFamily(hidden_sizes=(8, 8), num_steps=0, start="persistent")
     params = jax.tree.map(jnp.zeros_like, make()[2]["prior"])
     far = jnp.full((50, 2), 9.0)
-    _, _, chains = contrast(family, params, jax.random.key(0), jnp.zeros((50, 2)), far)
+    _, _, chains = family.loss(params, jax.random.key(0), jnp.zeros((50, 2)), far)
     assert float(jnp.abs(chains).max()) < 5
 
 
@@ -289,7 +286,7 @@ def test_draws_may_take_other_steps_than_training_did():
     assert (FAMILY.draw_langevin, other.langevin) == (FAMILY.langevin,) * 2
     params, key = make()[2]["prior"], jax.random.key(0)
     z = jax.random.normal(jax.random.key(2), (16, 2))
-    trained = [contrast(f, params, key, z)[0] for f in (FAMILY, other)]
+    trained = [f.loss(params, key, z)[0] for f in (FAMILY, other)]
     assert trained[0] == trained[1]
     start_key, run_key = jax.random.split(key)
     prior = other.bind(params, 2)
@@ -310,8 +307,8 @@ def test_penalty_is_added_to_the_loss():
     penalised = EnergyFamily(hidden_sizes=(8, 8), num_steps=5, magnitude_penalty=0.5)
     params = make()[2]["prior"]
     z = jax.random.normal(jax.random.key(0), (16, 2))
-    plain, _ = contrast(FAMILY, params, jax.random.key(1), z)
-    more, _ = contrast(penalised, params, jax.random.key(1), z)
+    plain, _ = FAMILY.loss(params, jax.random.key(1), z)
+    more, _ = penalised.loss(params, jax.random.key(1), z)
     prior = FAMILY.bind(params, 2)
     negatives, _ = prior.run(jax.random.key(1), 16)
     magnitude = jnp.mean(prior.tilt(jnp.concatenate([z, negatives])) ** 2)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES, bind_whitened
+from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
@@ -15,7 +15,7 @@ from jnf_jax.priors.diffusion import DiffusionFamily
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.mixture import MixtureFamily
-from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 from jnf_jax.priors.whitening import Whitening, fit_whitening, identity
 from jnf_jax.sampling import ChainSettings
 

@@ -10,7 +10,6 @@ import pytest
 from oracles import random_like
 
 from jnf_jax.losses import Latent, energy_contrast
-from jnf_jax.methods.fitted_prior import FITTED_FAMILIES
 from jnf_jax.methods.method import Batch, Inference
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
@@ -22,7 +21,7 @@ from jnf_jax.methods.settings import (
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.laplace import LaplaceFamily
-from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 from jnf_jax.priors.vamp import VampFamily
 from jnf_jax.sampling import ChainSettings
 

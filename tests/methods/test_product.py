@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jnf_jax.methods.product import Quotient, base_product
-from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.flow import FlowFamily
 from jnf_jax.priors.gmm import GaussianMixtureFamily
@@ -13,6 +12,7 @@ from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.mixture import MixtureFamily, MixturePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.whitening import WhitenedPrior, identity
+from jnf_jax.types import GaussianCode
 
 # Two experts of one datum, of variance 4 and 1/4 each.
 CODES = (GaussianCode(jnp.zeros((1, 2)), jnp.array([[2.0, 0.5]]), None),) * 2

@@ -43,10 +43,10 @@ def test_exact_score_samples_the_gaussian():
     )
 
 
-def test_score_line_has_the_score_for_gradient():
+def test_chains_climb_by_the_score():
     prior = DiffusionPrior(exact, 2, SCHEDULE, score_time=0.3)
     z = jnp.array([0.7, -2.0])
-    value, gradient = jax.value_and_grad(prior.score_line)(z)
+    value, gradient = jax.value_and_grad(prior.chain_log_density)(z)
     assert value == 0
     t = jnp.array(0.3)
     a, noise = SCHEDULE.signal(t), SCHEDULE.noise(t)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jnf_jax.networks.energy import TiltNetwork, bound_slope
-from jnf_jax.networks.gaussian import GaussianCode
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.flow import FlowFamily
@@ -16,7 +15,7 @@ from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.registry import PRIORS
 from jnf_jax.priors.vamp import VampFamily
-from jnf_jax.types import Prior
+from jnf_jax.types import GaussianCode, Prior
 from tests.oracles import random_like
 
 LATENT = 3

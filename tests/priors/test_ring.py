@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax.methods.energy import contrast
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.sampling import LangevinSettings, check_run, run_langevin
 
@@ -46,7 +45,7 @@ def test_eight_modes_with_the_right_weights():
     def step(params, state, rng_key):
         chain_key, data_key = jax.random.split(rng_key)
         positives = draw_truth(data_key, BATCH_SIZE)
-        gradient = jax.grad(lambda p: contrast(family, p, chain_key, positives)[0])
+        gradient = jax.grad(lambda p: family.loss(p, chain_key, positives)[0])
         updates, state = optimizer.update(gradient(params), state)
         return optax.apply_updates(params, updates), state
 

@@ -28,9 +28,8 @@ from jnf_jax.evaluation.measures.representation import (
 )
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.runtime import parallel
-from jnf_jax.sampling import LogNormaliser, log_normaliser
+from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params
 
 
@@ -105,23 +104,16 @@ LEAST_ESS = 100
 def _log_normaliser(subject: Subject) -> LogNormaliser | None:
     """log Z of the model's own prior, where that is an energy's."""
     inference, name = subject.inference, subject.inference.prior_names[0]
-    if not isinstance(inference.prior_of(subject.params, name), EnergyTiltedPrior):
-        return None
 
     @jax.jit
-    def estimate(params: dict[str, Params], rng_key: jax.Array) -> LogNormaliser:
-        prior = inference.prior_of(params, name)
-        start_key, key = jax.random.split(rng_key)
-        return log_normaliser(
-            key,
-            prior.log_tilt,
-            prior.reference.log_density,
-            prior.reference.sample(start_key, NUM_ANNEALED),
-            num_temperatures=NUM_TEMPERATURES,
-            step_size=prior.langevin.step_size,
+    def estimate(params: dict[str, Params], rng_key: jax.Array) -> LogNormaliser | None:
+        return inference.prior_of(params, name).log_normaliser(
+            rng_key, num_chains=NUM_ANNEALED, num_temperatures=NUM_TEMPERATURES
         )
 
     found = estimate(subject.params, jax.random.key(subject.protocol.seed))
+    if found is None:
+        return None
     subject.report(
         f"log Z of {name}: {found.value:.2f} +- {found.standard_error:.2f} nats, "
         f"ESS {found.ess:.0f} of {NUM_ANNEALED}"
