@@ -1,6 +1,6 @@
 """BlackJAX's HMC kernels, and unadjusted Langevin, over an ensemble: chains x data.
 
-One step size for all.
+All share one step size, that of a leapfrog step δ; Langevin's ε is δ²/2.
 
 Positions are f32[R, B, D]: R chains for each of B data. A density is called as
 ``log_density(z f32[D], context_i) -> f32[]`` where ``context_i`` is one datum's slice
@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jnf_jax.sampling.chain_settings import ChainSettings
+from jnf_jax.sampling import langevin
+from jnf_jax.sampling.chain_settings import DIVERGENCE_LIMIT, ChainSettings
 
 ContextualLogDensity = Callable[[jax.Array, Any], jax.Array]
 """(z f32[D], one datum's context) -> log-density f32[], nats, up to a constant."""
@@ -68,9 +69,7 @@ def build_ensemble(
         inverse_mass: diagonal of the inverse mass matrix of each datum, ideally the
             target's variances; f32[B, D], None for ones.
     """
-    from jnf_jax.sampling import hmc_kernels
-
-    kernel, axes = hmc_kernels.build_kernel(settings)
+    start, kernel, axes = _kernel_of(settings)
 
     def guarded(context_i):
         def log_density_i(z):
@@ -80,7 +79,7 @@ def build_ensemble(
         return log_density_i
 
     def init_one(rng_key, position, context_i):
-        return hmc_kernels.init(rng_key, position, guarded(context_i), settings)
+        return start(rng_key, position, guarded(context_i))
 
     def step_one(rng_key, state, context_i, inverse_mass_i, step_size):
         new, info = kernel(
@@ -109,6 +108,59 @@ def build_ensemble(
         return step_all(rng_keys, state, context, mass, step_size)
 
     return Ensemble(init, step)
+
+
+def _kernel_of(settings: ChainSettings) -> tuple[Callable, Callable, Any]:
+    """``init(rng_key, position, log_density)`` of one chain, a kernel with BlackJAX's
+    signature of HMC, and the batch axes of its state."""
+    import blackjax
+    from blackjax.mcmc.dynamic_hmc import DynamicHMCState
+    from blackjax.mcmc.hmc import HMCState
+
+    if settings.kernel == "dynamic_hmc":
+        kernel = blackjax.dynamic_hmc.build_kernel(
+            integration_steps_fn=lambda key: jax.random.randint(
+                key, (), settings.min_leapfrog, settings.max_leapfrog + 1
+            )
+        )
+        # The length's generator has no batch axis: one length a transition, so that
+        # the leapfrog loop is not run to the longest of R x B lengths with most chains
+        # masked.
+        axes = DynamicHMCState(0, 0, 0, None)
+        return lambda key, z, p: blackjax.dynamic_hmc.init(z, p, key), kernel, axes
+    if settings.kernel == "ula":
+        kernel = _unadjusted_kernel()
+    elif settings.kernel == "nuts":
+        nuts = blackjax.nuts.build_kernel()
+        kernel = lambda *args: nuts(*args, max_num_doublings=settings.max_doublings)  # noqa: E731
+    else:
+        hmc = blackjax.hmc.build_kernel()
+        kernel = lambda *args: hmc(*args, settings.num_leapfrog)  # noqa: E731
+    return lambda key, z, p: blackjax.hmc.init(z, p), kernel, HMCState(0, 0, 0)
+
+
+def _unadjusted_kernel() -> Callable:
+    """``langevin``'s "ula", as an HMC kernel; a chain stays where it would be lost."""
+    from blackjax.mcmc.hmc import HMCInfo, HMCState
+
+    ula = langevin.build_kernel("ula")
+
+    def kernel(rng_key, state, log_density, step_size, inverse_mass):
+        new, seen = ula(rng_key, state, log_density, 0.5 * step_size**2, inverse_mass)
+        energy = jnp.where(seen.is_finite, seen.energy, jnp.inf)
+        info = HMCInfo(
+            momentum=None,
+            acceptance_rate=1.0,
+            is_accepted=seen.is_finite,
+            is_divergent=energy + state.logdensity > DIVERGENCE_LIMIT,
+            energy=energy,
+            proposal=None,
+            num_integration_steps=1,
+        )
+        stays = lambda new, old: jnp.where(seen.is_finite, new, old)  # noqa: E731
+        return jax.tree.map(stays, HMCState(*new), state), info
+
+    return kernel
 
 
 def adapt_step_size(

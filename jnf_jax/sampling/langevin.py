@@ -1,14 +1,16 @@
 """Langevin dynamics, unadjusted and Metropolis-adjusted, as kernels and as short runs.
 
-The update, in BlackJAX's convention (the step size is ε throughout)::
+The update, in BlackJAX's convention (the step size is ε throughout), with the diagonal
+mass M, which is the identity where none is given::
 
-    z' = z + ε ∇log p(z) + √(2ε) ξ,    ξ ~ N(0, I)
+    z' = z + ε M⁻¹ ∇log p(z) + √(2ε) M^{-1/2} ξ,    ξ ~ N(0, I)
 
 Papers on energy-based priors (arXiv 2006.08205, 2409.19862) write
 z' = z + (s²/2) ∇log p(z) + s ξ, which is the same with ε = s²/2: their s = 0.4 is our
-ε = 0.08. Unadjusted, the stationary law is biased: N(0, 1) is sampled with variance
-1/(1 − ε/2). "mala" (BlackJAX's) accepts z' with the Metropolis–Hastings probability and
-has the exact law at any ε.
+ε = 0.08. Their s is the step δ of one leapfrog step too, which is how ``hmc.py`` counts
+for all of its kernels. Unadjusted, the stationary law is biased: N(0, 1) is sampled
+with variance 1/(1 − ε/2). "mala" (BlackJAX's) accepts z' with the Metropolis–Hastings
+probability and has the exact law at any ε.
 """
 
 import dataclasses
@@ -99,6 +101,8 @@ def init(position: Float[Array, " latent"], logdensity_fn: LogDensity) -> Langev
 def build_kernel(kernel: str = "ula") -> Callable:
     """``kernel(rng_key, state, logdensity_fn, step_size) -> (state, LangevinInfo)``.
 
+    That of "ula" takes an ``inverse_mass`` behind these, f32[D] or a number.
+
     Args:
         kernel: "ula" or "mala".
 
@@ -113,21 +117,10 @@ def build_kernel(kernel: str = "ula") -> Callable:
     """
     if kernel not in LANGEVIN_KERNELS:
         raise ValueError(f"`kernel` is {kernel!r}, expected one of {LANGEVIN_KERNELS}")
-    import blackjax
-    from blackjax.mcmc.diffusions import overdamped_langevin
-    from blackjax.mcmc.mala import MALAState
+    move = _adjusted() if kernel == "mala" else _unadjusted
 
-    mala = blackjax.mala.build_kernel()
-
-    def step(rng_key, state, logdensity_fn, step_size):
-        if kernel == "mala":
-            new, info = mala(rng_key, MALAState(*state), logdensity_fn, step_size)
-            acceptance = jnp.nan_to_num(info.acceptance_rate)
-        else:
-            integrator = overdamped_langevin(jax.value_and_grad(logdensity_fn))
-            new = integrator(rng_key, state, step_size)
-            acceptance = jnp.ones(())
-        new = LangevinState(*new)
+    def step(rng_key, state, logdensity_fn, step_size, *inverse_mass):
+        new, acceptance = move(rng_key, state, logdensity_fn, step_size, *inverse_mass)
         return new, LangevinInfo(
             energy=-new.logdensity,
             gradient_norm=jnp.linalg.norm(state.logdensity_grad),
@@ -139,6 +132,26 @@ def build_kernel(kernel: str = "ula") -> Callable:
         )
 
     return step
+
+
+def _unadjusted(rng_key, state, logdensity_fn, step_size, inverse_mass=1.0):
+    noise = jax.random.normal(rng_key, state.position.shape, state.position.dtype)
+    drift = step_size * inverse_mass * state.logdensity_grad
+    spread = jnp.sqrt(2 * step_size) * jnp.sqrt(inverse_mass)
+    return init(state.position + drift + spread * noise, logdensity_fn), jnp.ones(())
+
+
+def _adjusted():
+    import blackjax
+    from blackjax.mcmc.mala import MALAState
+
+    mala = blackjax.mala.build_kernel()
+
+    def move(rng_key, state, logdensity_fn, step_size):
+        new, info = mala(rng_key, MALAState(*state), logdensity_fn, step_size)
+        return LangevinState(*new), jnp.nan_to_num(info.acceptance_rate)
+
+    return move
 
 
 def as_top_level_api(
