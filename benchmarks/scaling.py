@@ -107,7 +107,7 @@ def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None
     import jax.numpy as jnp
 
     from benchmarks import cases
-    from jnf_jax.experiments.stages import build_stage
+    from jnf_jax.experiments.stages import bind_stage
     from jnf_jax.training import train_step
     from jnf_jax.training.optimizers import make_optimizer
 
@@ -115,7 +115,7 @@ def _joint_step(small: bool, batch: int, modalities: int, latent: int, mesh=None
         "polymnist", size=2 * batch, small=small, num_modalities=modalities,
         latent_dim=latent,
     )  # fmt: skip
-    stage = build_stage(setup.method.stages[0], setup.dataset, {})
+    stage = bind_stage(setup.method.stages[0], setup.dataset, {})
     settings = dataclasses.replace(
         setup.experiment.training["joint"], num_steps=1_000_000, batch_size=batch,
         select="last", schedule="constant",

@@ -81,16 +81,16 @@ def print_line(key: str, found: dict, ratio: float | None, share: float) -> None
 
 def prepare(setup, stage_name: str, batch_size: int, params: dict):
     """The stage, its settings, the trainer's ``advance``, and a first state."""
-    from jnf_jax.experiments.stages import build_stage
+    from jnf_jax.experiments.stages import bind_stage
     from jnf_jax.training import feed, stage_run
 
     (method_stage,) = (s for s in setup.method.stages if s.name == stage_name)
-    stage = build_stage(method_stage, setup.dataset, params)
     settings = dataclasses.replace(
         setup.experiment.training[stage_name],
         num_steps=1_000_000,
         batch_size=batch_size,
     )
+    stage = bind_stage(method_stage, setup.dataset, params, settings=settings)
     run = stage_run.Run(
         stage, settings, Path(tempfile.mkdtemp()), {}, None, lambda record: None,
         stage_run.compile_programs(stage, settings, None),

@@ -29,6 +29,18 @@ class GaussianCode(NamedTuple):
     context: Float[Array, "*batch context"] | None = None
 
 
+class Verdict(NamedTuple):
+    """The judgement of a loss on its own scalars, in words; "" where there is none.
+
+    Attributes:
+        warning: Training goes on, and a person should know why it may go wrong.
+        failure: Why the loss is not finite, where these scalars explain it.
+    """
+
+    warning: str = ""
+    failure: str = ""
+
+
 class ObjectiveTerms(NamedTuple):
     """Per-example terms of an objective that is maximised; all f32[B], in nats."""
 

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "jnf_jax"
 INTERNAL = {
     "types": (),
     "content_keys": (),
+    "stage": ("types",),
     "noise_schedule": (),
     "runtime": (),
     "flows.masks": (),
@@ -33,7 +34,7 @@ INTERNAL = {
     ),
     "methods": (
         *("types", "noise_schedule", "flows", "flows.masks", "likelihoods"),
-        *("losses", "sampling", "networks", "priors"),
+        *("losses", "sampling", "networks", "priors", "stage"),
     ),
     "data": ("types", "content_keys"),
     "checkpoint": ("types", "runtime"),
@@ -48,6 +49,7 @@ NUMERIC = {"numpy", "jax", "jaxtyping"}
 EXTERNAL = {
     "types": NUMERIC,
     "content_keys": set(),
+    "stage": NUMERIC,
     "noise_schedule": NUMERIC,
     "runtime": NUMERIC,
     "flows.masks": NUMERIC,
@@ -242,6 +244,18 @@ def test_a_prior_is_asked_and_its_class_is_not():
     for name, path in modules():
         if unit_of(name) != "priors":
             found += prior_class_checks(ast.parse(path.read_text("utf-8")), name)
+    assert not found, "\n".join(found)
+
+
+def test_the_trainer_knows_no_prior_and_no_chain():
+    """But for the two options by which a config gives a learnt prior its own pace."""
+    found = []
+    for path in sorted((PACKAGE / "training").glob("*.py")):
+        for line in path.read_text("utf-8").lower().splitlines():
+            if any(word in line for word in ("langevin", "energy", "energies")):
+                found.append(f"{path.name}: {line.strip()}")
+            if "prior" in line and path.name != "optimizers.py":
+                found.append(f"{path.name}: {line.strip()}")
     assert not found, "\n".join(found)
 
 

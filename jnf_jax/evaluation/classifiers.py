@@ -19,8 +19,9 @@ from jnf_jax.evaluation.protocol import Predict
 from jnf_jax.networks.classifier import Classifier, Reading
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import map_batches
+from jnf_jax.stage import Stage
 from jnf_jax.training.optimizers import TrainSettings
-from jnf_jax.training.trainer import Stage, train
+from jnf_jax.training.trainer import train
 from jnf_jax.types import Params, Views
 
 ACCURACY_BATCH_SIZE = 500

@@ -15,9 +15,10 @@ from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiments.config import Experiment, resolve
-from jnf_jax.methods.method import Method, MethodStage
+from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.subset import SubsetInference
+from jnf_jax.stage import Stage
 from jnf_jax.training import resume
 from jnf_jax.types import Params
 
@@ -86,7 +87,7 @@ def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
     return Path(setup.experiment.init.get(stage) or stage_directory(workdir, stage))
 
 
-def evaluated_stages(setup: Setup) -> tuple[MethodStage, ...]:
+def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
     """Those that evaluation reads; for joint draws alone, these draws' own."""
     stages, experiment = setup.method.stages, setup.experiment
     if experiment.evaluation.subsets == "all" or experiment.measures:
@@ -95,7 +96,7 @@ def evaluated_stages(setup: Setup) -> tuple[MethodStage, ...]:
 
 
 def stage_identity(
-    setup: Setup, stage: MethodStage, checkpoint_ids: dict[str, str]
+    setup: Setup, stage: Stage, checkpoint_ids: dict[str, str]
 ) -> dict[str, Any]:
     """What decides a stage's parameters, apart from how they are trained; JSON-able.
 
@@ -157,7 +158,7 @@ def _learnt_with(settings: Any) -> Any:
 
 def load_stage(
     setup: Setup,
-    stage: MethodStage,
+    stage: Stage,
     path: Path,
     checkpoint_ids: dict[str, str],
     sharding: jax.sharding.Sharding | None = None,
@@ -195,7 +196,7 @@ def load_stages(
     setup: Setup,
     workdir: Path,
     sharding: jax.sharding.Sharding | None = None,
-    stages: tuple[MethodStage, ...] | None = None,
+    stages: tuple[Stage, ...] | None = None,
 ) -> tuple[dict[str, Params], dict[str, str], float]:
     """Parameters and identities of stages, from ``init`` or from ``workdir``.
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import jax
 
-from jnf_jax.sampling import LEAST_ACCEPTANCE
-
 _PACKAGES = (
     "jnf_jax",
     "jax",
@@ -29,9 +27,6 @@ _PACKAGES = (
     "tensorflow-datasets",
 )
 
-MAX_DIVERGED = 0.01
-"""Share of a batch's Langevin chains above which a person is told."""
-
 
 class MetricsLog:
     """Appends records to ``<workdir>/metrics.jsonl``, one JSON object a line.
@@ -39,9 +34,7 @@ class MetricsLog:
     Call it with a flat dictionary. A record with ``event="start"`` first drops the
     lines of its stage beyond its step: a run that is resumed repeats them. Scalars also
     go to TensorBoard when tensorboardX is installed, and to a Weights & Biases project
-    when one is named. Of Langevin chains that diverge, or reject nearly all steps, it
-    warns, once a stage: training goes on, on the negatives of the others, until all
-    diverge.
+    when one is named. The text under "warning" is told once a stage.
 
     ::
 
@@ -75,29 +68,11 @@ class MetricsLog:
             self._wandb.log(_jsonable(named))
 
     def _warn(self, record: dict[str, Any]) -> None:
-        share, stage = record.get("langevin/diverged", 0.0), record.get("stage")
-        acceptance = record.get("langevin/acceptance", 1.0)
-        if share > MAX_DIVERGED:
-            what = (
-                f"{share:.1%} of the Langevin chains diverged by step {record['step']},"
-                f" the first at their own step {record['langevin/first_bad_step']:.0f}"
-            )
-        elif acceptance < LEAST_ACCEPTANCE:
-            what = (
-                f"the Langevin chains' mean acceptance is {acceptance:.2g} at step "
-                f"{record['step']}, expected >= {LEAST_ACCEPTANCE}"
-            )
-        else:
-            return
-        if stage in self._warned_of:
-            return
-        self._warned_of.add(stage)
-        warnings.warn(
-            f"stage {stage!r}: {what}: the energy is steeper than their step size "
-            "allows, and is likely to get steeper; lower the learning rate, or the "
-            "step size",
-            stacklevel=2,
-        )
+        warning, stage = record.get("warning"), record.get("stage")
+        if warning and stage not in self._warned_of:
+            self._warned_of.add(stage)
+            told = f"stage {stage!r}, step {record['step']}: {warning}"
+            warnings.warn(told, stacklevel=2)
 
     def _write_board(self, record: dict[str, Any]) -> None:
         if importlib.util.find_spec("tensorboardX") is None or "stage" not in record:

@@ -24,7 +24,7 @@ from jnf_jax.experiments.experiment import (
     stage_identity,
     stage_path,
 )
-from jnf_jax.experiments.stages import build_stage
+from jnf_jax.experiments.stages import bind_stage
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.training.batches import validation_indices
 from jnf_jax.training.trainer import train
@@ -215,9 +215,10 @@ def train_stages(
     for stage in setup.method.stages:
         name = stage.name
         if name in experiment.stages and name not in experiment.init:
+            settings = experiment.training[name]
             result = train(
-                build_stage(stage, setup.dataset, params, mesh),
-                experiment.training[name],
+                bind_stage(stage, setup.dataset, params, mesh, settings),
+                settings,
                 directory=stage_directory(workdir, name),
                 metadata=stage_identity(setup, stage, checkpoint_ids),
                 mesh=mesh,

@@ -1,33 +1,39 @@
 """A method's stage on a data set, as the trainer takes it; and what it caches."""
 
+import dataclasses
+import functools
 from typing import Any
 
 import jax
 
 from jnf_jax.data.dataset import Dataset, indices_of
-from jnf_jax.methods.method import Batch, MethodStage
+from jnf_jax.methods.method import Batch
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
-from jnf_jax.training.trainer import Stage
+from jnf_jax.stage import Group, Stage
+from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.types import Params
 
 CACHE_BATCH_SIZE = 500
 MAX_CACHED = 2_000_000
 
 
-def build_stage(
-    method_stage: MethodStage,
+def bind_stage(
+    stage: Stage,
     dataset: Dataset,
     params: dict[str, Params],
     mesh: jax.sharding.Mesh | None = None,
+    settings: TrainSettings | None = None,
 ) -> Stage:
     """The stage on ``dataset``, reading the parameters of the stages it needs.
 
     Args:
-        method_stage: A member of ``Method.stages``.
+        stage: A member of ``Method.stages``.
         dataset: Its train and validation splits are used.
-        params: {stage: parameters} of at least ``method_stage.needs``.
+        params: {stage: parameters} of at least ``stage.needs``.
         mesh: Devices that compute what is cached.
+        settings: Of its training, which may give groups of parameters a rate of their
+            own.
 
     Returns:
         A stage whose batches are ``Batch(views, cached)``.
@@ -35,69 +41,73 @@ def build_stage(
     Raises:
         ValueError: If a needed stage is missing from ``params``.
     """
-    missing = [name for name in method_stage.needs if name not in params]
+    missing = [name for name in stage.needs if name not in params]
     if missing:
         raise ValueError(
-            f"stage {method_stage.name!r} needs the parameters of {missing}; train "
+            f"stage {stage.name!r} needs the parameters of {missing}; train "
             "them in the same run, or name a checkpoint with "
             f"--config.init.{missing[0]}=…"
         )
-    frozen = {name: params[name] for name in method_stage.needs}
-    has_cache = method_stage.cache is not None
+    frozen = {name: params[name] for name in stage.needs}
+    has_cache = stage.cache is not None
     arrays = {}
     for split in ("train", "validation"):
         arrays[split] = {"data": dataset.splits[split].arrays}
         if has_cache and dataset.splits[split].size > MAX_CACHED:
             raise ValueError(
-                f"stage {method_stage.name!r} would cache the joint posterior of "
+                f"stage {stage.name!r} would cache the joint posterior of "
                 f"{dataset.splits[split].size:,} tuples, expected at most "
                 f"{MAX_CACHED:,}; use a smaller set, of fixed tuples "
                 "(data.variant='fixed')"
             )
         if has_cache:
-            arrays[split]["cached"] = compute_cache(
-                method_stage, dataset, split, frozen, mesh
-            )
+            arrays[split]["cached"] = compute_cache(stage, dataset, split, frozen, mesh)
 
     def fetch(arrays: Any, rows: Any) -> Batch:
         cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
         return Batch(dataset.fetch(arrays["data"], rows), cached)
 
-    init, fit, prepared = method_stage.init, None, {}
-    cached = arrays["train"].get("cached")
-    if method_stage.prepare is not None:
-        prepared = method_stage.prepare(cached)
-        init = lambda rng_key: method_stage.init(rng_key) | prepared  # noqa: E731
-    if method_stage.fit is not None:
-        fit = lambda rng_key: method_stage.fit(prepared, rng_key, cached)  # noqa: E731
-
-    return Stage(
-        name=method_stage.name,
-        init=init,
-        loss=method_stage.loss,
+    cached, train = arrays["train"].get("cached"), dataset.splits["train"]
+    validation, changed = dataset.splits["validation"], {}
+    if stage.prepare is not None:
+        prepared = stage.prepare(cached)
+        changed["init"] = lambda rng_key: stage.init(rng_key) | prepared
+    if stage.fit is not None:
+        changed["fit"] = functools.partial(stage.fit, cached=cached)
+    return dataclasses.replace(
+        stage,
         fetch=fetch,
-        fit=fit,
         train_arrays=arrays["train"],
-        train_size=dataset.splits["train"].size,
-        train_read=dataset.splits["train"].read,
+        train_size=train.size,
+        train_read=train.read,
         validation_arrays=arrays["validation"],
-        validation_size=dataset.splits["validation"].size,
-        validation_read=dataset.splits["validation"].read,
-        num_epochs=dataset.splits["train"].num_epochs,
+        validation_size=validation.size,
+        validation_read=validation.read,
+        num_epochs=train.num_epochs,
         frozen=None if has_cache or not frozen else frozen,
-        init_memory=method_stage.init_memory,
-        has_convolutions=method_stage.has_convolutions,
+        groups=parameter_groups(settings) if settings else {},
+        **changed,
     )
 
 
+def parameter_groups(settings: TrainSettings) -> dict[str, Group]:
+    """A learnt prior learns apart where a rate or a start of its own is set.
+
+    One norm over all would let the VAE's gradient, which is larger by orders of
+    magnitude, decide how far an energy moves.
+    """
+    group = Group(settings.prior_rate_factor, settings.prior_start_step)
+    return {} if group == Group() else {"prior": group}
+
+
 def compute_cache(
-    method_stage: MethodStage,
+    stage: Stage,
     dataset: Dataset,
     split: str,
     params: dict[str, Params],
     mesh: jax.sharding.Mesh | None = None,
 ) -> Any:
-    """``method_stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
+    """``stage.cache`` of all data of a split, on the host; leaves [N, ...]."""
     data = dataset.splits[split]
     mesh = parallel.dividing_mesh(mesh, min(CACHE_BATCH_SIZE, data.size))
     params, arrays = parallel.put((params, data.arrays), parallel.replicated(mesh))
@@ -105,7 +115,7 @@ def compute_cache(
     @jax.jit
     def one_batch(params, arrays, rows):
         views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
-        return method_stage.cache(params, views)
+        return stage.cache(params, views)
 
     return map_batches(
         lambda _, indices: one_batch(

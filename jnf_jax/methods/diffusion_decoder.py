@@ -25,11 +25,12 @@ import jax.numpy as jnp
 
 from jnf_jax.losses import denoising_loss
 from jnf_jax.methods.joint_vae import View
-from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.method import Batch, Method
 from jnf_jax.networks.denoiser import Denoiser
 from jnf_jax.noise_schedule import NoiseSchedule, bound_faults
 from jnf_jax.priors.family import draw_option, faults_below
 from jnf_jax.sampling import probability_flow
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Views
 
 STAGE = "diffusion_decoder"
@@ -226,7 +227,7 @@ def with_diffusion_decoder(
         raise ValueError(
             f"`denoiser` is for pictures [H, W, C], and there are none among {shapes}"
         )
-    stage = MethodStage(
+    stage = Stage(
         STAGE, decoder.init, decoder.loss, needs=("joint",), settings=("denoiser",)
     )
     return dataclasses.replace(

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.method import Batch, Method
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.registry import FITTED_FAMILIES
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Views
 
 
@@ -57,7 +58,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
             f"{sorted(FITTED_FAMILIES)}"
         )
     (of,) = [stage.of for stage in method.stages if stage.name == "joint"]
-    stage = MethodStage(
+    stage = Stage(
         "prior",
         functools.partial(_init, family, joint),
         functools.partial(_loss, family=family, joint=joint),
@@ -67,6 +68,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
         fit=functools.partial(_fit, family, joint) if family.fit else None,
         prepare=functools.partial(_prepare, joint),
         init_memory=lambda rng_key: family.init_memory(rng_key, joint.latent_size),
+        watch=family.watch,
         has_convolutions=False,
         of=of,
     )
@@ -104,11 +106,11 @@ def _prepare(joint: Encoder, cached: Any) -> Params:
 def _fit(
     family: PriorFamily,
     joint: Encoder,
-    prepared: Params,
     rng_key: jax.Array,
     cached: Any,
 ) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
+    prepared = _prepare(joint, cached)
     draw_key, fit_key = jax.random.split(rng_key)
     z = joint.draw_cached(draw_key, jax.tree.map(jnp.asarray, cached))
     u = Whitening(**prepared["whitening"]).whiten(z)

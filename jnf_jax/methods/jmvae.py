@@ -13,10 +13,11 @@ import jax.numpy as jnp
 
 from jnf_jax.losses import unimodal_kl
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params
 
 
@@ -44,12 +45,13 @@ def jmvae(
         raise ValueError(
             "`experts` of JMVAE must be Gaussian, got flow blocks; set num_blocks = 0"
         )
-    stage = MethodStage(
+    stage = Stage(
         "joint",
         functools.partial(_init, joint, experts),
         functools.partial(_loss, joint=joint, experts=experts, alpha=alpha),
         settings=("flow",),
         init_memory=joint.init_memory,
+        watch=joint.prior.watch,
         has_convolutions=has_convolutions,
     )
     return Method((stage,), SubsetInference(joint, experts, _in_joint, chains))

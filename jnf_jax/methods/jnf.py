@@ -13,10 +13,11 @@ import jax.numpy as jnp
 
 from jnf_jax.losses import UnimodalModel, unimodal_nll
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params
 
 
@@ -38,14 +39,15 @@ def jnf(
         has_convolutions: Whether any network is convolutional.
     """
     stages = (
-        MethodStage(
+        Stage(
             "joint",
             joint.init,
             joint.loss,
             init_memory=joint.init_memory,
+            watch=joint.prior.watch,
             has_convolutions=has_convolutions,
         ),
-        MethodStage(
+        Stage(
             "unimodal",
             functools.partial(init_experts, experts),
             functools.partial(

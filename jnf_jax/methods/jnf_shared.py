@@ -20,11 +20,12 @@ import jax.numpy as jnp
 from jnf_jax.losses import dcca, nt_xent, symmetric_info_nce
 from jnf_jax.methods.jnf import jnf
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import Batch, Method, MethodStage
+from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.settings import MIN_TEMPERATURE, ProjectorSettings
 from jnf_jax.methods.unimodal import UnimodalPosterior
 from jnf_jax.networks.build import Network
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Views
 
 CONTRASTIVE = {"info_nce": symmetric_info_nce, "nt_xent": nt_xent}
@@ -68,7 +69,7 @@ def jnf_shared(
         has_convolutions=has_convolutions,
     )
     joint_stage, unimodal_stage = plain.stages
-    shared_stage = MethodStage(
+    shared_stage = Stage(
         "shared",
         functools.partial(_init, projections, projectors),
         functools.partial(_loss, projections=projections, settings=projectors),

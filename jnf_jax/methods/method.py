@@ -1,11 +1,7 @@
-"""What a method offers: stages to train, and inference that metrics build on.
-
-A stage is data: how to initialise its parameters, the loss that they minimise, which
-earlier stages it reads, and what of those may be computed once for the whole set.
-"""
+"""A method: the stages that it trains, and the inference that metrics build on."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import distrax
@@ -14,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Prior, Views
 
 
@@ -40,48 +37,6 @@ class SubsetInfo(NamedTuple):
     acceptance: Float[Array, " batch"]
     divergences: Int[Array, " batch"]
     improper: Bool[Array, " batch"] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class MethodStage:
-    """One stage of a method.
-
-    Attributes:
-        name: "joint", "unimodal", …
-        init: ``rng_key -> params`` of this stage.
-        loss: ``(params, frozen, rng_key, batch, *memory) -> (mean loss, scalar metrics,
-            *memory)``.
-        needs: Names of the stages whose parameters it reads, never updates.
-        settings: Fields of the experiment, beside ``model``, that decide what its
-            parameters are; of the stage's identity.
-        cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
-            whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
-            With a cache ``frozen`` is None: the cache is all that the stage reads.
-        prepare: ``cached -> members of params`` from the cache of all training data, on
-            the host, in place of those of ``init``; None: none. The loss must give
-            them no gradient.
-        fit: ``(prepared, rng_key, cached) -> params``, likewise, in one go; None:
-            parameters are trained by gradient. The loss then only tells how good they
-            are.
-        init_memory: ``rng_key -> tuple`` of what the loss hands from step to step and
-            nothing learns; () is nothing.
-        has_convolutions: Whether its gradient contains convolutions (slow inside loops
-            on CPU).
-        of: The method whose stage it is, where another one has the same: checkpoints
-            of either serve both. Empty: the method's own.
-    """
-
-    name: str
-    init: Callable[[jax.Array], Params]
-    loss: Callable[..., tuple]
-    needs: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    cache: Callable[[dict[str, Params], Views], Any] | None = None
-    prepare: Callable[[Any], Params] | None = None
-    fit: Callable[[Params, jax.Array, Any], Params] | None = None
-    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
-    has_convolutions: bool = True
-    of: str = ""
 
 
 class Proposal(NamedTuple):
@@ -257,7 +212,7 @@ class Method:
     ``diffusion_decoder`` is there where a stage of that name is.
     """
 
-    stages: tuple[MethodStage, ...]
+    stages: tuple[Stage, ...]
     inference: Inference
     diffusion_decoder: PictureDecoder | None = None
 

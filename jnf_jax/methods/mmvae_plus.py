@@ -19,7 +19,6 @@ from jnf_jax.losses import Latent
 from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.method import (
     Method,
-    MethodStage,
     Proposal,
     check_prior_name,
     check_subset,
@@ -32,6 +31,7 @@ from jnf_jax.methods.mixture_vae import (
     stack_codes,
 )
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Prior, Views
 
 
@@ -42,12 +42,13 @@ def mmvae_plus(mixture: MixtureVAE, *, has_convolutions: bool = True) -> Method:
         mixture: Experts, decoders and priors.
         has_convolutions: Whether any network is convolutional.
     """
-    stage = MethodStage(
+    stage = Stage(
         "joint",
         mixture.init,
         mixture.loss,
         settings=("experts",),
         init_memory=mixture.init_memory,
+        watch=mixture.prior.watch,
         has_convolutions=has_convolutions,
     )
     return Method((stage,), MixtureInference(mixture))

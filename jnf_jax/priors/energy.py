@@ -34,6 +34,7 @@ from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.whitening import Tilted, identity
 from jnf_jax.sampling import (
+    LEAST_ACCEPTANCE,
     LangevinRun,
     LangevinSettings,
     LogNormaliser,
@@ -43,7 +44,7 @@ from jnf_jax.sampling import (
     moments,
     run_langevin,
 )
-from jnf_jax.types import Params
+from jnf_jax.types import Params, Verdict
 
 STARTS = ("reference", "posterior", "persistent")
 """Where the chains of training start; draws afterwards always start at p_0."""
@@ -58,6 +59,9 @@ REFERENCES = {
     "smoothed_laplace": SmoothedLaplacePrior,
 }
 
+
+MAX_DIVERGED = 0.01
+"""Share of a batch's chains above which a person is told."""
 
 Chains = Float[Array, "chains latent"]
 
@@ -388,6 +392,38 @@ class EnergyFamily(PriorFamily):
             magnitude = energy_magnitude(params, draws, tilt=self.tilt)
             loss = loss + self.magnitude_penalty * magnitude
         return loss, metrics, *memory
+
+    def watch(self, metrics: Mapping[str, float]) -> Verdict:
+        """On chains that diverge, or reject nearly all steps.
+
+        Training goes on, on the negatives of the others, until all diverge.
+        """
+        share = metrics.get("langevin/diverged", 0.0)
+        acceptance = metrics.get("langevin/acceptance", 1.0)
+        failure = ""
+        if share == 1:
+            failure = (
+                "all Langevin chains of the energy diverged; lower its learning rate, "
+                "or the chains' step size"
+            )
+        if share > MAX_DIVERGED:
+            first = metrics["langevin/first_bad_step"]
+            seen = (
+                f"{share:.1%} of the Langevin chains diverged, the first at their own "
+                f"step {first:.0f}"
+            )
+        elif acceptance < LEAST_ACCEPTANCE:
+            seen = (
+                f"the Langevin chains' mean acceptance is {acceptance:.2g}, expected "
+                f">= {LEAST_ACCEPTANCE}"
+            )
+        else:
+            return Verdict(failure=failure)
+        return Verdict(
+            f"{seen}: the energy is steeper than their step size allows, and is likely "
+            "to get steeper; lower the learning rate, or the step size",
+            failure,
+        )
 
 
 def _negatives(

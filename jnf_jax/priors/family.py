@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jnf_jax.losses import LogRatio, sampled_log_ratio
 from jnf_jax.sampling import LogNormaliser
-from jnf_jax.types import GaussianCode, Params, Views
+from jnf_jax.types import GaussianCode, Params, Verdict, Views
 
 Encode = Callable[[Views], GaussianCode]
 """Views [C, ...] -> mean and scale of q(z|X), f32[C, D]; of M experts f32[C M, D]."""
@@ -149,6 +149,11 @@ class PriorFamily:
         log_density = self.bind(params, z.shape[-1]).log_density(z)
         log_density = jnp.mean(log_density) - log_volume
         return -log_density, {"log_density": log_density}, *memory
+
+    def watch(self, metrics: Mapping[str, float]) -> Verdict:
+        """What to tell a person of the scalars that ``loss`` gave."""
+        del metrics
+        return Verdict()
 
 
 class Fixed(PriorFamily):

@@ -3,8 +3,8 @@
 from jnf_jax.training import Stage, TrainSettings, train
 """
 
+from jnf_jax.stage import Stage
 from jnf_jax.training.optimizers import TrainSettings
-from jnf_jax.training.train_step import Stage
 from jnf_jax.training.trainer import TrainResult, choose_steps_per_dispatch, train
 
 __all__ = [

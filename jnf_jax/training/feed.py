@@ -13,9 +13,9 @@ import numpy as np
 
 from jnf_jax.data.pipeline import open_stream, restore_position
 from jnf_jax.runtime import parallel
+from jnf_jax.stage import Stage
 from jnf_jax.training import batches
 from jnf_jax.training.optimizers import TrainSettings
-from jnf_jax.training.train_step import Stage
 
 
 class Feed(NamedTuple):

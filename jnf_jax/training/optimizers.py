@@ -1,11 +1,12 @@
 """Training settings, and the optax transformation that they name."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import optax
 
 from jnf_jax.runtime.parallel import PARAMETERS
+from jnf_jax.stage import Group
 
 SCHEDULES = ("constant", "cosine", "plateau")
 OPTIMIZERS = ("adam", "amsgrad", "rmsprop")
@@ -29,8 +30,7 @@ class TrainSettings:
       optimizer: "adam", "amsgrad" or "rmsprop" (``b2`` is its decay, ``b1`` unused).
       prior_rate_factor: the learning rate of a learnt prior (the parameters named
         "prior"), as a multiple of ``learning_rate``.
-      prior_start_step: step before which a learnt prior stays as it was initialised, an
-        energy-based one at its reference.
+      prior_start_step: step before which a learnt prior stays as it was initialised.
       b1: decay of the first moment.
       b2: decay of the second moment.
       gradient_clip: largest global norm of the gradient; 0 is off. A prior with a rate
@@ -157,43 +157,46 @@ def make_schedule(settings: TrainSettings) -> optax.Schedule:
                                 [warmup])  # fmt: skip
 
 
-def _apart(
-    scaled: Callable[[], optax.GradientTransformation], factor: float, start: int
+def _by_group(
+    scaled: Callable[[], optax.GradientTransformation], groups: Mapping[str, Group]
 ) -> optax.GradientTransformation:
-    """``scaled`` of the parameters named "prior" is their own, and begins at ``start``.
+    """``scaled`` of each group is its own, and begins at the group's ``start_step``.
 
-    Before it their gradients are not looked at: those of a network whose last layer is
-    still zero would leave second moments of zero behind, and the first steps after it
-    many times too long. One norm over all would let the VAE's gradient, which is
-    larger by orders of magnitude, decide how far an energy moves.
+    Before it the gradients of a group are not looked at: those of a network whose last
+    layer is still zero would leave second moments of zero behind, and the first steps
+    after it many times too long.
     """
 
     def labels(params: dict) -> dict[str, str]:
-        if "prior" not in params:
+        if missing := sorted(set(groups) - set(params)):
             raise ValueError(
-                f"prior_rate_factor is {factor} and prior_start_step {start}, expected "
-                "1 and 0: there are no parameters named 'prior' among "
-                f"{sorted(params)}"
+                f"`groups` names {missing}, expected parameters among {sorted(params)}"
             )
-        return {name: "prior" if name == "prior" else "others" for name in params}
+        return {name: name if name in groups else "others" for name in params}
 
-    late = optax.conditionally_mask(scaled(), lambda step: step >= start)
-    own = optax.chain(late, optax.scale(factor))
-    return optax.partition({"prior": own, "others": scaled()}, labels)
+    def own(group: Group) -> optax.GradientTransformation:
+        late = optax.conditionally_mask(scaled(), lambda step: step >= group.start_step)
+        return optax.chain(late, optax.scale(group.rate_factor))
+
+    parts = {name: own(group) for name, group in groups.items()}
+    return optax.partition({**parts, "others": scaled()}, labels)
 
 
 def make_optimizer(
-    settings: TrainSettings, steps_per_epoch: int
+    settings: TrainSettings,
+    steps_per_epoch: int,
+    groups: Mapping[str, Group] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments, both the prior's apart → learning rate → plateau. Its ``update``
+    Clipping → moments, both apart for each group → learning rate → plateau. ``update``
     takes the training loss as ``value=``, which "plateau" averages over an epoch (as
     PyTorch's ReduceLROnPlateau, which the authors use, stepped once an epoch).
 
     Args:
       settings: see ``TrainSettings``.
       steps_per_epoch: optimiser steps in one pass over the training data.
+      groups: see ``Stage.groups``.
 
     Returns:
       An optax transformation.
@@ -211,11 +214,10 @@ def make_optimizer(
     scaled = moments[settings.optimizer]
     clip = settings.gradient_clip
     clipped = [optax.clip_by_global_norm(clip)] if clip else []
-    if settings.prior_rate_factor != 1 or settings.prior_start_step:
-        factor, start = settings.prior_rate_factor, settings.prior_start_step
+    if groups:
         # Unclipped it is no chain: the state keeps the shape that checkpoints have.
         each = (lambda: optax.chain(*clipped, scaled())) if clip else scaled
-        parts = [_apart(each, factor, start)]
+        parts = [_by_group(each, groups)]
     else:
         parts = [*clipped, scaled()]
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))

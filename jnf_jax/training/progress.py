@@ -86,14 +86,14 @@ def describe_progress(loss: float, samples_per_second: float, left: float) -> st
 def summarise(name: str, values: list[Any]) -> float:
     """One number of a metric over steps or batches, of one or several each: its mean.
 
-    Of a "…/first_bad_step", which is 0 where no chain diverged, the smallest of the
-    others: in a mean the zeros would hide how early chains diverge where they do.
+    A "…/first_<event>" is 0 where the event did not come; of it this is the smallest of
+    the others: in a mean the zeros would hide how early it comes where it does.
 
-    >>> summarise("loss", [0.0, 3.0]), summarise("langevin/first_bad_step", [0, 7, 3])
+    >>> summarise("loss", [0.0, 3.0]), summarise("chains/first_stop", [0, 7, 3])
     (1.5, 3.0)
     """
     flat = np.concatenate([np.ravel(value) for value in values])
-    if name.endswith("/first_bad_step"):
+    if "/first_" in name:
         return float(min(flat[flat > 0], default=0.0))
     return float(np.mean(flat))
 
@@ -118,10 +118,11 @@ class MetricsWindow:
         yield
         self._start += time.monotonic() - begin
 
-    def largest(self, name: str) -> float:
-        """Of one metric in these steps; 0 where it is not among them."""
-        found = [np.max(jax.device_get(m[name])) for m in self._metrics if name in m]
-        return float(max(found, default=0.0))
+    def largest(self) -> dict[str, float]:
+        """The largest value of every metric in these steps."""
+        fetched = jax.device_get(self._metrics)
+        names = fetched[0] if fetched else ()
+        return {n: float(max(np.max(m[n]) for m in fetched)) for n in names}
 
     def summary(self, step: int, batch_size: int) -> dict[str, float]:
         """Every metric up to ``step``, summarised, and ``samples_per_second``."""

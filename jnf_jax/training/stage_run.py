@@ -14,12 +14,13 @@ import numpy as np
 
 from jnf_jax import checkpoint
 from jnf_jax.runtime import parallel, processes
+from jnf_jax.stage import Stage
 from jnf_jax.training import resume, train_step
 from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.progress import MetricsWindow, summarise
-from jnf_jax.training.train_step import Stage, TrainState
+from jnf_jax.training.train_step import TrainState
 
 
 class Programs(NamedTuple):
@@ -53,8 +54,12 @@ class Run(NamedTuple):
 
     def record(self, event: str, step: int, values: dict[str, Any]) -> None:
         """Logs one flat record; one process of a run does."""
-        if processes.is_first():
-            self.log({"event": event, "stage": self.stage.name, "step": step, **values})
+        if not processes.is_first():
+            return
+        warning = self.stage.watch(values).warning
+        told = {"warning": warning} if warning else {}
+        record = {"event": event, "stage": self.stage.name, "step": step}
+        self.log({**record, **values, **told})
 
 
 def compile_programs(
@@ -70,7 +75,9 @@ def compile_programs(
     Returns:
       The programs. Those that take a state and return one donate it.
     """
-    optimizer = make_optimizer(settings, stage.steps_per_epoch(settings.batch_size))
+    optimizer = make_optimizer(
+        settings, stage.steps_per_epoch(settings.batch_size), stage.groups
+    )
     step = train_step.make_step(stage, optimizer, settings, mesh)
 
     def init(rng_key: jax.Array) -> TrainState:
@@ -223,12 +230,8 @@ def check_loss(run: Run, state: TrainState, window: MetricsWindow, step: int) ->
     bad = int(state.first_bad_step)
     if bad < 0:
         return
-    why = ""
-    if window.largest("langevin/diverged") == 1:
-        why = (
-            ": all Langevin chains of the energy diverged; lower its learning rate, or "
-            "the chains' step size"
-        )
+    failure = run.stage.watch(window.largest()).failure
+    why = f": {failure}" if failure else ""
     raise FloatingPointError(
         f"stage {run.stage.name!r}: the loss is not finite at step {bad}, found in "
         f"steps {window.first_step} to {step}{why}; {_describe_last_good(run)}"

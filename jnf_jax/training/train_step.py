@@ -1,72 +1,21 @@
-"""What a stage is, and the one pure step that trains every stage.
+"""The one pure step that trains every stage.
 
 Nothing here touches a disk or a clock: ``trainer.train`` compiles these functions and
 drives them.
 """
 
-import dataclasses
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int32
 
 from jnf_jax.runtime import parallel
+from jnf_jax.stage import Stage
 from jnf_jax.training.optimizers import TrainSettings
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Stage:
-    """One thing to train; data, not a subclass.
-
-    Attributes:
-      name: "joint", "unimodal", …; also seeds its random numbers.
-      init: ``init(rng_key) -> params``.
-      loss: ``loss(params, frozen, rng_key, batch, *memory) -> (f32[], {name: f32[]},
-        *memory)``, the mean loss to minimise, scalars to log, and the memory of the
-        next step.
-      fetch: ``fetch(arrays, rows) -> batch``, pure; runs inside the step. Rows are
-        i32[B] or, where there is a ``train_read``, what that returns.
-      train_arrays: pytree of arrays, put on the devices once, whole on each.
-      train_size: number of training data.
-      train_read: ``read(i32[b]) -> pytree of [b, ...]`` on the host, in threads; None
-        where the data are in ``train_arrays``.
-      validation_arrays: as ``train_arrays``; may be None when ``validation_size`` is 0.
-      validation_size: number of validation data; 0 is none.
-      validation_read: as ``train_read``.
-      frozen: pytree that the loss reads and nothing updates.
-      fit: ``fit(rng_key) -> params``: where given, it takes the place of the one step
-        that there is, on the host; the loss is that of validation alone.
-      init_memory: ``init_memory(rng_key) -> tuple`` of what the loss hands from step to
-        step and nothing learns (chains that persist); () is nothing.
-      num_epochs: how many epochs ``train_size`` counts: more than one where fresh data
-        were drawn for each.
-      has_convolutions: see ``trainer.choose_steps_per_dispatch``.
-    """
-
-    name: str
-    init: Callable[[jax.Array], Any]
-    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
-    fetch: Callable[[Any, Any], Any]
-    train_arrays: Any
-    train_size: int
-    train_read: Callable[[np.ndarray], Any] | None = None
-    validation_arrays: Any = None
-    validation_size: int = 0
-    validation_read: Callable[[np.ndarray], Any] | None = None
-    frozen: Any = None
-    fit: Callable[[jax.Array], Any] | None = None
-    init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
-    num_epochs: int = 1
-    has_convolutions: bool = True
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in one pass over the data, at least 1."""
-        return max(self.train_size // self.num_epochs // batch_size, 1)
 
 
 class TrainState(NamedTuple):

@@ -20,10 +20,11 @@ import numpy as np
 from jnf_jax import checkpoint, content_keys
 from jnf_jax.checkpoint.key_paths import digest_tree
 from jnf_jax.runtime import parallel, processes
+from jnf_jax.stage import Stage
 from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import MetricsWindow, Progress
-from jnf_jax.training.train_step import Stage, TrainState
+from jnf_jax.training.train_step import TrainState
 
 __all__ = [
     "Stage",

@@ -12,7 +12,7 @@ from oracles import random_like
 
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.experiment import open_experiment
-from jnf_jax.experiments.stages import build_stage
+from jnf_jax.experiments.stages import bind_stage
 from jnf_jax.methods.method import Batch
 from jnf_jax.training.optimizers import make_optimizer
 from jnf_jax.training.train_step import init_state, make_step
@@ -129,9 +129,10 @@ def test_a_prior_learns_when_its_config_says(path, files, prepared):
     learns = stages[PRIORS[path]]
     assert learns.name in setup.experiment.stages
     needed = {n: jax.jit(stages[n].init)(jax.random.key(0)) for n in learns.needs}
-    stage = build_stage(learns, setup.dataset, needed)
     settings = setup.experiment.training[learns.name]
-    optimizer = make_optimizer(settings, stage.steps_per_epoch(settings.batch_size))
+    stage = bind_stage(learns, setup.dataset, needed, settings=settings)
+    per_epoch = stage.steps_per_epoch(settings.batch_size)
+    optimizer = make_optimizer(settings, per_epoch, stage.groups)
     step, key = jax.jit(make_step(stage, optimizer, settings)), jax.random.key(1)
     state = jax.jit(lambda k: init_state(k, stage, optimizer, settings))(key)
     # Stage "prior" also has a whitening, which nothing learns.

@@ -13,7 +13,7 @@ from tiny import tiny_config
 from jnf_jax.experiments import energy_report, experiment, logs
 from jnf_jax.experiments.run import train_and_evaluate
 from jnf_jax.experiments.schema import validate
-from jnf_jax.experiments.stages import build_stage, compute_cache
+from jnf_jax.experiments.stages import bind_stage, compute_cache
 
 pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
 
@@ -248,7 +248,7 @@ def test_a_prior_starts_from_the_moments_of_its_training_draws(name):
     setup = experiment.open_experiment(config)
     joint, prior = setup.method.stages
     params = {"joint": joint.init(jax.random.key(0))}
-    stage = build_stage(prior, setup.dataset, params)
+    stage = bind_stage(prior, setup.dataset, params)
     whitening = stage.init(jax.random.key(1))["whitening"]
     mean, scale = (stage.train_arrays["cached"][k] for k in ("mean", "scale"))
     sd = np.sqrt(mean.var(0) + (scale**2).mean(0))

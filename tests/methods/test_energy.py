@@ -365,3 +365,34 @@ def test_inference_with_an_energy_prior_draws_from_it():
     z = method.inference.sample_prior(joint_params, jax.random.key(0), 7)
     expected = FAMILY.bind(params["prior"], 2).sample(jax.random.key(0), 7)
     np.testing.assert_allclose(z, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "warning", "failure"),
+    [
+        ({}, "", ""),
+        ({"langevin/diverged": 0.01, "langevin/acceptance": 0.6}, "", ""),
+        (
+            {"langevin/diverged": 0.25, "langevin/first_bad_step": 7.0},
+            "25.0% of the Langevin chains diverged, the first at their own step 7: the "
+            "energy is steeper",
+            "",
+        ),
+        (
+            {"langevin/diverged": 0.0, "langevin/acceptance": 0.02},
+            "the Langevin chains' mean acceptance is 0.02, expected >= 0.1: the energy",
+            "",
+        ),
+        (
+            {"langevin/diverged": 1.0, "langevin/first_bad_step": 1.0},
+            "100.0% of the Langevin chains diverged",
+            "all Langevin chains of the energy diverged",
+        ),
+    ],
+)
+def test_an_energy_judges_its_own_chains(metrics, warning, failure):
+    method, _, _ = make()
+    for told, expected in zip(
+        method.stages[0].watch(metrics), (warning, failure), strict=True
+    ):
+        assert told.startswith(expected) and bool(told) == bool(expected)

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jnf_jax.stage import Group
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer, make_schedule
 
 
@@ -58,8 +59,8 @@ def test_adam_is_the_one_of_the_paper():
     np.testing.assert_allclose(updates, 0.25, rtol=1e-4)
 
 
-def test_a_prior_may_learn_at_its_own_rate():
-    optimizer = make_optimizer(settings(learning_rate=0.5, prior_rate_factor=0.1), 5)
+def test_a_group_may_learn_at_its_own_rate():
+    optimizer = make_optimizer(settings(learning_rate=0.5), 5, {"prior": Group(0.1)})
     params = {"prior": {"w": jnp.zeros(2)}, "encoder": jnp.zeros(3)}
     gradient = jax.tree.map(jnp.ones_like, params)
     updates, _ = optimizer.update(
@@ -67,12 +68,12 @@ def test_a_prior_may_learn_at_its_own_rate():
     )
     np.testing.assert_allclose(updates["prior"]["w"], -0.05, rtol=1e-5)
     np.testing.assert_allclose(updates["encoder"], -0.5, rtol=1e-5)
-    with pytest.raises(ValueError, match="no parameters named 'prior' among \\['w'"):
+    with pytest.raises(ValueError, match=r"`groups` names \['prior'\], .* among \['w'"):
         run(optimizer, [0.0])
 
 
-def test_a_prior_may_start_late():
-    optimizer = make_optimizer(settings(learning_rate=0.5, prior_start_step=2), 5)
+def test_a_group_may_start_late():
+    optimizer = make_optimizer(settings(learning_rate=0.5), 5, {"prior": Group(1, 2)})
     params = {"prior": {"w": jnp.zeros(2)}, "encoder": jnp.zeros(3)}
     gradient = jax.tree.map(jnp.ones_like, params)
     state = optimizer.init(params)
@@ -86,7 +87,7 @@ def test_a_prior_may_start_late():
 
 def test_a_late_start_is_a_start():
     """Zero gradients before it leave no trace in the moments: steps are -lr·sign."""
-    optimizer = make_optimizer(settings(learning_rate=0.5, prior_start_step=200), 5)
+    optimizer = make_optimizer(settings(learning_rate=0.5), 5, {"prior": Group(1, 200)})
     params = {"prior": jnp.zeros(2), "encoder": jnp.zeros(3)}
     state, update = optimizer.init(params), jax.jit(optimizer.update)
     for step in range(203):
@@ -103,13 +104,13 @@ def test_clipping_bounds_the_gradient_before_the_moments():
     np.testing.assert_allclose(run(clipped, [0.0], gradient=5.0), [-0.5], rtol=1e-3)
 
 
-def test_a_prior_apart_is_clipped_apart():
-    """Neither norm enters the other's clip; nor does a prior's before it starts.
+def test_a_group_apart_is_clipped_apart():
+    """Neither norm enters the other's clip; nor does a group's before it starts.
 
     As above |g| clipped to 1e-8 makes a step of lr / 2; shared, g would be far smaller.
     """
     optimizer = make_optimizer(
-        settings(learning_rate=1.0, gradient_clip=1e-8, prior_start_step=1), 5
+        settings(learning_rate=1.0, gradient_clip=1e-8), 5, {"prior": Group(1, 1)}
     )
     params = {"prior": jnp.zeros(()), "encoder": jnp.zeros(())}
     state = optimizer.init(params)
