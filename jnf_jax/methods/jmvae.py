@@ -12,49 +12,57 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import unimodal_kl
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods import jnf
+from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
+from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
 from jnf_jax.methods.subset import SubsetInference
-from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
+from jnf_jax.methods.unimodal import (
+    UnimodalPosterior,
+    build_experts,
+    build_trunks,
+    init_experts,
+    posteriors_of,
+)
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params
 
+STAGES = ("joint",)
+SECTIONS = {}
+faults = jnf.faults
 
-def jmvae(
-    joint: JointVAE,
-    experts: tuple[UnimodalPosterior, ...],
-    chains: ChainSettings,
-    *,
-    alpha: float = 0.1,
-    has_convolutions: bool = True,
+
+def build(
+    shapes: Shapes, *, model: ModelSettings, flow: FlowSettings, sampler: ChainSettings
 ) -> Method:
-    """JMVAE as its one stage and inference.
+    """JMVAE for modalities of ``shapes``.
 
     Args:
-        joint: Encoder, decoders and prior.
-        experts: One posterior a modality, without flow blocks.
-        chains: How subsets are sampled where the prior is not N(0, I).
-        alpha: Weight α of the unimodal divergences.
-        has_convolutions: Whether any network is convolutional.
+        shapes: {modality: event shape}.
+        model: Networks, likelihoods, prior and the weight α of the divergences.
+        flow: The experts, which have no flow blocks.
+        sampler: How subsets are sampled where the prior is not N(0, I).
 
     Raises:
-        ValueError: If an expert has flow blocks: the divergence is closed for none.
+        ValueError: If experts have flow blocks: the divergence is closed for none.
     """
-    if any(expert.blocks for expert in experts):
+    if flow.num_blocks:
         raise ValueError(
             "`experts` of JMVAE must be Gaussian, got flow blocks; set num_blocks = 0"
         )
+    joint = build_joint_vae(shapes, model)
+    experts = build_experts(shapes, build_trunks(shapes, model), model, flow)
     stage = Stage(
         "joint",
         functools.partial(_init, joint, experts),
-        functools.partial(_loss, joint=joint, experts=experts, alpha=alpha),
+        functools.partial(_loss, joint=joint, experts=experts, alpha=model.alpha),
         settings=("flow",),
         init_memory=joint.init_memory,
         watch=joint.prior.watch,
-        has_convolutions=has_convolutions,
+        has_convolutions=model.has_convolutions(shapes),
     )
-    return Method((stage,), SubsetInference(joint, experts, _in_joint, chains))
+    return Method((stage,), SubsetInference(joint, experts, _in_joint, sampler))
 
 
 def _in_joint(params: dict[str, Params]) -> dict[str, Params]:

@@ -6,52 +6,59 @@ by the prior^(|S|−1).
 """
 
 import functools
+from typing import Any
 
 import distrax
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import UnimodalModel, unimodal_nll
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
+from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
 from jnf_jax.methods.subset import SubsetInference
-from jnf_jax.methods.unimodal import UnimodalPosterior, init_experts, posteriors_of
+from jnf_jax.methods.unimodal import (
+    UnimodalPosterior,
+    build_experts,
+    build_trunks,
+    init_experts,
+    posteriors_of,
+)
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params
 
+STAGES = ("joint", "unimodal")
+SECTIONS = {}
 
-def jnf(
-    joint: JointVAE,
-    experts: tuple[UnimodalPosterior, ...],
-    chains: ChainSettings,
-    *,
-    num_posterior_samples: int = 1,
-    has_convolutions: bool = True,
+
+def faults(*, model: ModelSettings, **others: Any) -> list[str]:
+    """Faults of settings that are good by themselves, one line each."""
+    del others
+    return model.prior.faults_beside("normal", "model.prior")
+
+
+def build(
+    shapes: Shapes, *, model: ModelSettings, flow: FlowSettings, sampler: ChainSettings
 ) -> Method:
-    """JNF as stages and inference.
+    """JNF for modalities of ``shapes``.
 
     Args:
-        joint: Encoder, decoders and prior of stage ``joint``.
-        experts: One posterior a modality, of stage ``unimodal``.
-        chains: How subsets with 1 < |S| < M are sampled.
-        num_posterior_samples: Draws of z a datum and step in stage ``unimodal``.
-        has_convolutions: Whether any network is convolutional.
+        shapes: {modality: event shape}.
+        model: Networks, likelihoods and prior of stage ``joint``.
+        flow: The experts, of stage ``unimodal``.
+        sampler: How subsets with 1 < |S| < M are sampled.
     """
+    joint = build_joint_vae(shapes, model)
+    experts = build_experts(shapes, build_trunks(shapes, model), model, flow)
+    has_convolutions = model.has_convolutions(shapes)
     stages = (
-        Stage(
-            "joint",
-            joint.init,
-            joint.loss,
-            init_memory=joint.init_memory,
-            watch=joint.prior.watch,
-            has_convolutions=has_convolutions,
-        ),
+        joint_stage(joint, has_convolutions),
         Stage(
             "unimodal",
             functools.partial(init_experts, experts),
             functools.partial(
-                _unimodal_loss, experts=experts, num_samples=num_posterior_samples
+                unimodal_loss, experts=experts, num_samples=flow.num_posterior_samples
             ),
             needs=("joint",),
             settings=("flow",),
@@ -59,7 +66,20 @@ def jnf(
             has_convolutions=has_convolutions,
         ),
     )
-    return Method(stages, SubsetInference(joint, experts, _stage_unimodal, chains))
+    return Method(stages, SubsetInference(joint, experts, _stage_unimodal, sampler))
+
+
+def joint_stage(joint: JointVAE, has_convolutions: bool) -> Stage:
+    """The stage whose checkpoints serve JNF-Shared too."""
+    return Stage(
+        "joint",
+        joint.init,
+        joint.loss,
+        init_memory=joint.init_memory,
+        watch=joint.prior.watch,
+        has_convolutions=has_convolutions,
+        of="jnf",
+    )
 
 
 def _stage_unimodal(params: dict[str, Params]) -> dict[str, Params]:
@@ -72,7 +92,7 @@ def _cached_posterior(frozen: None, batch: Batch) -> distrax.MultivariateNormalD
     return distrax.MultivariateNormalDiag(batch.cached["mean"], batch.cached["scale"])
 
 
-def _unimodal_loss(
+def unimodal_loss(
     params: Params,
     frozen: None,
     rng_key: jax.Array,

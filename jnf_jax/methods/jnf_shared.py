@@ -12,18 +12,28 @@ coherence at a worse log q_m.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import dcca, nt_xent, symmetric_info_nce
-from jnf_jax.methods.jnf import jnf
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods import jnf
+from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
-from jnf_jax.methods.settings import MIN_TEMPERATURE, ProjectorSettings
-from jnf_jax.methods.unimodal import UnimodalPosterior
+from jnf_jax.methods.settings import (
+    MIN_TEMPERATURE,
+    FlowSettings,
+    ModelSettings,
+    ProjectorSettings,
+    Shapes,
+)
+from jnf_jax.methods.subset import SubsetInference
+from jnf_jax.methods.unimodal import build_experts, build_trunks, init_experts
 from jnf_jax.networks.build import Network
+from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Views
@@ -40,35 +50,37 @@ class Projection:
     network: Network
 
 
-def jnf_shared(
-    joint: JointVAE,
-    projections: tuple[Projection, ...],
-    experts: tuple[UnimodalPosterior, ...],
-    chains: ChainSettings,
+STAGES = ("shared", "joint", "unimodal")
+SECTIONS = {"projectors": ProjectorSettings}
+faults = jnf.faults
+
+
+def build(
+    shapes: Shapes,
     *,
+    model: ModelSettings,
+    flow: FlowSettings,
+    sampler: ChainSettings,
     projectors: ProjectorSettings,
-    num_posterior_samples: int = 1,
-    has_convolutions: bool = True,
 ) -> Method:
-    """JNF-Shared as stages and inference.
+    """JNF-Shared for modalities of ``shapes``.
 
     Args:
-        joint: Encoder, decoders and prior of stage ``joint``.
-        projections: g_m, one a modality, of stage ``shared``.
-        experts: q_m(z|g_m), of stage ``unimodal``; they read embeddings.
-        chains: How subsets with 1 < |S| < M are sampled.
-        projectors: The objective of stage ``shared``.
-        num_posterior_samples: Draws of z a datum and step in stage ``unimodal``.
-        has_convolutions: Whether any network of pixels is convolutional.
+        shapes: {modality: event shape}.
+        model: Networks, likelihoods and prior; trunks are those of projectors too.
+        flow: The experts q_m(z|g_m), of stage ``unimodal``; they read embeddings.
+        sampler: How subsets with 1 < |S| < M are sampled.
+        projectors: The networks g_m and the objective of stage ``shared``.
     """
-    plain = jnf(
-        joint,
-        experts,
-        chains,
-        num_posterior_samples=num_posterior_samples,
-        has_convolutions=has_convolutions,
+    joint, trunks = build_joint_vae(shapes, model), build_trunks(shapes, model)
+    projections = _projections(shapes, trunks, projectors)
+    experts = build_experts(
+        dict.fromkeys(shapes, (projectors.size,)),
+        dict.fromkeys(shapes, MlpTrunk(projectors.posterior_hidden_sizes)),
+        model,
+        flow,
     )
-    joint_stage, unimodal_stage = plain.stages
+    has_convolutions = model.has_convolutions(shapes)
     shared_stage = Stage(
         "shared",
         functools.partial(_init, projections, projectors),
@@ -76,24 +88,38 @@ def jnf_shared(
         settings=("projectors",),
         has_convolutions=has_convolutions,
     )
-    unimodal_stage = dataclasses.replace(
-        unimodal_stage,
-        loss=functools.partial(_on_embeddings, unimodal_stage.loss),
+    unimodal_stage = Stage(
+        "unimodal",
+        functools.partial(init_experts, experts),
+        functools.partial(
+            _on_embeddings, experts=experts, num_samples=flow.num_posterior_samples
+        ),
         needs=("shared", "joint"),
         settings=("flow", "projectors"),
         cache=functools.partial(_cache, joint, projections),
         has_convolutions=False,
     )
-    inference = dataclasses.replace(
-        plain.inference,
-        experts=tuple(
-            dataclasses.replace(expert, projector=projection.network)
-            for expert, projection in zip(experts, projections, strict=True)
-        ),
-        expert_params=_with_projectors,
+    on_pixels = tuple(
+        dataclasses.replace(expert, projector=projection.network)
+        for expert, projection in zip(experts, projections, strict=True)
     )
-    joint_stage = dataclasses.replace(joint_stage, of="jnf")
-    return Method((shared_stage, joint_stage, unimodal_stage), inference)
+    return Method(
+        (shared_stage, jnf.joint_stage(joint, has_convolutions), unimodal_stage),
+        SubsetInference(joint, on_pixels, _with_projectors, sampler),
+    )
+
+
+def _projections(
+    shapes: Shapes, trunks: Mapping[str, Network], projectors: ProjectorSettings
+) -> tuple[Projection, ...]:
+    def network(trunk: Network) -> Network:
+        if projectors.objective == "dcca":
+            return Projector(trunk, projectors.size)
+        return SphereProjector(trunk, projectors.base_size, projectors.size)
+
+    return tuple(
+        Projection(m, tuple(shapes[m]), network(trunks[m])) for m in sorted(shapes)
+    )
 
 
 def embed(
@@ -178,12 +204,11 @@ def _cache(
 
 
 def _on_embeddings(
-    loss: Any, params: Params, frozen: None, rng_key: jax.Array, batch: Batch
+    params: Params, frozen: None, rng_key: jax.Array, batch: Batch, **options: Any
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """JNF's stage two with the cached embeddings in the place of pixels."""
-    return loss(
-        params, frozen, rng_key, batch._replace(views=batch.cached["embeddings"])
-    )
+    batch = batch._replace(views=batch.cached["embeddings"])
+    return jnf.unimodal_loss(params, frozen, rng_key, batch, **options)
 
 
 def _with_projectors(params: dict[str, Params]) -> dict[str, Params]:

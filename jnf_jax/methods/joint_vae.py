@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
 from jnf_jax.losses import JointModel, joint_elbo
-from jnf_jax.networks.build import Network
+from jnf_jax.methods.settings import ModelSettings, Shapes
+from jnf_jax.networks.build import Network, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.types import GaussianCode, ObjectiveTerms, Params, Prior, Views
@@ -180,3 +181,33 @@ class JointVAE:
             params["prior"], jax.random.fold_in(rng_key, 1), positives, *memory
         )
         return loss + prior_loss, metrics | watched, *memory
+
+
+def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
+    """One a modality, in sorted order."""
+    return tuple(
+        View(
+            m,
+            tuple(shapes[m]),
+            build_decoder(model.network(m), tuple(shapes[m]), model.compute_dtype),
+            model.likelihood(m).name,
+            model.likelihood(m).scale,
+            model.weight(m, shapes),
+        )
+        for m in sorted(shapes)
+    )
+
+
+def build_joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
+    """The joint VAE of modalities of ``shapes``."""
+    encoder = JointEncoder(
+        heads=tuple(
+            (m, build_trunk(model.network(m), model.compute_dtype))
+            for m in sorted(shapes)
+        ),
+        hidden_sizes=model.joint_hidden_sizes,
+        latent_size=model.latent_dim,
+        head_size=model.head_size or model.latent_dim,
+        dtype=model.compute_dtype,
+    )
+    return JointVAE(encoder, build_views(shapes, model), model.prior, model.beta)

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import Latent
+from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.fitted_prior import bind_whitened
+from jnf_jax.methods.joint_vae import build_views
 from jnf_jax.methods.method import (
     Method,
     Proposal,
@@ -30,18 +32,84 @@ from jnf_jax.methods.mixture_vae import (
     MixtureVAE,
     stack_codes,
 )
+from jnf_jax.methods.product import Quotient
+from jnf_jax.methods.settings import (
+    ExpertSettings,
+    FlowSettings,
+    ModelSettings,
+    Shapes,
+)
+from jnf_jax.networks.build import build_trunk
+from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Prior, Views
 
+STAGES = ("joint",)
+SECTIONS = {"experts": ExpertSettings}
 
-def mmvae_plus(mixture: MixtureVAE, *, has_convolutions: bool = True) -> Method:
-    """MMVAE+ as its one stage and inference.
+
+def faults(
+    *,
+    model: ModelSettings,
+    quotient: Quotient,
+    denoiser: DenoiserSettings | None,
+    experts: ExpertSettings,
+) -> list[str]:
+    """Faults of settings that are good by themselves, one line each."""
+    found = model.prior.faults_beside(experts.family, "model.prior")
+    for field, default in dataclasses.asdict(Quotient()).items():
+        if (got := getattr(quotient, field)) != default:
+            found.append(
+                f"`sampler.{field}` is {got!r}, expected {default!r}: 'mmvae_plus' "
+                "infers by a mixture and divides by nothing"
+            )
+    if denoiser:
+        found.append(
+            "`denoiser` is not for 'mmvae_plus', expected a method with a joint "
+            "encoder: 'jnf', 'jnf_shared' or 'jmvae'"
+        )
+    return found
+
+
+def build(
+    shapes: Shapes,
+    *,
+    model: ModelSettings,
+    flow: FlowSettings,
+    sampler: ChainSettings,
+    experts: ExpertSettings,
+) -> Method:
+    """MMVAE+ for modalities of ``shapes``.
 
     Args:
-        mixture: Experts, decoders and priors.
-        has_convolutions: Whether any network is convolutional.
+        shapes: {modality: event shape}.
+        model: Networks, likelihoods and the prior of z.
+        flow: Unused: experts are Gaussian or Laplace.
+        sampler: Unused: no chain runs.
+        experts: Posteriors and private latents, and K of the bound.
     """
+    del flow, sampler
+
+    def encoder(m: str, size: int) -> GaussianEncoder:
+        trunk = build_trunk(model.network(m), model.compute_dtype)
+        return GaussianEncoder(trunk, size, scale=experts.scale)
+
+    private = experts.private_dim
+    mixture = MixtureVAE(
+        build_views(shapes, model),
+        tuple(
+            ExpertEncoder(
+                encoder(m, model.latent_dim), encoder(m, private) if private else None
+            )
+            for m in sorted(shapes)
+        ),
+        model.prior,
+        experts.family,
+        model.beta,
+        experts.num_importance_samples,
+    )
     stage = Stage(
         "joint",
         mixture.init,
@@ -49,7 +117,7 @@ def mmvae_plus(mixture: MixtureVAE, *, has_convolutions: bool = True) -> Method:
         settings=("experts",),
         init_memory=mixture.init_memory,
         watch=mixture.prior.watch,
-        has_convolutions=has_convolutions,
+        has_convolutions=model.has_convolutions(shapes),
     )
     return Method((stage,), MixtureInference(mixture))
 
@@ -59,22 +127,22 @@ class MixtureInference:
     """Inference of a mixture of experts; hashable, static under jit.
 
     Attributes:
-        mixture: Its parameters are ``params["joint"]``.
+        joint: The mixture; its parameters are ``params["joint"]``.
         fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
     """
 
-    mixture: MixtureVAE
+    joint: MixtureVAE
     fitted: PriorFamily | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modality names, sorted."""
-        return self.mixture.modalities
+        return self.joint.modalities
 
     @property
     def prior_names(self) -> tuple[str, ...]:
         """The model's own prior, and "<name>_after" of one fitted afterwards."""
-        own = self.mixture.prior.name
+        own = self.joint.prior.name
         return (own, f"{self.fitted.name}_after") if self.fitted else (own,)
 
     def infer(
@@ -108,7 +176,7 @@ class MixtureInference:
         experts = params["joint"]["experts"]
         codes = tuple(
             _encode(encoder, experts[m], views[m])
-            for m, encoder in zip(self.modalities, self.mixture.encoders, strict=True)
+            for m, encoder in zip(self.modalities, self.joint.encoders, strict=True)
             if m in subset
         )
         shared, own, missing = self._draw(rng_key, codes)
@@ -135,7 +203,7 @@ class MixtureInference:
         The others' w_m come from p(w), as in ``infer``, and cancel.
         """
         check_subset(subset, self.modalities)
-        joint, mixture = params["joint"], self.mixture
+        joint, mixture = params["joint"], self.joint
         key, *keys = jax.random.split(rng_key, len(self.modalities) + 1)
         shared, private = [], {}
         log_ratio = jnp.zeros((num_samples, len(views[subset[0]])))
@@ -187,14 +255,14 @@ class MixtureInference:
         self, params: dict[str, Params], views: Views, z: Latent
     ) -> dict[str, Float[Array, " batch"]]:
         """{m: log q_m(z|x_m)} of every expert; nats."""
-        experts = self.mixture.encode(params["joint"], views)
+        experts = self.joint.encode(params["joint"], views)
         return {m: q.shared.log_prob(z.shared) for m, q in experts.items()}
 
     def decode(
         self, params: dict[str, Params], z: Latent
     ) -> dict[str, distrax.Distribution]:
         """{m: p(x_m|z, w_m)}."""
-        return self.mixture.decode(params["joint"], z)
+        return self.joint.decode(params["joint"], z)
 
     def sample_prior(
         self,
@@ -215,15 +283,15 @@ class MixtureInference:
     def prior_of(self, params: dict[str, Params], name: str) -> Prior:
         """p(z) of that name in ``prior_names``."""
         if name == self.prior_names[0]:
-            return self.mixture.prior_of(params["joint"])
-        return bind_whitened(self.fitted, params["prior"], self.mixture.latent_size)
+            return self.joint.prior_of(params["joint"])
+        return bind_whitened(self.fitted, params["prior"], self.joint.latent_size)
 
     # What follows is compiled, for each |S|, not each subset: codes have no names.
 
     @functools.partial(jax.jit, static_argnums=(0, 3, 4))
     def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
         shared_key, *keys = jax.random.split(rng_key, len(self.modalities) + 1)
-        draw = self.mixture.private_prior.sample
+        draw = self.joint.private_prior.sample
         return Latent(
             self.prior_of(params, name).sample(shared_key, num_samples),
             {
@@ -239,13 +307,13 @@ class MixtureInference:
         shared = stack_codes([code.shared for code in codes])
         num_data = len(shared["mean"])
         return (
-            self.mixture.draw_cached(shared_key, shared),
+            self.joint.draw_cached(shared_key, shared),
             tuple(
-                self.mixture.posterior(code.private).sample(seed=key)
+                self.joint.posterior(code.private).sample(seed=key)
                 for code, key in zip(codes, keys, strict=False)
             ),
             tuple(
-                self.mixture.private_prior.sample(key, num_data)
+                self.joint.private_prior.sample(key, num_data)
                 for key in keys[len(codes) :]
             ),
         )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
-from jnf_jax.networks.build import COMPUTE_DTYPES, NetworkSettings
+from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSettings
 from jnf_jax.networks.gaussian import SCALES
 from jnf_jax.priors.family import PriorFamily, faults_below, faults_of_choice
 from jnf_jax.priors.learnable_scale import KINDS
@@ -86,6 +86,10 @@ class ModelSettings:
     def likelihood(self, modality: str) -> LikelihoodSettings:
         """Those of ``modality``, or the default ones."""
         return self.likelihoods.get(modality, self.likelihoods.get("default"))
+
+    def has_convolutions(self, shapes: Shapes) -> bool:
+        """Whether the networks of any modality have."""
+        return any(self.network(m).kind in CONVOLUTIONAL for m in shapes)
 
     def weight(self, modality: str, shapes: Shapes) -> float:
         """λ_m, rescaled if so set."""

@@ -1,15 +1,17 @@
 """Unimodal posteriors q_m(z|x_m): a Gaussian encoder each, then a flow."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import distrax
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.flows import flow_posterior
-from jnf_jax.networks.build import Network
+from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.networks.build import Network, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder
-from jnf_jax.networks.made import Made
+from jnf_jax.networks.made import Made, made_stack
 from jnf_jax.types import GaussianCode, Params, Views
 
 
@@ -71,6 +73,30 @@ class UnimodalPosterior:
             ],
             max_log_scale=self.max_log_scale,
         )
+
+
+def build_trunks(shapes: Shapes, model: ModelSettings) -> dict[str, Network]:
+    """{m: the network that reads x_m}, without a head."""
+    return {m: build_trunk(model.network(m), model.compute_dtype) for m in shapes}
+
+
+def build_experts(
+    shapes: Shapes,
+    trunks: Mapping[str, Network],
+    model: ModelSettings,
+    flow: FlowSettings,
+) -> tuple[UnimodalPosterior, ...]:
+    """One posterior a modality, in sorted order, on arrays of ``shapes``."""
+    return tuple(
+        UnimodalPosterior(
+            m,
+            tuple(shapes[m]),
+            GaussianEncoder(trunks[m], model.latent_dim, flow.context_size),
+            made_stack(model.latent_dim, flow.hidden_sizes, flow.num_blocks),
+            flow.max_log_scale,
+        )
+        for m in sorted(shapes)
+    )
 
 
 def init_experts(

@@ -84,7 +84,7 @@ def test_a_subset_is_the_mixture_of_its_experts(subset):
     method, params = make()
     num = 20_000
     latent, info = method.inference.infer(params, jax.random.key(1), one(num), subset)
-    codes = method.inference.mixture.code(params["joint"], one(1))
+    codes = method.inference.joint.code(params["joint"], one(1))
     assert info is None and sorted(latent.private) == ["a", "b", "c"]
     means, variances = np.transpose(
         [laplace_moments(codes[m].shared) for m in subset], (1, 0, 2)
@@ -108,7 +108,7 @@ def test_each_datum_takes_one_expert_whole():
         shared["log_variance"]["bias"] = jnp.full(2, -30.0)
     x = views(300)
     latent, _ = method.inference.infer(params, jax.random.key(0), x, ("a", "b", "c"))
-    codes = method.inference.mixture.code(params["joint"], x)
+    codes = method.inference.joint.code(params["joint"], x)
     means = np.stack([codes[m].shared.mean for m in sorted(SHAPES)])
     distance = np.abs(latent.shared - means).max(-1)
     assert (distance.min(0) < 1e-3).all()
@@ -148,7 +148,7 @@ def test_unimodal_log_probs_are_the_experts():
     x = views(4)
     z = Latent(jnp.ones((4, 2)), {})
     got = method.inference.unimodal_log_probs(params, x, z)
-    codes = method.inference.mixture.code(params["joint"], x)
+    codes = method.inference.joint.code(params["joint"], x)
     for m in SHAPES:
         mean, scale = codes[m].shared.mean, codes[m].shared.scale
         expected = -(jnp.abs(1 - mean) / scale + jnp.log(2 * scale)).sum(-1)
@@ -157,7 +157,7 @@ def test_unimodal_log_probs_are_the_experts():
 
 def test_scales_average_to_one_by_softmax():
     method, params = make()
-    for code in method.inference.mixture.code(params["joint"], views(4)).values():
+    for code in method.inference.joint.code(params["joint"], views(4)).values():
         np.testing.assert_allclose(code.shared.scale.mean(-1), 1.0, rtol=1e-4)
         np.testing.assert_allclose(code.private.scale.mean(-1), 1.0, rtol=1e-4)
         assert float(code.shared.scale.std()) > 0.05
@@ -192,7 +192,7 @@ def test_every_part_learns_with_every_prior(name, private_dim):
 
 def test_vamp_is_the_mixture_of_all_experts_at_its_pseudo_inputs():
     method, params = make(VAMP)
-    mixture, params = method.inference.mixture, params["joint"]
+    mixture, params = method.inference.joint, params["joint"]
     z = jax.random.normal(jax.random.key(2), (5, 2))
     experts = mixture.encode(params, jax.tree.map(jax.nn.sigmoid, params["prior"]))
     each = [experts[m].shared.log_prob(z[:, None]) for m in SHAPES]
@@ -205,7 +205,7 @@ def test_vamp_is_the_mixture_of_all_experts_at_its_pseudo_inputs():
 
 def test_an_energy_learns_from_weighted_draws_of_every_expert():
     method, params = make(ENERGY, num_importance_samples=2)
-    mixture, params = method.inference.mixture, params["joint"]
+    mixture, params = method.inference.joint, params["joint"]
     key, x = jax.random.key(0), views(6)
     got = gradient_of(method.stages[0], params, Batch(x), key)
     terms = jax.jit(mixture.objective)(params, key, x)
@@ -240,7 +240,7 @@ def test_a_prior_is_fitted_to_draws_of_the_mixture(name):
     stage = method.stages[-1]
     cached = stage.cache(params, one(4_000))
     # The same draws as ``infer`` makes from all modalities: both ask draw_cached.
-    z = method.inference.mixture.draw_cached(jax.random.key(0), cached)
+    z = method.inference.joint.draw_cached(jax.random.key(0), cached)
     full, _ = method.inference.infer(
         params, jax.random.key(1), one(4_000), ("a", "b", "c")
     )
@@ -272,7 +272,7 @@ def test_proposals_have_the_law_and_the_density_of_the_mixture(subset, private_d
     method, params = make(private_dim=private_dim)
     inference, x = method.inference, views(2)
     latent, log_ratio = inference.propose(params, jax.random.key(0), x, subset, 5_000)
-    experts = inference.mixture.encode(params["joint"], x)
+    experts = inference.joint.encode(params["joint"], x)
     log_q = [experts[m].shared.log_prob(latent.shared) for m in subset]
     log_q = jax.nn.logsumexp(jnp.stack(log_q), axis=0) - np.log(len(subset))
     expected = inference.prior_of(params, "laplace").log_density(latent.shared) - log_q
