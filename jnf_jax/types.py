@@ -13,6 +13,12 @@ from jaxtyping import Array, Float
 Params = Any
 """A pytree of parameters; losses take the trainable ones as argument 0."""
 
+StageParams = dict[str, Params]
+"""Stage -> parameters; inference reads those of every stage that it needs."""
+
+Subset = tuple[str, ...]
+"""Names of the modalities that are given."""
+
 Views = Mapping[str, jax.Array]
 """Modality name -> array ``[B, ...]``; iterated in sorted order."""
 

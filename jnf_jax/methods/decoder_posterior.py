@@ -30,10 +30,11 @@ from jnf_jax.sampling import (
     ChainInfo,
     ChainSettings,
     adapt_step_size,
+    burn_and_keep,
     diagnose,
     run_chains,
 )
-from jnf_jax.types import Params, Views
+from jnf_jax.types import StageParams, Subset, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +56,9 @@ class DecoderPosterior:
     @functools.partial(jax.jit, static_argnums=(0, 3))
     def log_joint(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         z: Float[Array, "batch latent"],
     ) -> Float[Array, " batch"]:
         """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where all
@@ -68,10 +69,10 @@ class DecoderPosterior:
     @functools.partial(jax.jit, static_argnums=(0, 4))
     def adapt(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         z: Float[Array, "batch latent"],
     ) -> Float[Array, ""]:
         """One step size for all data of ``subset``, adapted on the first of them."""
@@ -89,10 +90,10 @@ class DecoderPosterior:
     @functools.partial(jax.jit, static_argnums=(0, 4))
     def refine(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         z: Float[Array, "batch latent"],
         step_size: Float[Array, ""],
     ) -> tuple[Float[Array, "batch latent"], ChainInfo]:
@@ -128,10 +129,10 @@ class DecoderPosterior:
     @functools.partial(jax.jit, static_argnums=(0, 4))
     def diagnose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         starts: Float[Array, "chains batch latent"],
         step_size: Float[Array, ""],
     ) -> ChainDiagnostics:
@@ -142,26 +143,23 @@ class DecoderPosterior:
         """
         check_subset(subset, self.inference.modalities)
         given = {m: views[m] for m in subset}
-        position = starts
-        for key, keep in zip(jax.random.split(rng_key), (False, True), strict=True):
-            position, _, draws = run_chains(
-                key,
-                self._log_density(params, subset),
-                given,
-                position,
-                step_size,
-                self.chains,
-                self._inverse_mass(params, given, subset),
-                keep=keep,
-            )
+        _, draws = burn_and_keep(
+            *jax.random.split(rng_key),
+            self._log_density(params, subset),
+            given,
+            starts,
+            step_size,
+            self.chains,
+            self._inverse_mass(params, given, subset),
+        )
         return diagnose(draws)
 
     def _inverse_mass(
-        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+        self, params: StageParams, views: Views, subset: Subset
     ) -> Float[Array, "batch latent"]:
         return jnp.square(self.inference.base_scale(params, views, subset))
 
-    def _of_all(self, params: dict[str, Params], subset: tuple[str, ...]):
+    def _of_all(self, params: StageParams, subset: Subset):
         """(z f32[B, D], views of S) -> f32[B]."""
         joint = self.inference.joint
         prior = joint.prior_of(params["joint"])
@@ -175,7 +173,7 @@ class DecoderPosterior:
 
         return log_joint
 
-    def _log_density(self, params: dict[str, Params], subset: tuple[str, ...]):
+    def _log_density(self, params: StageParams, subset: Subset):
         """(z f32[D], views of one datum) -> f32[]."""
         log_joint = self._of_all(params, subset)
 

@@ -31,7 +31,7 @@ from jnf_jax.noise_schedule import NoiseSchedule, bound_faults
 from jnf_jax.priors.family import draw_option, faults_below
 from jnf_jax.sampling import probability_flow
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, StageParams, Views
 
 STAGE = "diffusion_decoder"
 
@@ -130,18 +130,14 @@ class DiffusionDecoder:
             params[m] = self.network.init(key, x, t, x, z)["params"]
         return params
 
-    def means(self, params: dict[str, Params], z: jax.Array) -> Views:
+    def means(self, params: StageParams, z: jax.Array) -> Views:
         """{m: the decoder's mean}; what draws are conditioned on in [0, 1]."""
         decoded = self.joint.decode(params["joint"], z)
         means = {m: p.mean() for m, p in decoded.items()}
         return means | {m: jnp.clip(means[m], 0, 1) for m in self.modalities}
 
     def loss(
-        self,
-        params: Params,
-        frozen: dict[str, Params],
-        rng_key: jax.Array,
-        batch: Batch,
+        self, params: Params, frozen: StageParams, rng_key: jax.Array, batch: Batch
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Mean over data of Σ_m ``denoising_loss``, and the mean of each."""
         draw_key, *keys = jax.random.split(rng_key, 1 + len(self.modalities))
@@ -162,7 +158,7 @@ class DiffusionDecoder:
 
     def draw(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         z: jax.Array,
         modalities: tuple[str, ...],

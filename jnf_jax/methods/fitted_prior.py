@@ -21,7 +21,7 @@ from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.registry import FITTED_FAMILIES
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, StageParams, Views
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
     latent_size: int
 
-    def cached_posterior(self, params: dict[str, Params], views: Views) -> Any:
+    def cached_posterior(self, params: StageParams, views: Views) -> Any:
         """All that is needed of q(z|X), once for the whole set; leaves [B, ...]."""
         ...
 
@@ -104,10 +104,7 @@ def _prepare(joint: Encoder, cached: Any) -> Params:
 
 
 def _fit(
-    family: PriorFamily,
-    joint: Encoder,
-    rng_key: jax.Array,
-    cached: Any,
+    family: PriorFamily, joint: Encoder, rng_key: jax.Array, cached: Any
 ) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
     prepared = _prepare(joint, cached)

@@ -26,7 +26,7 @@ from jnf_jax.methods.unimodal import (
 )
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params
+from jnf_jax.types import Params, StageParams
 
 STAGES = ("joint",)
 SECTIONS = {}
@@ -65,7 +65,7 @@ def build(
     return Method((stage,), SubsetInference(joint, experts, _in_joint, sampler))
 
 
-def _in_joint(params: dict[str, Params]) -> dict[str, Params]:
+def _in_joint(params: StageParams) -> dict[str, Params]:
     return params["joint"]["experts"]
 
 

@@ -26,7 +26,7 @@ from jnf_jax.methods.unimodal import (
 )
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params
+from jnf_jax.types import Params, StageParams
 
 STAGES = ("joint", "unimodal")
 SECTIONS = {}
@@ -82,7 +82,7 @@ def joint_stage(joint: JointVAE, has_convolutions: bool) -> Stage:
     )
 
 
-def _stage_unimodal(params: dict[str, Params]) -> dict[str, Params]:
+def _stage_unimodal(params: StageParams) -> dict[str, Params]:
     return params["unimodal"]
 
 

@@ -36,7 +36,7 @@ from jnf_jax.networks.gaussian import MlpTrunk
 from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params, StageParams, Views
 
 CONTRASTIVE = {"info_nce": symmetric_info_nce, "nt_xent": nt_xent}
 
@@ -141,9 +141,7 @@ def _projector_params(params: Params, name: str) -> Params:
 
 
 def _init(
-    projections: tuple[Projection, ...],
-    settings: ProjectorSettings,
-    rng_key: jax.Array,
+    projections: tuple[Projection, ...], settings: ProjectorSettings, rng_key: jax.Array
 ) -> Params:
     """{"projectors": {m}}; contrastive ones share "head"; "log_temperature" if learnt.
 
@@ -193,7 +191,7 @@ def _loss(
 def _cache(
     joint: JointVAE,
     projections: tuple[Projection, ...],
-    params: dict[str, Params],
+    params: StageParams,
     views: Views,
 ) -> dict[str, Any]:
     """The joint posterior's mean and scale, and what the experts read."""
@@ -211,7 +209,7 @@ def _on_embeddings(
     return jnf.unimodal_loss(params, frozen, rng_key, batch, **options)
 
 
-def _with_projectors(params: dict[str, Params]) -> dict[str, Params]:
+def _with_projectors(params: StageParams) -> dict[str, Params]:
     """{m: parameters} of experts that read pixels."""
     return {
         m: expert | {"projector": _projector_params(params["shared"], m)}

@@ -14,7 +14,14 @@ from jnf_jax.methods.settings import ModelSettings, Shapes
 from jnf_jax.networks.build import Network, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.types import GaussianCode, ObjectiveTerms, Params, Prior, Views
+from jnf_jax.types import (
+    GaussianCode,
+    ObjectiveTerms,
+    Params,
+    Prior,
+    StageParams,
+    Views,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +105,7 @@ class JointVAE:
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
 
     def cached_posterior(
-        self, params: dict[str, Params], views: Views
+        self, params: StageParams, views: Views
     ) -> dict[str, Float[Array, "batch latent"]]:
         """Mean and scale of the frozen q(z|X): all that later stages need of it."""
         code = self.code(params["joint"], views)

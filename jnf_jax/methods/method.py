@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.types import Prior, StageParams, Subset, Views
 
 
 class Batch(NamedTuple):
@@ -95,10 +95,10 @@ class Inference(Protocol):
 
     def infer(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: Float[Array, ""] | None = None,
     ) -> tuple[Any, SubsetInfo | None]:
         """One z per datum from q(z|x_S); and how the sampler did, if one ran.
@@ -120,45 +120,41 @@ class Inference(Protocol):
         ...
 
     def adapt(
-        self,
-        params: dict[str, Params],
-        rng_key: jax.Array,
-        views: Views,
-        subset: tuple[str, ...],
+        self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
     ) -> Float[Array, ""] | None:
         """The sampler's step size for ``subset``; None where no sampler runs."""
         ...
 
     def diagnose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: Float[Array, ""] | None,
     ) -> ChainDiagnostics | None:
         """R-hat and effective sample sizes for ``subset``; None without a sampler."""
         ...
 
     def joint_log_prob(
-        self, params: dict[str, Params], views: Views, z: Any
+        self, params: StageParams, views: Views, z: Any
     ) -> Float[Array, " batch"]:
         """log q(z|X), all modalities given; nats."""
         ...
 
     def unimodal_log_probs(
-        self, params: dict[str, Params], views: Views, z: Any
+        self, params: StageParams, views: Views, z: Any
     ) -> dict[str, Float[Array, " batch"]]:
         """{modality: log q_m(z|x_m)}, nats."""
         ...
 
-    def decode(self, params: dict[str, Params], z: Any) -> dict[str, Any]:
+    def decode(self, params: StageParams, z: Any) -> dict[str, Any]:
         """{modality: p(x_m|z)}."""
         ...
 
     def sample_prior(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         num_samples: int,
         name: str | None = None,
@@ -166,7 +162,7 @@ class Inference(Protocol):
         """``num_samples`` draws from the prior of that name; None: the model's own."""
         ...
 
-    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+    def prior_of(self, params: StageParams, name: str) -> Prior:
         """The prior of that name; of the shared latent where z is a struct."""
         ...
 
@@ -177,7 +173,7 @@ class PictureDecoder(Protocol):
 
     def draw(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         z: Any,
         modalities: tuple[str, ...],
@@ -192,10 +188,10 @@ class ImportanceInference(Inference, Protocol):
 
     def propose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         num_samples: int,
     ) -> Proposal:
         """Draws of q(z|x_S) where |S| is 1 or M, else of (1/|S|) Σ_{j∈S} q(z|x_j).
@@ -228,7 +224,7 @@ def with_shared_latent(z: Any, shared: Float[Array, "batch latent"]) -> Any:
 
 
 def check_subset(
-    subset: tuple[str, ...], modalities: tuple[str, ...], name: str = "subset"
+    subset: Subset, modalities: tuple[str, ...], name: str = "subset"
 ) -> None:
     """Refuses a subset that is empty, has an unknown name, or names one twice.
 

@@ -14,7 +14,7 @@ from jnf_jax.methods.joint_vae import View
 from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.learnable_scale import KINDS, LearnableScaleFamily
-from jnf_jax.types import GaussianCode, Params, Prior, Views
+from jnf_jax.types import GaussianCode, Params, Prior, StageParams, Views
 
 
 class ExpertCode(NamedTuple):
@@ -177,7 +177,7 @@ class MixtureVAE:
         }
 
     def cached_posterior(
-        self, params: dict[str, Params], views: Views
+        self, params: StageParams, views: Views
     ) -> dict[str, Float[Array, "batch experts latent"]]:
         """Means and scales of the frozen experts: all that later stages need of z."""
         codes = self.code(params["joint"], views)

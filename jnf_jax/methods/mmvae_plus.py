@@ -44,7 +44,7 @@ from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.types import Params, Prior, StageParams, Subset, Views
 
 STAGES = ("joint",)
 SECTIONS = {"experts": ExpertSettings}
@@ -147,10 +147,10 @@ class MixtureInference:
 
     def infer(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: None = None,
     ) -> tuple[Latent, None]:
         """One latent per datum: z of one expert of ``subset``, drawn uniformly.
@@ -187,10 +187,10 @@ class MixtureInference:
 
     def propose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         num_samples: int,
     ) -> Proposal:
         """Draws of the mixture of S and of each given w_m, beside p(z) Π p(w_m).
@@ -226,47 +226,41 @@ class MixtureInference:
         return Proposal(Latent(z, private), log_ratio + ratio)
 
     def adapt(
-        self,
-        params: dict[str, Params],
-        rng_key: jax.Array,
-        views: Views,
-        subset: tuple[str, ...],
+        self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
     ) -> None:
         """None: no sampler runs."""
 
     def diagnose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: None,
     ) -> None:
         """None: draws are exact."""
 
     def joint_log_prob(
-        self, params: dict[str, Params], views: Views, z: Latent
+        self, params: StageParams, views: Views, z: Latent
     ) -> Float[Array, " batch"]:
         """log (1/M) Σ_m q_m(z|x_m), of the shared latent; nats."""
         log_probs = jnp.stack([*self.unimodal_log_probs(params, views, z).values()])
         return jax.nn.logmeanexp(log_probs, axis=0)
 
     def unimodal_log_probs(
-        self, params: dict[str, Params], views: Views, z: Latent
+        self, params: StageParams, views: Views, z: Latent
     ) -> dict[str, Float[Array, " batch"]]:
         """{m: log q_m(z|x_m)} of every expert; nats."""
         experts = self.joint.encode(params["joint"], views)
         return {m: q.shared.log_prob(z.shared) for m, q in experts.items()}
 
-    def decode(
-        self, params: dict[str, Params], z: Latent
-    ) -> dict[str, distrax.Distribution]:
+    def decode(self, params: StageParams, z: Latent) -> dict[str, distrax.Distribution]:
         """{m: p(x_m|z, w_m)}."""
         return self.joint.decode(params["joint"], z)
 
     def sample_prior(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         num_samples: int,
         name: str | None = None,
@@ -280,7 +274,7 @@ class MixtureInference:
         needed = {s: params[s] for s in ("joint", "prior") if s in params}
         return self._draw_prior(needed, rng_key, num_samples, name)
 
-    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+    def prior_of(self, params: StageParams, name: str) -> Prior:
         """p(z) of that name in ``prior_names``."""
         if name == self.prior_names[0]:
             return self.joint.prior_of(params["joint"])

@@ -39,12 +39,13 @@ from jnf_jax.sampling import (
     ChainSettings,
     GaussianProduct,
     adapt_step_size,
+    burn_and_keep,
     diagnose,
     initial_positions,
     product_log_density,
     run_chains,
 )
-from jnf_jax.types import GaussianCode, Params, Prior, Views
+from jnf_jax.types import GaussianCode, Params, Prior, StageParams, Subset, Views
 
 NUM_ADAPTATION_DATA = 128
 """Data whose chains share in adapting a subset's step size."""
@@ -68,7 +69,7 @@ class SubsetInference:
 
     joint: JointVAE
     experts: tuple[UnimodalPosterior, ...]
-    expert_params: Callable[[dict[str, Params]], dict[str, Params]]
+    expert_params: Callable[[StageParams], dict[str, Params]]
     chains: ChainSettings
     fitted: PriorFamily | None = None
     quotient: Quotient = Quotient()
@@ -86,10 +87,10 @@ class SubsetInference:
 
     def infer(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: Float[Array, ""] | None = None,
     ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
         """z f32[B, D]; each x_j is encoded once, before chains."""
@@ -107,11 +108,7 @@ class SubsetInference:
         return self._draw_product(self._priors(params), flows, key, codes, step_size)
 
     def adapt(
-        self,
-        params: dict[str, Params],
-        rng_key: jax.Array,
-        views: Views,
-        subset: tuple[str, ...],
+        self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
     ) -> Float[Array, ""] | None:
         """One step size for all data of ``subset``; None where no chain is needed."""
         check_subset(subset, self.modalities)
@@ -123,10 +120,10 @@ class SubsetInference:
 
     def diagnose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         step_size: Float[Array, ""] | None,
     ) -> ChainDiagnostics | None:
         """R-hat and ESS of z and z² after the transitions that a draw goes through.
@@ -143,10 +140,10 @@ class SubsetInference:
 
     def propose(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         views: Views,
-        subset: tuple[str, ...],
+        subset: Subset,
         num_samples: int,
     ) -> Proposal:
         """Draws of q(z|X), or of a mixture of experts, beside the model's own prior."""
@@ -160,7 +157,7 @@ class SubsetInference:
         return propose_from(posteriors, prior, rng_key, num_samples)
 
     def base_scale(
-        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+        self, params: StageParams, views: Views, subset: Subset
     ) -> Float[Array, "batch latent"]:
         """How wide q(z|x_S) is in each dimension, before any flow; f32[B, D]."""
         if len(subset) == len(self.modalities):
@@ -169,33 +166,27 @@ class SubsetInference:
         return self._base_product(self._priors(params), codes).scale
 
     def joint_log_prob(
-        self,
-        params: dict[str, Params],
-        views: Views,
-        z: Float[Array, "batch latent"],
+        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
     ) -> Float[Array, " batch"]:
         """log q(z|X) of the joint encoder; nats."""
         return self.joint.encode(params["joint"], views).log_prob(z)
 
     def unimodal_log_probs(
-        self,
-        params: dict[str, Params],
-        views: Views,
-        z: Float[Array, "batch latent"],
+        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
     ) -> dict[str, Float[Array, " batch"]]:
         """{m: log q_m(z|x_m)} of every expert; nats."""
         densities = posteriors_of(self.experts, self.expert_params(params), views)
         return {m: density.log_prob(z) for m, density in densities.items()}
 
     def decode(
-        self, params: dict[str, Params], z: Float[Array, "batch latent"]
+        self, params: StageParams, z: Float[Array, "batch latent"]
     ) -> dict[str, distrax.Distribution]:
         """{m: p(x_m|z)}."""
         return self.joint.decode(params["joint"], z)
 
     def sample_prior(
         self,
-        params: dict[str, Params],
+        params: StageParams,
         rng_key: jax.Array,
         num_samples: int,
         name: str | None = None,
@@ -205,7 +196,7 @@ class SubsetInference:
         needed = {s: params[s] for s in ("joint", "prior") if s in params}
         return self._draw_prior(needed, rng_key, num_samples, name)
 
-    def prior_of(self, params: dict[str, Params], name: str) -> Prior:
+    def prior_of(self, params: StageParams, name: str) -> Prior:
         """The prior of that name in ``prior_names``."""
         if name == self.prior_names[0]:
             return self.joint.prior_of(params["joint"])
@@ -224,10 +215,10 @@ class SubsetInference:
         is_closed = self.joint.prior.is_standard_normal and self.quotient == Quotient()
         return is_closed and not self._family.blocks
 
-    def _priors(self, params: dict[str, Params]) -> dict[str, Params]:
+    def _priors(self, params: StageParams) -> StageParams:
         return {stage: params[stage] for stage in self.quotient.stages}
 
-    def _divisor_of(self, priors: dict[str, Params]) -> Prior:
+    def _divisor_of(self, priors: StageParams) -> Prior:
         """d(z), from what ``_priors`` gave."""
         if self.quotient.divisor == "fitted":
             return bind_whitened(self.fitted, priors["prior"], self.joint.latent_size)
@@ -235,7 +226,7 @@ class SubsetInference:
         return prior.reference if self.quotient.divisor == "reference" else prior
 
     def _experts_of(
-        self, params: dict[str, Params], views: Views, subset: tuple[str, ...]
+        self, params: StageParams, views: Views, subset: Subset
     ) -> tuple[tuple[Params, ...], tuple[GaussianCode, ...]]:
         """Flow parameters and codes of the members of ``subset``, in sorted order."""
         members = [expert for expert in self.experts if expert.name in subset]
@@ -297,17 +288,16 @@ class SubsetInference:
         position = self._starts(
             start_key, flows, codes, NUM_DIAGNOSTIC_CHAINS, round_robin=True
         )
-        for key, keep in ((burn_key, False), (chain_key, True)):
-            position, _, draws = run_chains(
-                key,
-                log_density,
-                codes,
-                position,
-                step_size,
-                self.chains,
-                inverse_mass,
-                keep=keep,
-            )
+        _, draws = burn_and_keep(
+            burn_key,
+            chain_key,
+            log_density,
+            codes,
+            position,
+            step_size,
+            self.chains,
+            inverse_mass,
+        )
         return diagnose(draws)
 
     def _base_product(self, priors, codes) -> GaussianProduct:
@@ -324,7 +314,7 @@ class SubsetInference:
         ]
         return initial_positions(choice_key, jnp.stack(draws), round_robin=round_robin)
 
-    def _log_density(self, priors: dict[str, Params], flows: tuple[Params, ...]):
+    def _log_density(self, priors: StageParams, flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""
         # Bound here, outside the chains: a prior may run an encoder to be made.
         log_divisor = self._divisor_of(priors).chain_log_density

@@ -5,27 +5,20 @@ Imports nothing of the program around it: densities come in as callables.
 """
 
 from jnf_jax.sampling.annealing import LogNormaliser, log_normaliser
-from jnf_jax.sampling.chain_settings import KERNELS, ChainSettings
+from jnf_jax.sampling.chain_settings import ChainSettings
 from jnf_jax.sampling.chains import (
     ChainDiagnostics,
     ChainInfo,
+    burn_and_keep,
     diagnose,
     run_chains,
     warnings,
 )
-from jnf_jax.sampling.hmc import (
-    Ensemble,
-    TransitionInfo,
-    adapt_step_size,
-    build_ensemble,
-)
+from jnf_jax.sampling.hmc import adapt_step_size
 from jnf_jax.sampling.langevin import (
-    LANGEVIN_KERNELS,
     LEAST_ACCEPTANCE,
-    LangevinInfo,
     LangevinRun,
     LangevinSettings,
-    LangevinState,
     check_run,
     divergence,
     langevin_path,
@@ -41,24 +34,18 @@ from jnf_jax.sampling.poe import (
 from jnf_jax.sampling.probability_flow import probability_flow
 
 __all__ = [
-    "KERNELS",
-    "LANGEVIN_KERNELS",
     "LEAST_ACCEPTANCE",
     "ChainDiagnostics",
     "ChainInfo",
     "ChainSettings",
-    "Ensemble",
     "GaussianProduct",
-    "LangevinInfo",
     "LangevinRun",
     "LangevinSettings",
-    "LangevinState",
     "LogNormaliser",
     "MomentGap",
     "Moments",
-    "TransitionInfo",
     "adapt_step_size",
-    "build_ensemble",
+    "burn_and_keep",
     "check_run",
     "diagnose",
     "divergence",

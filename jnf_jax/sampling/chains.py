@@ -121,6 +121,30 @@ def run_chains(
     return state.position, info, draws
 
 
+def burn_and_keep(
+    burn_key: jax.Array,
+    run_key: jax.Array,
+    log_density: ContextualLogDensity,
+    context: Any,
+    initial_position: Float[Array, "chains data latent"],
+    step_size: float | Float[Array, ""],
+    settings: ChainSettings,
+    inverse_mass: Float[Array, "data latent"] | None = None,
+) -> tuple[ChainInfo, Float[Array, "transitions chains data latent"]]:
+    """Runs ``settings.num_transitions`` twice, and keeps the second half.
+
+    Arguments are those of ``run_chains``; how the second half did, and its draws.
+    """
+    of_all = (step_size, settings, inverse_mass)
+    position, _, _ = run_chains(
+        burn_key, log_density, context, initial_position, *of_all
+    )
+    _, info, draws = run_chains(
+        run_key, log_density, context, position, *of_all, keep=True
+    )
+    return info, draws
+
+
 class ChainDiagnostics(NamedTuple):
     """Convergence of z AND z^2, per datum and dimension, with summaries.
 

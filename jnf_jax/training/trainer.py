@@ -1,6 +1,6 @@
 """One trainer for every stage: resumes by itself, stops at NaN, obeys SIGTERM.
 
-    from jnf_jax.training.trainer import Stage, TrainSettings, train
+    from jnf_jax.training import Stage, TrainSettings, train
 
 The step is pure (``train_step.py``); this file decides when to log, to validate and to
 save. All of these moments, and the order of the data, are functions of the step number,
@@ -25,14 +25,6 @@ from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import MetricsWindow, Progress
 from jnf_jax.training.train_step import TrainState
-
-__all__ = [
-    "Stage",
-    "TrainResult",
-    "TrainSettings",
-    "choose_steps_per_dispatch",
-    "train",
-]
 
 
 class TrainResult(NamedTuple):

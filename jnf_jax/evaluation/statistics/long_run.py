@@ -16,8 +16,8 @@ from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
     adapt_step_size,
+    burn_and_keep,
     diagnose,
-    run_chains,
 )
 
 MALA = ChainSettings(
@@ -72,11 +72,8 @@ def long_run(
 
     position = start[:, None, :]
     step_size = adapt_step_size(adapt_key, density, context, position, settings)
-    position, _, _ = run_chains(
-        burn_key, density, context, position, step_size, settings
-    )
-    _, info, draws = run_chains(
-        run_key, density, context, position, step_size, settings, keep=True
+    info, draws = burn_and_keep(
+        burn_key, run_key, density, context, position, step_size, settings
     )
     draws = draws[THINNING - 1 :: THINNING]
     return LongRun(draws[:, :, 0], info.acceptance.mean(), step_size, diagnose(draws))
