@@ -69,6 +69,8 @@ class PriorFamily:
 
     Attributes:
         name: The name that a config calls it by.
+        bind: ``(λ, latent_size, encode=None) -> BoundPrior``; ``encode`` is the joint
+            encoder, for priors that are made of it.
         stages: The stages that may learn it: "joint" with the model, "prior"
             afterwards.
         is_learnt: Whether λ has anything to learn.
@@ -84,6 +86,7 @@ class PriorFamily:
     """
 
     name: str
+    bind: Callable[..., BoundPrior]
     stages: ClassVar[tuple[str, ...]] = ("joint",)
     is_learnt: ClassVar[bool] = True
     learns_apart: ClassVar[bool] = False
@@ -108,12 +111,6 @@ class PriorFamily:
         """Fresh λ; {} where there is nothing to learn. ``shapes``: of the views."""
         del rng_key, latent_size, shapes
         return {}
-
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> BoundPrior:
-        """p_λ. ``encode`` is the joint encoder, for priors that are made of it."""
-        raise NotImplementedError
 
     @property
     def log_ratio(self) -> LogRatio:
