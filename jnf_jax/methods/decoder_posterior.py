@@ -76,15 +76,11 @@ class DecoderPosterior:
         z: Float[Array, "batch latent"],
     ) -> Float[Array, ""]:
         """One step size for all data of ``subset``, adapted on the first of them."""
-        check_subset(subset, self.inference.modalities)
-        views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
+        views = {m: x[:NUM_ADAPTATION_DATA] for m, x in views.items()}
+        log_density, given, inverse_mass = self._target(params, views, subset)
+        start = z[None, :NUM_ADAPTATION_DATA]
         return adapt_step_size(
-            rng_key,
-            self._log_density(params, subset),
-            views,
-            z[None, :NUM_ADAPTATION_DATA],
-            self.chains,
-            self._inverse_mass(params, views, subset),
+            rng_key, log_density, given, start, self.chains, inverse_mass
         )
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -113,17 +109,9 @@ class DecoderPosterior:
         Raises:
             ValueError: ``subset`` is empty or has an unknown or repeated name.
         """
-        check_subset(subset, self.inference.modalities)
-        given = {m: views[m] for m in subset}
-        end, info, _ = run_chains(
-            rng_key,
-            self._log_density(params, subset),
-            given,
-            z[None],
-            step_size,
-            self.chains,
-            self._inverse_mass(params, given, subset),
-        )
+        log_density, given, inverse_mass = self._target(params, views, subset)
+        how = (step_size, self.chains, inverse_mass)
+        end, info, _ = run_chains(rng_key, log_density, given, z[None], *how)
         return end[0], info
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -141,23 +129,22 @@ class DecoderPosterior:
         The chains run ``num_transitions`` from different amortised draws of one datum,
         and are then observed for as many again.
         """
-        check_subset(subset, self.inference.modalities)
-        given = {m: views[m] for m in subset}
-        _, draws = burn_and_keep(
-            *jax.random.split(rng_key),
-            self._log_density(params, subset),
-            given,
-            starts,
-            step_size,
-            self.chains,
-            self._inverse_mass(params, given, subset),
-        )
+        log_density, given, inverse_mass = self._target(params, views, subset)
+        how = (step_size, self.chains, inverse_mass)
+        keys = jax.random.split(rng_key)
+        _, draws = burn_and_keep(*keys, log_density, given, starts, *how)
         return diagnose(draws)
 
-    def _inverse_mass(
-        self, params: StageParams, views: Views, subset: Subset
-    ) -> Float[Array, "batch latent"]:
-        return jnp.square(self.inference.base_scale(params, views, subset))
+    def _target(self, params: StageParams, views: Views, subset: Subset):
+        """log p(z|x_S) of z f32[D] and one datum's views, those of S, and M⁻¹."""
+        check_subset(subset, self.inference.modalities)
+        given, log_joint = {m: views[m] for m in subset}, self._of_all(params, subset)
+
+        def log_density(z: jax.Array, views: Views) -> jax.Array:
+            return log_joint(z[None], {m: x[None] for m, x in views.items()})[0]
+
+        scale = self.inference.base_scale(params, given, subset)
+        return log_density, given, jnp.square(scale)
 
     def _of_all(self, params: StageParams, subset: Subset):
         """(z f32[B, D], views of S) -> f32[B]."""
@@ -172,12 +159,3 @@ class DecoderPosterior:
             return prior.log_density(z) + sum(terms)
 
         return log_joint
-
-    def _log_density(self, params: StageParams, subset: Subset):
-        """(z f32[D], views of one datum) -> f32[]."""
-        log_joint = self._of_all(params, subset)
-
-        def log_density(z: jax.Array, views: Views) -> jax.Array:
-            return log_joint(z[None], {m: x[None] for m, x in views.items()})[0]
-
-        return log_density
