@@ -54,12 +54,14 @@ class Run(NamedTuple):
 
     def record(self, event: str, step: int, values: dict[str, Any]) -> None:
         """Logs one flat record; one process of a run does."""
-        if not processes.is_first():
-            return
-        warning = self.stage.watch(values).warning
+        if processes.is_first():
+            self.log({"event": event, "stage": self.stage.name, "step": step, **values})
+
+    def record_metrics(self, event: str, step: int, metrics: dict[str, float]) -> None:
+        """Likewise, with the warning that the stage has of its metrics, if any."""
+        warning = self.stage.watch(metrics).warning
         told = {"warning": warning} if warning else {}
-        record = {"event": event, "stage": self.stage.name, "step": step}
-        self.log({**record, **values, **told})
+        self.record(event, step, {**metrics, **told})
 
 
 def compile_programs(
@@ -187,7 +189,7 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
                 f"stage {stage.name!r}: the validation loss after step {step} is "
                 f"{found['loss']}; {_describe_last_good(run)}"
             )
-        run.record("validation", step, found)
+        run.record_metrics("validation", step, found)
         return run.programs.record_validation(state, np.float32(found["loss"]))
 
     return validate

@@ -272,7 +272,8 @@ def _loop(
         if logging or validating:
             stage_run.check_loss(run, state, window, step)
         if logging:
-            run.record("train", step, window.summary(step, run.settings.batch_size))
+            found = window.summary(step, run.settings.batch_size)
+            run.record_metrics("train", step, found)
             window = MetricsWindow(step)
         if validating:
             with window.paused():
