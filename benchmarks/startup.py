@@ -26,7 +26,8 @@ RUN = "programs.run(train.main)"
 CHILD = """
 import sys, time
 begin = float(sys.argv.pop(1))
-from jnf_jax import runs, train
+from jnf_jax import train
+from jnf_jax.experiments import run as runs
 from jnf_jax.training import stage_run
 marks = {"imports": time.time() - begin}
 original_open, original_advance = runs.open_experiment, stage_run.make_advance
@@ -54,7 +55,7 @@ programs.run(train.main)
 """
 assert CHILD.count(RUN) == 1
 COLLECTING = """
-from jnf_jax import host_memory
+from jnf_jax.runtime import host_memory
 host_memory.collect_rarely = lambda: None
 """
 FEW_STEPS = (

@@ -20,7 +20,7 @@ def test_steps_do_not_fault_their_memory_in_again():
     script = textwrap.dedent("""
         import resource, sys
         import jax, jax.numpy as jnp
-        from jnf_jax import host_memory
+        from jnf_jax.runtime import host_memory
         if sys.argv[1] == "keep":
             assert host_memory.keep_freed_memory()
 
@@ -92,7 +92,7 @@ def test_other_libraries_are_left_alone(monkeypatch):
 def test_what_was_imported_is_not_looked_through_again():
     script = textwrap.dedent("""
         import gc
-        from jnf_jax import host_memory
+        from jnf_jax.runtime import host_memory
         host_memory.collect_rarely()
         before = gc.get_freeze_count()
         assert before > 10_000, before

@@ -97,8 +97,8 @@ def test_every_core_is_a_device_unless_a_number_is_said(environment, expected):
     own = ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
     inherited = {k: v for k, v in os.environ.items() if k not in own}
     program = (
-        "import jax; from jnf_jax import parallel; parallel.make_cores_devices(); "
-        "print(jax.device_count())"
+        "import jax; from jnf_jax.runtime import parallel\n"
+        "parallel.make_cores_devices(); print(jax.device_count())"
     )
     run = subprocess.run(
         [sys.executable, "-c", program],
