@@ -2,7 +2,7 @@
 
     python -m jnf_jax.evaluate --workdir runs/digits --out results/digits/jnf.json
 
-The config is the one that the workdir was trained with, or ``--config FILE`` with
+The config is the one that the workdir was trained with, or ``--config NAME`` with
 overrides such as ``--config.sampler.kernel=nuts``; a config for other data or another
 model than the checkpoints' is refused. On CPU every core is a device.
 """
