@@ -69,7 +69,7 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
     """Of every file ``<folder>/<data set>/<row>.py``, sorted by name."""
     found = []
     for path in sorted(folder.glob("*/*.py")):
-        module = _run(path)
+        module = _told(str(path), lambda path=path: _run(path))
         if "get_config" in module:
             found.append(
                 Entry(
@@ -112,7 +112,9 @@ def name_of(text: str) -> str:
         ours = _inside(place)
         return text if ours is None else ours + tail
     named = re.sub(r"^configs/|\.py$", "", place)
-    return _renamed(named) or (named + tail if _is_name(named) else text)
+    return _renamed(named) or (
+        named + tail if _inside(FOLDER / f"{named}.py") == named else text
+    )
 
 
 def load_config(text: str) -> ml_collections.ConfigDict:
@@ -129,7 +131,7 @@ def load_config(text: str) -> ml_collections.ConfigDict:
     """
     place, argument = _split(text)
     path = Path(place) if place.endswith(".py") else FOLDER / f"{place}.py"
-    if not (path.is_file() if place.endswith(".py") else _is_name(place)):
+    if not path.is_file() or not (place.endswith(".py") or _inside(path) == place):
         raise ValueError(_not_there(text, place))
     found = _told(place, lambda: _run(path))
     if not callable(found.get("get_config")):
@@ -162,17 +164,12 @@ def _needs_argument(get_config: Callable) -> bool:
     return any(parameter.default is parameter.empty for parameter in parameters)
 
 
-def _is_name(text: str) -> bool:
-    """Whether it names a file of the folder, and nothing outside it."""
-    there = re.fullmatch(r"\w+/\w+", text) and (FOLDER / f"{text}.py").is_file()
-    return bool(there)
-
-
 def _inside(path: str | Path) -> str | None:
-    """The name of a file of the folder, None elsewhere."""
-    found, folder = Path(path).resolve(), FOLDER.resolve()
-    inside = found.is_relative_to(folder)
-    return found.relative_to(folder).with_suffix("").as_posix() if inside else None
+    """The name of a file of the folder; None of other files and of none."""
+    path, folder = Path(path).resolve(), FOLDER.resolve()
+    if not path.is_file() or path.parents[1] != folder:
+        return None
+    return f"{path.parent.name}/{path.stem}" if path.stem.isidentifier() else None
 
 
 def _renamed(name: str) -> str | None:
