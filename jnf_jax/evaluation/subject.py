@@ -35,3 +35,8 @@ class Subject(NamedTuple):
     draws: Draws | None = None
     report: Callable[[str], None] = lambda line: None
     decoder: PictureDecoder | None = None
+
+    @property
+    def num_tuples(self) -> int:
+        """Test tuples that the protocol evaluates."""
+        return self.protocol.num_tuples or self.held_out.size

@@ -1,20 +1,15 @@
 """Ablations: the records of a sweep's variants in one file, and their table.
 
 ``python -m jnf_jax.sweep`` writes them; those in results/ablations/ are rendered into
-docs/results.md. docs/results_schema.md describes the file.
+docs/results/ablations.md. docs/results_schema.md describes the file.
 """
 
 import difflib
-import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jnf_jax.experiments.records import format_value, mean_of
 from jnf_jax.experiments.schema import is_summary, validate
-from tools.results_page.tables import config_link, link
-from tools.results_page.tables import table as markdown
+from jnf_jax.experiments.text import TextTable, format_value, mean_of
 
 Ablation = Mapping[str, Any]
 
@@ -55,42 +50,6 @@ def faults_of(ablation: Any) -> list[str]:
             except ValueError as error:
                 faults.append(f"{path}.record: {error}")
     return faults
-
-
-def write(path: str | os.PathLike, ablation: Ablation) -> Path:
-    """Writes a valid ablation; the file is there whole or not at all.
-
-    Raises:
-      ValueError: it has faults; all are listed.
-    """
-    path = Path(path)
-    _raise_on(path, ablation)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(ablation, indent=2, ensure_ascii=False, allow_nan=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    return path
-
-
-def read(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads and checks an ablation.
-
-    Raises:
-      ValueError: the file is no JSON, or has faults; all are listed.
-    """
-    try:
-        ablation = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    _raise_on(Path(path), ablation)
-    return ablation
-
-
-def _raise_on(path: Path, ablation: Any) -> None:
-    if faults := faults_of(ablation):
-        listed = "\n  ".join(faults)
-        raise ValueError(f"{path} is not a valid ablation:\n  {listed}")
 
 
 # --- quantities ----------------------------------------------------------------------
@@ -187,8 +146,8 @@ def path_faults(
 # --- as text -------------------------------------------------------------------------
 
 
-def table(ablation: Ablation) -> list[str]:
-    """A Markdown table: a row a variant, its values, then the quantities."""
+def table_of(ablation: Ablation) -> TextTable:
+    """A row a variant: its values, then the quantities."""
     rows = [
         [
             *(str(variant["values"][axis]) for axis in ablation["axes"]),
@@ -199,69 +158,10 @@ def table(ablation: Ablation) -> list[str]:
         ]
         for variant in ablation["variants"]
     ]
-    return markdown([*ablation["axes"], *ablation["quantities"]], rows)
+    return TextTable([*ablation["axes"], *ablation["quantities"]], rows)
 
 
 def _cell(value: Any) -> str:
     """Shares with three digits, what is larger with fewer."""
     size = abs(mean_of(value) or 0)
     return format_value(value, digits=3 if size < 10 else 1 if size < 1_000 else 0)
-
-
-def came_about(ablation: Ablation) -> list[str]:
-    """Lines on how its records came about."""
-    records = [variant["record"] for variant in ablation["variants"]]
-
-    def of_any(key: str) -> str:
-        return ", ".join(dict.fromkeys(str(record[key]) for record in records))
-
-    commits = dict.fromkeys(r["commit"][:7] + r["commit"][40:] for r in records)
-    notes = dict.fromkeys(n for r in records for n in r.get("notes", []))
-    return [
-        f"- `{ablation['command']}`",
-        f"- protocol {of_any('protocol')}; seeds {of_any('seeds')}; commit "
-        f"{', '.join(commits)}; {of_any('hardware')}",
-        f"- stage one: `{of_any('stage1_checkpoint')}`",
-        *(f"- {note}" for note in [*ablation.get("notes", []), *notes]),
-    ]
-
-
-def section(root: Path, configs: Sequence[str]) -> list[str]:
-    """The lines on ablations of docs/results.md, none where there are no sweeps.
-
-    Args:
-      root: the repository.
-      configs: names of its sweeps' configs.
-
-    Raises:
-      ValueError: a file of results/ablations/ is not valid, or its sweep is not in the
-        repository.
-    """
-    found = {}
-    for path in sorted((root / "results" / "ablations").glob("*.json")):
-        ablation = read(path)
-        records = [variant["record"] for variant in ablation["variants"]]
-        if ablation["sweep"] not in configs:
-            raise ValueError(
-                f"{path}: `sweep` is {ablation['sweep']!r}, expected one of {configs}"
-            )
-        if any(record["commit"] == "unknown" for record in records):
-            raise ValueError(f"{path}: a commit is unknown, expected those that ran")
-        found[path.relative_to(root).as_posix()] = ablation
-    lines = ["## Ablations", ""]
-    lines += ["`python -m jnf_jax.sweep --config CONFIG --workdir DIR` runs each.", ""]
-    for name, ablation in found.items():
-        lines += [
-            f"### {Path(name).stem} ({config_link('config', ablation['sweep'])})",
-            "",
-        ]
-        lines += [*table(ablation), ""]
-        picture = Path(name).with_suffix(".png")
-        if (root / picture).is_file():
-            lines += [f"![{Path(name).stem}](../{picture.as_posix()})", ""]
-        lines += [*came_about(ablation), f"- {link('all records', name)}", ""]
-    run = {ablation["sweep"] for ablation in found.values()}
-    waiting = [config_link(c.partition("/")[2], c) for c in configs if c not in run]
-    if not found and not waiting:
-        return []
-    return [*lines, f"Not yet run: {', '.join(waiting)}.", ""] if waiting else lines

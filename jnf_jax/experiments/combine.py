@@ -1,12 +1,36 @@
 """One record of several training seeds, from the record of each."""
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from jnf_jax.experiments.records import WORST, summarise
+from jnf_jax.experiments.records import WORST
 from jnf_jax.experiments.schema import Record
 
 _NOT_MEASURED = ("data", "versions")
+
+
+def summarise(values: Sequence[float]) -> float | dict[str, float | int]:
+    """One number as it is; several seeds as mean, sample standard deviation and n.
+
+    Args:
+      values: the quantity, one entry a training seed.
+
+    Returns:
+      The number, or ``{"mean", "sd" (divisor n − 1), "n"}``.
+
+    Raises:
+      ValueError: no values.
+
+    >>> summarise([0.5, 0.75, 1.0])
+    {'mean': 0.75, 'sd': 0.25, 'n': 3}
+    """
+    if not values:
+        raise ValueError("`values` is empty, expected one number a seed")
+    if len(values) == 1:
+        return float(values[0])
+    mean, sd = statistics.fmean(values), statistics.stdev(values)
+    return {"mean": mean, "sd": sd, "n": len(values)}
 
 
 def combine(records: Sequence[Record]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import ml_collections
 
 from jnf_jax.data.placement import PLACEMENTS
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.evaluation.measures import MEASURES
+from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.experiments.parsing import Faults, parse
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
@@ -236,9 +236,12 @@ def _parse_measures(evaluation: dict[str, Any], faults: Faults) -> dict[str, Any
             faults.unknown("evaluation.measures=", name, MEASURES)
     parsed = {
         name: parse(
-            measure.settings, evaluation.pop(name, {}), f"evaluation.{name}.", faults
+            load(name).Settings,
+            evaluation.pop(name, {}),
+            f"evaluation.{name}.",
+            faults,
         )
-        for name, measure in MEASURES.items()
+        for name in MEASURES
     }
     for name, settings in parsed.items():
         faults += settings.faults(f"evaluation.{name}") if settings else []

@@ -22,6 +22,7 @@ from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.experiments import energy_report, logs, records
+from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import Setup, record_key
 from jnf_jax.experiments.judging import NOTHING_JUDGED, judge
 from jnf_jax.methods.method import Inference
@@ -88,7 +89,7 @@ def evaluate_and_write(
         for path in [workdir / "results.json", *([out] if out else [])]:
             records.write(path, record)
         unfinished.unlink(missing_ok=True)
-        print(records.console_table(record))
+        print(console_table(record))
         print(f"Record: {workdir / 'results.json'}")
     kept.discard()
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
@@ -144,9 +145,7 @@ def evaluate(
         judged, draws = judge(setup, subject, tuple(energies), kept)
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets == "all":
-        judged["unimodal_log_prob"] = mean_unimodal_log_prob(
-            inference, params, subject.held_out, experiment.evaluation
-        )
+        judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
 
     def seconds() -> float:
         return time.monotonic() - begin + (kept.seconds if kept else 0.0)

@@ -13,6 +13,7 @@ import ml_collections
 from jnf_jax.evaluation import measures
 from jnf_jax.experiments import logs, records
 from jnf_jax.experiments.combine import combine
+from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import (
     Setup,
@@ -126,7 +127,7 @@ def train_seeds(
     record = combine(found)
     for path in [Path(workdir) / "results.json", *([out] if out else [])]:
         records.write(path, record)
-    print(records.console_table(record))
+    print(console_table(record))
     return record
 
 

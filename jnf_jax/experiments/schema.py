@@ -1,8 +1,9 @@
-"""What a record of a run must hold; docs/results_schema.md describes every field.
+"""The schema of a record; docs/results_schema.md describes every field.
 
 A measured quantity is a number or, over several training seeds,
-``{"mean": …, "sd": …, "n": …}``; later metrics add keys, which are free until a check
-for them is added here.
+``{"mean": …, "sd": …, "n": …}``. A check takes the path of a value and the value, and
+returns the faults that it finds, a sentence each. Keys that ``RECORD`` does not name
+are free.
 """
 
 import difflib
@@ -11,12 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jnf_jax.experiments.shown import SHOWN, find, rows_of
+from jnf_jax.evaluation.measures import MEASURES, load
+from jnf_jax.evaluation.measures.tables import find, rows_of
 
 Record = Mapping[str, Any]
-
-_COMMIT = re.compile(r"[0-9a-f]{7,40}(-dirty)?|unknown")
-_SUMMARY_KEYS = {"mean", "sd", "n"}
+Check = Callable[[str, Any], list[str]]
 
 
 def is_summary(value: Any) -> bool:
@@ -25,266 +25,177 @@ def is_summary(value: Any) -> bool:
     return known and (len(value) == 1 or bool(value.keys() & {"sd", "std", "n"}))
 
 
+def validate(record: Any) -> list[str]:
+    """Finds everything that is wrong with a record, all at once.
+
+    Args:
+      record: as read from JSON; keys that the schema does not name are free.
+
+    Returns:
+      One sentence a fault, naming the field, what it is and what was expected; empty
+      if the record is good.
+    """
+    if not isinstance(record, Mapping):
+        return [f"the record is a {type(record).__name__}, expected an object"]
+    faults = _fields(RECORD, REQUIRED)("", record)
+    coherence, classifiers = record.get("coherence"), record.get("classifiers")
+    judged = isinstance(coherence, Mapping) and coherence.get("conditional")
+    if judged and isinstance(classifiers, Mapping) and not classifiers:
+        faults.append(
+            "`classifiers` is empty, expected the accuracy on real test images of "
+            "those that judged `coherence.conditional`"
+        )
+    for name in MEASURES:
+        faults += _shown_faults(name, record[name]) if name in record else []
+    named = {fault.split()[0] for fault in faults}  # say each only once
+    return faults + [f for f in _json_faults("", record) if f.split()[0] not in named]
+
+
+# --- what a value may be -------------------------------------------------------------
+
+
 def _is_number(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
 
 
-def _value_faults(path: str, value: Any, low: float, high: float) -> list[str]:
-    """Faults of a number or ``{mean, sd, n}`` that must lie in [low, high]."""
-    if isinstance(value, Mapping):
-        if set(value) != _SUMMARY_KEYS:
-            return [f"`{path}` has keys {sorted(value)}, expected mean, sd, n"]
-        if not (_is_number(value["sd"]) and value["sd"] >= 0):
-            return [f"`{path}.sd` is {value['sd']!r}, expected a number >= 0"]
-        if type(value["n"]) is not int or value["n"] < 2:
-            return [f"`{path}.n` is {value['n']!r}, expected an integer >= 2"]
-        path, value = f"{path}.mean", value["mean"]
-    if not _is_number(value) or not low <= value <= high:
+def _number(low: float = -math.inf, high: float = math.inf) -> Check:
+    """A number, or ``{mean, sd, n}``, in [low, high]."""
+
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, Mapping):
+            if set(value) != {"mean", "sd", "n"}:
+                return [f"`{path}` has keys {sorted(value)}, expected mean, sd, n"]
+            if not (_is_number(value["sd"]) and value["sd"] >= 0):
+                return [f"`{path}.sd` is {value['sd']!r}, expected a number >= 0"]
+            if type(value["n"]) is not int or value["n"] < 2:
+                return [f"`{path}.n` is {value['n']!r}, expected an integer >= 2"]
+            path, value = f"{path}.mean", value["mean"]
+        if _is_number(value) and low <= value <= high:
+            return []
         between = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f">= {low:g}"
         return [f"`{path}` is {value!r}, expected a finite number {between}"]
-    return []
+
+    return check
 
 
-def _map_faults(
-    path: str, values: Any, *, low: float = 0.0, high: float = 1.0
-) -> list[str]:
-    """Faults of an object name → value."""
-    if not isinstance(values, Mapping):
-        return [f"`{path}` is {values!r}, expected an object"]
-    faults = []
-    for name, value in values.items():
-        faults += _value_faults(f"{path}.{name}", value, low, high)
-    return faults
+def _or_null(check: Check) -> Check:
+    return lambda path, value: [] if value is None else check(path, value)
 
 
-def _coherence_faults(coherence: Any) -> list[str]:
-    """Faults of the `coherence` object."""
-    if not isinstance(coherence, Mapping):
-        return [f"`coherence` is {coherence!r}, expected an object"]
-    needed = ("conditional", "joint", "joint_entropy", "ceiling")
-    faults = [f"`coherence.{k}` is missing" for k in needed if k not in coherence]
-    for key in ("conditional", "conditional_micro", "joint"):
-        faults += _map_faults(f"coherence.{key}", coherence.get(key, {}))
-    for key in ("conditional", "conditional_micro", "num_subsets"):
-        table = coherence.get(key, {})
-        for size in table if isinstance(table, Mapping) else ():
-            if not re.fullmatch(r"[1-9]\d*", str(size)):
-                faults.append(
-                    f"`coherence.{key}` has the key {size!r}, expected a subset size "
-                    'as a string: "1", "2", …'
-                )
-    faults += _by_steps_faults(coherence) + _interval_faults(coherence)
-    if coherence.get("ceiling") is not None:
-        faults += _value_faults("coherence.ceiling", coherence["ceiling"], 0.0, 1.0)
-    return faults + _entropy_faults(coherence)
+def _when(is_good: Callable[[Any], Any], expected: str) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        return [] if is_good(value) else [f"`{path}` is {value!r}, expected {expected}"]
+
+    return check
 
 
-def _subset_coherence_faults(directions: Any) -> list[str]:
-    """Faults of the optional `subset_coherence` object: given → target → value."""
-    path = "subset_coherence"
-    faults, known = _directions(path, directions)
-    for given, targets in known.items():
-        faults += _map_faults(f"{path}.{given}", targets)
-    return faults
+_is_object = _when(lambda value: isinstance(value, Mapping), "an object")
 
 
-def _directions(path: str, directions: Any) -> tuple[list[str], dict[str, Mapping]]:
-    """Faults of the keys of given → target → …, and of it what can be read."""
-    if not isinstance(directions, Mapping):
-        return [f"`{path}` is {directions!r}, expected an object"], {}
-    faults = []
-    for given, targets in directions.items():
-        if not isinstance(targets, Mapping):
-            faults.append(f"`{path}.{given}` is {targets!r}, expected an object")
-            continue
-        faults += [
-            f"`{path}.{given}` has the target {name!r}, which is given"
-            for name in sorted(set(str(given).split("+")) & set(targets))
-        ]
-    return faults, {g: of for g, of in directions.items() if isinstance(of, Mapping)}
+def _each(check: Check, keys: str = "", expected: str = "") -> Check:
+    """An object name -> what ``check`` allows, its names being ``expected``."""
+
+    def check_each(path: str, value: Any) -> list[str]:
+        faults = _is_object(path, value)
+        for name, entry in {} if faults else value.items():
+            faults += check(f"{path}.{name}", entry)
+            if keys and not re.fullmatch(keys, str(name)):
+                faults.append(f"`{path}` has the key {name!r}, expected {expected}")
+        return faults
+
+    return check_each
 
 
-def _by_steps_faults(coherence: Mapping[str, Any]) -> list[str]:
-    """Faults of what is keyed by prior and then by number of steps."""
-    faults = []
-    for key, high in (("joint_by_steps", 1.0), ("joint_entropy_by_steps", math.inf)):
-        path, priors = f"coherence.{key}", coherence.get(key, {})
-        if not isinstance(priors, Mapping):
-            faults.append(f"`{path}` is {priors!r}, expected an object")
-            continue
-        for prior, table in priors.items():
-            if not isinstance(table, Mapping):
-                faults.append(f"`{path}.{prior}` is {table!r}, expected an object")
-                continue
-            measured = {k: v for k, v in table.items() if v is not None}
-            faults += _map_faults(f"{path}.{prior}", measured, high=high)
+def _directions(check: Check) -> Check:
+    """An object names given -> target that is not given -> what ``check`` allows."""
+
+    def check_directions(path: str, value: Any) -> list[str]:
+        faults = _each(_each(check))(path, value)
+        for given, targets in value.items() if isinstance(value, Mapping) else ():
+            known = targets if isinstance(targets, Mapping) else ()
             faults += [
-                f"`{path}.{prior}` has the key {steps!r}, expected a number of steps "
-                'as a string: "0", "10", …'
-                for steps in table
-                if not re.fullmatch(r"0|[1-9]\d*", str(steps))
+                f"`{path}.{given}` has the target {name!r}, which is given"
+                for name in sorted(set(str(given).split("+")) & set(known))
             ]
-    return faults
+        return faults
+
+    return check_directions
 
 
-def _interval_faults(coherence: Mapping[str, Any]) -> list[str]:
-    """Faults of `coherence.interval`: each interval holds shares, low and high."""
-    path, interval = "coherence.interval", coherence.get("interval", {})
-    if not isinstance(interval, Mapping):
-        return [f"`{path}` is {interval!r}, expected an object"]
-    intervals = {"ceiling": interval["ceiling"]} if "ceiling" in interval else {}
-    faults = []
-    for key in ("conditional", "joint"):
-        table = interval.get(key, {})
-        if not isinstance(table, Mapping):
-            faults.append(f"`{path}.{key}` is {table!r}, expected an object")
-            continue
-        intervals |= {f"{key}.{name}": bounds for name, bounds in table.items()}
-    found, known = _directions(f"{path}.subsets", interval.get("subsets", {}))
-    faults += found
-    for given, targets in known.items():
-        intervals |= {f"subsets.{given}.{t}": of for t, of in targets.items()}
-    for name, bounds in intervals.items():
-        faults += _map_faults(f"{path}.{name}", bounds)
-    return faults
+def _fields(checks: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
+    """An object with these fields; near misses of missing ones are named."""
+
+    def check(path: str, value: Any) -> list[str]:
+        faults, above = _is_object(path, value), f"{path}." if path else ""
+        for name, of_field in {} if faults else checks.items():
+            if name in value:
+                faults += of_field(above + name, value[name])
+            elif name in required:
+                extra = [str(key) for key in value if key not in checks]
+                near = difflib.get_close_matches(name, extra, n=1)
+                hint = f"; did you mean it by `{near[0]}`?" if near else ""
+                faults.append(f"`{above}{name}` is missing{hint}")
+        return faults
+
+    return check
 
 
-def _entropy_faults(coherence: Mapping[str, Any]) -> list[str]:
-    """Faults of `coherence.joint_entropy`: a value, or keyed like `coherence.joint`."""
-    entropy, path = coherence.get("joint_entropy"), "coherence.joint_entropy"
-    joint = coherence.get("joint")
-    joint = joint if isinstance(joint, Mapping) else {}
-    if not isinstance(entropy, Mapping) or is_summary(entropy):
-        if entropy is None:
-            return []
-        if len(joint) > 1:
-            return [
-                f"`{path}` is one value, expected one for each prior of "
-                f"`coherence.joint`: {sorted(joint)}"
-            ]
-        return _value_faults(path, entropy, 0.0, math.inf)
-    faults = _map_faults(
-        path, {k: v for k, v in entropy.items() if v is not None}, high=math.inf
+def _coherence(path: str, coherence: Any) -> list[str]:
+    """Its fields; and one entropy for each prior, where there are several."""
+    faults = _fields(COHERENCE, ("conditional", "joint", "joint_entropy", "ceiling"))(
+        path, coherence
     )
-    if set(entropy) != set(joint):
+    if not isinstance(coherence, Mapping):
+        return faults
+    entropy, joint = coherence.get("joint_entropy"), coherence.get("joint")
+    joint = joint if isinstance(joint, Mapping) else {}
+    path = f"{path}.joint_entropy"
+    if isinstance(entropy, Mapping) and not is_summary(entropy):
+        faults += _each(_or_null(NATS))(path, entropy)
+        if set(entropy) != set(joint):
+            faults.append(
+                f"`{path}` has keys {sorted(entropy)}, expected those of "
+                f"`coherence.joint`: {sorted(joint)}"
+            )
+    elif entropy is not None and len(joint) > 1:
         faults.append(
-            f"`{path}` has keys {sorted(entropy)}, expected those of "
+            f"`{path}` is one value, expected one for each prior of "
             f"`coherence.joint`: {sorted(joint)}"
         )
+    elif entropy is not None:
+        faults += NATS(path, entropy)
     return faults
 
 
-def _refinement_faults(refinement: Any) -> list[str]:
-    """Faults of the optional `refinement` object: values before and after."""
-    if not isinstance(refinement, Mapping):
-        return [f"`refinement` is {refinement!r}, expected an object"]
-    faults = []
-    for key, low, high in (
-        ("log_joint", -math.inf, math.inf),
-        ("coherence", 0.0, 1.0),
-    ):
-        table = refinement.get(key)
-        if not isinstance(table, Mapping) or set(table) != {"before", "after"}:
-            faults.append(
-                f"`refinement.{key}` is {table!r}, expected an object with before and "
-                "after"
-            )
-            continue
-        for moment, values in table.items():
-            path = f"refinement.{key}.{moment}"
-            faults += _map_faults(path, values, low=low, high=high)
-    ceiling = refinement.get("ceiling", {})
-    return faults + _map_faults("refinement.ceiling", ceiling)
+def _before_and_after(check: Check) -> Check:
+    """An object with both, each of them size -> what ``check`` allows."""
+
+    def check_both(path: str, value: Any) -> list[str]:
+        if not isinstance(value, Mapping) or set(value) != {"before", "after"}:
+            expected = "expected an object with before and after"
+            return [f"`{path}` is {value!r}, {expected}"]
+        return _each(_each(check))(path, value)
+
+    return check_both
 
 
 def _shown_faults(name: str, measured: Any) -> list[str]:
-    """Faults of a measure's object, as far as tables show it."""
-    if not isinstance(measured, Mapping):
-        return [f"`{name}` is {measured!r}, expected an object"]
-    faults = []
-    for table in SHOWN[name]:
+    """Faults of a measure's object, as far as its tables show it."""
+    if faults := _is_object(name, measured):
+        return faults
+    for table in load(name).TABLES:
         if not isinstance(find(measured, table.rows) or {}, Mapping):
             faults.append(f"`{name}.{table.rows}` is no object, expected one")
             continue
         for row, values in rows_of(table, measured):
             above = ".".join(filter(None, (name, table.rows, row)))
             for column, value in zip(table.columns, values, strict=True):
-                path, bounds = f"{above}.{column.path}", (column.low, column.high)
+                check = _or_null(_number(column.low, column.high))
                 if isinstance(value, Mapping) and not is_summary(value):
-                    known = {k: v for k, v in value.items() if v is not None}
-                    faults += _map_faults(path, known, low=bounds[0], high=bounds[1])
-                elif value is not None:
-                    faults += _value_faults(path, value, *bounds)
+                    check = _each(check)
+                faults += check(f"{above}.{column.path}", value)
     return faults
-
-
-def _text_faults(path: str, value: Any) -> list[str]:
-    if isinstance(value, str) and value.strip():
-        return []
-    return [f"`{path}` is {value!r}, expected a string that says something"]
-
-
-def _commit_faults(path: str, value: Any) -> list[str]:
-    if isinstance(value, str) and _COMMIT.fullmatch(value):
-        return []
-    return [
-        f"`{path}` is {value!r}, expected 7 to 40 hex digits, with -dirty after them "
-        "if the tree differed, or unknown"
-    ]
-
-
-def _seeds_faults(path: str, value: Any) -> list[str]:
-    if (
-        isinstance(value, list)
-        and value
-        and all(type(seed) is int for seed in value)
-        and len(set(value)) == len(value)
-    ):
-        return []
-    return [f"`{path}` is {value!r}, expected a list of different integers"]
-
-
-def _sampler_faults(path: str, value: Any) -> list[str]:
-    """Diagnostics are numbers, or null where undefined (a chain that never moved)."""
-    if not isinstance(value, Mapping):
-        return [f"`{path}` is {value!r}, expected an object"]
-    faults = [
-        f"`{path}.{key}` is {value[key]!r}, expected an object"
-        for key in ("settings", "subsets")
-        if not isinstance(value.get(key, {}), Mapping)
-    ]
-    subsets = value.get("subsets")
-    subsets = subsets if isinstance(subsets, Mapping) else {}
-    for name, found in subsets.items():
-        if not isinstance(found, Mapping):
-            faults.append(f"`{path}.subsets.{name}` is {found!r}, expected an object")
-            continue
-        faults += [
-            f"`{path}.subsets.{name}.{key}` is {number!r}, expected a number or null"
-            for key, number in found.items()
-            if number is not None and not _is_number(number)
-        ]
-    return faults
-
-
-_CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
-    "dataset": _text_faults,
-    "method": _text_faults,
-    "protocol": _text_faults,
-    "config": _text_faults,
-    "command": _text_faults,
-    "commit": _commit_faults,
-    "hardware": _text_faults,
-    "seeds": _seeds_faults,
-    "wall_seconds": lambda path, value: _value_faults(path, value, 0.0, math.inf),
-    "coherence": lambda path, value: _coherence_faults(value),
-    "classifiers": _map_faults,
-    "sampler": _sampler_faults,
-    "stage1_checkpoint": lambda path, value: (
-        [] if value is None else _text_faults(path, value)
-    ),
-}
 
 
 def _json_faults(path: str, value: Any) -> list[str]:
@@ -309,42 +220,80 @@ def _json_faults(path: str, value: Any) -> list[str]:
     return faults
 
 
-def validate(record: Any) -> list[str]:
-    """Everything that is wrong with a record, all at once.
+# --- the fields of a record ----------------------------------------------------------
 
-    Args:
-      record: as read from JSON; keys that the schema does not name are free.
+SHARE, NATS = _number(0.0, 1.0), _number(0.0)
+SHARES = _each(SHARE)
+SIZES = (r"[1-9]\d*", 'a subset size as a string: "1", "2", …')
+STEPS = (r"0|[1-9]\d*", 'a number of steps as a string: "0", "10", …')
+TEXT = _when(
+    lambda value: isinstance(value, str) and value.strip(),
+    "a string that says something",
+)
+COMMIT = _when(
+    lambda value: (
+        isinstance(value, str)
+        and re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?|unknown", value)
+    ),
+    "7 to 40 hex digits, with -dirty after them if the tree differed, or unknown",
+)
+SEEDS = _when(
+    lambda value: (
+        isinstance(value, list)
+        and value
+        and all(type(seed) is int for seed in value)
+        and len(set(value)) == len(value)
+    ),
+    "a list of different integers",
+)
+SENTENCES = _when(
+    lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
+    "a list of strings",
+)
+# Null where undefined: the R-hat of a chain that never moved.
+DIAGNOSTIC = _or_null(_when(_is_number, "a number or null"))
 
-    Returns:
-      One sentence a fault, naming the field, what it is and what was expected; empty
-      if the record is good.
-    """
-    if not isinstance(record, Mapping):
-        return [f"the record is a {type(record).__name__}, expected an object"]
-    faults = []
-    for key, check in _CHECKS.items():
-        if key in record:
-            faults += check(key, record[key])
-        else:
-            extra = [str(k) for k in record if k not in _CHECKS]
-            near = difflib.get_close_matches(key, extra, n=1)
-            hint = f"; did you mean it by `{near[0]}`?" if near else ""
-            faults.append(f"`{key}` is missing{hint}")
-    coherence, classifiers = record.get("coherence"), record.get("classifiers")
-    judged = isinstance(coherence, Mapping) and coherence.get("conditional")
-    if judged and isinstance(classifiers, Mapping) and not classifiers:
-        faults.append(
-            "`classifiers` is empty, expected the accuracy on real test images of "
-            "those that judged `coherence.conditional`"
-        )
-    if "subset_coherence" in record:
-        faults += _subset_coherence_faults(record["subset_coherence"])
-    if "refinement" in record:
-        faults += _refinement_faults(record["refinement"])
-    for name in SHOWN:
-        faults += _shown_faults(name, record[name]) if name in record else []
-    notes = record.get("notes", [])
-    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-        faults.append(f"`notes` is {notes!r}, expected a list of strings")
-    named = {fault.split()[0] for fault in faults}  # say each only once
-    return faults + [f for f in _json_faults("", record) if f.split()[0] not in named]
+COHERENCE: dict[str, Check] = {
+    "conditional": _each(SHARE, *SIZES),
+    "conditional_micro": _each(SHARE, *SIZES),
+    "num_subsets": _each(lambda path, value: [], *SIZES),
+    "joint": SHARES,
+    "joint_entropy": lambda path, value: [],  # with its priors, in `_coherence`
+    "joint_by_steps": _each(_each(_or_null(SHARE), *STEPS)),
+    "joint_entropy_by_steps": _each(_each(_or_null(NATS), *STEPS)),
+    "ceiling": _or_null(SHARE),
+    "interval": _fields(
+        {
+            "conditional": _each(SHARES),
+            "subsets": _directions(SHARES),
+            "joint": _each(SHARES),
+            "ceiling": SHARES,
+        }
+    ),
+}
+REQUIRED = (
+    *("dataset", "method", "protocol", "config", "command", "commit", "hardware"),
+    *("seeds", "wall_seconds", "coherence", "classifiers", "sampler"),
+    "stage1_checkpoint",
+)
+RECORD: dict[str, Check] = {
+    **dict.fromkeys(("dataset", "method", "protocol", "config", "command"), TEXT),
+    "commit": COMMIT,
+    "hardware": TEXT,
+    "seeds": SEEDS,
+    "wall_seconds": NATS,
+    "coherence": _coherence,
+    "classifiers": SHARES,
+    "sampler": _fields({"settings": _is_object, "subsets": _each(_each(DIAGNOSTIC))}),
+    "stage1_checkpoint": _or_null(TEXT),
+    "subset_coherence": _directions(SHARE),
+    "refinement": _fields(
+        {
+            "log_joint": _before_and_after(_number()),
+            "coherence": _before_and_after(SHARE),
+            "ceiling": SHARES,
+        },
+        ("log_joint", "coherence"),
+    ),
+    "notes": SENTENCES,
+}

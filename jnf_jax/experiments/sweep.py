@@ -16,6 +16,7 @@ import ml_collections
 from jnf_jax.experiments import ablations, records, sweep_plot
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.run import record_of, train_and_evaluate
+from jnf_jax.experiments.text import markdown
 from jnf_jax.experiments.variants import Pairs, Unit, make_plan
 from jnf_jax.runtime import parallel, processes
 
@@ -86,9 +87,9 @@ def run_sweep(
         "variants": _combine(plan.units, found),
     }
     for path in [workdir / "sweep.json", *([Path(out)] if out else [])]:
-        ablations.write(path, ablation)
+        records.write(path, ablation, ablations.faults_of)
         sweep_plot.draw(ablation, path.with_suffix(".png"))
-    text = "\n".join(ablations.table(ablation))
+    text = "\n".join(markdown(ablations.table_of(ablation)))
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
     return ablation

@@ -8,6 +8,7 @@ import numpy as np
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
 from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.subject import Subject
 
 MEAN, SCALE = np.array([0.5, -1.0]), np.array([0.4, 0.8])
 EXPERTS = {"a": (0.0, 1.0), "b": (0.3, 2.0)}
@@ -57,7 +58,8 @@ def test_mean_log_prob_is_the_cross_entropy():
 
     held_out = HeldOut(jnp.zeros((4_990, 1)), fetch, 4_990)
     settings = ProtocolSettings(batch_size=500)
-    got = mean_unimodal_log_prob(Gaussians(), {}, held_out, settings)
+    subject = Subject(Gaussians(), {}, None, held_out, None, settings)
+    got = mean_unimodal_log_prob(subject)
     for m, (shift, width) in EXPERTS.items():
         squares = (SCALE**2 + (MEAN - shift) ** 2) / width**2
         expected = -0.5 * np.sum(np.log(2 * np.pi * width**2) + squares)

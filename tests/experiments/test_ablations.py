@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tfds_files
 
-from jnf_jax.experiments import ablations, config_files
+from jnf_jax.experiments import ablations, config_files, records
 from jnf_jax.experiments.experiment import stage_directory
 from jnf_jax.experiments.variants import make_plan
 
@@ -51,10 +51,10 @@ def test_every_variant_is_another_run_and_has_what_the_table_shows(name, tmp_pat
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
 def test_what_was_measured_has_each_quantity_of_its_config(path):
     """Also those below a subset or an energy, which a plan cannot tell."""
-    stored = ablations.read(path)
-    records = [variant["record"] for variant in stored["variants"]]
+    stored = records.read(path, ablations.faults_of)
+    measured = [variant["record"] for variant in stored["variants"]]
     config = config_files.load_config(stored["sweep"])
     for quantity in (*config.quantities, *config.plot.y):
         # None stands for what is not finite: R-hat where all proposals are rejected.
-        found = [ablations.look_up(record, quantity) for record in records]
+        found = [ablations.look_up(record, quantity) for record in measured]
         assert any(value is not None for value in found), quantity

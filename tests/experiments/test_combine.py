@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from jnf_jax.experiments.combine import combine
-from jnf_jax.experiments.records import summarise, worst_of_sampler
+from jnf_jax.experiments.combine import combine, summarise
+from jnf_jax.experiments.records import worst_of_sampler
 from jnf_jax.experiments.schema import validate
 
 SHARES = (0.25, 0.5, 0.875)

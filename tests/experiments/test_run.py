@@ -11,6 +11,7 @@ from tiny import tiny_config
 
 from jnf_jax.evaluation import protocol
 from jnf_jax.experiments import experiment, records, run
+from jnf_jax.experiments.combine import summarise
 from jnf_jax.experiments.run import (
     record_of,
     train_and_evaluate,
@@ -100,7 +101,7 @@ def test_two_seeds_are_one_record(trained, tmp_path):
         assert fitted["coherence"][key] == record["coherence"][key]
     single = trained[1]["coherence"]["ceiling"]
     other = records.read(tmp_path / "seed_1" / "results.json")["coherence"]["ceiling"]
-    assert record["coherence"]["ceiling"] == records.summarise([single, other])
+    assert record["coherence"]["ceiling"] == summarise([single, other])
 
 
 def test_a_finished_seed_counts_while_its_data_are_the_same(trained, monkeypatch):

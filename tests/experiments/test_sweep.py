@@ -22,6 +22,7 @@ from jnf_jax.experiments import (
 )
 from jnf_jax.experiments import run as runs
 from jnf_jax.experiments import sweep as sweep_run
+from jnf_jax.experiments.text import markdown
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -154,7 +155,7 @@ def test_writes_table_and_plot_and_runs_nothing_again(base, calls):
         {"flow.num_blocks": 0}, {"flow.num_blocks": 1}
     ]  # fmt: skip
     for path in (out, base / "runs" / "sweep.json"):
-        assert ablations.read(path) == json.loads(json.dumps(done))
+        assert records.read(path, ablations.faults_of) == json.loads(json.dumps(done))
         assert np.asarray(Image.open(path.with_suffix(".png"))).std() > 0
     table = (base / "runs" / "sweep.md").read_text().splitlines()
     assert table[2:] == ["| 0 | 0.250 | 0.900 |", "| 1 | 0.250 | 0.900 |"]
@@ -196,7 +197,9 @@ def test_seeds_become_a_mean_and_a_spread(base, calls):
     record = done["variants"][0]["record"]
     # 0.25 and 0.75: mean 0.5, sd 0.5 / √2.
     assert record["coherence"]["conditional"]["1"]["n"] == 2
-    assert ablations.table(done)[2].startswith("| 0 | 0.500 ± 0.354 | 0.900")
+    assert markdown(ablations.table_of(done))[2].startswith(
+        "| 0 | 0.500 ± 0.354 | 0.900"
+    )
     stored = records.read(base / "runs" / "flow.num_blocks=0" / "results.json")
     assert stored == json.loads(json.dumps(record))
     points = sweep_plot.points_of(done, "coherence.conditional.1")

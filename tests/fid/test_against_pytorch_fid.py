@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from jnf_jax.data.torch_file import load_tensors
-from jnf_jax.evaluation.measures.features import FrechetSettings, inception_features
+from jnf_jax.evaluation.measures.features import inception_features
+from jnf_jax.evaluation.measures.frechet import Settings
 from jnf_jax.evaluation.statistics.frechet import frechet_distance, gaussian_of
 from jnf_jax.networks.inception import BLOCKS, Inception, from_torch
 
@@ -146,7 +147,7 @@ def test_every_layer_agrees(theirs, params, side):
 def test_features_of_grey_pictures_from_a_file_named_in_a_config(theirs, files):
     """Hash checked, weights read, one channel repeated; not called FID."""
     digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
-    settings = FrechetSettings("inception", str(files[0]), digest)
+    settings = Settings("inception", str(files[0]), digest)
     assert not settings.faults("evaluation.frechet")
     extractor = inception_features(str(files[0]), digest, None)
     assert extractor.distance == "frechet_inception" and extractor.size == 2048
@@ -155,7 +156,7 @@ def test_features_of_grey_pictures_from_a_file_named_in_a_config(theirs, files):
         (expected,) = theirs[0](as_torch(np.repeat(grey, 3, axis=-1)))
     got = np.asarray(extractor.extract("m0", grey))
     assert relative_error(got, expected[..., 0, 0].numpy()) < 1e-4
-    other = FrechetSettings("inception", str(files[1]), digest)
+    other = Settings("inception", str(files[1]), digest)
     (fault,) = other.faults("evaluation.frechet")
     assert "has SHA-256" in fault and f"expected {digest}" in fault
 

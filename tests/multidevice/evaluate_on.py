@@ -16,14 +16,11 @@ import numpy as np
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.measures import frechet
-from jnf_jax.evaluation.measures.features import FrechetSettings
-from jnf_jax.evaluation.measures.likelihood import LikelihoodSettings as WeightSettings
-from jnf_jax.evaluation.measures.likelihood import evaluate_likelihood
-from jnf_jax.evaluation.measures.posterior_match import MatchSettings, evaluate_match
-from jnf_jax.evaluation.measures.representation import (
-    RepresentationSettings,
-    evaluate_representation,
+from jnf_jax.evaluation.measures import (
+    frechet,
+    likelihood,
+    posterior_match,
+    representation,
 )
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob, posterior_gap
 from jnf_jax.evaluation.protocol import Draws, ProtocolSettings, evaluate_coherence
@@ -40,7 +37,7 @@ SHAPES = {"a": (4, 4, 1), "b": (4, 4, 1), "c": (4, 4, 1)}
 SETTINGS = ProtocolSettings(
     num_tuples=48, batch_size=24, num_prior_samples=24, num_diagnostic_data=4
 )
-MATCH = MatchSettings(
+MATCH = posterior_match.Settings(
     num_pairs=48,
     num_chain_data=8,
     num_chains=8,
@@ -111,10 +108,11 @@ def predict(views):
     return {m: (x.mean((1, 2, 3)) > 0.5).astype(int) for m, x in views.items()}
 
 
-def frechet_of(measured: Measured, draws: Draws) -> dict[str, Any]:
-    """In random projections of what is no picture.
+def subject_of(measured: Measured, draws: Draws) -> Subject:
+    """Features are random projections of what is no picture.
 
     Pictures are rounded to 8 bit, which would make 1/255 of a difference of 1e-7.
+    Probes are tested on what they were fitted to: not how good they are counts.
     """
     mesh = measured.held_out.mesh
     weights = np.random.default_rng(1).normal(size=(16, 4)).astype(np.float32)
@@ -125,8 +123,9 @@ def frechet_of(measured: Measured, draws: Draws) -> dict[str, Any]:
 
     shown = dict.fromkeys(SHAPES, Presentation())
     fetch = measured.held_out.fetch
-    dataset = Dataset("tiny", SHAPES, {}, fetch, 2, {}, presentations=shown)
-    subject = Subject(
+    splits = {"train": measured.held_out}
+    dataset = Dataset("tiny", SHAPES, splits, fetch, 2, {}, presentations=shown)
+    return Subject(
         measured.inference,
         measured.params,
         dataset,
@@ -135,7 +134,6 @@ def frechet_of(measured: Measured, draws: Draws) -> dict[str, Any]:
         SETTINGS,
         draws,
     )
-    return frechet.measure(subject, FrechetSettings())
 
 
 def split_into(work: Callable[[], Any]) -> tuple[Any, list[int]]:
@@ -156,26 +154,28 @@ def main() -> None:
     report, of_coherence = split_into(
         lambda: evaluate_coherence(*measured, predict, SETTINGS)
     )
-    weights, sizes = WeightSettings(8, 4, 0, 24, 64), RepresentationSettings(48, 48)
-    works = {
-        "likelihood": lambda: evaluate_likelihood(*measured, SETTINGS, weights),
-        "frechet": lambda: frechet_of(measured, report.draws),
-        # Probes are tested on what they were fitted to: not how good they are counts.
-        "representation": lambda: evaluate_representation(
-            *measured, measured.held_out, SETTINGS, sizes
-        ),
-        "posterior_match": lambda: evaluate_match(*measured, SETTINGS, MATCH),
+    subject = subject_of(measured, report.draws)
+    asked = {
+        likelihood: likelihood.Settings(8, 4, 0, 24, 64),
+        frechet: frechet.Settings(),
+        representation: representation.Settings(48, 48),
+        posterior_match: MATCH,
     }
-    measures = {name: split_into(work) for name, work in works.items()}
+    measures = {
+        measure.__name__.split(".")[-1]: split_into(
+            lambda measure=measure, settings=settings: measure.measure(
+                subject, settings
+            )
+        )
+        for measure, settings in asked.items()
+    }
     parts = {name: of_measure for name, (_, of_measure) in measures.items()}
-    likelihood, _ = measures.pop("likelihood")
+    log_p, _ = measures.pop("likelihood")
     found = chains_of(measured) | {
-        "log_probs": mean_unimodal_log_prob(*measured, SETTINGS),
-        "gap": posterior_gap(*measured, SETTINGS)[0],
-        "log_p": likelihood["joint"]["log_prob"],
-        "log_p_given": {
-            s: c["a"] for s, c in likelihood["conditional_by_subset"].items()
-        },
+        "log_probs": mean_unimodal_log_prob(subject),
+        "gap": posterior_gap(subject)[0],
+        "log_p": log_p["joint"]["log_prob"],
+        "log_p_given": {s: c["a"] for s, c in log_p["conditional_by_subset"].items()},
         "conditional": report.table.micro,
         "joint": report.joint,
         "ceiling": report.ceiling,

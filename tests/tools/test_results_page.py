@@ -10,6 +10,9 @@ import pytest
 
 from jnf_jax.experiments import ablations
 from jnf_jax.experiments import records as results
+from jnf_jax.experiments.combine import summarise
+from jnf_jax.experiments.console import console_table
+from jnf_jax.experiments.schema import validate
 from tools.results_page import published, render, tables
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +34,7 @@ def _set(record, path, value):
 
 
 def test_the_documented_example_is_valid(record):
-    assert results.validate(record) == []
+    assert validate(record) == []
 
 
 def test_every_required_key_is_documented_and_required(record):
@@ -40,12 +43,12 @@ def test_every_required_key_is_documented_and_required(record):
     assert documented == set(record)
     for key in record:
         short = {k: v for k, v in record.items() if k != key}
-        assert any(f"`{key}` is missing" in f for f in results.validate(short))
+        assert any(f"`{key}` is missing" in f for f in validate(short))
 
 
 def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
     record["refinement"] = refinement()
-    assert results.validate(record) == []
+    assert validate(record) == []
     *_, one, two = tables.refinement_table({"run": record})
     assert one.endswith("| 0.500 ± 0.020 | 0.625 | 4.25 |")
     assert two.endswith("| 0.875 | 0.750 | undefined |")
@@ -119,7 +122,7 @@ def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
 )
 def test_each_fault_is_named_once(record, path, value, fault):
     _set(record, path, value)
-    faults = results.validate(record)
+    faults = validate(record)
     assert len(faults) == 1 and re.search(fault, faults[0]), faults
 
 
@@ -127,45 +130,45 @@ def test_all_faults_are_reported_at_once_and_near_misses_named(record):
     record["wall_secs"] = record.pop("wall_seconds")
     record["seeds"] = 0
     del record["coherence"]["ceiling"]
-    found = "\n".join(results.validate(record))
+    found = "\n".join(validate(record))
     assert "`wall_seconds` is missing; did you mean it by `wall_secs`?" in found
     assert "`seeds` is 0" in found
     assert "`coherence.ceiling` is missing" in found
-    assert results.validate([]) == ["the record is a list, expected an object"]
+    assert validate([]) == ["the record is a list, expected an object"]
 
 
 def test_what_was_not_measured_is_null_or_empty(record):
     joint_alone = copy.deepcopy(record)
     joint_alone["coherence"]["conditional"] = {}
-    assert results.validate(joint_alone) == []
-    shown = results.console_table(joint_alone)
+    assert validate(joint_alone) == []
+    shown = console_table(joint_alone)
     assert "macro" not in shown and "joint, z from normal" in shown
     record["coherence"] |= {"joint": {}, "joint_entropy": None, "ceiling": None}
     record |= {"sampler": {}, "stage1_checkpoint": None, "fid": {"m0": 12.5}}
-    assert results.validate(record) == []
-    assert "joint, z from" not in results.console_table(record)
+    assert validate(record) == []
+    assert "joint, z from" not in console_table(record)
 
 
 def test_entropy_belongs_to_its_prior(record):
     assert results.joint_entropy(record, "normal") == 2.0
     record["coherence"]["joint"]["gmm"] = 0.5
     record["coherence"]["joint_entropy"] = {"normal": 1.0, "gmm": None}
-    assert results.validate(record) == []
+    assert validate(record) == []
     assert results.joint_entropy(record, "normal") == 1.0
     assert results.joint_entropy(record, "gmm") is None
 
 
 def test_summarise_uses_the_sample_standard_deviation():
-    assert results.summarise([0.25]) == 0.25
-    assert results.summarise([0.5, 0.75, 1.0]) == {"mean": 0.75, "sd": 0.25, "n": 3}
+    assert summarise([0.25]) == 0.25
+    assert summarise([0.5, 0.75, 1.0]) == {"mean": 0.75, "sd": 0.25, "n": 3}
     with pytest.raises(ValueError, match="`values` is empty"):
-        results.summarise([])
+        summarise([])
 
 
 def test_a_diagnostic_that_is_undefined_becomes_null(record):
     diagnostics = {"rhat_max": None, "ess_min": 3.0}
     record["sampler"]["subsets"]["m0+m1"] = diagnostics
-    assert results.validate(record) == []
+    assert validate(record) == []
     worst = results.worst_of_sampler(record["sampler"]["subsets"])
     assert worst == {"max R-hat": "undefined", "min ESS": "3"}
 
@@ -183,7 +186,7 @@ def test_an_invalid_record_is_neither_written_nor_read(record, tmp_path):
         results.write(path, record)
     assert not list(tmp_path.iterdir())
     path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="bad.json is not a valid record"):
+    with pytest.raises(ValueError, match="bad.json is not valid"):
         results.read(path)
     path.write_text('{"dataset": ')
     with pytest.raises(ValueError, match="bad.json is not JSON"):
@@ -195,7 +198,7 @@ def test_console_table_fits_a_plain_terminal(record):
         f"modality_{i}": {"mean": 0.95, "sd": 0.001, "n": 4} for i in range(6)
     }
     record["sampler"]["subsets"]["m0+m2"] = {"acceptance": 0.7, "rhat_max": None}
-    text = results.console_table(record)
+    text = console_table(record)
     assert text.isascii()
     assert max(map(len, text.split("\n"))) <= 80
     for shown in ("0.500 +- 0.020", "0.750", "0.250", "2.000", "0.900", "undefined"):
@@ -226,8 +229,8 @@ def refinement():
 
 def test_console_table_shows_what_refinement_changed(record):
     record["refinement"] = refinement()
-    assert results.validate(record) == []
-    lines = results.console_table(record).split("\n")
+    assert validate(record) == []
+    lines = console_table(record).split("\n")
     assert max(map(len, lines)) <= 80
     (one,) = (line for line in lines if re.match(r"  given 1 +-1234\.6", line))
     said = "given 1 -1234.6 +- 10.0 -> 5.5 0.500 +- 0.020 -> 0.625"
@@ -249,7 +252,7 @@ def test_console_table_shows_what_refinement_changed(record):
 def test_faults_of_a_refinement(record, path, value, fault):
     record["refinement"] = refinement()
     _set(record["refinement"], path, value)
-    (found,) = results.validate(record)
+    (found,) = validate(record)
     assert re.search(fault, found)
 
 
@@ -284,13 +287,24 @@ def repository(record, tmp_path):
     return tmp_path
 
 
-def test_results_md_is_up_to_date():
-    rendered = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert rendered == render.render(ROOT), "run python -m tools.results_page"
+def pages(root):
+    """All pages in one text, the archive's links as if it lay beside the first page."""
+    return "\n".join(render.pages(root).values()).replace("](../../", "](../")
+
+
+def test_every_page_is_up_to_date():
+    wanted = render.pages(ROOT)
+    known = {"docs/results.md"}
+    known |= {f"docs/results/{p.name}" for p in (ROOT / "docs/results").glob("*")}
+    assert known == set(wanted)
+    for name, text in wanted.items():
+        stored = (ROOT / name).read_text(encoding="utf-8")
+        assert stored == text, f"{name}: run python -m tools.results_page"
+    assert wanted["docs/results.md"].count("\n") <= 150
 
 
 def test_rows_ours_not_yet_run_and_published(repository):
-    text = render.render(repository)
+    text = pages(repository)
     ours = next(line for line in text.split("\n") if "(../results/digits" in line)
     for cell in ("0.500 ± 0.020", "0.750", "0.900"):
         assert f"| {cell} |" in ours
@@ -299,7 +313,7 @@ def test_rows_ours_not_yet_run_and_published(repository):
     assert "| [jmvae](../configs/digits/jmvae.py) | not yet run | – |" in text
     assert "networks" not in text
     above = f"| {jnf} | digits | 0.500 ± 0.020 | 0.750 | – |"
-    assert above in text.partition("### Beside published numbers")[2]
+    assert above in text.partition("## Beside published numbers")[2]
     assert "| rival | other_digits | – | – | 0.66 ± 0.02 | – | – | theirs |" in text
     assert "- **theirs**: Another split." in text
     assert "- **[README]**: stated in a README." in text
@@ -332,7 +346,7 @@ def test_one_seed_has_intervals_and_one_stage_one_a_single_row(repository, recor
     record["stage1_checkpoint"] = "0123456789abcdef"
     for name in ("jnf", "jnf_gmm"):
         results.write(folder / f"{name}.json", record)
-    text = render.render(repository)
+    text = pages(repository)
     assert text.count("| 0.500 ± 0.020 | 0.750 [0.700, 0.812] |") == 2
     assert text.count("| normal | 0.250 | 0.900 |") == 1
     assert text.count("| gmm_after | 0.500 | 0.900 | 0.56 | 2.250 |") == 1
@@ -341,21 +355,21 @@ def test_one_seed_has_intervals_and_one_stage_one_a_single_row(repository, recor
 def test_nothing_is_a_share_of_a_ceiling_of_zero(repository, record):
     record["coherence"]["ceiling"] = 0.0
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    assert "| normal | 0.250 | 0.000 | 2.000 |" in render.render(repository)
+    assert "| normal | 0.250 | 0.000 | 2.000 |" in pages(repository)
 
 
 def test_rendering_without_records(repository):
     (repository / "results" / "digits" / "jnf.json").unlink()
-    text = render.render(repository)
+    text = pages(repository)
     assert text.count("not yet run") == 2
     assert "How they came about" not in text
 
 
 def test_metrics_of_one_data_set_get_a_table_of_their_own(repository, record):
-    assert "wrong bit" not in render.render(repository)
+    assert "wrong bit" not in pages(repository)
     record["wrong_bit"] = {"circle": 0.125}
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    assert "circle 0.125 |" in render.render(repository)
+    assert "circle 0.125 |" in pages(repository)
 
 
 def directions(*names):
@@ -370,9 +384,9 @@ def directions(*names):
 def test_all_nine_directions_of_three_named_modalities(repository, record):
     path = repository / "results" / "digits" / "jnf.json"
     record["subset_coherence"] = directions("image", "pen", "sound")
-    assert results.validate(record) == []
+    assert validate(record) == []
     results.write(path, record)
-    lines = render.render(repository).split("\n")
+    lines = pages(repository).split("\n")
     (header,) = [line for line in lines if "→ pen" in line]
     assert header.split(" | ")[1:-1] == [
         "image → pen",
@@ -390,7 +404,7 @@ def test_all_nine_directions_of_three_named_modalities(repository, record):
     for names in (("m0", "m1", "m2"), ("a", "b", "c", "d")):
         record["subset_coherence"] = directions(*names)
         results.write(path, record)
-        assert "→" not in render.render(repository)
+        assert "→" not in pages(repository)
 
 
 @pytest.mark.parametrize(
@@ -404,32 +418,32 @@ def test_all_nine_directions_of_three_named_modalities(repository, record):
 )
 def test_faults_of_directions(record, value, fault):
     record["subset_coherence"] = value
-    (found,) = results.validate(record)
+    (found,) = validate(record)
     assert re.search(fault, found)
 
 
 def test_refinement_gets_a_table_of_its_own(repository, record):
-    assert "through the decoders" not in render.render(repository)
+    assert "through the decoders" not in pages(repository)
     record["refinement"] = refinement()
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    text = render.render(repository)
+    text = pages(repository)
     assert "| 50 | 1 | -1234.6 ± 10.0 | 5.5 | 0.500 ± 0.020 | 0.625 |" in text
     assert "| 50 | 2 | 3.0 | 4.0 | 0.875 | 0.750 |" in text
 
 
 def test_another_divisor_is_told(repository, record):
-    assert "divided by" not in render.render(repository)
+    assert "divided by" not in pages(repository)
     record["sampler"]["settings"]["divisor"] = "reference"
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    assert "dynamic_hmc, divided by 'reference', worst" in render.render(repository)
+    assert "dynamic_hmc, divided by 'reference', worst" in pages(repository)
     record["sampler"]["settings"]["defensive_weight"] = 1 / 60_000
     results.write(repository / "results" / "digits" / "jnf.json", record)
     told = "divided by 'reference', defensive weight 1.7e-05, worst"
-    assert told in render.render(repository)
+    assert told in pages(repository)
 
 
 def test_energies_get_a_table_of_their_own(repository, record):
-    assert "Langevin steps" not in render.render(repository)
+    assert "Langevin steps" not in pages(repository)
     record["coherence"] |= {
         "joint_by_steps": {
             "energy": {"0": 0.25, "60": {"mean": 0.75, "sd": 0, "n": 2}}
@@ -443,7 +457,7 @@ def test_energies_get_a_table_of_their_own(repository, record):
         }
     }
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    text = render.render(repository)
+    text = pages(repository)
     assert (
         "| energy | 0.250 (–) | 0.750 ± 0.000 (2.125) | 0.125 | 0.500 | 1.010 |" in text
     )
@@ -454,13 +468,13 @@ def test_an_evaluation_of_its_own_is_told_with_its_commit(repository, record):
     path = repository / "results" / "digits" / "jnf.json"
     results.write(path, record)
     said = "  - then `python -m jnf_jax.evaluate --workdir runs/x`"
-    assert said in render.render(repository).split("\n")
+    assert said in pages(repository).split("\n")
     record["evaluation_commit"] = "89abcdef" * 5 + "-dirty"
     results.write(path, record)
-    assert f"{said} at 89abcde-dirty" in render.render(repository).split("\n")
+    assert f"{said} at 89abcde-dirty" in pages(repository).split("\n")
     for hardware, told in ((record["hardware"], ""), ("4 x TPU v4", ", on 4 x TPU v4")):
         results.write(path, record | {"evaluation_hardware": hardware})
-        text = render.render(repository)
+        text = pages(repository)
         assert f"{said} at 89abcde-dirty{told}" in text.split("\n")
 
 
@@ -469,32 +483,32 @@ def test_rows_of_one_config_have_the_names_of_their_files(repository, record):
     folder = repository / "results" / "digits"
     for name in ("a", "b"):
         results.write(folder / f"{name}.json", record)
-    text = render.render(repository)
+    text = pages(repository)
     for name in ("a", "b"):
         assert f"| [{name}](../configs/digits/jnf.py) | jnf | digits |" in text
         assert f"| [{name}](../configs/digits/jnf.py) | m0 -2.000 |" in text
     for path in folder.glob("*.json"):
         path.unlink()
     results.write(folder / "a.json", record)
-    text = render.render(repository)
+    text = pages(repository)
     assert "| [jnf](../configs/digits/jnf.py) | m0 -2.000 |" in text
 
 
 def test_a_record_is_shown_where_it_lies(repository, record):
     results.write(repository / "results" / "other" / "x.json", record)
-    text = render.render(repository)
-    assert "| [jnf](../configs/digits/jnf.py) |" in text.split("## other")[1]
+    text = pages(repository)
+    assert "| [jnf](../configs/digits/jnf.py) |" in text.split("# other\n")[1]
 
 
 def test_a_config_to_be_copied_is_no_row(repository):
     folder = repository / "configs" / "records"
     folder.mkdir()
     (folder / "jnf.py").write_text("def get_config():\n    return None\n")
-    assert "configs/records" not in render.render(repository)
+    assert "configs/records" not in pages(repository)
 
 
 def test_open_questions_show_the_records_of_their_configs(repository, record):
-    assert "## Left open" not in render.render(repository)
+    assert "# Left open" not in pages(repository)
     configs = ["digits/jmvae", "digits/jnf"]
     entry = {"question": "Which?", "configs": configs, "tables": ["refinement"]}
     path = repository / "docs" / "open_questions.json"
@@ -506,8 +520,8 @@ def test_open_questions_show_the_records_of_their_configs(repository, record):
     store()
     record["refinement"] = refinement()
     results.write(repository / "results" / "digits" / "jnf.json", record)
-    text = render.render(repository).split("## Left open")[1]
-    assert "### Which?" in text
+    text = pages(repository).split("# Left open\n")[1]
+    assert "## Which?" in text
     assert "| [digits / jmvae](../configs/digits/jmvae.py) | not yet run | – |" in text
     (ours,) = (line for line in text.split("\n") if "[digits / jnf]" in line)
     for cell in ("0.500 ± 0.020", "normal 0.250", "normal 2.000", "0.900"):
@@ -515,15 +529,15 @@ def test_open_questions_show_the_records_of_their_configs(repository, record):
     assert "| 50 | 1 | -1234.6 ± 10.0 | 5.5 | 0.500 ± 0.020 | 0.625 |" in text
     entry["answer"] = "This one."
     store()
-    assert "### Which?\n\nThis one.\n\n| config |" in render.render(repository)
+    assert "## Which?\n\nThis one.\n\n| config |" in pages(repository)
     entry |= {"configs": ["digits/gone"], "tables": ["fid"]}
     store()
     with pytest.raises(ValueError, match=r"'Which\?' names .*gone', 'fid'\], expe"):
-        render.render(repository)
+        pages(repository)
 
 
 def test_ablations_have_a_section(repository, record):
-    assert "Ablations" not in render.render(repository)
+    assert "Ablations" not in pages(repository)
     for folder in ("configs", "results"):
         (repository / folder / "ablations").mkdir()
     for name in ("beta", "steps"):
@@ -537,13 +551,13 @@ def test_ablations_have_a_section(repository, record):
         "notes": ["Other processes ran too."],
     }
     path = repository / "results" / "ablations" / "beta.json"
-    ablations.write(path, ablation)
-    text = render.render(repository)
+    results.write(path, ablation, ablations.faults_of)
+    text = pages(repository)
     assert "| 2.5 | 0.500 ± 0.020 |" in text and "- Other processes ran too." in text
     assert "Not yet run: [steps](../configs/ablations/steps.py)." in text
     assert "beta.png" not in text
     path.with_suffix(".png").write_bytes(b"")
-    assert "![beta](../results/ablations/beta.png)" in render.render(repository)
+    assert "![beta](../results/ablations/beta.png)" in pages(repository)
 
     variant = {"values": {"model.beta": 1}, "record": {}}
     for changes, told in (
@@ -558,7 +572,7 @@ def test_ablations_have_a_section(repository, record):
     ):
         path.write_text(json.dumps(ablation | changes))
         with pytest.raises(ValueError, match=told):
-            render.render(repository)
+            pages(repository)
 
 
 def test_check_tells_by_its_exit_status(repository, capsys):
@@ -586,7 +600,7 @@ def test_a_quoted_run_can_be_traced(repository, record, key, value, message):
     changed = copy.deepcopy(record) | {key: value}
     results.write(repository / "results" / "digits" / "jnf.json", changed)
     with pytest.raises(ValueError, match=message):
-        render.render(repository)
+        pages(repository)
 
 
 def test_published_rows_name_their_protocol_and_provenance():

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jnf_jax.experiments.records import format_value, is_summary, mean_of
-from jnf_jax.experiments.shown import find
-from tools.results_page.tables import ABSENT, by_name, row_name, sizes_of, table
+from jnf_jax.evaluation.measures.tables import find
+from jnf_jax.experiments.schema import is_summary
+from jnf_jax.experiments.text import ABSENT, by_name, format_value, mean_of
+from tools.results_page.tables import row_name, sizes_of, table
 
 
 def beside_ours(
@@ -36,7 +37,7 @@ def beside_ours(
     marks = sorted({row["provenance"] for row in rows})
     return [
         "",
-        "### Beside published numbers",
+        "## Beside published numbers",
         "",
         "Ours are those above: Fréchet distance in the classifiers' features (not "
         "comparable with FID), NLL −log p(X) in nats, KL the mean over "
@@ -59,7 +60,7 @@ def _of_ours(
         row_name(name, records),
         record["dataset"],
         *(format_value(coherence["conditional"].get(k)) for k in sizes),
-        by_name(coherence["joint"], format_value),
+        by_name(coherence["joint"]),
         format_value(coherence["ceiling"]),
         _stated(record) or ABSENT,
         record["protocol"],
@@ -82,7 +83,7 @@ def _stated(record: Mapping[str, Any]) -> str:
     return " · ".join(found)
 
 
-def _as_published(value: Any) -> str:
+def as_published(value: Any) -> str:
     """With the digits that were published, no more: 0.66, 0.6745 ± 0.036."""
     if value is None:
         return ABSENT
@@ -95,10 +96,10 @@ def _of_published(row: Mapping[str, Any], sizes: Sequence[str]) -> list[str]:
     return [
         row["method"],
         row["dataset"],
-        *(_as_published(row.get("conditional", {}).get(k)) for k in sizes),
-        by_name(row.get("joint"), _as_published),
+        *(as_published(row.get("conditional", {}).get(k)) for k in sizes),
+        by_name(row.get("joint"), as_published),
         ABSENT,
-        by_name(row.get("stated"), _as_published),
+        by_name(row.get("stated"), as_published),
         row["protocol"],
         f"{row['source']} [{row['provenance']}]",
     ]

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from jnf_jax.experiments import config_files
-from jnf_jax.experiments.records import format_value, joint_entropy
+from jnf_jax.experiments.records import joint_entropy
+from jnf_jax.experiments.text import ABSENT, by_name, format_value
 from tools.results_page.tables import (
-    ABSENT,
-    by_name,
     config_link,
     energy_table,
     link,
@@ -27,8 +26,8 @@ TABLES = {"energy": energy_table, "refinement": refinement_table}
 """Name in docs/open_questions.json -> records -> lines."""
 
 
-def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
-    """The lines on open questions of docs/results.md; none without the file.
+def page(root: Path, records: Mapping[str, Mapping]) -> list[str]:
+    """The lines of docs/results/open_questions.md; none without the file.
 
     Args:
       root: the repository.
@@ -42,7 +41,7 @@ def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
         return []
     stored = json.loads(path.read_text("utf-8"))
     known = config_files.names(root / "configs")
-    lines = [f"## {stored['title']}", "", stored["source"], ""]
+    lines = [f"# {stored['title']}", "", stored["source"], ""]
     for entry in stored["questions"]:
         missing = [c for c in entry["configs"] if c not in known]
         unknown = [name for name in entry["tables"] if name not in TABLES]
@@ -51,7 +50,7 @@ def section(root: Path, records: Mapping[str, Mapping]) -> list[str]:
                 f"{path}: {entry['question']!r} names {missing + unknown}, expected "
                 f"configs of this repository and tables out of {sorted(TABLES)}"
             )
-        lines += [f"### {entry['question']}", ""]
+        lines += [f"## {entry['question']}", ""]
         lines += [entry["answer"], ""] if "answer" in entry else []
         lines += [*_answers(entry, records), ""]
     return lines
@@ -87,8 +86,8 @@ def _row(name: str, record: Mapping[str, Any], sizes: Sequence[str]) -> list[str
         record["dataset"],
         str(len(record["seeds"])),
         *(format_value(coherence["conditional"].get(size)) for size in sizes),
-        by_name(coherence["joint"], format_value),
-        by_name(entropies, format_value),
+        by_name(coherence["joint"]),
+        by_name(entropies),
         format_value(coherence["ceiling"]),
         link(Path(name).stem, name),
     ]

@@ -1,12 +1,13 @@
-"""Render docs/results.md from the records in results/, so that the two cannot part.
+"""Renders docs/results.md and the pages behind it from the records in results/.
 
-    python -m tools.results_page            # write docs/results.md
-    python -m tools.results_page --check    # exit 1 if it is out of date
+    python -m tools.results_page            # write them
+    python -m tools.results_page --check    # exit 1 if any is out of date
 
-A section for each folder of configs/: a row for each record in the folder of that name
-in results/ (its config may be another data set's, overridden), a row "not yet run" for
-each config without one, and the published numbers with what sets them apart. Then what
-the records say on the questions of docs/open_questions.json, and the ablations.
+docs/results.md is one page (``front.py``). Behind it stands a page for each folder of
+configs/: a row for each record in the folder of that name in results/ (its config may
+be another data set's, overridden), a row "not yet run" for each config without one, and
+the published numbers with what sets them apart. Two more show what the records say on
+the questions of docs/open_questions.json, and the ablations.
 """
 
 import argparse
@@ -16,20 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnf_jax.experiments import ablations, config_files
-from jnf_jax.experiments.records import (
-    format_duration,
-    format_value,
-    read,
-    sampler_kernel,
-    worst_of_sampler,
-)
-from tools.results_page import published, questions
+from jnf_jax.experiments import config_files
+from jnf_jax.experiments.records import read, sampler_kernel, worst_of_sampler
+from jnf_jax.experiments.text import ABSENT, by_name, format_duration
+from tools.results_page import ablations, front, published, questions
 from tools.results_page.tables import (
-    ABSENT,
     Rows,
     beside,
-    by_name,
     config_link,
     link,
     row_name,
@@ -50,20 +44,13 @@ TITLES = {
     "polymnist": "PolyMNIST",
     "translated_polymnist": "Translated PolyMNIST",
 }
-HEADER = """\
-<!-- Written by `python -m tools.results_page`. Change the records, not this. -->
-
-# Results
-
-Every number of ours comes from a record in `results/` ([schema](results_schema.md)),
-measured with the command that stands below its table; "–" is "not measured". Coherence
-*k* is conditional coherence given *k* modalities, macro-averaged over classes and
-averaged over targets outside the given ones and over subsets. Joint coherence is given
-for each prior that z was drawn from ("normal" is N(0, I)); read it beside the label
-entropy of the agreed draws (nats; log 10 = 2.303 at best) and the ceiling, the same
-agreement on reconstructions. ± is the standard deviation over training seeds; of one
-seed [a, b] is a bootstrap interval over test tuples or draws, 95 %.
-"""
+NOT_BY_HAND = (
+    "<!-- Written by `python -m tools.results_page`. Change the records, not this. -->"
+)
+BACK = (
+    "[All results](../results.md) · "
+    "[how to read the tables](../results.md#how-to-read-the-tables)"
+)
 
 
 def load_records(root: Path) -> dict[str, dict[str, Any]]:
@@ -112,7 +99,7 @@ def _our_rows(
                 str(len(record["seeds"])),
                 *(with_interval(conditional.get(k), bounds.get(k)) for k in sizes),
                 with_interval(coherence["ceiling"], intervals.get("ceiling")),
-                by_name(record["classifiers"], format_value),
+                by_name(record["classifiers"]),
                 record["hardware"],
                 format_duration(record["wall_seconds"]),
                 link(record["commit"][:7] + record["commit"][40:], name),
@@ -156,14 +143,16 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
     return ["", "How they came about:", "", *lines] if lines else []
 
 
-def render(root: Path) -> str:
-    """The text of docs/results.md; the same files always give the same text.
+def pages(root: Path) -> dict[str, str]:
+    """Path -> text of docs/results.md and the pages behind it.
+
+    The same files always give the same text.
 
     Args:
       root: the repository, with results/, configs/ and docs/published.json.
 
     Raises:
-      ValueError: see `load_records` and `ablations.section`.
+      ValueError: see `load_records`, `ablations.page`, `questions.page`, `front.page`.
     """
     records, found = load_records(root), config_files.names(root / "configs")
     sweeps = [config for config in found if config.startswith(f"{ABLATIONS}/")]
@@ -171,29 +160,52 @@ def render(root: Path) -> str:
     configs = [config for config in found if config not in others]
     known = json.loads((root / "docs" / "published.json").read_text("utf-8"))
     folder = {name: Path(name).parent.name for name in records}
-    sections = {config.partition("/")[0] for config in configs} | set(folder.values())
-    lines = [HEADER]
-    for section in sorted(sections):
-        here = {name: r for name, r in records.items() if folder[name] == section}
-        sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
-        header = ["config", "method", "data", "protocol", "seeds", *sizes]
-        header += ["ceiling", "classifiers"]
-        header += ["hardware", "wall time", "commit, record"]
-        own = [c for c in configs if c.startswith(f"{section}/")]
-        lines += [f"## {TITLES.get(section, section)}", ""]
-        lines += table(header, _our_rows(here, own, sizes))
-        lines += [*beside(here), *_provenance(here)]
-        lines += [*published.beside_ours(known, section, here), ""]
-    lines += questions.section(root, records)
-    lines += ablations.section(root, sweeps)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    behind = {
+        section: _data_set(
+            section,
+            {name: r for name, r in records.items() if folder[name] == section},
+            [c for c in configs if c.startswith(f"{section}/")],
+            known,
+        )
+        for section in sorted(
+            {config.partition("/")[0] for config in configs} | set(folder.values())
+        )
+    }
+    behind |= {
+        "open_questions": questions.page(root, records),
+        ABLATIONS: ablations.page(root, sweeps),
+    }
+    behind = {f"docs/results/{name}.md": of for name, of in behind.items() if of}
+    summary = front.page(root, records, known, behind)
+    texts = {"docs/results.md": [NOT_BY_HAND, "", *summary]}
+    for name, (title, *lines) in behind.items():
+        # Links are written from docs/, and these pages are one folder below.
+        below = [line.replace("](../", "](../../") for line in lines]
+        texts[name] = [NOT_BY_HAND, "", title, "", BACK, *below]
+    return {name: "\n".join(lines).rstrip() + "\n" for name, lines in texts.items()}
+
+
+def _data_set(
+    section: str,
+    records: Mapping[str, Mapping],
+    configs: Sequence[str],
+    known: Mapping[str, Any],
+) -> list[str]:
+    """The lines of docs/results/<section>.md."""
+    sizes = sizes_of(r["coherence"]["conditional"] for r in records.values())
+    header = ["config", "method", "data", "protocol", "seeds", *sizes, "ceiling"]
+    header += ["classifiers", "hardware", "wall time", "commit, record"]
+    lines = [f"# {TITLES.get(section, section)}", ""]
+    lines += table(header, _our_rows(records, configs, sizes))
+    lines += [*beside(records), *_provenance(records)]
+    return [*lines, *published.beside_ours(known, section, records), ""]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.results_page",
-        description="Render docs/results.md from the records in results/.",
+        description="Render docs/results.md and docs/results/ from the records.",
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 if it would change"
@@ -202,18 +214,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--root", type=Path, default=Path("."), help="the repository (default: here)"
     )
     args = parser.parse_args(argv)
-    target = args.root / "docs" / "results.md"
-    if not target.parent.is_dir():
+    folder = args.root / "docs" / "results"
+    if not folder.parent.is_dir():
         parser.error(f"{args.root} has no docs/: run it in the repository, or --root")
-    text = render(args.root)
-    if not args.check:
-        target.write_text(text, encoding="utf-8")
-        print(f"wrote {target}")
-        return 0
-    if target.is_file() and target.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{target} is out of date: run python -m tools.results_page")
-    return 1
+    wanted = {args.root / name: text for name, text in pages(args.root).items()}
+    known = {*folder.glob("*.md"), *(path for path in wanted if path.is_file())}
+    wrong = [path for path in known if path not in wanted]
+    wrong += [
+        p
+        for p, text in wanted.items()
+        if p not in known or p.read_text("utf-8") != text
+    ]
+    for path in sorted(wrong):
+        if args.check:
+            print(f"{path} is out of date: run python -m tools.results_page")
+        elif path in wanted:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+            print(f"wrote {path}")
+        else:
+            path.unlink()
+            print(f"removed {path}")
+    return int(args.check and bool(wrong))
 
 
 if __name__ == "__main__":

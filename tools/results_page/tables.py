@@ -1,21 +1,28 @@
-"""The tables of docs/results.md that only some records have; how tables are made."""
+"""The tables that only some records have; how tables and links are written."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnf_jax.evaluation.measures import MEASURES, load
+from jnf_jax.evaluation.measures.tables import rows_of
 from jnf_jax.experiments.records import (
-    format_value,
-    is_summary,
     joint_entropy,
-    mean_of,
     refinement_rows,
     worst_of_sampler,
 )
-from jnf_jax.experiments.shown import SHOWN, rows_of
+from jnf_jax.experiments.schema import is_summary
+from jnf_jax.experiments.text import (
+    ABSENT,
+    TextTable,
+    by_name,
+    format_cell,
+    format_value,
+    markdown,
+    mean_of,
+)
 
-ABSENT = "–"
 # Metrics that only some data sets have: record key -> heading; each name -> value.
 MORE_METRICS = {
     "unimodal_log_prob": "log q_j(z|x_j), nats",
@@ -30,21 +37,15 @@ def beside(records: Mapping[str, Mapping]) -> list[str]:
     lines = [*prior_table(records)]
     lines += [*_direction_rows(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
-    for measure in SHOWN:
-        lines += _measure_rows(measure, records)
+    for measure in MEASURES:
+        if any(measure in record for record in records.values()):
+            lines += _measure_rows(measure, records)
     return lines
 
 
 def table(header: Sequence[str], rows: Rows) -> list[str]:
     """A Markdown table without the columns that are empty in every row."""
-    kept = [
-        i
-        for i in range(len(header))
-        if i == 0 or any(row[i] not in ("", ABSENT) for row in rows)
-    ]
-    lines = [header, ["---"] * len(header), *rows]
-    cells = [[line[i].replace("|", "\\|") for i in kept] for line in lines]
-    return ["| " + " | ".join(line) + " |" for line in cells]
+    return markdown(TextTable(header, rows))
 
 
 def link(text: str, target: str) -> str:
@@ -63,12 +64,6 @@ def with_interval(value: Any, interval: Mapping[str, Any] | None) -> str:
     if value is None or is_summary(value) or not interval:
         return text
     return f"{text} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
-def by_name(values: Mapping[str, Any] | None, text: Callable[[Any], str]) -> str:
-    """ "a 0.100 · b 0.200", or "–" where there is nothing."""
-    items = sorted((values or {}).items())
-    return " · ".join(f"{name} {text(value)}" for name, value in items) or ABSENT
 
 
 def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -171,7 +166,7 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     rows = [
         [
             row_name(name, records),
-            *(by_name(record.get(key), format_value) for key in MORE_METRICS),
+            *(by_name(record.get(key)) for key in MORE_METRICS),
         ]
         for name, record in records.items()
         if any(key in record for key in MORE_METRICS)
@@ -258,13 +253,13 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
 def _measure_rows(measure: str, records: Mapping[str, Mapping]) -> list[str]:
     """The tables that are declared for a measure, where a record has it."""
     lines = []
-    for declared in SHOWN[measure]:
+    for declared in load(measure).TABLES:
         rows = [
             [
                 row_name(name, records),
                 row,
                 *(
-                    _cell(value, column.digits)
+                    format_cell(value, column.digits)
                     for value, column in zip(values, declared.columns, strict=True)
                 ),
             ]
@@ -277,11 +272,3 @@ def _measure_rows(measure: str, records: Mapping[str, Mapping]) -> list[str]:
             header = ["config", declared.heading, *headings]
             lines += ["", declared.said, "", *table(header, rows)]
     return lines
-
-
-def _cell(value: Any, digits: int) -> str:
-    def text(number: Any) -> str:
-        return format_value(number, digits=digits)
-
-    by_names = isinstance(value, Mapping) and not is_summary(value)
-    return by_name(value, text) if by_names else text(value)

@@ -7,6 +7,7 @@ pictures rounded to 8 bit; it is no FID.
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.measures.features import as_shown, pictures_of
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.statistics.frechet import (
@@ -35,7 +37,7 @@ Judged = dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawnSettings:
+class Settings:
     """How drawn pictures are measured.
 
     Attributes:
@@ -52,30 +54,54 @@ class DrawnSettings:
             return []
         return [f"`{field}.num_prior_samples` is {got}, expected >= 1"]
 
-    def data_faults(
-        self, field: str, dataset: Dataset, protocol: ProtocolSettings
-    ) -> list[str]:
-        """What classifiers of the data cannot do with so few draws, or at all."""
-        if dataset.read_label is not None:
-            return [
-                "`evaluation.measures` has 'diffusion_decoder', expected data that "
-                f"classifiers are trained for: a rule reads {dataset.name!r}, which "
-                "has no features"
-            ]
-        fields = {
-            f"{field}.num_prior_samples": self.num_prior_samples,
-            "evaluation.num_prior_samples": protocol.num_prior_samples,
-        }
-        least = Classifier.hidden_size
+
+NEEDS_LABELS = True
+
+
+def data_faults(
+    settings: Settings, field: str, dataset: Dataset, protocol: ProtocolSettings
+) -> list[str]:
+    """Tells what classifiers of the data cannot do with so few draws, or at all."""
+    if dataset.read_label is not None:
         return [
-            f"`{name}` is {got}, expected more than the {least} features that their "
-            "Frechet distance is in"
-            for name, got in fields.items()
-            if got <= least
+            "`evaluation.measures` has 'diffusion_decoder', expected data that "
+            f"classifiers are trained for: a rule reads {dataset.name!r}, which "
+            "has no features"
         ]
+    fields = {
+        f"{field}.num_prior_samples": settings.num_prior_samples,
+        "evaluation.num_prior_samples": protocol.num_prior_samples,
+    }
+    least = Classifier.hidden_size
+    return [
+        f"`{name}` is {got}, expected more than the {least} features that their "
+        "Frechet distance is in"
+        for name, got in fields.items()
+        if got <= least
+    ]
 
 
-def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
+TABLES = (
+    Table(
+        "Pictures drawn by the diffusion decoder beside the decoder's means of the "
+        "same z: coherence by the number of modalities given, jointly, and the "
+        "ceiling; Fréchet distance in the classifiers' features (no FID) by the "
+        "number of modalities given and by the prior:",
+        tuple(
+            Column(f"{said}, {by}", f"{path}.{by}", digits, 0.0, high)
+            for path, said, digits, high in (
+                ("conditional", "coherence", 3, 1.0),
+                ("joint", "joint", 3, 1.0),
+                ("ceiling", "ceiling", 3, 1.0),
+                ("frechet", "Frechet distance", 2, math.inf),
+            )
+            for by in ("means", "draws")
+        ),
+    ),
+)
+
+
+def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Every subset, all modalities and each prior, shown both ways.
 
     Args:
@@ -96,7 +122,7 @@ def measure(subject: Subject, settings: DrawnSettings) -> dict[str, Any]:
             "`denoiser` and data that classifiers are trained for"
         )
     names = tuple(subject.inference.modalities)
-    num_tuples = subject.protocol.num_tuples or subject.held_out.size
+    num_tuples = subject.num_tuples
     labels = subject.held_out.labels[:num_tuples]
     keys = iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
     reference = _reference(subject, num_tuples)

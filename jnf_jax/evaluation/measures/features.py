@@ -1,6 +1,5 @@
-"""Features that Fréchet distances are measured in, and how a config asks for them."""
+"""Features of pictures, in which Fréchet distances are measured."""
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
@@ -18,57 +17,9 @@ from jnf_jax.networks import inception
 from jnf_jax.runtime import parallel
 from jnf_jax.types import Params, Views
 
-FEATURES = ("classifier", "inception")
 
-
-@dataclasses.dataclass(frozen=True)
-class FrechetSettings:
-    """Which features the distance is measured in.
-
-    Attributes:
-        features: Members of ``FEATURES``, separated by commas.
-        inception_file: pytorch-fid's weights; nothing is fetched.
-        inception_sha256: Of that file, hex.
-    """
-
-    features: str = "classifier"
-    inception_file: str = ""
-    inception_sha256: str = ""
-
-    def names(self) -> list[str]:
-        """The members of ``FEATURES`` that are asked for."""
-        return [name for name in map(str.strip, self.features.split(",")) if name]
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        unknown = sorted(set(self.names()) - set(FEATURES))
-        if unknown or not self.names():
-            return [
-                f"`{field}.features` is {self.features!r}, expected one or more of "
-                f"{FEATURES}, separated by commas"
-            ]
-        if "inception" not in self.names():
-            return []
-        if not (self.inception_file and self.inception_sha256):
-            return [
-                f"`{field}.inception_file` and `{field}.inception_sha256` are "
-                f"{self.inception_file!r} and {self.inception_sha256!r}, expected both:"
-                f" without its weights there is no FID. Get {inception.WEIGHTS_URL} "
-                f"(95 MB, SHA-256 {inception.WEIGHTS_SHA256})"
-            ]
-        try:
-            found = _sha256(self.inception_file)
-        except OSError as error:
-            return [f"`{field}.inception_file` cannot be read: {error}"]
-        if found != self.inception_sha256.lower():
-            return [
-                f"`{field}.inception_file` {self.inception_file} has SHA-256 {found}, "
-                f"expected {self.inception_sha256} as in `inception_sha256`"
-            ]
-        return []
-
-
-def _sha256(path: str) -> str:
+def sha256_of(path: str) -> str:
+    """The digest of a file, hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -107,53 +58,8 @@ def as_shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
     return jnp.round(jnp.clip(x, 0, 1) * 255) / 255 if is_picture else x
 
 
-def extractors(
-    subject: Subject, settings: FrechetSettings, num_pictures: int
-) -> list[Extractor]:
-    """Those asked for that the data allow; a line is reported for each of the others.
-
-    Args:
-        subject: The model and its data.
-        settings: What is asked for.
-        num_pictures: The least number that moments will be of.
-    """
-    found, data = [], subject.dataset.name
-    modalities = subject.inference.modalities
-    for name in settings.names():
-        if name == "inception":
-            targets = pictures_of(subject)
-            if skipped := sorted(set(modalities) - set(targets)):
-                subject.report(
-                    f"not measured: fid of {', '.join(skipped)}: no pictures"
-                )
-            if not targets:
-                continue
-            extractor = inception_features(
-                settings.inception_file,
-                settings.inception_sha256,
-                subject.held_out.mesh,
-                targets,
-            )
-        elif subject.classifiers is None or subject.classifiers.features is None:
-            why = "has no labels" if subject.classifiers is None else "needs none"
-            subject.report(
-                f"not measured: frechet_classifier needs a classifier, and {data!r} "
-                f"{why}"
-            )
-            continue
-        else:
-            extractor = _classifier(subject)
-        if num_pictures <= extractor.size:
-            subject.report(
-                f"not measured: {extractor.distance} needs more than {extractor.size} "
-                f"pictures, one for each feature, and there are {num_pictures}"
-            )
-            continue
-        found.append(extractor)
-    return found
-
-
-def _classifier(subject: Subject) -> Extractor:
+def classifier_features(subject: Subject) -> Extractor:
+    """The last hidden layer of the classifiers that judge coherence."""
     program = jax.jit(_in_float32)
     features = jax.tree_util.Partial(subject.classifiers.features)
     targets = tuple(subject.inference.modalities)
@@ -194,7 +100,7 @@ def inception_features(
     Raises:
         ValueError: If that is another than ``sha256``.
     """
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != sha256.lower():
         raise ValueError(
             f"`path` {path} has SHA-256 {found}, expected {sha256} as in `sha256`"

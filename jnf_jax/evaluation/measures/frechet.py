@@ -7,6 +7,7 @@ layer of the frozen classifiers, of every modality; of pictures, ``fid`` on pool
 Inception-v3 with the published weights, and ``frechet_inception`` with any others.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,13 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jnf_jax.evaluation.measures.features import (
-    Extractor,
-    FrechetSettings,
-    as_shown,
-    extractors,
-    pictures_of,
-)
+from jnf_jax.evaluation.measures import features
+from jnf_jax.evaluation.measures.features import Extractor, as_shown, pictures_of
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import draw_latents
 from jnf_jax.evaluation.statistics.frechet import (
     Gaussian,
@@ -32,12 +29,94 @@ from jnf_jax.evaluation.statistics.frechet import (
 )
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference
+from jnf_jax.networks import inception
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import batches
 from jnf_jax.types import Params
 
+FEATURES = ("classifier", "inception")
 
-def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which features the distance is measured in.
+
+    Attributes:
+        features: Members of ``FEATURES``, separated by commas.
+        inception_file: pytorch-fid's weights; nothing is fetched.
+        inception_sha256: Of that file, hex.
+    """
+
+    features: str = "classifier"
+    inception_file: str = ""
+    inception_sha256: str = ""
+
+    def names(self) -> list[str]:
+        """The members of ``FEATURES`` that are asked for."""
+        return [name for name in map(str.strip, self.features.split(",")) if name]
+
+    def faults(self, field: str) -> list[str]:
+        """What is wrong, one line a fault."""
+        unknown = sorted(set(self.names()) - set(FEATURES))
+        if unknown or not self.names():
+            return [
+                f"`{field}.features` is {self.features!r}, expected one or more of "
+                f"{FEATURES}, separated by commas"
+            ]
+        if "inception" not in self.names():
+            return []
+        if not (self.inception_file and self.inception_sha256):
+            return [
+                f"`{field}.inception_file` and `{field}.inception_sha256` are "
+                f"{self.inception_file!r} and {self.inception_sha256!r}, expected both:"
+                f" without its weights there is no FID. Get {inception.WEIGHTS_URL} "
+                f"(95 MB, SHA-256 {inception.WEIGHTS_SHA256})"
+            ]
+        try:
+            found = features.sha256_of(self.inception_file)
+        except OSError as error:
+            return [f"`{field}.inception_file` cannot be read: {error}"]
+        if found != self.inception_sha256.lower():
+            return [
+                f"`{field}.inception_file` {self.inception_file} has SHA-256 {found}, "
+                f"expected {self.inception_sha256} as in `inception_sha256`"
+            ]
+        return []
+
+
+TABLES = (
+    Table(
+        "Fréchet distances between generated and real pictures, mean over target "
+        "modalities, by the number of modalities given and by the prior; in "
+        "features of the classifiers that judge coherence (no FID), and of "
+        "Inception-v3 (FID). Of fewer pictures they are larger, so those by "
+        "numbers of modalities and those by priors compare only among themselves:",
+        (
+            Column("pictures, given", "frechet_classifier.num_real", 0, low=1.0),
+            Column("by prior", "frechet_classifier.num_unconditional", 0, low=1.0),
+        )
+        + tuple(
+            Column(f"{features}, {kind}", f"{distance}.{kind}", 2, low=0.0)
+            for distance, features in (
+                ("frechet_classifier", "classifier features"),
+                ("fid", "FID"),
+            )
+            for kind in ("conditional", "unconditional")
+        ),
+    ),
+    Table(
+        "The same in classifier features, of each target modality:",
+        (
+            Column("given", "conditional", 2, low=0.0),
+            Column("by prior", "unconditional", 2, low=0.0),
+        ),
+        rows="frechet_classifier.targets",
+        heading="target",
+    ),
+)
+
+
+def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Distances of all modalities that the features read, by subset and by prior.
 
     Args:
@@ -50,19 +129,19 @@ def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
         line is reported.
     """
     counts = _counts(subject)
-    features = extractors(subject, settings, min(counts.values()))
-    if not features:
+    extractors = _extractors(subject, settings, min(counts.values()))
+    if not extractors:
         return {}
-    read = {m for extractor in features for m in extractor.targets}
+    read = {m for extractor in extractors for m in extractor.targets}
     targets = [m for m in subject.inference.modalities if m in read]
     draws = subject.draws or draw_latents(
         subject.inference, subject.params, subject.held_out, subject.protocol
     )
-    real = _gaussians(features, _real_pictures(subject, targets))
+    real = _gaussians(extractors, _real_pictures(subject, targets))
 
     def distances(z: Any, outside: tuple[str, ...]) -> dict[str, dict[str, float]]:
         shown = [m for m in targets if m not in outside]
-        found = _gaussians(features, _decoded_pictures(subject, shown, z))
+        found = _gaussians(extractors, _decoded_pictures(subject, shown, z))
         return {
             name: {m: frechet_distance(real[name][m], of) for m, of in by_name.items()}
             for name, by_name in found.items()
@@ -71,7 +150,7 @@ def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
     given = {subset: distances(z, subset) for subset, z in draws.given.items()}
     drawn = {prior: distances(z, ()) for prior, z in draws.unconditional.items()}
     found = {}
-    for extractor in features:
+    for extractor in extractors:
         name = extractor.distance
         found[name] = summarise(
             {subset: by_name[name] for subset, by_name in given.items()},
@@ -82,11 +161,56 @@ def measure(subject: Subject, settings: FrechetSettings) -> dict[str, Any]:
     return found
 
 
+def _extractors(
+    subject: Subject, settings: Settings, num_pictures: int
+) -> list[Extractor]:
+    """Those asked for that the data allow; a line is reported for each of the others.
+
+    Args:
+        subject: The model and its data.
+        settings: What is asked for.
+        num_pictures: The least number that moments will be of.
+    """
+    found, data = [], subject.dataset.name
+    modalities = subject.inference.modalities
+    for name in settings.names():
+        if name == "inception":
+            targets = pictures_of(subject)
+            if skipped := sorted(set(modalities) - set(targets)):
+                subject.report(
+                    f"not measured: fid of {', '.join(skipped)}: no pictures"
+                )
+            if not targets:
+                continue
+            extractor = features.inception_features(
+                settings.inception_file,
+                settings.inceptionsha256_of,
+                subject.held_out.mesh,
+                targets,
+            )
+        elif subject.classifiers is None or subject.classifiers.features is None:
+            why = "has no labels" if subject.classifiers is None else "needs none"
+            subject.report(
+                f"not measured: frechet_classifier needs a classifier, and {data!r} "
+                f"{why}"
+            )
+            continue
+        else:
+            extractor = features.classifier_features(subject)
+        if num_pictures <= extractor.size:
+            subject.report(
+                f"not measured: {extractor.distance} needs more than {extractor.size} "
+                f"pictures, one for each feature, and there are {num_pictures}"
+            )
+            continue
+        found.append(extractor)
+    return found
+
+
 def _counts(subject: Subject) -> dict[str, int]:
-    protocol = subject.protocol
     return {
-        "num_real": protocol.num_tuples or subject.held_out.size,
-        "num_unconditional": protocol.num_prior_samples,
+        "num_real": subject.num_tuples,
+        "num_unconditional": subject.protocol.num_prior_samples,
     }
 
 
@@ -134,12 +258,12 @@ Pictures = Iterator[tuple[dict[str, jax.Array], int]]
 
 
 def _gaussians(
-    features: list[Extractor], pictures: Pictures
+    extractors: list[Extractor], pictures: Pictures
 ) -> dict[str, dict[str, Gaussian]]:
     """{distance: {modality: moments of all its pictures}}."""
-    moments: dict[str, dict[str, Moments]] = {e.distance: {} for e in features}
+    moments: dict[str, dict[str, Moments]] = {e.distance: {} for e in extractors}
     for views, count in pictures:
-        for extractor in features:
+        for extractor in extractors:
             known = moments[extractor.distance]
             for m in [m for m in views if m in extractor.targets]:
                 x = views[m]

@@ -18,7 +18,7 @@ all S; (b) may err to either side, by a hundred nats where few of its weights co
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -26,12 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics.coherence import subsets
 from jnf_jax.evaluation.statistics.importance import LogMean, log_means
-from jnf_jax.methods.method import ImportanceInference
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
@@ -39,9 +38,15 @@ from jnf_jax.types import Params, Views
 LEAST_ESS = 10
 """Weights that a bound must rest on: Σ w has an error of about a third with as many."""
 
+NUM_ANNEALED, NUM_TEMPERATURES = 1_000, 1_000
+"""Chains, and steps of each, that estimate log Z of an energy-based prior."""
+
+LEAST_ANNEALED_ESS = 100
+"""Of the annealed chains; with fewer, their own error of log Z is not to be trusted."""
+
 
 @dataclasses.dataclass(frozen=True)
-class LikelihoodSettings:
+class Settings:
     """How many draws, on how many tuples.
 
     Attributes:
@@ -75,62 +80,84 @@ class LikelihoodSettings:
         ]
 
 
-def evaluate_likelihood(
-    inference: ImportanceInference,
-    params: dict[str, Params],
-    held_out: HeldOut,
-    protocol: ProtocolSettings,
-    settings: LikelihoodSettings,
-    *,
-    log_normaliser: LogNormaliser | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """All three, ready for JSON; see docs/results_schema.md.
+TABLES = (
+    Table(
+        "log p(X) of test tuples at λ = β = 1, by importance sampling with the "
+        "joint posterior (a lower bound on average): of stage one, hence the same "
+        "for all that stands on it. At an effective sample size near 1 a single "
+        "weight is all there is of the sum, and the bound a loose one. The "
+        "standard error is over tuples; log Z, where the prior is an energy, is "
+        "subtracted already.",
+        (
+            Column("K, (b)'s too", "settings.num_importance_samples", 0, low=1.0),
+            Column("K of (a)", "settings.num_conditional_samples", 0, low=1.0),
+            Column("tuples", "settings.num_tuples", 0, low=1.0),
+            Column("log p(X), nats", "joint.log_prob", 1),
+            Column("standard error", "joint.standard_error", 1, low=0.0),
+            Column("ESS, median", "joint.ess_median", 1, low=0.0),
+            Column("log Z", "joint.log_normaliser.value", 2),
+            Column("its error", "joint.log_normaliser.standard_error", 2, low=0.0),
+        ),
+    ),
+    Table(
+        "log p(x_t|x_S), nats, mean over the subsets of a size: (a) of draws from "
+        "q(z|x_S), (b) of the generative model; each at its K above. s.e. are "
+        "standard errors over tuples; ESS, medians of as many as there are draws. "
+        "(b) divides by p(x_S): at an ESS of that below ten, do not believe it.",
+        (
+            Column("(a)", "a", 1),
+            Column("s.e. of (a)", "standard_error_a", 1, low=0.0),
+            Column("ESS of (a)", "ess_a", 1, low=0.0),
+            Column("(b)", "b", 1),
+            Column("s.e. of (b)", "standard_error_b", 1, low=0.0),
+            Column("ESS of (b)", "ess_b", 1, low=0.0),
+            Column("ESS of p(x_S) in (b)", "ess_given", 1, low=0.0),
+        ),
+        rows="conditional",
+        heading="given",
+    ),
+)
+"""The joint bound, and the conditionals by number of modalities given."""
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        held_out: Tuples; labels are not read.
-        protocol: ``num_tuples``, ``batch_size`` and ``seed``.
-        settings: Of this measure.
-        log_normaliser: Of the model's own prior, needed where that is not normalised.
-        report: Called with a line for each subset that is done.
+
+def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """Returns all three, ready for JSON; see docs/results_schema.md.
 
     Raises:
-        ValueError: If the prior is not normalised and no log Z is given.
+        ValueError: If the prior is not normalised and its log Z cannot be estimated.
     """
-    prior = inference.prior_of(params, inference.prior_names[0])
-    if not prior.is_normalised and log_normaliser is None:
+    inference, report = subject.inference, subject.report
+    log_z = _log_normaliser(subject)
+    prior = inference.prior_of(subject.params, inference.prior_names[0])
+    if not prior.is_normalised and log_z is None:
         raise ValueError(
-            f"`log_normaliser` is None, expected log Z of {inference.prior_names[0]!r}:"
-            " without it the bound is of no likelihood"
+            f"log Z of {inference.prior_names[0]!r} is unknown, and without it the "
+            "bound is of no likelihood; expected a normalised prior or an energy"
         )
-    joint_key, key = jax.random.split(jax.random.key(protocol.seed))
-    size = protocol.num_tuples or held_out.size
-    num = min(settings.num_tuples or size, size)
-    found = _joint(inference, params, held_out, num, protocol, settings, joint_key)
-    joint = _mean_and_error(found.value, log_normaliser)
+    joint_key, key = jax.random.split(jax.random.key(subject.protocol.seed))
+    num = min(settings.num_tuples or subject.num_tuples, subject.num_tuples)
+    found = _joint(subject, num, settings, joint_key)
+    joint = _mean_and_error(found.value, log_z)
     joint["ess_median"] = _median_ess([found])
     joint["ess_min"] = finite_or_none(float(found.ess.min()))
     joint["num_tuples"] = num
     report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
-    warnings = _few_weights("log p(X)", joint["ess_median"])
+    told = _few_weights("log p(X)", joint["ess_median"])
     conditional = {}
-    num = min(settings.num_conditional_tuples or size, size)
+    num = min(settings.num_conditional_tuples or subject.num_tuples, subject.num_tuples)
     for i, subset in enumerate(subsets(inference.modalities)):
         conditional[subset] = _conditional(
-            inference, params, held_out, subset, num, protocol, settings,
-            jax.random.fold_in(key, i),
-        )  # fmt: skip
+            subject, subset, num, settings, jax.random.fold_in(key, i)
+        )
         means = {
             t: round(float(of.value.mean()), 1)
             for t, of in conditional[subset].a.items()
         }
         report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
         ess = _median_ess([conditional[subset].given])
-        warnings += _few_weights(f"(b) given {', '.join(subset)}", ess)
-    for warning in warnings:
-        report(f"warning: {warning}")
+        told += _few_weights(f"(b) given {', '.join(subset)}", ess)
+    for text in told:
+        report(f"warning: {text}")
     sizes = sorted({len(subset) for subset in conditional})
     return {
         "joint": joint,
@@ -142,14 +169,41 @@ def evaluate_likelihood(
         "conditional_by_subset": {
             "+".join(s): _told([c]) for s, c in conditional.items()
         },
-        "warnings": warnings,
+        "warnings": told,
     }
 
 
+def _log_normaliser(subject: Subject) -> LogNormaliser | None:
+    """log Z of the model's own prior, where that is an energy's."""
+    inference, name = subject.inference, subject.inference.prior_names[0]
+
+    @jax.jit
+    def estimate(params: dict[str, Params], rng_key: jax.Array) -> LogNormaliser | None:
+        return inference.prior_of(params, name).log_normaliser(
+            rng_key, num_chains=NUM_ANNEALED, num_temperatures=NUM_TEMPERATURES
+        )
+
+    found = estimate(subject.params, jax.random.key(subject.protocol.seed))
+    if found is None:
+        return None
+    subject.report(
+        f"log Z of {name}: {found.value:.2f} +- {found.standard_error:.2f} nats, "
+        f"ESS {found.ess:.0f} of {NUM_ANNEALED}"
+    )
+    if not found.ess >= LEAST_ANNEALED_ESS:  # nor NaN
+        warnings.warn(
+            f"log Z of {name} rests on {found.ess:.0f} of {NUM_ANNEALED} annealed "
+            "chains: it is likely to be too small, likelihoods too large",
+            stacklevel=2,
+        )
+    return found
+
+
 def _joint(
-    inference, params, held_out, num_tuples, protocol, settings, rng_key
+    subject: Subject, num_tuples: int, settings: Settings, rng_key: jax.Array
 ) -> LogMean:
-    batch_size = min(protocol.batch_size, num_tuples)
+    inference, params, held_out = subject.inference, subject.params, subject.held_out
+    batch_size = min(subject.protocol.batch_size, num_tuples)
     at_once = max(settings.num_decoded // batch_size, 1)
     at_once = min(at_once, settings.num_importance_samples)
 
@@ -175,10 +229,12 @@ class Conditional(NamedTuple):
 
 
 def _conditional(
-    inference, params, held_out, subset, num_tuples, protocol, settings, rng_key
-) -> Conditional:
+    subject: Subject, subset: tuple[str, ...], num_tuples: int, settings: Settings,
+    rng_key: jax.Array,
+) -> Conditional:  # fmt: skip
     """(a) and (b) of each tuple."""
-    batch_size = min(protocol.batch_size, num_tuples)
+    inference, params, held_out = subject.inference, subject.params, subject.held_out
+    batch_size = min(subject.protocol.batch_size, num_tuples)
     most = max(settings.num_decoded // batch_size, 1)
     num_a, num_b = settings.num_conditional_samples, settings.num_importance_samples
     adapt_key, *keys = jax.random.split(rng_key, 3)
@@ -269,19 +325,17 @@ def _error(values: np.ndarray) -> float | None:
     return finite_or_none(spread / np.sqrt(len(values)))
 
 
-def _mean_and_error(
-    values: np.ndarray, log_normaliser: LogNormaliser | None
-) -> dict[str, Any]:
+def _mean_and_error(values: np.ndarray, log_z: LogNormaliser | None) -> dict[str, Any]:
     """log p(X), mean over tuples and its standard error; and log Z, if subtracted."""
     mean = values.mean(dtype=np.float64)
     joint = {"standard_error": _error(values)}
-    if log_normaliser is None:
+    if log_z is None:
         return {"log_prob": finite_or_none(mean)} | joint
-    log_z = {k: float(v) for k, v in log_normaliser._asdict().items()}
+    found = {k: float(v) for k, v in log_z._asdict().items()}
     return {
-        "log_prob": finite_or_none(mean - log_z["value"]),
+        "log_prob": finite_or_none(mean - found["value"]),
         **joint,
-        "log_normaliser": log_z,
+        "log_normaliser": found,
     }
 
 

@@ -13,34 +13,34 @@ The last two are of the generative model itself: λ = β = 1, whatever was train
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from jnf_jax import sampling
-from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.measures.calibration import (
     NUM_BINS,
     draw_truth,
     subset_ranks,
     uniformity,
 )
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.statistics.two_sample import NUM_FOLDS
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
-from jnf_jax.methods.method import Inference, shared_latent
+from jnf_jax.methods.method import shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS, SubsetInference
-from jnf_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class MatchSettings:
+class Settings:
     """How much of it is measured; the gap takes the tuples of the protocol.
 
     Attributes:
@@ -89,49 +89,81 @@ class MatchSettings:
             )
         return found
 
-    def data_faults(self, field: str, num_tuples: int) -> list[str]:
-        """What ``num_tuples`` evaluated test tuples are too few for."""
-        found = []
-        if num_tuples < 10 * NUM_FOLDS:
-            found.append(
-                f"`{field}.num_pairs` is {self.num_pairs}, and {num_tuples} test "
-                f"tuples are evaluated, expected >= {10 * NUM_FOLDS} of them"
-            )
-        if self.num_chain_data > num_tuples:
-            found.append(
-                f"`{field}.num_chain_data` is {self.num_chain_data}, expected at most "
-                f"the {num_tuples} test tuples that are evaluated"
-            )
-        return found
+
+def data_faults(
+    settings: Settings, field: str, dataset: Dataset, protocol: ProtocolSettings
+) -> list[str]:
+    """Tells what the evaluated test tuples are too few for."""
+    num_tuples = protocol.num_tuples or dataset.splits["test"].size
+    found = []
+    if num_tuples < 10 * NUM_FOLDS:
+        found.append(
+            f"`{field}.num_pairs` is {settings.num_pairs}, and {num_tuples} test "
+            f"tuples are evaluated, expected >= {10 * NUM_FOLDS} of them"
+        )
+    if settings.num_chain_data > num_tuples:
+        found.append(
+            f"`{field}.num_chain_data` is {settings.num_chain_data}, expected at most "
+            f"the {num_tuples} test tuples that are evaluated"
+        )
+    return found
 
 
-def evaluate_match(
-    inference: Inference,
-    params: dict[str, Params],
-    held_out: HeldOut,
-    settings: ProtocolSettings,
-    match: MatchSettings,
-    *,
-    report: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """All four.
+TABLES = (
+    Table(
+        "Unimodal posteriors beside the joint one: E KL(q(z|X) ‖ q_j(z|x_j)), "
+        "whose floor is what the other modalities tell of z; and how well a "
+        "classifier tells (x_j, z) of the two apart, 0.5 at best. s.e. are "
+        "standard errors over tuples.",
+        (
+            Column("KL, nats", "gap", 2),
+            Column("s.e.", "gap_standard_error", 2, low=0.0),
+            Column("accuracy", "accuracy", low=0.0, high=1.0),
+            Column("s.e. of it", "standard_error", low=0.0, high=1.0),
+            Column("detectable", "detectable", low=0.5, high=1.0),
+        ),
+        rows="unimodal",
+        heading="given",
+    ),
+    Table(
+        "Draws given one modality up to all beside chains through the decoders: "
+        "accuracy of a classifier, 0.5 at best; below what is detectable it says "
+        "nothing, nor does it of p(z|x_S) where R-hat is above 1.05: such chains "
+        "have not found it.",
+        (
+            Column("accuracy", "accuracy", low=0.0, high=1.0),
+            Column("s.e.", "standard_error", low=0.0, high=1.0),
+            Column("detectable", "detectable", low=0.5, high=1.0),
+            Column("chains' max R-hat", "rhat_max", 2, low=0.0),
+        ),
+        rows="chains",
+        heading="given",
+    ),
+    Table(
+        "Simulation-based calibration: ranks of z* and of log p(x_S|z*) among "
+        "draws given x_S ~ p(x_S|z*). p of uniformity; share of outermost ranks "
+        "over what is expected, above 1 where draws are too narrow.",
+        (
+            Column("p, z", "z.p_value", low=0.0, high=1.0),
+            Column("outermost", "z.outer", 2, low=0.0),
+            Column("p, log p", "log_likelihood.p_value", low=0.0, high=1.0),
+            Column("outermost", "log_likelihood.outer", 2, low=0.0),
+        ),
+        rows="calibration",
+        heading="given",
+    ),
+)
+"""Single modalities; every subset against chains; and calibration."""
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        held_out: Tuples; labels are not read.
-        settings: As the protocol's.
-        match: Numbers of data, draws, transitions.
-        report: Called with a line for each part, and with what to be warned of.
 
-    Returns:
-        As docs/results_schema.md describes it; numbers are floats or None.
-    """
+def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """Returns all four, as docs/results_schema.md describes them: floats or None."""
+    inference, report = subject.inference, subject.report
     names = tuple(inference.modalities)
-    gap, gap_error = posterior_gap(inference, params, held_out, settings)
+    gap, gap_error = posterior_gap(subject)
     unimodal = {}
     for m in names:
-        test = unimodal_test(inference, params, held_out, m, settings, match.num_pairs)
+        test = unimodal_test(subject, m, settings.num_pairs)
         unimodal[m] = {
             "gap": gap[m],
             "gap_standard_error": gap_error[m],
@@ -143,29 +175,28 @@ def evaluate_match(
         )
     chains = {}
     if isinstance(inference, SubsetInference):
-        for subset in _chosen(names, match.num_subsets):
-            chains["+".join(subset)] = _against_chains(
-                inference, params, held_out, subset, settings, match, report
-            )
+        for subset in _chosen(names, settings.num_subsets):
+            chains["+".join(subset)] = _against_chains(subject, subset, settings)
     else:
         report("not measured: two-sample tests against chains need a joint encoder")
     return {
         "unimodal": unimodal,
         "chains": chains,
-        **_calibration(inference, params, held_out, settings, match, report),
+        **_calibration(subject, settings),
     }
 
 
 def _against_chains(
-    inference, params, held_out, subset, settings, match, report
+    subject: Subject, subset: tuple[str, ...], settings: Settings
 ) -> dict[str, float | None]:
     """``chain_test`` on the first tuples, as the record holds it."""
-    chains = sampling.ChainSettings(num_transitions=match.num_transitions)
-    views = held_out.views(np.arange(match.num_chain_data, dtype=np.int32))
+    held_out, seed, report = subject.held_out, subject.protocol.seed, subject.report
+    chains = sampling.ChainSettings(num_transitions=settings.num_transitions)
+    views = held_out.views(np.arange(settings.num_chain_data, dtype=np.int32))
     test, diagnosis, acceptance = chain_test(
-        DecoderPosterior(inference, chains, is_weighted=False), params,
-        jax.random.key(settings.seed), views, subset, match.num_chains,
-        seed=settings.seed, mesh=held_out.mesh,
+        DecoderPosterior(subject.inference, chains, is_weighted=False),
+        subject.params, jax.random.key(seed), views, subset, settings.num_chains,
+        seed=seed, mesh=held_out.mesh,
     )  # fmt: skip
     name = "+".join(subset)
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")
@@ -189,28 +220,29 @@ def _chosen(names: tuple[str, ...], num: int) -> list[tuple[str, ...]]:
     return [*found, names] if len(names) > 1 else found
 
 
-def _calibration(
-    inference, params, held_out, settings, match, report
-) -> dict[str, dict[str, Any]]:
+def _calibration(subject: Subject, settings: Settings) -> dict[str, dict[str, Any]]:
     """Ranks given each modality, some products and all, as the record holds it."""
-    names = tuple(inference.modalities)
-    keys = jax.random.split(jax.random.key(settings.seed), 4)
+    inference, params, held_out = subject.inference, subject.params, subject.held_out
+    names, report = tuple(inference.modalities), subject.report
+    num_draws = settings.num_calibration_draws
+    keys = jax.random.split(jax.random.key(subject.protocol.seed), 4)
     start_key, truth_key, rank_key, adapt_key = keys
-    batch_size = min(settings.batch_size, settings.num_tuples or held_out.size)
+    batch_size = min(subject.protocol.batch_size, subject.num_tuples)
     some = held_out.views(np.arange(batch_size, dtype=np.int32))
     z, _ = inference.infer(params, start_key, some, names)
     truth = draw_truth(
-        inference, params, truth_key, match.num_calibration_data, shared_latent(z)
+        inference, params, truth_key, settings.num_calibration_data, shared_latent(z)
     )
     found, about = {}, {}
-    products = [s for s in _chosen(names, match.num_subsets) if 1 < len(s) < len(names)]
+    chosen = _chosen(names, settings.num_subsets)
+    products = [s for s in chosen if 1 < len(s) < len(names)]
     for subset in [*((m,) for m in names), *products, names]:
         step_size = inference.adapt(params, adapt_key, some, subset)
         ranks = subset_ranks(
-            inference, params, rank_key, truth.z, subset, match.num_calibration_draws,
+            inference, params, rank_key, truth.z, subset, num_draws,
             batch_size=batch_size, step_size=step_size, mesh=held_out.mesh,
         )  # fmt: skip
-        tests = [uniformity(of, match.num_calibration_draws) for of in ranks]
+        tests = [uniformity(of, num_draws) for of in ranks]
         found["+".join(subset)] = {
             name: {
                 "p_value": test.p_value,

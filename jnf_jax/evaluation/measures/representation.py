@@ -18,7 +18,6 @@ a classifier, which was taught to see no difference within a class.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,19 +25,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import finite_or_none
-from jnf_jax.methods.method import Inference, shared_latent
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.methods.method import shared_latent
+from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Views
 
 SOURCES = ("joint", "own")
 """Whose z reconstructions are of: q(z|X), and q(z|x_m) of the modality itself."""
 
 
 @dataclasses.dataclass(frozen=True)
-class RepresentationSettings:
+class Settings:
     """On how many tuples.
 
     Attributes:
@@ -58,52 +61,53 @@ class RepresentationSettings:
             if getattr(self, name) < bound
         ]
 
-    def data_faults(
-        self, field: str, labels: Integer[np.ndarray, " train"]
-    ) -> list[str]:
-        """Whether the probes' training tuples, with these labels, are of one class."""
-        of_probes = np.unique(labels[: self.num_probe_tuples])
-        if len(of_probes) > 1:
-            return []
-        return [
-            f"`{field}.num_probe_tuples` is {self.num_probe_tuples}, expected as many "
-            f"as have two classes: the first training tuples are all of {of_probes}"
-        ]
+
+def data_faults(
+    settings: Settings, field: str, dataset: Dataset, protocol: ProtocolSettings
+) -> list[str]:
+    """Tells whether the training tuples of the probes are all of one class."""
+    del protocol
+    labels = dataset.splits["train"].labels
+    if labels is None:
+        return []
+    of_probes = np.unique(labels[: settings.num_probe_tuples])
+    if len(of_probes) > 1:
+        return []
+    return [
+        f"`{field}.num_probe_tuples` is {settings.num_probe_tuples}, expected as many "
+        f"as have two classes: the first training tuples are all of {of_probes}"
+    ]
 
 
-def evaluate_representation(
-    inference: Inference,
-    params: dict[str, Params],
-    training: HeldOut,
-    held_out: HeldOut,
-    protocol: ProtocolSettings,
-    settings: RepresentationSettings,
-    *,
-    report: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """All three, ready for JSON; without labels the reconstruction alone.
+TABLES = (
+    Table(
+        "Representations: accuracy of a linear probe on z given one modality or "
+        "all, absolute error of reconstructions from the joint posterior, and "
+        "diversity within class of what is generated from one other modality, as a "
+        "share of the data's.",
+        (
+            Column("probe", "probe", 3, low=0.0, high=1.0),
+            Column("absolute error", "reconstruction.joint.absolute_error", 3, low=0.0),
+            Column("diversity", "diversity", 3, low=0.0),
+        ),
+    ),
+)
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        training: Tuples that probes are fitted to.
-        held_out: Test tuples.
-        protocol: ``num_tuples``, ``batch_size`` and ``seed``.
-        settings: Of this measure.
-        report: Called with lines to show.
-    """
-    names = tuple(inference.modalities)
-    num = protocol.num_tuples or held_out.size
-    num = min(settings.num_tuples or num, num)
+
+def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
+    """Returns all three, ready for JSON; without labels the reconstruction alone."""
+    names, report = tuple(subject.inference.modalities), subject.report
+    held_out, training = subject.held_out, _training(subject)
+    num = min(settings.num_tuples or subject.num_tuples, subject.num_tuples)
     num_probe = min(settings.num_probe_tuples, training.size)
     has_labels = held_out.labels is not None
     labels = held_out.labels[:num] if has_labels else None
-    draw = functools.partial(_draw, inference, params, protocol)
-    test_key, training_key = jax.random.split(jax.random.key(protocol.seed))
+    draw = functools.partial(_draw, subject)
+    test_key, training_key = jax.random.split(jax.random.key(subject.protocol.seed))
     reconstruction = {s: {"log_prob": {}, "absolute_error": {}} for s in SOURCES}
     probe, pairs = {}, {}
     if has_labels:
-        of_data = _spreads_of_data(held_out, names, num, protocol, labels)
+        of_data = _spreads_of_data(subject, num, labels)
     # One source at a time: what is decoded from all of them would fill the memory.
     for i, source in enumerate((*names, "joint")):
         given = names if source == "joint" else (source,)
@@ -137,6 +141,17 @@ def evaluate_representation(
     }
 
 
+def _training(subject: Subject) -> HeldOut:
+    """The tuples that probes are fitted to, on the devices of the test tuples."""
+    split, of_test = subject.dataset.splits["train"], subject.held_out
+    return of_test._replace(
+        arrays=parallel.put(split.arrays, parallel.replicated(of_test.mesh)),
+        size=split.size,
+        labels=split.labels,
+        rows=split.rows,
+    )
+
+
 class Drawn(NamedTuple):
     """What one z ~ q(z|x_S) a tuple gives.
 
@@ -154,10 +169,11 @@ class Drawn(NamedTuple):
 
 
 def _draw(
-    inference, params, protocol, tuples: HeldOut, num: int, given: tuple, rng_key
+    subject: Subject, tuples: HeldOut, num: int, given: tuple[str, ...], rng_key
 ) -> Drawn:
     """Of the first ``num`` tuples, on the host."""
-    batch_size = min(protocol.batch_size, num)
+    inference, params = subject.inference, subject.params
+    batch_size = min(subject.protocol.batch_size, num)
     adapt_key, draw_key = jax.random.split(rng_key)
     first = tuples.views(np.arange(batch_size, dtype=np.int32))
     step_size = inference.adapt(params, adapt_key, first, given)
@@ -233,19 +249,20 @@ def mean_ratio(spreads: dict[int, float], of_data: dict[int, float]) -> float | 
 
 
 def _spreads_of_data(
-    held_out: HeldOut, names: tuple[str, ...], num: int, protocol, labels: np.ndarray
+    subject: Subject, num: int, labels: np.ndarray
 ) -> dict[str, dict[int, float]]:
     """{m: {y: D_y(x_m)}}."""
+    batch_size = min(subject.protocol.batch_size, num)
     return {
         m: class_spreads(
             map_batches(
-                lambda _, indices, m=m: held_out.views(indices)[m],
+                lambda _, indices, m=m: subject.held_out.views(indices)[m],
                 num,
-                min(protocol.batch_size, num),
+                batch_size,
             ),
             labels,
         )
-        for m in names
+        for m in subject.inference.modalities
     }
 
 

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import sampling
-from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.statistics.two_sample import TwoSample, two_sample_test
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
-from jnf_jax.methods.method import Inference, shared_latent
+from jnf_jax.methods.method import shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
@@ -25,36 +24,27 @@ NUM_MOMENT_DRAWS = 16
 """Draws of q_m(z|x_m) whose mean and sd tell a classifier where z would be."""
 
 
-def unimodal_test(
-    inference: Inference,
-    params: dict[str, Params],
-    held_out: HeldOut,
-    modality: str,
-    settings: ProtocolSettings,
-    num_pairs: int,
-) -> TwoSample:
+def unimodal_test(subject: Subject, modality: str, num_pairs: int) -> TwoSample:
     """(x_m, z ~ q(z|X)) against (x_m, z ~ q_m(z|x_m)), one of each a tuple.
 
     The classifier sees principal components of x_m; z; log q_m(z|x_m); and (z − μ)/σ
     with the moments of further draws of q_m(z|x_m), which are functions of x_m too.
 
     Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        held_out: Tuples.
+        subject: The model, and its test tuples.
         modality: m.
-        settings: ``num_tuples``, ``batch_size`` and ``seed``.
         num_pairs: Tuples, or all that there are.
     """
     from sklearn.decomposition import PCA  # half a second that only this pays
 
-    num = min(num_pairs, settings.num_tuples or held_out.size)
+    inference, params, settings = subject.inference, subject.params, subject.protocol
+    num = min(num_pairs, subject.num_tuples)
     root = jax.random.fold_in(
         jax.random.key(settings.seed), inference.modalities.index(modality)
     )
 
     def one_batch(number: int, rows: np.ndarray) -> dict[str, jax.Array]:
-        views = held_out.views(rows)
+        views = subject.held_out.views(rows)
         keys = jax.random.split(jax.random.fold_in(root, number), 2 + NUM_MOMENT_DRAWS)
         joint, _ = inference.infer(params, keys[0], views, tuple(inference.modalities))
         own, *others = (

@@ -12,7 +12,11 @@ from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import diffusion_decoder
-from jnf_jax.evaluation.measures.diffusion_decoder import DrawnSettings, measure
+from jnf_jax.evaluation.measures.diffusion_decoder import (
+    Settings,
+    data_faults,
+    measure,
+)
 from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
 from jnf_jax.evaluation.subject import Subject
 
@@ -92,7 +96,7 @@ def subject_of(decoder, report=lambda line: None):
 
 
 def measured(decoder, report=lambda line: None):
-    return measure(subject_of(decoder, report), DrawnSettings(num_prior_samples=500))
+    return measure(subject_of(decoder, report), Settings(num_prior_samples=500))
 
 
 def test_draws_close_the_distance_that_means_leave():
@@ -128,7 +132,7 @@ def test_too_few_test_tuples_leave_the_distance_out():
     few = dataclasses.replace(subject.protocol, num_tuples=2, num_diagnostic_data=2)
     given = {s: z[:2] for s, z in subject.draws.given.items()}
     subject = subject._replace(protocol=few, draws=subject.draws._replace(given=given))
-    found = measure(subject, DrawnSettings())
+    found = measure(subject, Settings())
     assert lines[0] == (
         "not measured: Frechet distances of drawn pictures need more than 2 test "
         "tuples, one for each feature, and there are 2"
@@ -147,10 +151,10 @@ def test_a_decoder_that_shows_something_else_loses_coherence():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="expected a config with `denoiser`"):
         measured(None)
-    (fault,) = DrawnSettings(0).faults("evaluation.diffusion_decoder")
+    (fault,) = Settings(0).faults("evaluation.diffusion_decoder")
     assert fault == (
         "`evaluation.diffusion_decoder.num_prior_samples` is 0, expected >= 1"
     )
     by_rule = dataclasses.replace(subject_of(None).dataset, read_label=lambda x: 0)
-    (fault,) = DrawnSettings().data_faults("e.d", by_rule, ProtocolSettings())
+    (fault,) = data_faults(Settings(), "e.d", by_rule, ProtocolSettings())
     assert "expected data that classifiers are trained for: a rule reads" in fault

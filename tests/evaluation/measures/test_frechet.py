@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metrics.test_protocol import LabelModel, Sure
+from evaluation.test_protocol import LabelModel, Sure
 
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import features as measures_features
 from jnf_jax.evaluation.measures import frechet
-from jnf_jax.evaluation.measures.features import Extractor, FrechetSettings
+from jnf_jax.evaluation.measures.features import Extractor
+from jnf_jax.evaluation.measures.frechet import Settings
 from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
 from jnf_jax.evaluation.statistics.frechet import frechet_distance, gaussian_of
 from jnf_jax.evaluation.subject import Subject
@@ -85,7 +86,7 @@ def test_distances_are_those_of_rounded_pictures_without_the_given_ones(batch_si
     lines = []
     given = subject(lines)
     protocol = dataclasses.replace(given.protocol, batch_size=batch_size)
-    found = frechet.measure(given._replace(protocol=protocol), FrechetSettings())
+    found = frechet.measure(given._replace(protocol=protocol), Settings())
     assert set(found) == {"frechet_classifier"}
     found = found["frechet_classifier"]
     expected = {
@@ -114,7 +115,7 @@ def test_distances_are_those_of_rounded_pictures_without_the_given_ones(batch_si
 def test_classifiers_read_what_is_no_picture_and_inception_does_not(monkeypatch):
     lines = []
     given = subject(lines, presentations={"b": Presentation()})
-    found = frechet.measure(given, FrechetSettings())["frechet_classifier"]
+    found = frechet.measure(given, Settings())["frechet_classifier"]
     assert set(found["targets"]) == {"a", "b", "c"}
     # Nothing rounds or clips what no file holds in 8 bit.
     z = DRAWS.given["a",]
@@ -134,7 +135,7 @@ def test_classifiers_read_what_is_no_picture_and_inception_does_not(monkeypatch)
 
     monkeypatch.setattr(measures_features, "inception_features", pool)
     lines.clear()
-    found = frechet.measure(given, FrechetSettings(features="inception"))["fid"]
+    found = frechet.measure(given, Settings(features="inception"))["fid"]
     assert lines[0] == "not measured: fid of b: no pictures"
     assert {s: set(d) for s, d in found["subsets"].items()} == {
         "a": {"c"},
@@ -161,7 +162,7 @@ def test_classifiers_read_what_is_no_picture_and_inception_does_not(monkeypatch)
 )
 def test_what_the_data_do_not_allow_is_left_out_with_a_line(changes, line):
     lines = []
-    assert frechet.measure(subject(lines, **changes), FrechetSettings()) == {}
+    assert frechet.measure(subject(lines, **changes), Settings()) == {}
     assert lines == [f"not measured: frechet_classifier {line}"]
 
 
@@ -173,13 +174,13 @@ def test_without_earlier_draws_the_protocols_are_made(monkeypatch):
         return DRAWS
 
     monkeypatch.setattr(frechet, "draw_latents", draw_latents)
-    own = frechet.measure(subject([], draws=None), FrechetSettings())
-    assert own == frechet.measure(subject([]), FrechetSettings()) and len(asked) == 1
+    own = frechet.measure(subject([], draws=None), Settings())
+    assert own == frechet.measure(subject([]), Settings()) and len(asked) == 1
 
 
 def test_a_config_that_asks_for_the_fid_names_a_file_and_its_hash(tmp_path):
     def faults(**fields):
-        return FrechetSettings(**fields).faults("evaluation.frechet")
+        return Settings(**fields).faults("evaluation.frechet")
 
     assert not faults()
     path = tmp_path / "weights.pth"

@@ -13,12 +13,10 @@ from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
 from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.measures.likelihood import (
-    LEAST_ESS,
-    LikelihoodSettings,
-    evaluate_likelihood,
-)
+from jnf_jax.evaluation.measures import likelihood
+from jnf_jax.evaluation.measures.likelihood import LEAST_ESS, Settings
 from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import propose_from
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LogNormaliser
@@ -42,6 +40,16 @@ class Shifted:
 
     def sample(self, rng_key, num_samples):
         return NormalPrior(self.size).sample(rng_key, num_samples)
+
+    def log_normaliser(self, rng_key, *, num_chains, num_temperatures):
+        return None
+
+
+class Estimated(Shifted):
+    """The constant is known, as if from chains."""
+
+    def log_normaliser(self, rng_key, *, num_chains, num_temperatures):
+        return LogNormaliser(*map(jnp.asarray, (SHIFT, 0.1, 200.0)))
 
 
 class Nowhere(NormalPrior):
@@ -117,7 +125,8 @@ HELD_OUT = HeldOut(ARRAYS, lambda a, rows: {m: x[rows] for m, x in a.items()}, N
 
 def measure(inference, settings, **options):
     protocol = ProtocolSettings(batch_size=30, num_diagnostic_data=2)
-    return evaluate_likelihood(inference, {}, HELD_OUT, protocol, settings, **options)
+    subject = Subject(inference, {}, None, HELD_OUT, None, protocol, **options)
+    return likelihood.measure(subject, settings)
 
 
 def exact(given):
@@ -140,15 +149,13 @@ def of_widened(given, target, widening):
 
 @pytest.fixture(scope="module")
 def with_exact_posteriors():
-    settings = LikelihoodSettings(
-        4_000, 4_000, num_conditional_tuples=0, num_decoded=30_000
-    )
+    settings = Settings(4_000, 4_000, num_conditional_tuples=0, num_decoded=30_000)
     return measure(Exact(), settings)
 
 
 @pytest.fixture(scope="module")
 def with_wider_posteriors():
-    settings = LikelihoodSettings(
+    settings = Settings(
         4_000, 4_000, num_tuples=40, num_conditional_tuples=0, num_decoded=30_000
     )
     return measure(Exact(WIDENING), settings)
@@ -213,7 +220,7 @@ def test_errors_are_those_over_tuples(with_exact_posteriors):
 
 
 def test_a_has_one_number_of_draws_and_b_its_own():
-    settings = LikelihoodSettings(400, 50, 30, 30, num_decoded=600)
+    settings = Settings(400, 50, 30, 30, num_decoded=600)
     for name, means in measure(Exact(), settings)["conditional_by_subset"].items():
         assert all(1 <= ess <= 50 for ess in means["ess_a"].values())
         assert max(means["ess_b"].values()) > 50
@@ -259,7 +266,7 @@ def test_a_is_of_the_proposal_and_b_of_the_model(with_wider_posteriors):
 
 @pytest.mark.parametrize(("widening", "is_told"), [(1.0, False), (30.0, True)])
 def test_a_bound_on_few_weights_is_told_of(widening, is_told):
-    settings = LikelihoodSettings(400, 1, 30, 30, num_decoded=12_000)
+    settings = Settings(400, 1, 30, 30, num_decoded=12_000)
     lines = []
     found = measure(Exact(widening), settings, report=lines.append)
     few = {"log p(X)": found["joint"]["ess_median"]}
@@ -277,34 +284,34 @@ def test_a_bound_on_few_weights_is_told_of(widening, is_told):
 
 
 def test_few_draws_and_bounds_that_are_not_finite_are_told_of_too():
-    few = measure(Exact(), LikelihoodSettings(4, 1, 30, 30, num_decoded=120))
+    few = measure(Exact(), Settings(4, 1, 30, 30, num_decoded=120))
     assert "log p(X) rests on 4 weights (median), expected" in few["warnings"][0]
     inference = Exact(prior=Nowhere)
     inference.modalities = ("a", "b")
-    told = measure(inference, LikelihoodSettings(4, 1, 30, 30, num_decoded=120))
+    told = measure(inference, Settings(4, 1, 30, 30, num_decoded=120))
     assert told["joint"]["log_prob"] is None
     assert "log p(X) is not finite, expected >= 10" in told["warnings"][0]
 
 
 def test_a_prior_without_its_constant_is_no_likelihood():
-    settings = LikelihoodSettings(
-        2, 1, num_tuples=30, num_conditional_tuples=30, num_decoded=60
-    )
+    settings = Settings(2, 1, num_tuples=30, num_conditional_tuples=30, num_decoded=60)
     inference = Exact(prior=Shifted)
     inference.modalities = ("a", "b")
-    with pytest.raises(ValueError, match="`log_normaliser` is None, expected log Z of"):
+    with pytest.raises(
+        ValueError, match="log Z of .* is unknown, .* expected a normalised"
+    ):
         measure(inference, settings)
-    log_z = LogNormaliser(*map(jnp.asarray, (SHIFT, 0.1, 50.0)))
-    found = measure(inference, settings, log_normaliser=log_z)["joint"]
+    inference.prior = Estimated(2)
+    found = measure(inference, settings)["joint"]
     truth = TRUTH.log_marginal({m: VIEWS[m][:30] for m in "ab"}).mean()
     assert found["log_prob"] == pytest.approx(truth, abs=1e-3)
     assert found["log_normaliser"] == pytest.approx(
-        {"value": SHIFT, "standard_error": 0.1, "ess": 50.0}
+        {"value": SHIFT, "standard_error": 0.1, "ess": 200.0}
     )
 
 
 def test_settings_of_no_use():
-    faults = LikelihoodSettings(num_importance_samples=0, num_decoded=0).faults("e.l")
+    faults = Settings(num_importance_samples=0, num_decoded=0).faults("e.l")
     assert faults == [
         "`e.l.num_importance_samples` is 0, expected >= 1",
         "`e.l.num_decoded` is 0, expected >= 1",

@@ -13,10 +13,11 @@ from jnf_jax.configs import base
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import posterior_match
 from jnf_jax.evaluation.measures.calibration import draw_truth, subset_ranks, uniformity
-from jnf_jax.evaluation.measures.posterior_match import MatchSettings, evaluate_match
+from jnf_jax.evaluation.measures.posterior_match import Settings, measure
 from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.priors.energy import EnergyFamily
@@ -90,9 +91,13 @@ def held_out(num):
     )
 
 
+def subject(inference, params, held_out, protocol=SETTINGS, **options):
+    return Subject(inference, params, None, held_out, None, protocol, **options)
+
+
 def test_gap_is_the_information_that_the_others_add():
     """E KL(p(z|X) ‖ p(z|x_m)) = I(z; x_{−m}|x_m) = ½ log |Λ_X|/|Λ_m|."""
-    gap, error = posterior_gap(*known(), held_out(4_000), SETTINGS)
+    gap, error = posterior_gap(subject(*known(), held_out(4_000)))
     log_det = {s: np.linalg.slogdet(TRUTH.precision(s))[1] for s in (*NAMES, NAMES)}
     for m in NAMES:
         assert abs(gap[m] - 0.5 * (log_det[NAMES] - log_det[m])) < 4 * error[m]
@@ -100,12 +105,12 @@ def test_gap_is_the_information_that_the_others_add():
 
 
 def test_gap_grows_where_experts_are_too_narrow():
-    exact, _ = posterior_gap(*known(), held_out(1_000), SETTINGS)
+    exact, _ = posterior_gap(subject(*known(), held_out(1_000)))
     # Both sides of the ratio are narrower, but the draws miss x_m's expert by more.
     wrong = dataclasses.replace(known()[0], width=0.7)
     joint, params = known()
     mixed = _Mixed(**_fields(joint), narrow=wrong)
-    gap, error = posterior_gap(mixed, params, held_out(1_000), SETTINGS)
+    gap, error = posterior_gap(subject(mixed, params, held_out(1_000)))
     assert all(gap[m] > exact[m] + 4 * error[m] for m in NAMES)
 
 
@@ -113,7 +118,7 @@ def test_gap_grows_where_experts_are_too_narrow():
 def test_pairs_are_told_apart_only_where_an_expert_is_wrong(width, heard):
     joint, params = known()
     mixed = _Mixed(**_fields(joint), narrow=known(width)[0])
-    found = unimodal_test(mixed, params, held_out(2_000), "b", SETTINGS, 2_000)
+    found = unimodal_test(subject(mixed, params, held_out(2_000)), "b", 2_000)
     if heard:
         assert found.accuracy > 0.5 + 4 * found.standard_error
     else:
@@ -157,9 +162,8 @@ def test_chains_have_unit_powers_whatever_was_trained(monkeypatch):
     monkeypatch.setattr(posterior_match, "chain_test", look)
     with pytest.raises(KeyboardInterrupt):
         posterior_match._against_chains(
-            inference, params, tuples, ("a",), SETTINGS,
-            MatchSettings(num_chain_data=16), print,
-        )  # fmt: skip
+            subject(inference, params, tuples), ("a",), Settings(num_chain_data=16)
+        )
     terms = TRUTH.log_likelihood(np.ones((16, 2)), tuples.arrays)
     expected = terms["a"] - 1 - np.log(2 * np.pi)
     np.testing.assert_allclose(seen["found"], expected, rtol=2e-4)
@@ -170,9 +174,9 @@ def test_exact_draws_are_told_from_chains_with_other_powers_only():
     """λ = 2.5 in training; the draws are of p(z|x_S)."""
     inference, params = known(weight=2.5)
     tuples = held_out(16)
-    match = MatchSettings(num_chain_data=16, num_chains=32, num_transitions=20)
+    settings = Settings(num_chain_data=16, num_chains=32, num_transitions=20)
     found = posterior_match._against_chains(
-        inference, params, tuples, ("a",), SETTINGS, match, lambda line: None
+        subject(inference, params, tuples), ("a",), settings
     )
     assert abs(found["accuracy"] - 0.5) < 4 * found["standard_error"]
     weighted, _, _ = chain_test(
@@ -243,15 +247,14 @@ def test_a_draw_that_is_not_finite_is_no_rank():
 
 @pytest.mark.slow
 def test_the_record_has_every_part():
-    match = MatchSettings(
+    settings = Settings(
         num_pairs=80, num_chain_data=5, num_chains=8, num_transitions=4,
         num_calibration_data=80, num_calibration_draws=15,
     )  # fmt: skip
     lines = []
-    found = evaluate_match(
-        *known(), held_out(100), ProtocolSettings(batch_size=40), match,
-        report=lines.append,
-    )  # fmt: skip
+    protocol = ProtocolSettings(batch_size=40)
+    of = subject(*known(), held_out(100), protocol, report=lines.append)
+    found = measure(of, settings)
     assert set(found["unimodal"]) == set(NAMES)
     assert set(found["chains"]) == {"a", "a+b", "a+b+c"}
     assert set(found["calibration"]) == {"a", "b", "c", "a+b", "a+b+c"}
@@ -272,14 +275,14 @@ def test_subsets_are_chosen_by_size():
 
 
 def test_faults_are_told_all_at_once():
-    wrong = MatchSettings(
+    wrong = Settings(
         num_pairs=39, num_chain_data=0, num_chains=3, num_transitions=3,
         num_subsets=-1, num_calibration_data=79, num_calibration_draws=30,
     )  # fmt: skip
     told = wrong.faults("evaluation.posterior_match")
     assert len(told) == 8
     assert told[0] == "`evaluation.posterior_match.num_pairs` is 39, expected >= 40"
-    default = MatchSettings()
+    default = Settings()
     assert not default.faults("evaluation.posterior_match")
     config = base.get_config().evaluation.posterior_match
     assert dataclasses.asdict(default) == config.to_dict()

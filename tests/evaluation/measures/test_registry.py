@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import sys
+from types import ModuleType
 
 import jax
 import numpy as np
@@ -10,16 +12,18 @@ from tiny import tiny_config
 
 from jnf_jax.evaluation import measures
 from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.measures import registry
+from jnf_jax.evaluation.measures import likelihood
+from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.experiments import records, shown
+from jnf_jax.experiments import records
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.config import resolve
+from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
 from jnf_jax.runtime import parallel
-from tools.results_page.render import render
+from tools.results_page.render import pages
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -43,25 +47,38 @@ def count(subject, settings):
     }
 
 
-TABLE = shown.Table(
-    "Counted:", (shown.Column("tuples", "sizes", 1, low=0.0),), "given", "given"
+@dataclasses.dataclass(frozen=True)
+class Nothing:
+    def faults(self, field):
+        return []
+
+
+def module(**names):
+    made = ModuleType("made")
+    vars(made).update(names)
+    return made
+
+
+COUNT = module(
+    Settings=Settings,
+    measure=count,
+    TABLES=(
+        Table("Counted:", (Column("tuples", "sizes", 1, low=0.0),), "given", "given"),
+    ),
+)
+RECOGNISE = module(
+    Settings=Nothing,
+    measure=lambda subject, settings: {"accuracy": subject.classifiers.accuracy["m0"]},
+    NEEDS_LABELS=True,
+    TABLES=(Table("Read:", (Column("read right", "accuracy", high=1.0),)),),
 )
 
 
 @pytest.fixture(autouse=True)
 def two_measures(monkeypatch):
-    known = {
-        "count": measures.Measure(count, Settings),
-        "recognise": measures.Measure(
-            lambda subject, settings: {"accuracy": subject.classifiers.accuracy["m0"]},
-            needs_labels=True,
-        ),
-    }
-    accuracy = shown.Table("Read:", (shown.Column("read right", "accuracy", high=1.0),))
-    for name, measure in known.items():
-        monkeypatch.setitem(measures.MEASURES, name, measure)
-    monkeypatch.setitem(shown.SHOWN, "count", (TABLE,))
-    monkeypatch.setitem(shown.SHOWN, "recognise", (accuracy,))
+    for name, made in {"count": COUNT, "recognise": RECOGNISE}.items():
+        monkeypatch.setitem(sys.modules, f"tests.{name}", made)
+        monkeypatch.setitem(measures.MEASURES, name, f"tests.{name}")
 
 
 def asking(names, **changes):
@@ -93,7 +110,7 @@ def test_each_has_its_own_key_and_shows(tmp_path):
     assert record["count"]["settings"] == {"power": 1} and size > 50
     assert record["recognise"]["accuracy"] == record["classifiers"]["m0"]
     assert 0 < record["protocol_seconds"] < record["evaluation_seconds"]
-    text = records.console_table(record)
+    text = console_table(record)
     assert "count given 1\n  tuples" in text and f"m0 {size:.1f}   m1" in text
     assert max(map(len, text.splitlines())) <= 80
     other = record | {"seeds": [1]}
@@ -110,7 +127,7 @@ def test_each_has_its_own_key_and_shows(tmp_path):
     (tmp_path / "configs/digits/jnf.py").write_text("def get_config(): ...")
     (tmp_path / "docs/published.json").write_text('{"rows": []}')
     records.write(tmp_path / "results/run.json", both)
-    lines = render(tmp_path).splitlines()
+    lines = pages(tmp_path)["docs/results/results.md"].splitlines()
     start = lines.index("Counted:")
     assert lines[start + 2] == "| config | given | tuples |"
     assert f"m0 {size + 1:.1f} ± 1.4 · m1" in lines[start + 4]
@@ -126,7 +143,7 @@ def test_without_labels_the_rest_is_measured(tmp_path, capsys):
     assert "not measured: recognise needs labels, and 'digits' has none" in said
     assert "recognise" not in record and record["coherence"]["ceiling"] is None
     assert "protocol_seconds" not in record  # nothing was judged
-    assert "ceiling" not in records.console_table(record)
+    assert "ceiling" not in console_table(record)
     assert record["count"]["given"]["1"]["sizes"]["m0"] > 0
     assert np.isfinite(record["unimodal_log_prob"]["m0"])
     assert records.read(tmp_path / "results.json")["classifiers"] == {}
@@ -140,7 +157,8 @@ def test_a_measure_that_fails_loses_nothing_else(tmp_path, monkeypatch):
 
     before = evaluated(tmp_path, None)
     assert not (tmp_path / "unfinished.json").exists()
-    monkeypatch.setitem(measures.MEASURES, "recognise", measures.Measure(fail))
+    failing = module(Settings=Nothing, measure=fail, TABLES=())
+    monkeypatch.setitem(sys.modules, "tests.recognise", failing)
     with pytest.raises(RuntimeError, match="of this measure alone"):
         evaluated(tmp_path, None)
     record = records.read(tmp_path / "unfinished.json")
@@ -189,15 +207,17 @@ def test_what_is_shown_is_checked(measured, fault):
 
 
 def test_whatever_can_be_measured_is_shown():
-    assert set(measures.MEASURES) == set(shown.SHOWN)
-    tables = [table for tables in shown.SHOWN.values() for table in tables]
+    tables = [
+        table for name in measures.MEASURES for table in measures.load(name).TABLES
+    ]
+    assert tables
     headings = [column.heading for table in tables for column in table.columns]
     assert all(map(str.isascii, headings))  # a terminal shows them too
 
 
 def test_likelihood_and_representation_of_an_energy(monkeypatch):
     """Fresh parameters: f ≡ 0, hence log Z = 0, whatever the chains do."""
-    monkeypatch.setattr(registry, "NUM_TEMPERATURES", 3)
+    monkeypatch.setattr(likelihood, "NUM_TEMPERATURES", 3)
     config = tiny_config(
         evaluation__measures="likelihood,representation",
         evaluation__likelihood=dict(num_importance_samples=3, num_conditional_samples=2)
@@ -217,12 +237,12 @@ def test_likelihood_and_representation_of_an_energy(monkeypatch):
         setup.experiment.evaluation,
         report=lines.append,
     )
-    monkeypatch.setattr(registry, "LEAST_ESS", registry.NUM_ANNEALED + 1)
+    monkeypatch.setattr(likelihood, "LEAST_ANNEALED_ESS", likelihood.NUM_ANNEALED + 1)
     with pytest.warns(UserWarning, match="rests on 1000 of 1000 annealed chains"):
         found = measures.run(setup.experiment.measures, subject)
     log_z = found["likelihood"]["joint"]["log_normaliser"]
     assert log_z["value"] == pytest.approx(0, abs=1e-4)
-    assert log_z["ess"] == pytest.approx(registry.NUM_ANNEALED, rel=1e-3)
+    assert log_z["ess"] == pytest.approx(likelihood.NUM_ANNEALED, rel=1e-3)
     assert any(line.startswith("log Z of ") for line in lines)
     of_both = {f"{of}{e}" for of in ("", "standard_error_", "ess_") for e in "ab"}
     assert set(found["likelihood"]["conditional"]["1"]) == of_both | {"ess_given"}

@@ -1,5 +1,6 @@
 """Probes, reconstructions and diversity of models whose answers are known."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import distrax
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 
 from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.measures import representation
 from jnf_jax.evaluation.measures.representation import (
-    RepresentationSettings,
+    Settings,
     class_spreads,
-    evaluate_representation,
+    data_faults,
     mean_ratio,
     probe_accuracy,
 )
 from jnf_jax.evaluation.protocol import ProtocolSettings
+from jnf_jax.evaluation.subject import Subject
 
 NUM, CLASSES = 120, 3
 LABELS = (np.arange(NUM) % CLASSES).astype(np.int32)
@@ -83,15 +86,17 @@ def tuples(labels):
 
 
 def measure(shrinkage, labels=LABELS, report=lambda line: None):
-    return evaluate_representation(
+    held_out = tuples(labels)  # what probes are fitted to, too
+    subject = Subject(
         Copying(shrinkage),
         {},
-        tuples(labels),
-        tuples(labels),
+        SimpleNamespace(splits={"train": held_out}),
+        held_out,
+        None,
         ProtocolSettings(batch_size=50, num_diagnostic_data=2),
-        RepresentationSettings(num_probe_tuples=60),
         report=report,
     )
+    return representation.measure(subject, Settings(num_probe_tuples=60))
 
 
 def test_copies_and_collapse():
@@ -151,7 +156,7 @@ def test_a_probe_of_noise_is_at_chance():
 
 
 def test_settings_of_no_use():
-    faults = RepresentationSettings(-1, 1).faults("e.r")
+    faults = Settings(-1, 1).faults("e.r")
     assert faults == [
         "`e.r.num_tuples` is -1, expected >= 0",
         "`e.r.num_probe_tuples` is 1, expected >= 2",
@@ -159,8 +164,13 @@ def test_settings_of_no_use():
 
 
 def test_probes_need_two_classes_among_their_tuples():
-    labels = np.array([3, 3, 3, 1])
-    assert not RepresentationSettings(num_probe_tuples=4).data_faults("e.r", labels)
-    (fault,) = RepresentationSettings(num_probe_tuples=3).data_faults("e.r", labels)
+    dataset = SimpleNamespace(splits={"train": tuples(np.array([3, 3, 3, 1]))})
+
+    def faults(num):
+        settings = Settings(num_probe_tuples=num)
+        return data_faults(settings, "e.r", dataset, ProtocolSettings())
+
+    assert not faults(4)
+    (fault,) = faults(3)
     assert fault.startswith("`e.r.num_probe_tuples` is 3, expected as many as have two")
     assert fault.endswith("the first training tuples are all of [3]")

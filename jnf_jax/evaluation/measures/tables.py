@@ -1,0 +1,63 @@
+"""Tables that a measure declares: which of its numbers people see, and their ranges.
+
+Records are checked against them, and the terminal and docs/results are written from
+them. Nothing here imports jax.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class Column(NamedTuple):
+    """One number of a measure, or an object name -> number.
+
+    Attributes:
+      heading: with its unit.
+      path: keys joined by dots, below the measure or, with ``Table.rows``, below the
+        row. Absent or null shows as a dash.
+      digits: behind the decimal point.
+      low, high: the range; a number outside it is a fault of the record.
+    """
+
+    heading: str
+    path: str
+    digits: int = 3
+    low: float = -math.inf
+    high: float = math.inf
+
+
+class Table(NamedTuple):
+    """A table of one measure.
+
+    Attributes:
+      said: the sentence above it, that says what the numbers are.
+      columns: what it shows.
+      rows: path of an object whose every entry is a row; "": the measure is one row.
+      heading: of these rows, e.g. "given" where they are sizes of subsets.
+    """
+
+    said: str
+    columns: tuple[Column, ...]
+    rows: str = ""
+    heading: str = ""
+
+
+def find(tree: Any, path: str) -> Any:
+    """What lies at a path of keys joined by dots; None where nothing does.
+
+    >>> find({"a": {"b": 1.5}}, "a.b"), find({"a": 1.5}, "a.b")
+    (1.5, None)
+    """
+    for key in filter(None, path.split(".")):
+        if not isinstance(tree, Mapping) or key not in tree:
+            return None
+        tree = tree[key]
+    return tree
+
+
+def rows_of(table: Table, measured: Mapping[str, Any]) -> Iterator[tuple[str, list]]:
+    """Name of a row ("" where there is but one) -> a value for each column."""
+    rows = find(measured, table.rows) if table.rows else {"": measured}
+    for name, row in (rows or {}).items():
+        yield name, [find(row, column.path) for column in table.columns]

@@ -1,0 +1,147 @@
+"""A record as a person at a terminal sees it."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from jnf_jax.evaluation.measures import MEASURES, load
+from jnf_jax.evaluation.measures.tables import rows_of
+from jnf_jax.experiments.records import (
+    DIAGNOSTICS,
+    joint_entropy,
+    refinement_rows,
+    sampler_kernel,
+    worst_of_sampler,
+)
+from jnf_jax.experiments.schema import Record
+from jnf_jax.experiments.text import (
+    ABSENT,
+    WIDTH,
+    TextTable,
+    by_name,
+    console,
+    format_cell,
+    format_duration,
+    format_value,
+    in_lines,
+)
+
+
+def console_table(record: Record) -> str:
+    """The record as plain ASCII, at most 80 columns wide.
+
+    Conditional coherence by subset size, joint coherence with its label entropy, the
+    ceiling, the accuracies of the classifiers that judged, and how well the sampler
+    mixed, so that no number is seen without what bounds it.
+
+    Args:
+      record: a valid record.
+
+    Returns:
+      Lines joined by newlines, without one at the end.
+    """
+    seeds = ", ".join(map(str, record["seeds"]))
+    plural = "s" if len(record["seeds"]) > 1 else ""
+    title = (
+        f"{record['dataset']} | {record['method']} | protocol {record['protocol']} | "
+        f"seed{plural} {seeds}"
+    )
+    lines = textwrap.wrap(title, WIDTH) + ["-" * WIDTH]
+    if record["classifiers"]:
+        lines += _coherence(record["coherence"], record)
+        lines += _classifiers(record["classifiers"])
+    lines += _sampler(record["sampler"])
+    lines += _refinement(record.get("refinement"))
+    for name in MEASURES:
+        lines += _measure(name, record[name]) if name in record else []
+    lines.append(f"wall time {format_duration(record['wall_seconds'])}")
+    return "\n".join(lines)
+
+
+def _given(size: str) -> str:
+    return f"  given {size} modalit{'y' if size == '1' else 'ies'}"
+
+
+def _coherence(coherence: Mapping[str, Any], record: Record) -> list[str]:
+    counts = coherence.get("num_subsets", {})
+    micro = coherence.get("conditional_micro", {})
+    conditional = [
+        [
+            _given(size),
+            str(counts.get(size, ABSENT)),
+            format_value(value),
+            format_value(micro.get(size)),
+        ]
+        for size, value in sorted(coherence["conditional"].items(), key=_size)
+    ]
+    joint = [
+        [
+            f"  joint, z from {prior}",
+            format_value(share),
+            format_value(joint_entropy(record, prior)),
+        ]
+        for prior, share in sorted(coherence["joint"].items())
+    ]
+    ceiling = format_value(coherence["ceiling"])
+    joint.append(["  ceiling, z from joint posterior", ceiling, ""])
+    lines = []
+    if conditional:
+        header = ["coherence", "subsets", "macro", "micro"]
+        lines += console(TextTable(header, conditional))
+    header = ["" if conditional else "coherence", "share", "entropy (nats)"]
+    return lines + console(TextTable(header, joint))
+
+
+def _size(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
+def _classifiers(accuracies: Mapping[str, Any]) -> list[str]:
+    """Accuracy on real test data, a few modalities a line."""
+    heading = "classifiers' accuracy on real test data"
+    return [heading, *in_lines(by_name(accuracies), "  ")]
+
+
+def _sampler(sampler: Mapping[str, Any]) -> list[str]:
+    """The worst that was seen among the subsets of each size."""
+    subsets, rows = sampler.get("subsets", {}), []
+    for size in sorted({len(name.split("+")) for name in subsets}):
+        chosen = {n: s for n, s in subsets.items() if len(n.split("+")) == size}
+        worst = worst_of_sampler(chosen)
+        rows.append([_given(str(size)), *(worst.get(h, ABSENT) for h in DIAGNOSTICS)])
+    if not rows:
+        return []
+    said = f"sampler {sampler_kernel(sampler)}, the worst subset of each size"
+    return [said, *console(TextTable(["", *DIAGNOSTICS], rows))]
+
+
+def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
+    """What chains through the decoders changed, size by size."""
+    if not refinement:
+        return []
+    settings = refinement.get("settings", {})
+    rows = []
+    for size, (*nats, before, after) in refinement_rows(refinement):
+        both = " → ".join(format_value(value, 1) for value in nats)
+        share = f"{format_value(before)} → {format_value(after)}"
+        rows.append([f"  given {size}", both, share])
+    header = ["", "log p(x, z), nats", "coherence, last: ceiling"]
+    return [
+        f"refined by {settings.get('num_transitions', '?')} transitions of "
+        f"{settings.get('kernel', '?')} through the decoders",
+        *console(TextTable(header, rows)),
+    ]
+
+
+def _measure(name: str, measured: Mapping[str, Any]) -> list[str]:
+    """Every number that the tables of a measure show, a line each."""
+    lines = []
+    for table in load(name).TABLES:
+        for row, values in rows_of(table, measured):
+            heading = " ".join(filter(None, (name, table.heading, row)))
+            cells = [
+                [f"  {column.heading}", format_cell(value, column.digits)]
+                for column, value in zip(table.columns, values, strict=True)
+            ]
+            lines += console(TextTable([heading, ""], cells))
+    return lines

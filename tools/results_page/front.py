@@ -1,0 +1,158 @@
+"""docs/results.md: what was learnt, ours by budget with the published beside, figures.
+
+docs/summary.json chooses the records and the published rows, and holds the sentences.
+A number in a sentence is looked up: ``{digits/jnf:coherence.ceiling}`` stands for that
+quantity of results/digits/jnf.json.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jnf_jax.experiments.ablations import look_up
+from jnf_jax.experiments.text import (
+    ABSENT,
+    by_name,
+    format_duration,
+    format_value,
+    mean_of,
+)
+from tools.results_page.published import as_published
+from tools.results_page.tables import link, sizes_of, table
+
+INTRODUCTION = """\
+# Results
+
+Every number of ours comes from a record in `results/` ([schema](results_schema.md)).
+This page shows a selection by budget; behind it stands everything that was measured,
+with the command, the commit and the hardware of each record.
+"""
+HOW_TO_READ = """\
+## How to read the tables
+
+Coherence *k* is conditional coherence given *k* modalities, macro-averaged over
+classes and averaged over targets outside the given ones and over subsets. Joint
+coherence is given for each prior that z was drawn from ("normal" is N(0, I)); read it
+beside the label entropy of the agreed draws (nats; log 10 = 2.303 at best) and the
+ceiling, the same agreement on reconstructions. ± is the standard deviation over
+training seeds; of one seed [a, b] is a bootstrap interval over test tuples or draws,
+95 %. "–" is "not measured".
+"""
+
+
+def page(
+    root: Path,
+    records: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, Any],
+    pages: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """The lines of docs/results.md.
+
+    Args:
+      root: the repository.
+      records: path -> record.
+      published: docs/published.json.
+      pages: path -> lines of the pages behind this one.
+
+    Raises:
+      ValueError: docs/summary.json names a record, a quantity or a published row that
+        is not there.
+    """
+    path = root / "docs" / "summary.json"
+    lines = [INTRODUCTION]
+    if path.is_file():
+        summary = json.loads(path.read_text("utf-8"))
+        lines += ["## What was learnt", ""]
+        lines += [f"- {_filled(said, records)}" for said in summary["learnt"]]
+        lines += ["", "## Ours by budget, the published beside", ""]
+        lines += [summary["published"], ""]
+        for chosen in summary["tables"]:
+            lines += [f"### {chosen['title']}", ""]
+            lines += [*_table(chosen, records, published), ""]
+            lines += [_filled(said, records) for said in chosen.get("said", [])]
+            lines += [""] * bool(chosen.get("said"))
+        lines += ["## Figures", ""]
+        for figure in summary["figures"]:
+            lines += [f"![{figure['said']}]({figure['path']})", "", figure["said"], ""]
+    lines += ["## Everything that was measured", ""]
+    for name, behind in pages.items():
+        title = behind[0].removeprefix("# ")
+        lines.append(f"- [{title}]({Path(name).relative_to('docs').as_posix()})")
+    return [*lines, "", HOW_TO_READ]
+
+
+def _record(name: str, records: Mapping[str, Mapping]) -> Mapping[str, Any]:
+    path = f"results/{name}.json"
+    if path not in records:
+        raise ValueError(f"docs/summary.json names {path}, expected a record")
+    return records[path]
+
+
+def _filled(sentence: str, records: Mapping[str, Mapping]) -> str:
+    """Its quantities with two digits, and the spread of seeds."""
+
+    def look(match: re.Match) -> str:
+        return format_value(look_up(_record(match[1], records), match[2]), digits=2)
+
+    return re.sub(r"\{([\w/.+]+):([\w.+]+)\}", look, sentence)
+
+
+def _table(
+    chosen: Mapping[str, Any],
+    records: Mapping[str, Mapping],
+    published: Mapping[str, Any],
+) -> list[str]:
+    """Our records by wall time, then the published rows."""
+    ours = {name: _record(name, records) for name in chosen["records"]}
+    rows = [r for r in published["rows"] if r["section"] == chosen.get("section")]
+    theirs = {row["method"]: row for row in rows}
+    if unknown := sorted(set(chosen.get("published", [])) - set(theirs)):
+        raise ValueError(
+            f"docs/summary.json names {unknown}, expected methods of docs/published."
+            f"json in section {chosen.get('section')!r}: {sorted(theirs)}"
+        )
+    theirs = [theirs[method] for method in chosen.get("published", [])]
+    sizes = sizes_of(
+        [r["coherence"]["conditional"] for r in ours.values()]
+        + [row.get("conditional", {}) for row in theirs]
+    )
+    cells = []
+    for name, record in sorted(ours.items(), key=_wall_time):
+        coherence = record["coherence"]
+        budget = f"{format_duration(record['wall_seconds'])}, {record['hardware']}"
+        cells.append(
+            [
+                link(Path(name).name, f"results/{name}.json"),
+                budget,
+                str(len(record["seeds"])),
+                *(format_value(coherence["conditional"].get(k), 2) for k in sizes),
+                by_name(coherence["joint"], lambda value: format_value(value, 2)),
+                format_value(coherence["ceiling"], 2),
+            ]
+        )
+    for row in theirs:
+        stated = by_name(row.get("joint") or _stated(row), as_published)
+        conditional = row.get("conditional", {})
+        values = [as_published(conditional.get(k)) for k in sizes]
+        whose = f"{row['method']} [{row['provenance']}]"
+        cells.append([whose, "published", ABSENT, *values, stated, ABSENT])
+    header = [
+        "record",
+        "budget",
+        "seeds",
+        *sizes,
+        "joint coherence by prior, or as stated",
+    ]
+    return table([*header, "ceiling"], cells)
+
+
+def _stated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Coherences that a paper states under names of its own."""
+    stated = row.get("stated", {})
+    return {k: v for k, v in stated.items() if "FID" not in k and "NLL" not in k}
+
+
+def _wall_time(item: tuple[str, Mapping[str, Any]]) -> float:
+    return mean_of(item[1]["wall_seconds"])
