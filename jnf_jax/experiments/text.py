@@ -90,7 +90,7 @@ def console(table: TextTable) -> list[str]:
     What does not fit beside its name stands below it.
 
     >>> console(TextTable(["coherence", "macro"], [["  given 1", "0.5 ± 0.1"]]))[1]
-    '  given 1                                                              0.5 +- 0.1'
+    '  given 1                                                             0.5 +- 0.1'
     """
     lines = []
     first = max(len(row[0]) for row in table.rows)
