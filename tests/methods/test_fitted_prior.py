@@ -96,7 +96,7 @@ def test_each_family_starts_from_the_moments_of_the_draws(name):
     stage = method.stages[-1]
     prepared, key = stage.prepare(cached), jax.random.key(1)
     params = stage.init(key) | prepared
-    params = stage.fit(prepared, key, cached) if stage.fit else params
+    params = stage.fit(key, cached) if stage.fit else params
     z = method.inference.sample_prior(
         {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
     )
