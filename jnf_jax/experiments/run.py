@@ -114,7 +114,7 @@ def train_seeds(
         The record, or None where nothing was evaluated.
 
     Raises:
-        ValueError: As ``train_and_evaluate`` and ``results.combine``.
+        ValueError: As ``train_and_evaluate`` and ``combine``.
     """
     found = []
     for seed in range(config.seed, config.seed + config.num_seeds):

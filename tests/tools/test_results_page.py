@@ -507,6 +507,48 @@ def test_a_config_to_be_copied_is_no_row(repository):
     assert "configs/records" not in pages(repository)
 
 
+def test_the_first_page_looks_its_numbers_up(repository):
+    path = repository / "docs" / "summary.json"
+    table = {
+        "title": "Digits",
+        "section": "digits",
+        "records": ["digits/jnf"],
+        "published": ["rival"],
+        "said": ["Of {digits/jnf:coherence.ceiling} at best."],
+    }
+    summary = {
+        "learnt": ["From one: {digits/jnf:coherence.conditional.1}."],
+        "published": "Theirs differ.",
+        "tables": [table],
+        "figures": [{"path": "x.png", "said": "A plot."}],
+    }
+    path.write_text(json.dumps(summary))
+    lines = render.pages(repository)["docs/results.md"].split("\n")
+    assert "- From one: 0.50 ± 0.02." in lines and "Of 0.90 at best." in lines
+    ours = "| [jnf](../results/digits/jnf.json) | 200 s, 2 CPU cores | 2 | "
+    assert ours + "0.50 ± 0.02 | 0.75 | – | normal 0.25 | 0.90 |" in lines
+    assert "| rival [README] | published | – | – | – | 0.66 ± 0.02 | – | – |" in lines
+    assert "![A plot.](x.png)" in lines
+    assert "- [Handwritten digits (from scikit-learn)](results/digits.md)" in lines
+    for changes, told in (
+        ({"learnt": ["{digits/gone:coherence.ceiling}"]}, "names results/digits/gone"),
+        ({"learnt": ["{digits/jnf:coherence.floor}"]}, "'coherence.floor' is not in"),
+        ({"tables": [table | {"published": ["x"]}]}, r"names \['x'\], expected .*riv"),
+    ):
+        path.write_text(json.dumps(summary | changes))
+        with pytest.raises(ValueError, match=told):
+            render.pages(repository)
+
+
+def test_a_page_that_nothing_writes_is_removed(repository):
+    render.main(["--root", str(repository)])
+    stale = repository / "docs" / "results" / "gone.md"
+    stale.write_text("# Gone")
+    assert render.main(["--root", str(repository), "--check"]) == 1
+    render.main(["--root", str(repository)])
+    assert not stale.exists()
+
+
 def test_open_questions_show_the_records_of_their_configs(repository, record):
     assert "# Left open" not in pages(repository)
     configs = ["digits/jmvae", "digits/jnf"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnf_jax.evaluation.statistics import (
+from jnf_jax.evaluation.statistics.coherence import (
     ClassAccuracy,
     agreement,
     average_by_size,
