@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from jnf_jax.experiments import config_files
+
 _PACKAGES = (
     "jnf_jax",
     "jax",
@@ -188,7 +190,7 @@ def provenance(workdir: Path) -> dict[str, Any]:
     """
     run = json.loads((Path(workdir) / "config.json").read_text())
     return {
-        "config": run["config_file"],
+        "config": config_files.name_of(run["config_file"]),
         "command": run["command"],
         "commit": _commit_of(run),
         "hardware": run["hardware"],

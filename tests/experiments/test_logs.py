@@ -171,3 +171,8 @@ def test_progress_is_plain_lines_away_from_a_terminal(monkeypatch):
 def test_time_left():
     text = progress.describe_progress(3.14159265, 12.0, 3 * 3600 + 62.0)
     assert text == "loss 3.1416, 12 samples/s, 3:01:02 left"
+
+
+def test_a_run_of_then_is_recorded_with_the_name_that_its_config_has_now(tmp_path):
+    logs.write_config(tmp_path, {}, "configs/digits/jnf_gmm_after.py", "python …")
+    assert logs.provenance(tmp_path)["config"] == "digits/jnf_after:gmm"
