@@ -76,6 +76,7 @@ OWNED = {
     "absl": {"layer 8"},
     "tensorflow": set(),
     "torch": set(),
+    "tools": set(),  # of the repository, not of the wheel
 }
 
 
