@@ -1,5 +1,9 @@
 """Every family on one table: what it starts as, what it learns, what it refuses."""
 
+import subprocess
+import sys
+import textwrap
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +17,7 @@ from jnf_jax.priors.laplace import LaplacePrior
 from jnf_jax.priors.learnable_scale import LearnableScaleFamily
 from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.priors.registry import PRIORS
+from jnf_jax.priors.registry import FAMILIES, FITTED_FAMILIES, PRIORS, load
 from jnf_jax.priors.vamp import VampFamily
 from jnf_jax.types import GaussianCode, Prior
 from tests.oracles import random_like
@@ -33,6 +37,20 @@ def bound(family, params=None):
     if params is None:
         params = family.init(jax.random.key(0), LATENT, SHAPES)
     return family.bind(params, LATENT, encode)
+
+
+def test_the_registry_knows_names_without_jax():
+    script = """
+        import sys
+        from jnf_jax.priors.registry import FAMILIES
+        assert "jax" not in sys.modules
+        print(*FAMILIES)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(FAMILIES)
+    assert all(load(name).name == name for name in FAMILIES)
+    assert set(FAMILIES) == set(PRIORS) | set(FITTED_FAMILIES)
 
 
 @pytest.mark.parametrize("name", PRIORS)
