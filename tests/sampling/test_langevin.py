@@ -84,6 +84,18 @@ def test_one_step_is_the_update_of_the_docstring():
     assert float(info.displacement) == pytest.approx(moved)
 
 
+def test_a_mass_scales_drift_and_noise():
+    key, z, inverse = jax.random.key(3), jnp.array([1.0, -2.0]), jnp.array([4.0, 0.25])
+    step, flat = build_kernel("ula"), lambda z: 0.0 * z.sum()
+    noise, massive = (
+        step(key, init(z, flat), flat, 0.08, *mass)[0].position - z
+        for mass in ((), (inverse,))
+    )
+    np.testing.assert_allclose(massive, inverse**0.5 * noise, rtol=1e-5)
+    moved = step(key, init(z, normal), normal, 0.08, inverse)[0].position - z
+    np.testing.assert_allclose(moved - massive, -0.08 * inverse * z, rtol=1e-5)
+
+
 def test_divergence_is_reported_and_leaves_no_nan():
     stiff = lambda z: -0.5e4 * jnp.sum(z**2)  # noqa: E731
     start = jnp.concatenate([jnp.zeros((3, 2)), jnp.ones((2, 2))])
