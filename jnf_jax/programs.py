@@ -4,7 +4,6 @@ JAX takes seconds to import: only what runs after the flags were parsed does.
 """
 
 import itertools
-import json
 import os
 import re
 import shlex
@@ -64,15 +63,10 @@ def config_of(
     if flag is not None and flag.value is not None:
         named = config_flags.get_config_filename(flags.FLAGS["config"])
         return flag.value, config_files.name_of(named)
-    path = Path(workdir) / "config.json"
-    if not path.exists():
-        raise ValueError(
-            f"`workdir` {workdir} has no config.json: expected the directory of a run "
-            "of jnf_jax.train"
-        )
-    stored = json.loads(path.read_text())
-    named = config_files.name_of(stored["config_file"])
-    return ml_collections.ConfigDict(stored["config"]), named
+    from jnf_jax.experiments import run_folder
+
+    config, named = run_folder.read_config(workdir)
+    return config, config_files.name_of(named)
 
 
 def command_line() -> str:
@@ -84,13 +78,18 @@ def command_line() -> str:
     program = f"python -m {module.name}" if module else "python"
     section = r"(?:data|evaluation\.\w+)"
     folder = rf"((?:--?config\.|(?:--?set=)?){section}\.\w+_(?:dir|file))"
+    own = r"(?:--?config=)?own/jnf(?:_shared:\w+)?"
     arguments = [
         "DIR"
         if re.fullmatch(folder, before)
-        else re.sub(rf"^{folder}=.*", r"\1=DIR", argument)
+        else re.sub(rf"^{folder}=.*|^({own}):.*", _without_folder, argument)
         for before, argument in itertools.pairwise(sys.argv)
     ]
     return shlex.join([*program.split(), *arguments])
+
+
+def _without_folder(match: re.Match) -> str:
+    return f"{match[1]}=DIR" if match[1] else f"{match[2]}:DIR"
 
 
 def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:

@@ -1,17 +1,28 @@
-"""Draws from a trained workdir as a picture.
+"""Draws from a trained workdir, as a picture or as numbers.
 
     python -m jnf_jax.sample --workdir runs/digits --given m0,m2 --num 64 --out grid.png
 
 Without ``--given`` the draws are from the prior: the model's own, or the one that
 ``--prior`` names, as in ``--prior gmm_after``. Given tuples are of the test split.
+
+    python -m jnf_jax.sample --workdir runs/wine --given-file rows.npz \\
+        --out generated.npz --num_samples 8
+
+Rows that the model has never seen: ``rows.npz`` holds an array [N, ...] under the name
+of each view that is given, in the units of the training data; ``generated.npz`` one
+[num_samples, N, ...] of every other view. These are decoder means, with ``--noise``
+draws of the likelihood too; that is ``jnf_jax.load(workdir).generate(rows)``, the same
+numbers for the same ``--seed``, and the data need not be there.
 """
 
+import zipfile
 from pathlib import Path
 
 import jax
+import numpy as np
 from absl import flags
 
-from jnf_jax import programs
+from jnf_jax import api, programs
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiments.energy_report import checked_draws
 from jnf_jax.experiments.evaluate import draw_conditional, show_unconditional
@@ -26,13 +37,21 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
 _DIFFUSED = flags.DEFINE_bool(
     "diffused", False, "Draws of the diffusion decoder instead of decoder means."
 )
-_OUT = flags.DEFINE_string("out", None, "PNG to write.")
+_FILE = flags.DEFINE_string("given-file", None, "New rows: .npz of given views.")
+_NUM_SAMPLES = flags.DEFINE_integer(
+    "num_samples", 8, "Draws for each row of --given-file.", lower_bound=1
+)
+_NOISE = flags.DEFINE_bool("noise", False, "Draw the likelihood's noise as well.")
+_OUT = flags.DEFINE_string("out", None, "PNG to write; .npz with --given-file.")
 
 
 def main(argv: list[str]) -> None:
-    """Flags, then one picture."""
+    """Flags, then one picture, or a file of numbers."""
     del argv
     workdir = Path(_WORKDIR.value)
+    if _FILE.value is not None:
+        _generate(workdir, Path(_FILE.value), Path(_OUT.value))
+        return
     setup = open_experiment(programs.config_of(workdir)[0])
     inference = setup.method.inference
     if _GIVEN.value is not None:
@@ -56,6 +75,26 @@ def main(argv: list[str]) -> None:
         )
     for path in save(setup.dataset, drawn, Path(_OUT.value)):
         print(path)
+
+
+def _generate(workdir: Path, file: Path, out: Path) -> None:
+    """From rows in a file to draws in a file."""
+    if out.suffix != ".npz":
+        raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
+    if _GIVEN.value is not None or _PRIOR.value is not None:
+        raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            rows = dict(stored)
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`--given-file` {file} is no .npz of arrays of numbers: {error}"
+        ) from error
+    found = api.load(workdir).generate(
+        rows, num_samples=_NUM_SAMPLES.value, seed=_SEED.value, noise=_NOISE.value
+    )
+    np.savez(out, **found)
+    print(out)
 
 
 if __name__ == "__main__":

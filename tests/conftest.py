@@ -44,6 +44,19 @@ def quick_compiles():
         yield
 
 
+@pytest.fixture
+def num_compiled():
+    """A function that tells how many programs were compiled so far."""
+    names = []
+
+    def listen(name, seconds, **_):
+        names.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield lambda: sum(name.endswith("backend_compile_duration") for name in names)
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 @pytest.fixture(scope="session")
 def user_cache(tmp_path_factory):
     """Classifiers of tests never meet those of the user."""

@@ -1,4 +1,4 @@
-"""A data set of one's own, bytes and floats: written, trained on, measured, drawn."""
+"""The example of a data set of one's own: fit, measured, drawn; and another method."""
 
 import importlib.util
 from pathlib import Path
@@ -7,74 +7,110 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax.configs.records import jnf
-from jnf_jax.data import record_files
+import jnf_jax
+from jnf_jax.data import own, record_files
+from jnf_jax.experiments import config_files, run_folder
+from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.run import train_and_evaluate
 from jnf_jax.experiments.schema import validate
 
 ROOT = Path(__file__).parents[1]
+VIEWS = ("assay", "photo", "track")
+TINY = {
+    "model.latent_dim": 4,
+    "model.joint_hidden_sizes": (16,),
+    **{f"model.networks.{m}.kind": "mlp" for m in VIEWS},
+    **{f"model.networks.{m}.hidden_sizes": (32,) for m in VIEWS},
+    "flow.hidden_sizes": (8,),
+    "sampler.num_transitions": 4,
+    "sampler.num_adaptation": 4,
+    "joint.num_steps": 60,
+    "unimodal.num_steps": 20,
+}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """What examples/own_data.py writes, smaller."""
+def example():
     spec = importlib.util.spec_from_file_location("own", ROOT / "examples/own_data.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(example, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own") / "data"
-    module.main(folder, {"train": 400, "validation": 80, "test": 80})
+    own.write(folder, *example.draw(0, 400))
     return folder
-
-
-def tiny(folder, **changes):
-    config = jnf.get_config()
-    with config.unlocked():
-        config.data.records_dir = str(folder)
-        config.model.networks = dict(
-            default=dict(kind="mlp", hidden_sizes=(32,), activation="identity")
-        )
-        config.model.update(latent_dim=4, joint_hidden_sizes=(16,))
-        config.flow.hidden_sizes = (8,)
-        config.sampler.update(num_transitions=4, num_adaptation=4)
-        config.joint = dict(num_steps=60, batch_size=32, learning_rate=3e-3)
-        config.unimodal = dict(num_steps=20, batch_size=32)
-        config.evaluation.update(num_prior_samples=50, num_tuples=50, batch_size=25)
-        config.evaluation.num_diagnostic_data = 8
-        config.evaluation.classifier = dict(num_steps=150, batch_size=32, select="last")
-        config.update(changes)
-    return config
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_compiles", "user_cache")
-def test_bytes_and_floats_end_to_end(folder, tmp_path):
-    record = train_and_evaluate(tiny(folder), tmp_path, command="train …")
+def test_the_example_end_to_end(example, tmp_path, capsys):
+    example.main(tmp_path, size=560, overrides=TINY)
+    told = capsys.readouterr().out
+    assert "assay: vector [12], mlp (32,), identity, normal of scale 0.25" in told
+    assert "tracks (8, 3, 24, 2)" in told
+    config, name = run_folder.read_config(tmp_path)
+    config.evaluation.update(num_prior_samples=50, batch_size=25)
+    config.evaluation.num_diagnostic_data = 8
+    config.evaluation.classifier.num_steps = 150
+    record = train_and_evaluate(config, tmp_path, config_name=name, command="train …")
     assert not validate(record)
-    assert record["dataset"] == "own"
-    assert set(record["coherence"]["conditional"]) == {"1", "2"}
+    assert record["dataset"] == "own" and record["config"] == "own/jnf"
     # Classifiers read vectors and sequences too: waves of a class are easy to tell.
     assert min(record["classifiers"].values()) > 0.9
-    # Assays go from -1 to 1. A decoder mean that were clipped to [0, 1] would show
-    # nothing darker than the grey of 0.
+    # The model's assays go from -2 to 2. A decoder mean that were clipped to [0, 1]
+    # would show nothing darker than the grey of 0.
     picture = np.asarray(
         Image.open(tmp_path / "samples" / "given_photo.png").convert("L")
     )
     drawn = picture[len(picture) // 2 :, 200:]  # right of the labels
     assert np.mean(drawn < 100) > 0.1 < np.mean((150 < drawn) & (drawn < 250))
+    assert jnf_jax.load(tmp_path).sample(2)["assay"].mean() > 10
+
+
+def test_shapes_choose_networks_and_likelihoods(folder):
+    config = config_files.load_config(f"own/jnf:{folder}")
+    kinds = {m: network.kind for m, network in config.model.networks.items()}
+    assert kinds == dict(default="mlp", photo="conv", assay="mlp", track="mlp")
+    assert config.model.networks.photo.activation == "sigmoid"
+    assert config.model.likelihoods.assay.scale == pytest.approx(0.3, rel=1e-4)
+    assert config.joint.batch_size == 64
+    resolve(config)
+
+
+@pytest.mark.parametrize("objective", ["cl", "dcca"])
+def test_jnf_shared_takes_the_same_folder(folder, objective):
+    config = config_files.load_config(f"own/jnf_shared:{objective}:{folder}")
+    setup = open_experiment(config)
+    assert [stage.name for stage in setup.method.stages] == [
+        "shared", "joint", "unimodal",
+    ]  # fmt: skip
+    assert config.shared.batch_size == 320  # of 400 rows
 
 
 def test_a_denoiser_draws_pictures_in_unit_range_alone(folder, tmp_path):
     """Vectors and sequences have none; floats of a picture's shape are refused."""
-    config = tiny(folder, stages="joint,diffusion_decoder")
-    with config.unlocked():
-        config.denoiser = dict(features=(8, 8), num_blocks=1)
-        config.diffusion_decoder = dict(num_steps=1, batch_size=4)
-    decoder = open_experiment(config).method.diffusion_decoder
+
+    def config_of(folder):
+        config = config_files.load_config(f"own/jnf:{folder}")
+        with config.unlocked():
+            config.stages = "joint,diffusion_decoder"
+            config.denoiser = dict(features=(8, 8), num_blocks=1)
+            config.diffusion_decoder = dict(num_steps=1, batch_size=4)
+        return config
+
+    decoder = open_experiment(config_of(folder)).method.diffusion_decoder
     assert decoder.modalities == ("photo",)
     floats = [({"map": np.full((8, 4, 4, 1), -1.0, np.float32)}, np.arange(8) % 4)]
     splits = dict.fromkeys(("train", "validation", "test"), floats)
     record_files.write(tmp_path / "maps", name="maps", num_classes=4, splits=splits)
-    config.data.records_dir = str(tmp_path / "maps")
     with pytest.raises(ValueError, match=r"`denoiser` draws .*: \['map'\] of 'maps'"):
-        open_experiment(config)
+        open_experiment(config_of(tmp_path / "maps"))
+
+
+def test_a_folder_without_data_is_told(tmp_path):
+    with pytest.raises(ValueError, match="holds no manifest.json, expected a data set"):
+        config_files.load_config(f"own/jnf:{tmp_path}")

@@ -145,6 +145,14 @@ def test_recorded_commands_do_not_tell_where_data_lay(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("config", ["own/jnf", "own/jnf_shared:cl"])
+def test_recorded_commands_do_not_tell_where_own_data_lay(monkeypatch, config):
+    for before, after in ((["--config"], " "), ([], "=")):
+        given = [*before, f"{'' if before else '--config='}{config}:/home/me/data"]
+        monkeypatch.setattr(sys, "argv", ["train", *given])
+        assert programs.command_line().endswith(f"--config{after}{config}:DIR")
+
+
 def test_faults_of_the_user_have_no_traceback(capsys):
     def main(argv):
         check_subset((), ("a", "b"), name="--given")

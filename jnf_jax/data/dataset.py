@@ -78,6 +78,16 @@ class Presentation(NamedTuple):
     write: Callable[[Path, Any], list[Path]] | None = None
 
 
+class Scaling(NamedTuple):
+    """How values of a modality were standardised: (x − mean) / scale.
+
+    Both are f32[C], over the last axis of the event, in the units of x.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A multimodal data set.
@@ -98,6 +108,7 @@ class Dataset:
         label without error; evaluation then trains no classifier.
       presentations: modality -> how to show it, for those that are no pictures.
       unbounded: modalities whose values are any numbers.
+      scaling: modality -> how its values were standardised, where they were.
     """
 
     name: str
@@ -109,6 +120,7 @@ class Dataset:
     read_label: Callable[[Any], Any] | None = None
     presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
     unbounded: tuple[str, ...] = ()
+    scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
 
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
         """Values as data have them: to [0, 1], but for those of `unbounded`."""

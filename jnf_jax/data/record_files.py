@@ -7,7 +7,7 @@ One folder a data set, which appears whole or not at all::
     manifest.json                 shapes, sizes of splits and files, SHA-256
 
 A set of your own, from an iterator of its parts, b tuples at a time, is then
-``data.name="records"`` with ``data.records_dir=folder`` (configs/records/jnf.py)::
+``data.name="records"``, and ``--config own/jnf:runs/mine`` (configs/own/jnf.py)::
 
     def parts():  # u8[b, 32, 32, 3], f32[b, 40] and f32[b, 100, 6], i32[b]
         yield {"photo": photos, "assay": assays, "track": tracks}, labels
@@ -38,6 +38,7 @@ from jnf_jax.data.dataset import (
     Dataset,
     Presentation,
     Rows,
+    Scaling,
     Split,
     check_labels,
     has_picture_shape,
@@ -72,6 +73,7 @@ def write(
     name: str,
     num_classes: int | None,
     splits: Mapping[str, Iterable[Part]],
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a data set; no more than one part of it is in memory at a time.
 
@@ -80,6 +82,7 @@ def write(
       name: what results will call the set.
       num_classes: of the labels; None without labels.
       splits: "train", "validation" and "test": their tuples in parts of any size.
+      about: more that the manifest is to hold, as `own.write` has it.
 
     Raises:
       FileExistsError: ``folder`` is there.
@@ -98,7 +101,7 @@ def write(
     if partial.exists():  # left by a process that was killed
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    manifest: dict[str, Any] = {"format": FORMAT, "name": name}
+    manifest: dict[str, Any] = {"format": FORMAT, "name": name, **(about or {})}
     manifest |= {"num_classes": num_classes, "splits": {}}
     kinds: dict[str, Kind] = {}
     ranges: dict[str, list[float]] = {}
@@ -259,7 +262,16 @@ def open_dataset(folder: Path) -> Dataset:
             if m in unbounded or not has_picture_shape(kind.shape)
         },
         unbounded=unbounded,
+        scaling=scaling_of(manifest),
     )
+
+
+def scaling_of(manifest: Mapping[str, Any]) -> dict[str, Scaling]:
+    """{modality: how it was standardised}, as a manifest tells it."""
+    return {
+        m: Scaling(*(np.asarray(told[name], np.float32) for name in Scaling._fields))
+        for m, told in manifest.get("scaling", {}).items()
+    }
 
 
 def _open_split(

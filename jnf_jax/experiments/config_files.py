@@ -101,13 +101,15 @@ def name_of(text: str) -> str:
     """The config that ``text`` names, as records name it.
 
     A path into the folder becomes a name, and so does what was one when a run of then
-    was trained; the path of a file elsewhere stays as it is.
+    was trained; the path of a file elsewhere stays as it is. A folder of data in the
+    argument is left out: where data lay says nothing of what they were.
 
-    >>> name_of("configs/digits/jnf_gmm_after.py")
-    'digits/jnf_after:gmm'
+    >>> name_of("configs/digits/jnf_gmm_after.py"), name_of("own/jnf_shared:cl:runs/a")
+    ('digits/jnf_after:gmm', 'own/jnf_shared:cl')
     """
     place, argument = _split(text)
     tail = "" if argument is None else f":{argument}"
+    tail = re.sub(r":[^:]*/.*", "", tail)
     if Path(place).is_file():
         ours = _inside(place)
         return text if ours is None else ours + tail
@@ -146,8 +148,8 @@ def load_config(text: str) -> ml_collections.ConfigDict:
 
 
 def _split(text: str) -> tuple[str, str | None]:
-    """Name or path, and the argument after the last colon, if there is one."""
-    place, colon, argument = text.rpartition(":")
+    """Name or path, and the argument after the first colon, if there is one."""
+    place, colon, argument = text.partition(":")
     return (place, argument) if colon and not Path(text).is_file() else (text, None)
 
 
@@ -198,7 +200,7 @@ def _not_there(text: str, place: str) -> str:
 def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple:
     """What ``get_config`` is to be called with.
 
-    A file elsewhere need not have ``ARGUMENTS``: its ``get_config`` takes any text.
+    Without ``ARGUMENTS`` its ``get_config`` takes any text, as a folder of data.
     """
     known = [f"{place}:{name}" for name in found.get("ARGUMENTS", ())]
     expected = f"expected one of {known}" if known else f"expected {place}:ARGUMENT"
@@ -208,7 +210,8 @@ def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple
         return ()
     if not inspect.signature(found["get_config"]).parameters:
         raise ValueError(f"{place!r} takes no argument, got {argument!r}")
-    if known and argument not in found["ARGUMENTS"]:
+    # What follows a further colon is the file's own, as a folder of data.
+    if known and argument.partition(":")[0] not in found["ARGUMENTS"]:
         near = difflib.get_close_matches(argument, found["ARGUMENTS"], n=1)
         hint = f". Did you mean '{place}:{near[0]}'?" if near else ""
         raise ValueError(f"'{place}:{argument}' is no config, {expected}{hint}")
@@ -244,3 +247,43 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return field, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return field, value
+
+
+def set_field(
+    config: ml_collections.ConfigDict, path: str, field: str, value: Any
+) -> list[str]:
+    """Sets a dotted field in place; the faults, if it cannot be.
+
+    ``path`` is what messages call the config.
+    """
+    *sections, last = field.split(".")
+    section = config
+    for name in sections:
+        section = section.get(name) if _is_section(section) else None
+    if not _is_section(section) or last not in section or _is_section(section[last]):
+        known = [name for name, _ in _leaves(config.to_dict())]
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return [f"`{field}` is no field of {path}.{hint}"]
+    expected = type(section[last]).__name__
+    try:
+        with config.unlocked():
+            section[last] = value
+    except TypeError:
+        got = type(value).__name__
+        return [f"`{field}` is {value!r} ({got}), expected {expected}, as in {path}"]
+    return []
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, ml_collections.ConfigDict)
+
+
+def _leaves(tree: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found += _leaves(value, f"{path}{name}.")
+        else:
+            found.append((path + name, value))
+    return found

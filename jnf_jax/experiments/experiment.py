@@ -44,6 +44,15 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
         experiment.placement,
         cache_root(getattr(experiment.data, "cache_dir", "")),
     )
+    return build_setup(experiment, dataset)
+
+
+def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
+    """Builds the method for these data, of which no split is read.
+
+    Raises:
+        ValueError: With every fault of the settings for data of these shapes.
+    """
     method = build_method(
         experiment.method,
         dataset.shapes,

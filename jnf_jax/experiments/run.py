@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from jnf_jax.evaluation import measures
-from jnf_jax.experiments import logs, records
+from jnf_jax.experiments import logs, records, run_folder
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
@@ -60,6 +60,8 @@ def train_and_evaluate(
     )
     views = ", ".join(sorted(dataset.shapes))
     processes.say(f"{dataset.name}: {sizes} tuples of {views}")
+    for m in sorted(dataset.shapes):
+        processes.say(f"  {m}: {_model_of(setup, m)}")
     mesh = parallel.make_mesh() if mesh is None else mesh
     check_sizes(setup, mesh)
     metrics = None  # the first process's alone
@@ -75,6 +77,8 @@ def train_and_evaluate(
         metrics(record)
 
     params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
+    if processes.is_first() and len(params) == len(setup.method.stages):
+        run_folder.keep_model(setup, workdir)
     missing = [s.name for s in evaluated_stages(setup) if s.name not in params]
     if with_evaluation and missing:
         unseen = ", ".join(missing)
@@ -93,6 +97,19 @@ def train_and_evaluate(
         provenance=logs.provenance(workdir) if processes.is_first() else {},
         training_seconds=seconds,
         out=out,
+    )
+
+
+def _model_of(setup: Setup, modality: str) -> str:
+    """Its kind and shape, networks and likelihood, in one line."""
+    shape, model = setup.dataset.shapes[modality], setup.experiment.model
+    network, likelihood = model.network(modality), model.likelihood(modality)
+    kind = {1: "vector", 2: "sequence", 3: "picture"}[len(shape)]
+    sizes = (*network.features, *network.hidden_sizes)
+    return (
+        f"{kind} {list(shape)}, {network.kind} {sizes}, {network.activation}, "
+        f"{likelihood.name} of scale {likelihood.scale:.3g}"
+        + (", standardised" if modality in setup.dataset.scaling else "")
     )
 
 

@@ -16,7 +16,6 @@ A sweep's config says
 
 import collections
 import dataclasses
-import difflib
 import itertools
 import re
 import string
@@ -186,7 +185,7 @@ def _vary(
         config_name = config_files.name_of(path)
         fields = [pair for pair in values.items() if pair[0] not in named]
         for field, value in [*config.overrides, *settings, *fields]:
-            faults += _set(varied, path, field, value)
+            faults += config_files.set_field(varied, path, field, value)
         name = ",".join(f"{axis}={value}" for axis, value in values.items())
         directory = workdir / re.sub("[/:]", "_", name)
         units += [
@@ -194,43 +193,6 @@ def _vary(
             for seed in range(varied.seed, varied.seed + config.num_seeds)
         ]
     return units, faults
-
-
-def _set(
-    config: ml_collections.ConfigDict, path: str, field: str, value: Any
-) -> list[str]:
-    """Sets a field in place; the faults, if it cannot be."""
-    *sections, last = field.split(".")
-    section = config
-    for name in sections:
-        section = section.get(name) if _is_section(section) else None
-    if not _is_section(section) or last not in section or _is_section(section[last]):
-        known = [name for name, _ in _leaves(config.to_dict())]
-        near = difflib.get_close_matches(field, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return [f"`{field}` is no field of {path}.{hint}"]
-    expected = type(section[last]).__name__
-    try:
-        with config.unlocked():
-            section[last] = value
-    except TypeError:
-        got = type(value).__name__
-        return [f"`{field}` is {value!r} ({got}), expected {expected}, as in {path}"]
-    return []
-
-
-def _is_section(value: Any) -> bool:
-    return isinstance(value, ml_collections.ConfigDict)
-
-
-def _leaves(tree: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            found += _leaves(value, f"{path}{name}.")
-        else:
-            found.append((path + name, value))
-    return found
 
 
 def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:

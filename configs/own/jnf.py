@@ -1,0 +1,109 @@
+"""JNF on a data set of your own; its shapes choose networks and likelihoods.
+
+    python -m jnf_jax.train --config own/jnf:runs/wine/data --workdir runs/own
+
+The folder after the colon is what ``jnf_jax.fit(…, workdir="runs/wine")`` wrote to
+``data``, or what ``jnf_jax.data.record_files.write`` wrote. What ``RULES`` choose has a
+field for every view, as in ``--config.model.likelihoods.assay.scale=0.3``. A copy of
+this file is a good start for rules of your own: ``fit(…, config="mine.py")``.
+
+A standard deviation of a likelihood is what the model need not explain. For vectors and
+sequences it is three tenths of the data's own, in the units that the model sees: those
+that ``fit`` standardised have 1.
+"""
+
+import json
+from pathlib import Path
+
+import ml_collections
+
+from jnf_jax.configs import base
+
+RELATIVE_SCALE = 0.3
+"""Standard deviation of a normal likelihood over that of the data."""
+
+RULES = {
+    "picture": "u8 or in [0, 1], [H, W, 1 or 3], sides that 4 divides, 16 and more",
+    "vector": "[F]",
+    "sequence": "[T, C]",
+    "array": "[H, W, C], whatever else",
+}
+
+
+def rule_of(shape: tuple[int, ...], is_unit: bool) -> str:
+    """The rule in ``RULES`` for events of ``shape``; ``is_unit``: values in [0, 1]."""
+    if len(shape) < 3:
+        return {1: "vector", 2: "sequence"}[len(shape)]
+    sides, channels = shape[:2], shape[2]
+    convolves = all(side >= 16 and side % 4 == 0 for side in sides)
+    return "picture" if is_unit and convolves and channels in (1, 3) else "array"
+
+
+def network_of(rule: str, is_unit: bool) -> dict:
+    """Encoder trunk and mirrored decoder: a field of ``model.networks``."""
+    activation = "sigmoid" if is_unit and rule in ("picture", "array") else "identity"
+    return dict(
+        kind="conv" if rule == "picture" else "mlp",
+        features=(32, 64) if rule == "picture" else (),
+        kernel_size=4,
+        hidden_sizes=(256,),
+        activation=activation,
+    )
+
+
+def likelihood_of(spread: float | None) -> dict:
+    """p(x_m|z), a field of ``model.likelihoods``; ``spread`` as the manifest has it."""
+    scale = 0.2 if spread is None else max(RELATIVE_SCALE * spread, 1e-3)
+    return dict(name="normal", scale=scale, weight=1.0)
+
+
+def manifest_of(folder: str) -> dict:
+    """What the data set in ``folder`` says of itself."""
+    manifest = Path(folder).expanduser() / "manifest.json"
+    if not manifest.is_file():
+        raise ValueError(
+            f"{folder} holds no manifest.json, expected a data set that jnf_jax.fit or "
+            "jnf_jax.data.record_files.write wrote"
+        )
+    return json.loads(manifest.read_text())
+
+
+def get_config(folder: str = "") -> ml_collections.ConfigDict:
+    """Latent 16; networks and likelihoods of the views in ``folder``.
+
+    Without a folder every view is taken for a vector.
+    """
+    config = base.get_config()
+    config.data = dict(
+        name="records", placement="auto", records_dir=folder, cache_dir=""
+    )
+    networks = {"default": network_of("vector", is_unit=False)}
+    likelihoods, size = {"default": likelihood_of(None)}, 512
+    if folder:
+        about = manifest_of(folder)
+        size = about["splits"]["train"]["size"]
+        for m, shape in about["shapes"].items():
+            low, high = about["floats"].get(m, (0, 1))
+            is_unit = 0 <= low and high <= 1
+            networks[m] = network_of(rule_of(tuple(shape), is_unit), is_unit)
+            likelihoods[m] = likelihood_of(about.get("spread", {}).get(m))
+    config.model = dict(
+        compute_dtype="float32",
+        latent_dim=16,
+        beta=1.0,
+        joint_hidden_sizes=(256,),
+        head_size=64,
+        likelihood_rescaling=False,
+        networks=networks,
+        likelihoods=likelihoods,
+    )
+    batch_size = min(64, size)
+    config.flow.max_log_scale = 2.0
+    config.optimizer.schedule = "cosine"
+    config.joint = dict(num_steps=2_000, batch_size=batch_size)
+    config.unimodal = dict(num_steps=1_000, batch_size=batch_size)
+    config.evaluation.classifier = dict(
+        num_steps=500, batch_size=batch_size, select="last"
+    )
+    config.lock()
+    return config

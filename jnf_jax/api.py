@@ -1,0 +1,381 @@
+"""The Python front door: fit arrays, generate any view from any others, save, load.
+
+::
+
+    model = jnf_jax.fit({"photo": photos, "assay": assays}, labels=classes)
+    drawn = model.generate({"assay": new_assays}, num_samples=8)["photo"]
+    model.save("runs/mine")
+
+The programs take the same steps: what ``fit`` writes to a ``workdir`` is the folder of
+a run, which ``evaluate --workdir`` and ``sample --workdir`` open, and ``load`` opens
+what ``train`` wrote. What arrays may be, and how they are converted, is told in
+``jnf_jax/data/own.py``; values come back in the units that they were given in, bytes as
+x / 255.
+"""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnf_jax import checkpoint
+from jnf_jax.data import own
+from jnf_jax.data.dataset import Split, checksum
+from jnf_jax.data.rendering import fetch_stored
+from jnf_jax.evaluation.statistics import coherence
+from jnf_jax.experiments import config_files, logs, new_rows, run_folder
+from jnf_jax.experiments.evaluate import evaluate
+from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
+from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
+from jnf_jax.methods.method import check_prior_name, check_subset
+
+
+def fit(
+    views: Mapping[str, Any],
+    labels: Any = None,
+    config: str = "own/jnf",
+    workdir: str | Path | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+) -> "Model":
+    """Trains a model of all views of the same things, from arrays in memory.
+
+    A tenth of the rows validates, another tenth is left for ``evaluate --workdir``:
+    which ones, ``seed`` decides (``own.write``). Run again with the same ``workdir`` it
+    goes on where it stopped.
+
+    Args:
+        views: {name: array [N, features], [N, tokens, channels], or pictures
+            u8[N, height, width, channels]}, two or more; see ``data/own.py``.
+        labels: N integers from 0, which training does not read; None: none.
+        config: The name or the file of a config whose ``get_config`` takes the folder
+            of the data: "own/jnf", "own/jnf_shared:cl", "own/jnf_shared:dcca".
+        workdir: The folder of the run; None: a temporary one, which lasts as long as
+            the model and which ``Model.save`` copies.
+        seed: Of the splits, of initial parameters and of the order of the data.
+        overrides: {dotted field of the config: value}, such as {"joint.num_steps": 100}
+            or {"model.likelihoods.assay.scale": 0.3}.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: Before anything is trained, with the argument's name: arrays that
+            are no numbers, not finite, of different lengths, too few; labels that are
+            no integers from 0; an unknown config or field; another run's ``workdir``.
+
+    Example::
+
+        model = jnf_jax.fit({"a": a, "b": b}, overrides={"joint.num_steps": 500})
+        model.generate({"a": new_a}, num_samples=8)["b"].shape  # (8, N, …)
+    """
+    temporary = None
+    if workdir is None:
+        temporary = tempfile.TemporaryDirectory(prefix="jnf_jax-")
+    folder = Path(temporary.name if temporary else workdir).expanduser()
+    own.write(run_folder.data_folder(folder), views, labels, seed)
+    chosen = config_files.load_config(f"{config}:{run_folder.data_folder(folder)}")
+    faults = [
+        fault
+        for field, value in {"seed": seed, **(overrides or {})}.items()
+        for fault in config_files.set_field(chosen, config, field, value)
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))
+    train_and_evaluate(
+        chosen,
+        folder,
+        config_name=config,
+        command=f"jnf_jax.fit(views, labels, {config!r}, seed={seed})",
+        with_evaluation=False,
+    )
+    return dataclasses.replace(load(folder), temporary=temporary)
+
+
+def load(folder: str | Path) -> "Model":
+    """Opens a trained model: what ``Model.save``, ``fit`` or ``train`` wrote.
+
+    Needs neither the data nor a config file.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        ValueError: There is no run in ``folder``, or it is not finished or damaged.
+    """
+    folder = Path(folder).expanduser()
+    return Model(folder, run_folder.open_model(folder))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model; made by ``fit`` and ``load``.
+
+    Draws depend on ``seed`` and on the number of the row, not on the other rows.
+
+    Attributes:
+        folder: Of its run.
+        trained: Settings, method and parameters.
+        temporary: Removes ``folder`` when the model goes; None: it stays.
+    """
+
+    folder: Path
+    trained: run_folder.Trained = dataclasses.field(repr=False)
+    temporary: Any = dataclasses.field(default=None, repr=False)
+    _step_sizes: dict = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the views, sorted."""
+        return self.trained.setup.method.inference.modalities
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """{view: shape of one row}."""
+        return dict(self.trained.setup.dataset.shapes)
+
+    def generate(
+        self,
+        given: Mapping[str, Any],
+        targets: Sequence[str] | None = None,
+        num_samples: int = 8,
+        seed: int = 0,
+        noise: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Draws of views given others, for rows that the model need not have seen.
+
+        ::
+
+            z ~ q(z|x_S),    x_t = E[x_t|z], or x_t ~ p(x_t|z) with ``noise``
+
+        Args:
+            given: {name: array [N, ...]} of one or more views, in the units of the
+                training data; bytes of pictures or floats in [0, 1].
+            targets: Names of the views to generate; None: all that are not given, or
+                all where all are.
+            num_samples: K, draws a row.
+            seed: Of the draws; draw k of row i depends on (seed, k, i) alone.
+            noise: Whether the likelihood's noise is drawn too (predictive draws).
+
+        Returns:
+            {target: f32[K, N, ...]}, in the units of the training data.
+
+        Raises:
+            ValueError: Unknown names, wrong shapes, values that are not finite.
+        """
+        read = self._read(given, "given")
+        names = coherence.targets_of(tuple(sorted(read)), self.modalities)
+        if targets is not None:
+            names = tuple(targets)
+            check_subset(names, self.modalities, name="targets")
+        inference, params = self._parts()
+        found = new_rows.generate(
+            inference, params, read, tuple(sorted(names)),
+            step_size=self._step_size(tuple(sorted(read))),
+            num_samples=_count("num_samples", num_samples), seed=seed, noise=noise,
+        )  # fmt: skip
+        return self._shown(found, clips=not noise)
+
+    def sample(
+        self, num_samples: int, seed: int = 0, prior: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """Joint draws of all views: decoder means at z ~ p(z).
+
+        Args:
+            num_samples: How many.
+            seed: Of the draws; draw i depends on (seed, i) alone.
+            prior: The name of a prior of the model; None: its own.
+
+        Returns:
+            {view: f32[num_samples, ...]}.
+
+        Raises:
+            ValueError: An unknown prior; draws that are not finite.
+        """
+        inference, params = self._parts()
+        name = check_prior_name(prior, inference.prior_names, argument="prior")
+        num_samples = _count("num_samples", num_samples)
+        return self._shown(
+            new_rows.sample(inference, params, name, num_samples=num_samples, seed=seed)
+        )
+
+    def encode(
+        self, given: Mapping[str, Any], num_samples: int = 1, seed: int = 0
+    ) -> Any:
+        """Draws z ~ q(z|x_S): f32[num_samples, N, D], or a struct of such arrays.
+
+        ``generate`` with the same seed decodes these very draws. Arguments and errors
+        are those of ``generate``.
+        """
+        read = self._read(given, "given")
+        inference, params = self._parts()
+        return new_rows.encode(
+            inference, params, read, step_size=self._step_size(tuple(sorted(read))),
+            num_samples=_count("num_samples", num_samples), seed=seed,
+        )  # fmt: skip
+
+    def log_likelihood_bound(
+        self,
+        views: Mapping[str, Any],
+        given: Sequence[str] | None = None,
+        num_samples: int = 1_000,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """log p(views) or log p(views − given | given) of each row, in nats: f32[N].
+
+        Estimated by importance sampling (``new_rows.log_bound``): without ``given`` a
+        lower bound on average, tighter the more samples; with it a quotient of two, of
+        either sign. Densities are per unit of the arrays as they were given, pictures
+        in [0, 1].
+
+        Args:
+            views: {name: array [N, ...]} of one or more views.
+            given: Names, out of ``views``, that are conditioned on; None: none.
+            num_samples: Importance samples a row.
+            seed: Of the samples.
+
+        Raises:
+            ValueError: As ``generate``; ``given`` not out of ``views``, or all of them;
+                nothing given under a prior that is not normalised.
+        """
+        read = self._read(views, "views")
+        given = () if given is None else tuple(sorted(given))
+        targets = [m for m in read if m not in given]
+        if given:
+            check_subset(given, tuple(read), name="given")
+        if not targets:
+            raise ValueError(f"`given` is {list(given)}, expected fewer than `views`")
+        inference, params = self._parts()
+        num_samples = _count("num_samples", num_samples)
+        found = new_rows.log_bound(
+            inference, params, read, given, num_samples=num_samples, seed=seed
+        )
+        return found - np.float32(own.log_volume(self.trained.setup.dataset, targets))
+
+    def evaluate(self, views: Mapping[str, Any], labels: Any = None) -> dict[str, Any]:
+        """The record that the program ``evaluate`` writes, of these rows.
+
+        With labels it trains classifiers on the training split, which must still be
+        there; without them what needs none is measured.
+
+        Args:
+            views: {name: array [N, ...]} of all views.
+            labels: N integers, of the classes that were fit; None: none.
+
+        Returns:
+            The record, as docs/results_schema.md has it.
+
+        Raises:
+            ValueError: As ``generate``; a view is missing; labels of a model that was
+                fit without; training data that are gone; sizes of the config's
+                measures that these rows do not reach.
+        """
+        read = self._read(views, "views")
+        if missing := sorted(set(self.modalities) - set(read)):
+            raise ValueError(f"`views` lacks {missing}, expected all views")
+        setup = _on_rows(self.trained.setup, self.folder, read, labels)
+        check_evaluation(setup)
+        return evaluate(
+            setup,
+            self.trained.params,
+            self.trained.checkpoint_ids,
+            provenance=logs.provenance(self.folder),
+            training_seconds=self.trained.seconds,
+            report=print,
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Copies the run to ``folder``, which ``load`` and the programs open.
+
+        Stages that were read from elsewhere are copied as well.
+
+        Raises:
+            ValueError: ``folder`` is there and not empty.
+        """
+        folder = Path(folder).expanduser()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        setup = self.trained.setup
+        for stage in setup.experiment.init:
+            path = checkpoint.resolve(stage_path(setup, self.folder, stage))
+            shutil.copytree(path, folder / "checkpoints" / stage / path.name)
+        config = json.loads((folder / "config.json").read_text())
+        config["config"]["init"] = {}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        return folder
+
+    def _parts(self) -> tuple[Any, dict[str, Any]]:
+        return self.trained.setup.method.inference, self.trained.params
+
+    def _read(self, views: Mapping[str, Any], argument: str) -> dict[str, np.ndarray]:
+        return own.to_model(self.trained.setup.dataset, views, argument)
+
+    def _shown(
+        self, values: dict[str, np.ndarray], clips: bool = True
+    ) -> dict[str, np.ndarray]:
+        dataset = self.trained.setup.dataset
+        values = jax.device_get(dataset.clip(values)) if clips else values
+        return own.to_user(dataset, values)
+
+    def _step_size(self, subset: tuple[str, ...]) -> Any:
+        """Adapted when first asked for, to the tuples that the run keeps."""
+        if subset not in self._step_sizes:
+            inference, params = self._parts()
+            self._step_sizes[subset] = new_rows.step_size_of(
+                inference, params, self.trained.calibration, subset
+            )
+        return self._step_sizes[subset]
+
+
+def _count(argument: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{argument}` is {value!r}, expected an integer >= 1")
+    return value
+
+
+def _on_rows(setup: Setup, folder: Path, read: dict[str, Any], labels: Any) -> Setup:
+    """The setup with these rows as its test split, and others only where needed."""
+    dataset, num_classes = setup.dataset, None
+    if labels is not None:
+        if dataset.num_classes is None:
+            raise ValueError("`labels` are given, expected None: fit had none")
+        size = len(next(iter(read.values())))
+        labels, num_classes = own.as_labels(labels, size, dataset.num_classes)
+        try:
+            dataset = open_experiment(run_folder.read_config(folder)[0]).dataset
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"`labels` need classifiers, and the training data are gone: {error}"
+            ) from error
+    fetch_own = dataset.fetch
+
+    def fetch(arrays: Any, rows: Any) -> Any:
+        if isinstance(arrays, dict) and "new rows" in arrays:
+            return fetch_stored(arrays["new rows"], rows)
+        return fetch_own(arrays, rows)
+
+    size, record = len(next(iter(read.values()))), dataset.record
+    digests = {f"{m}_test": checksum(x) for m, x in read.items()}
+    known = {n: x for n, x in record["checksums"].items() if not n.endswith("test")}
+    unread = {split: Split({}, 0, None) for split in ("train", "validation")}
+    dataset = dataclasses.replace(
+        dataset,
+        splits=unread
+        | dataset.splits
+        | {"test": Split({"new rows": read}, size, labels)},
+        fetch=fetch,
+        num_classes=num_classes,
+        record=record
+        | {
+            "sizes": record["sizes"] | {"test": size},
+            "checksums": known | digests,
+        },
+    )
+    return setup._replace(dataset=dataset)

@@ -1,0 +1,288 @@
+"""Arrays in memory as a data set: checked, converted, split, written.
+
+``jnf_jax.fit`` writes what it was given to the folder of its run, as records
+(`record_files.py`), so that every program opens it like any other data set. What
+arrays may be, and what becomes of them:
+
+====================  ================================================================
+u8[N, H, W, C]        bytes of pictures, kept; a model reads x / 255
+f32 within [0, 1]     kept
+f32 beyond            standardised by mean and standard deviation of each last-axis
+                      feature over the training rows (`Scaling`)
+f16, f64, int, bool   f32 first; integers that f32 cannot hold are refused
+[N]                   [N, 1]
+====================  ================================================================
+
+A model's values are therefore those of the last column; ``to_model`` and ``to_user`` go
+between the two, and a log density per unit of the user's is ``log_volume`` lower.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jnf_jax.data import record_files
+from jnf_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    Scaling,
+    check_labels,
+    checksum,
+    generator,
+)
+
+LEAST_ROWS = 20
+"""Sixteen to train on, two each to validate and to test."""
+
+HELD_OUT = 0.1
+"""Share of the rows in each of the splits "validation" and "test"."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def as_array(x: Any, argument: str) -> np.ndarray:
+    """One view of every row: u8[N, H, W, C], or f32[N, ...] of two to four axes.
+
+    Args:
+        x: anything that numpy takes for numbers.
+        argument: what the user calls it, in messages.
+
+    Raises:
+        ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot
+            hold, bytes that are no pictures, no rows, or too many axes.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"`{argument}` has dtype {x.dtype}, expected numbers")
+    if x.ndim == 1:
+        x = x[:, None]
+    if not 2 <= x.ndim <= 4 or not x.size:
+        raise ValueError(
+            f"`{argument}` has shape {x.shape}, expected one or more rows [N], "
+            "[N, features], [N, tokens, channels] or [N, height, width, channels]"
+        )
+    if x.dtype == np.uint8 and x.ndim == 4:
+        return x
+    if x.dtype == np.uint8 and x.ndim == 3:
+        raise ValueError(
+            f"`{argument}` has bytes of shape {x.shape}, expected "
+            "[N, height, width, channels] of grey pictures (x[..., None]), or floats "
+            "of sequences"
+        )
+    with np.errstate(over="ignore"):
+        converted = x.astype(np.float32)
+    if x.dtype.kind in "iu" and not (converted == x).all():
+        raise ValueError(
+            f"`{argument}` has {np.sum(converted != x)} integers that float32 cannot "
+            f"hold exactly, as {x[converted != x][0]}: expected scaled floats"
+        )
+    if not np.isfinite(converted).all():
+        raise ValueError(
+            f"`{argument}` has {np.sum(~np.isfinite(converted))} values that are NaN, "
+            "infinite or beyond float32, expected none"
+        )
+    return converted
+
+
+def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
+    """``as_array`` of each view, all of as many rows.
+
+    Raises:
+        ValueError: not a mapping of names to arrays, or empty; a name that is not made
+            of letters, digits, "_" and "-"; as ``as_array``; other numbers of rows.
+    """
+    if not isinstance(views, Mapping) or not views:
+        got = repr(views) if isinstance(views, Mapping) else type(views).__name__
+        raise ValueError(f"`{argument}` is {got}, expected {{name: array [N, ...]}}")
+    for name in views:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "default":
+            raise ValueError(
+                f"`{argument}` has a view named {name!r}, expected letters, digits, "
+                "'_' and '-', and not 'default'"
+            )
+    arrays = {m: as_array(x, f"{argument}.{m}") for m, x in sorted(views.items())}
+    sizes = {m: len(x) for m, x in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"`{argument}` has rows {sizes}, expected the same of all")
+    return arrays
+
+
+def as_labels(
+    labels: Any, num_rows: int, num_classes: int | None = None
+) -> tuple[np.ndarray, int]:
+    """i32[N], and the number of classes.
+
+    Args:
+        labels: integers, or floats that are whole.
+        num_rows: N.
+        num_classes: C; None: one more than the largest label, at most N.
+
+    Raises:
+        ValueError: as ``dataset.check_labels``.
+    """
+    most = num_rows if num_classes is None else num_classes
+    found = check_labels(labels, size=num_rows, num_classes=most, where="`labels`")
+    return found, num_classes or int(found.max()) + 1
+
+
+def write(
+    folder: Path, views: Mapping[str, Any], labels: Any = None, seed: int = 0
+) -> None:
+    """Checks and converts arrays, and writes them as a data set.
+
+    Rows are permuted by ``seed``; the first tenth of them is the split "test", the next
+    one "validation", the rest "train"; in each they keep their order. Written there
+    before, the same arrays are left alone.
+
+    Args:
+        folder: new, or one that this function wrote.
+        views: {name: array [N, ...]} of two or more, see the table above.
+        labels: N integers from 0, or None.
+        seed: of the splits.
+
+    Raises:
+        ValueError: before anything is written: as ``as_arrays`` and ``as_labels``;
+            fewer than two views or ``LEAST_ROWS`` rows; other data in ``folder``.
+    """
+    arrays = as_arrays(views)
+    size = len(next(iter(arrays.values())))
+    if len(arrays) < 2:
+        raise ValueError(
+            f"`views` has {list(arrays)} alone, expected two or more views"
+        )
+    if size < LEAST_ROWS:
+        raise ValueError(f"`views` have {size} rows, expected {LEAST_ROWS} or more")
+    num_classes = None
+    if labels is not None:
+        labels, num_classes = as_labels(labels, size)
+    rows = split_rows(size, seed)
+    scaling = {
+        m: _scaling_of(x[rows["train"]])
+        for m, x in arrays.items()
+        if x.dtype == np.float32 and (x.min() < 0 or x.max() > 1)
+    }
+    arrays = {m: _to_model(x, scaling.get(m)) for m, x in arrays.items()}
+    about = {
+        "source": {
+            "views": {m: checksum(x) for m, x in arrays.items()},
+            "labels": None if labels is None else checksum(labels),
+            "seed": seed,
+        },
+        "scaling": {m: to_json(of) for m, of in scaling.items()},
+        "spread": {
+            m: float(x[rows["train"]].std(axis=0, dtype=np.float64).mean())
+            for m, x in arrays.items()
+            if x.dtype == np.float32
+        },
+    }
+    if (folder / "manifest.json").exists():
+        there = json.loads((folder / "manifest.json").read_text())
+        if there.get("source") == about["source"]:
+            return
+        raise ValueError(f"{folder} holds other data, or another seed's splits of them")
+    parts = {
+        split: [
+            (
+                {m: x[rows[split]] for m, x in arrays.items()},
+                None if labels is None else labels[rows[split]],
+            )
+        ]
+        for split in SPLITS
+    }
+    record_files.write(
+        folder, name="own", num_classes=num_classes, splits=parts, about=about
+    )
+
+
+def split_rows(size: int, seed: int) -> dict[str, np.ndarray]:
+    """{split: rows of it}, disjoint, in ascending order."""
+    order = generator(seed, "own", "splits").permutation(size)
+    num = max(round(HELD_OUT * size), 1)
+    parts = {
+        "train": order[2 * num :],
+        "validation": order[num : 2 * num],
+        "test": order[:num],
+    }
+    return {split: np.sort(part) for split, part in parts.items()}
+
+
+def to_model(
+    dataset: Dataset, views: Mapping[str, Any], argument: str
+) -> dict[str, Any]:
+    """New rows of some modalities as a model reads them: {m: f32[N, *shape]}.
+
+    Args:
+        dataset: that the model was trained on; its splits are not read.
+        views: {m: array [N, ...]} in the user's units; bytes of pictures are x / 255.
+        argument: what the user calls them, in messages.
+
+    Raises:
+        ValueError: as ``as_arrays``; an unknown name; another shape; pictures outside
+            [0, 1] for a model that knows none.
+    """
+    arrays = as_arrays(views, argument)
+    known = sorted(dataset.shapes)
+    if unknown := sorted(set(arrays) - set(known)):
+        raise ValueError(f"`{argument}` has {unknown}, expected some of {known}")
+    found = {}
+    for m, x in arrays.items():
+        shape, scaling = tuple(dataset.shapes[m]), dataset.scaling.get(m)
+        if x.shape[1:] != shape:
+            raise ValueError(
+                f"`{argument}.{m}` has shape {x.shape}, expected {(len(x), *shape)}"
+            )
+        if x.dtype == np.uint8:
+            x = x.astype(np.float32)
+            x = x if m in dataset.unbounded else x * np.float32(1 / 255)
+        elif (
+            len(shape) == 3
+            and m not in dataset.unbounded
+            and (x.min() < 0 or x.max() > 1)
+        ):
+            raise ValueError(
+                f"`{argument}.{m}` goes from {x.min():g} to {x.max():g}, expected "
+                "bytes, or floats in [0, 1]"
+            )
+        found[m] = _to_model(x, scaling)
+    return found
+
+
+def to_user(dataset: Dataset, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A model's values {m: f32[..., *shape]} in the units of the data."""
+    found = {}
+    for m, x in views.items():
+        scaling = dataset.scaling.get(m)
+        found[m] = x if scaling is None else x * scaling.scale + scaling.mean
+    return found
+
+
+def log_volume(dataset: Dataset, modalities: Any) -> float:
+    """log |∂ user's units / ∂ model's| of these modalities together, nats."""
+    total = 0.0
+    for m in modalities:
+        if (scaling := dataset.scaling.get(m)) is not None:
+            num_each = math.prod(dataset.shapes[m]) / len(scaling.scale)
+            total += num_each * float(np.log(scaling.scale).sum(dtype=np.float64))
+    return total
+
+
+def to_json(scaling: Scaling) -> dict[str, list[float]]:
+    """Lists, which JSON has."""
+    return {name: array.tolist() for name, array in scaling._asdict().items()}
+
+
+def _scaling_of(x: np.ndarray) -> Scaling:
+    """Mean and standard deviation of the last axis; 1 where a feature is constant."""
+    axes = tuple(range(x.ndim - 1))
+    mean, scale = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
+    scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
+    return Scaling(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _to_model(x: np.ndarray, scaling: Scaling | None) -> np.ndarray:
+    return x if scaling is None else (x - scaling.mean) / scaling.scale

@@ -1,0 +1,279 @@
+"""Inference on rows that the model has never seen: arrays in, arrays out.
+
+Draw k of row i depends on (seed, k, i), on that row and on the parameters, on nothing
+else: every row has a key of its own and is inferred under `vmap` as a batch of one. How
+many rows there are changes neither their draws nor, once both sizes of ``BATCH_SIZES``
+were met, what is compiled: rows are padded to them. (Programs of different sizes may
+round differently: draws agree to float32's accuracy, not to the last bit.)
+
+Where chains run, their step size would be the one thing that rows share. It is adapted
+to training tuples that the run keeps, with a fixed key, so that it is a property of the
+model and the subset, never of the rows at hand.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnf_jax.evaluation.statistics.importance import log_means
+from jnf_jax.methods.method import ImportanceInference, Inference
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.types import Params
+
+Rows = Mapping[str, np.ndarray]
+"""{m: f32[N, *shape]}, on the host."""
+
+BATCH_SIZES = (16, 256)
+"""Rows in one call: the first where it holds all that is asked for, else the second."""
+
+NUM_AT_ONCE = 16
+"""Importance samples of a row in one call."""
+
+
+def step_size_of(
+    inference: Inference,
+    params: dict[str, Params],
+    calibration: Rows,
+    subset: tuple[str, ...],
+) -> jax.Array | None:
+    """f32[] for chains given ``subset``, always the same; None where no chain runs."""
+    if not calibration:
+        return None
+    views = {m: jnp.asarray(calibration[m]) for m in subset}
+    return inference.adapt(params, jax.random.key(0), views, subset)
+
+
+def encode(
+    inference: Inference,
+    params: dict[str, Params],
+    given: Rows,
+    *,
+    step_size: jax.Array | None,
+    num_samples: int,
+    seed: int,
+) -> Any:
+    """z ~ q(z|x_S), S the names in ``given`` {m: f32[N, ...]}; leaves [K, N, ...]."""
+    subset = _names(given)
+
+    def program(key, draws, rows, views):
+        infer_keys, _ = _keys_of(key, draws, rows)
+        return _encode(inference, subset, params, infer_keys, views, step_size)
+
+    return _for_each_row(program, given, num_samples, seed)
+
+
+def generate(
+    inference: Inference,
+    params: dict[str, Params],
+    given: Rows,
+    targets: tuple[str, ...],
+    *,
+    step_size: jax.Array | None,
+    num_samples: int,
+    seed: int,
+    noise: bool,
+) -> dict[str, np.ndarray]:
+    """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own.
+
+    Args:
+        inference: Of the method.
+        params: Its parameters by stage.
+        given: {m: f32[N, *shape]}, as the model reads them; S is their names.
+        targets: Names of what is generated.
+        step_size: As ``step_size_of`` gives it for S.
+        num_samples: K.
+        seed: Of the draws.
+        noise: Whether x_t ~ p(x_t|z) is drawn; else its mean.
+    """
+    subset = _names(given)
+
+    def program(key, draws, rows, views):
+        infer_keys, noise_keys = _keys_of(key, draws, rows)
+        z = _encode(inference, subset, params, infer_keys, views, step_size)
+        return _show(inference, targets, noise, params, noise_keys, z)
+
+    return _for_each_row(program, given, num_samples, seed)
+
+
+def sample(
+    inference: Inference,
+    params: dict[str, Params],
+    prior: str,
+    *,
+    num_samples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """{m: f32[num_samples, *shape]}: decoder means at draws of the prior of that name.
+
+    Raises:
+        ValueError: If one of them is not finite, as where a chain diverged.
+    """
+
+    def program(key, draws, rows, views):
+        del draws, views
+        return _sample(inference, prior, params, key, rows)
+
+    rows = {"row": np.zeros(num_samples, np.float32)}
+    found = {m: x[0] for m, x in _for_each_row(program, rows, 1, seed).items()}
+    if not all(np.isfinite(x).all() for x in found.values()):
+        raise ValueError(f"draws from the prior {prior!r} are not finite: it diverged")
+    return found
+
+
+def log_bound(
+    inference: ImportanceInference,
+    params: dict[str, Params],
+    views: Rows,
+    given: tuple[str, ...],
+    *,
+    num_samples: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """log p(x_T|x_S), nats of the model's units, by importance sampling: f32[N].
+
+    ::
+
+        S = ∅:  log (1/K) Σ_k w_k,                w_k = p(x_T|z_k) p(z_k) / r(z_k|x_T)
+        else    log Σ_k w_k p(x_T|z_k) / Σ_k w_k, w_k = p(x_S|z_k) p(z_k) / r(z_k|x_S)
+
+    with z_k from the posterior r that the denominators name, as in
+    ``evaluation/measures/likelihood.py``: too low on average for S = ∅ (arXiv
+    1509.00519); with S a quotient of two bounds, which may err to either side.
+
+    Args:
+        inference: Of the method.
+        params: Its parameters by stage.
+        views: {m: f32[N, *shape]} of S and T.
+        given: S; () for the bound of all ``views``.
+        num_samples: K.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If S = ∅ and the prior is not normalised.
+    """
+    name = inference.prior_names[0]
+    if not given and not inference.prior_of(params, name).is_normalised:
+        raise ValueError(
+            f"`given` is empty, expected some of {sorted(views)}: the prior {name!r} "
+            "is not normalised, and the measure 'likelihood' alone estimates its log Z"
+        )
+    subset = given or _names(views)
+
+    def program(key, draws, rows, views):
+        del draws
+        found = log_means(
+            lambda chunk_key: _log_weights(
+                inference, subset, params, chunk_key, rows, views
+            ),
+            key,
+            num_samples,
+            NUM_AT_ONCE,
+        )
+        value = found["all"].value
+        return value - found["given"].value if given else value
+
+    return _for_each_row(program, views, 1, seed)[0]
+
+
+def _names(views: Rows) -> tuple[str, ...]:
+    return tuple(sorted(views))
+
+
+def _for_each_row(
+    program: Callable[..., Any], views: Rows, num_samples: int, seed: int
+) -> Any:
+    """``program(key, draws i32[B], rows i32[B], views {m: [B, ...]})`` of all (k, i).
+
+    Its leaves [B, ...] come back as NumPy arrays [K, N, ...].
+    """
+    num_rows = len(next(iter(views.values())))
+    num_pairs = num_samples * num_rows
+    batch_size = next((b for b in BATCH_SIZES if b >= num_pairs), BATCH_SIZES[-1])
+    key = jax.random.key(seed)
+
+    def one_batch(number: int, pairs: np.ndarray) -> Any:
+        del number
+        draws, rows = np.divmod(pairs % num_pairs, num_rows)
+        return program(key, draws, rows, {m: x[rows] for m, x in views.items()})
+
+    padded = -(-num_pairs // batch_size) * batch_size
+    found = map_batches(one_batch, padded, batch_size)
+    return jax.tree.map(
+        lambda a: a[:num_pairs].reshape(num_samples, num_rows, *a.shape[1:]), found
+    )
+
+
+@jax.jit
+def _keys_of(key, draws, rows):
+    """Keys [2, B] of what is inferred and of the noise, for each (draw, row)."""
+
+    def of_row(draw, row):
+        return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, draw), row))
+
+    return jax.vmap(of_row, out_axes=1)(draws, rows)
+
+
+def _encode(inference, subset, params, keys, views, step_size) -> Any:
+    """One z a row, leaves [B, ...].
+
+    Not compiled as a whole: what ``infer`` compiles it shares between subsets.
+    """
+
+    def of_row(key, views):
+        one = {m: x[None] for m, x in views.items()}
+        z, _ = inference.infer(params, key, one, subset, step_size)
+        return jax.tree.map(lambda leaf: leaf[0], z)
+
+    views = {m: jnp.asarray(x) for m, x in views.items()}
+    return jax.vmap(of_row)(keys, views)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _show(inference, targets, noise, params, keys, z):
+    """{t: means of p(x_t|z), or draws of it, f32[B, *shape]}."""
+    known = sorted(inference.modalities)
+
+    def of_row(key, z):
+        decoded = inference.decode(params, jax.tree.map(lambda leaf: leaf[None], z))
+        if not noise:
+            return {t: decoded[t].mean()[0] for t in targets}
+        return {
+            t: decoded[t].sample(seed=jax.random.fold_in(key, known.index(t)))[0]
+            for t in targets
+        }
+
+    return jax.vmap(of_row)(keys, z)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _sample(inference, prior, params, key, rows):
+    def of_row(row):
+        z = inference.sample_prior(params, jax.random.fold_in(key, row), 1, prior)
+        decoded = inference.decode(params, z)
+        return {m: p.mean()[0] for m, p in decoded.items()}
+
+    return jax.vmap(of_row)(rows)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _log_weights(inference, subset, params, key, rows, views):
+    """log w_k, and log w_k p(x_T|z_k); f32[k, B]."""
+
+    def of_row(row, views):
+        own_key = jax.random.fold_in(key, row)
+        one = {m: x[None] for m, x in views.items()}
+        z, log_ratio = inference.propose(params, own_key, one, subset, NUM_AT_ONCE)
+        decoded = inference.decode(params, jax.tree.map(lambda a: a[:, 0], z))
+        log_p = {
+            m: decoded[m].log_prob(jnp.broadcast_to(x, (NUM_AT_ONCE, *x.shape)))
+            for m, x in views.items()
+        }
+        given = log_ratio[:, 0] + sum(log_p[m] for m in subset)
+        rest = sum(log_p[m] for m in log_p if m not in subset)
+        return {"given": given, "all": given + rest}
+
+    return jax.vmap(of_row, out_axes=1)(rows, views)

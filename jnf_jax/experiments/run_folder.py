@@ -1,0 +1,145 @@
+"""A run's folder, and a model that is opened from it alone.
+
+::
+
+    config.json        the resolved config, and how it was run
+    model.json         what the model needs to know of its data: names, shapes, scalings
+    calibration.npz    training tuples that step sizes of chains are adapted to
+    checkpoints/       parameters, a folder a stage
+    data/              of ``jnf_jax.fit``: the arrays that it was given
+
+Neither the data nor a config file are read to open a model; ``data/`` may be removed,
+and the folder may be moved.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from jnf_jax.data import own, record_files
+from jnf_jax.data.dataset import Dataset
+from jnf_jax.data.registry import DATASETS
+from jnf_jax.experiments.config import resolve
+from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
+from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
+from jnf_jax.types import Params, Views
+
+FORMAT = 1
+
+
+class Trained(NamedTuple):
+    """A model and what it needs, without its data.
+
+    Attributes:
+        setup: Its ``dataset`` has no splits.
+        params: {stage: parameters}.
+        checkpoint_ids: {stage: identity of these}.
+        seconds: Wall time of training.
+        calibration: {m: f32[n, *shape]}, training tuples; none where no chain runs.
+    """
+
+    setup: Setup
+    params: dict[str, Params]
+    checkpoint_ids: dict[str, str]
+    seconds: float
+    calibration: Views
+
+
+def read_config(workdir: Path) -> tuple[ml_collections.ConfigDict, str]:
+    """The config that ``workdir`` was trained with, and the file it came from.
+
+    Data that lie in the folder are found there, wherever it was moved.
+
+    Raises:
+        ValueError: ``workdir`` is no folder of a run.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.exists():
+        raise ValueError(
+            f"`workdir` {workdir} has no config.json: expected the directory of a run "
+            "of jnf_jax.train"
+        )
+    stored = json.loads(path.read_text())
+    config = ml_collections.ConfigDict(stored["config"])
+    here = data_folder(workdir) / "manifest.json"
+    if here.exists() and "records_dir" in config.data:
+        config.data.records_dir = str(data_folder(workdir))
+    return config, stored["config_file"]
+
+
+def data_folder(workdir: Path) -> Path:
+    """Where a run keeps arrays that it was given."""
+    return Path(workdir) / "data"
+
+
+def keep_model(setup: Setup, workdir: Path) -> None:
+    """Writes ``model.json`` and ``calibration.npz``, which ``open_model`` reads."""
+    dataset, train = setup.dataset, setup.dataset.splits["train"]
+    calibration = {}
+    if len(dataset.shapes) > 2:  # of two views no subset needs a chain
+        rows = np.arange(min(NUM_ADAPTATION_DATA, train.size), dtype=np.int32)
+        fetch = jax.jit(dataset.fetch)
+        calibration = jax.device_get(fetch(train.arrays, train.rows(rows)))
+    about = {
+        "format": FORMAT,
+        "name": dataset.name,
+        "shapes": dataset.shapes,
+        "num_classes": dataset.num_classes,
+        "record": dataset.record,
+        "unbounded": dataset.unbounded,
+        "scaling": {m: own.to_json(of) for m, of in dataset.scaling.items()},
+    }
+    temporary = workdir / "calibration.tmp.npz"
+    np.savez_compressed(temporary, **calibration)
+    os.replace(temporary, workdir / "calibration.npz")
+    temporary = workdir / "model.tmp"
+    temporary.write_text(json.dumps(about, indent=1) + "\n")
+    os.replace(temporary, workdir / "model.json")
+
+
+def open_model(workdir: Path) -> Trained:
+    """Reads a trained model; neither its data nor a config file.
+
+    Raises:
+        ValueError: ``workdir`` is no folder of a run, or not trained to its end; what
+            ``load_stage`` refuses.
+    """
+    workdir = Path(workdir)
+    if str(workdir) in DATASETS and not workdir.exists():
+        raise ValueError(
+            f"`folder` is {str(workdir)!r}, a data set, which "
+            f"jnf_jax.load_dataset({str(workdir)!r}) loads: expected a run's folder"
+        )
+    config, _ = read_config(workdir)
+    if not (workdir / "model.json").exists():
+        raise ValueError(
+            f"{workdir} has no model.json, which training writes when it ends: run "
+            "jnf_jax.train with its config and --workdir again, which trains no "
+            "finished stage twice"
+        )
+    about = json.loads((workdir / "model.json").read_text())
+    if about["format"] != FORMAT:
+        raise ValueError(f"{workdir}: got format {about['format']}, expected {FORMAT}")
+    dataset = Dataset(
+        name=about["name"],
+        shapes={m: tuple(shape) for m, shape in about["shapes"].items()},
+        splits={},
+        fetch=_no_rows,
+        num_classes=about["num_classes"],
+        record=about["record"],
+        unbounded=tuple(about["unbounded"]),
+        scaling=record_files.scaling_of(about),
+    )
+    setup = build_setup(resolve(config), dataset)
+    with np.load(workdir / "calibration.npz", allow_pickle=False) as stored:
+        calibration = dict(stored)
+    return Trained(setup, *load_stages(setup, workdir), calibration)
+
+
+def _no_rows(arrays: Any, rows: Any) -> Any:
+    raise ValueError("a model that was opened without its data has no rows of them")

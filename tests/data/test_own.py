@@ -1,0 +1,198 @@
+"""Arrays in memory: what they may be, what becomes of them, and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jnf_jax.data import own, record_files
+from jnf_jax.data.registry import load
+
+RNG = np.random.default_rng(0)
+SIZE = 40
+
+
+def views(**changes):
+    found = {
+        "assay": RNG.normal(500.0, 30.0, (SIZE, 3)),
+        "photo": RNG.integers(0, 256, (SIZE, 4, 4, 1)).astype(np.uint8),
+    }
+    return found | changes
+
+
+@pytest.mark.parametrize(
+    ("x", "dtype", "shape"),
+    [
+        (np.zeros(5), np.float32, (5, 1)),
+        (np.arange(5), np.float32, (5, 1)),
+        (np.zeros((5, 2), np.float16), np.float32, (5, 2)),
+        (np.ones((5, 2), bool), np.float32, (5, 2)),
+        (np.zeros((5, 3), np.uint8), np.float32, (5, 3)),
+        (np.zeros((5, 6, 2)), np.float32, (5, 6, 2)),
+        (np.zeros((5, 4, 4, 3), np.uint8), np.uint8, (5, 4, 4, 3)),
+        ([[1.0], [2.0]], np.float32, (2, 1)),
+    ],
+)
+def test_conversions(x, dtype, shape):
+    found = own.as_array(x, "views.x")
+    assert (found.dtype, found.shape) == (dtype, shape)
+    np.testing.assert_array_equal(found, np.reshape(x, shape))
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (np.array([None, 1]), "`views.x` has dtype object, expected numbers"),
+        (np.array(["a"]), "`views.x` has dtype <U1, expected numbers"),
+        (np.zeros(2, complex), "`views.x` has dtype complex128, expected numbers"),
+        (np.array([1.0, np.nan]), "`views.x` has 1 values that are NaN, infinite or"),
+        (np.array([np.inf, 1.0]), "`views.x` has 1 values that are NaN, infinite or"),
+        (np.array([1e300, 1.0]), "`views.x` has 1 values that are NaN, infinite or"),
+        (np.array([2**24 + 1, 1]), "`views.x` has 1 integers that float32 cannot hold"),
+        (np.float64(3.0), r"`views.x` has shape \(\), expected one or more rows"),
+        (np.zeros((3, 0)), r"`views.x` has shape \(3, 0\), expected one or more rows"),
+        (np.zeros((2, 2, 2, 2, 2)), r"`views.x` has shape \(2, 2, 2, 2, 2\), expected"),
+        (np.zeros((2, 4, 4), np.uint8), r"bytes of shape .* grey pictures \(x\[..., N"),
+    ],
+)
+def test_arrays_that_are_refused(x, told):
+    with pytest.raises(ValueError, match=told):
+        own.as_array(x, "views.x")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, r"`views` is {}, expected {name: array \[N, ...\]}"),
+        (np.zeros((3, 2)), "`views` is ndarray, expected {name"),
+        ({"a.b": np.zeros(2)}, "`views` has a view named 'a.b', expected letters"),
+        ({"default": np.zeros(2)}, "named 'default', expected letters"),
+        ({"a": np.zeros(2), "b": np.zeros(3)}, "rows {'a': 2, 'b': 3}, expected the"),
+    ],
+)
+def test_views_that_are_refused(given, told):
+    with pytest.raises(ValueError, match=told):
+        own.as_arrays(given)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (
+            [0.0, 1.7, 1.0],
+            "`labels`: row 1 is 1.7, expected a whole number from 0 to 2",
+        ),
+        ([0, 1], r"`labels`: got int64\[2\], expected integers \[3\]"),
+        (["a", "b", "c"], r"`labels`: got <U1\[3\], expected integers"),
+        ([0, -1, 1], "`labels`: row 1 is -1, expected a whole number"),
+        ([0, 9, 1], "`labels`: row 1 is 9, expected a whole number from 0 to 2"),
+        ([0, np.nan, 1], "`labels`: row 1 is nan"),
+    ],
+)
+def test_labels_that_are_refused(labels, told):
+    with pytest.raises(ValueError, match=told):
+        own.as_labels(labels, 3)
+
+
+def test_labels():
+    found, num_classes = own.as_labels([2.0, 0.0, 1.0], 3)
+    assert found.dtype == np.int32 and found.tolist() == [2, 0, 1] and num_classes == 3
+    with pytest.raises(
+        ValueError, match="row 1 is 2, expected a whole number from 0 to"
+    ):
+        own.as_labels([0, 2, 1], 3, num_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"a": np.zeros((SIZE, 2))}, r"`views` has \['a'\] alone, expected two"),
+        ({"a": np.zeros(9), "b": np.zeros(9)}, "`views` have 9 rows, expected 20 or"),
+    ],
+)
+def test_nothing_is_written_of_what_is_refused(given, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        own.write(tmp_path / "data", given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_is_a_data_set(tmp_path):
+    given, labels = views(), np.arange(SIZE) % 3
+    own.write(tmp_path / "data", given, labels, seed=1)
+    found = load("records", records_dir=str(tmp_path / "data"))
+    assert found.num_classes == 3 and found.unbounded == ("assay",)
+    rows = own.split_rows(SIZE, seed=1)
+    assert {name: split.size for name, split in found.splits.items()} == {
+        "train": 32, "validation": 4, "test": 4,
+    }  # fmt: skip
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(SIZE))
+    for name, split in found.splits.items():
+        read = split.read(np.arange(split.size))
+        np.testing.assert_array_equal(split.labels, labels[rows[name]])
+        np.testing.assert_array_equal(read.views["photo"], given["photo"][rows[name]])
+        back = own.to_user(found, {"assay": read.views["assay"]})["assay"]
+        np.testing.assert_allclose(back, given["assay"][rows[name]], rtol=1e-5)
+    standard = found.splits["train"].read(np.arange(32)).views["assay"]
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(standard.std(0), 1, rtol=1e-5)
+    # Of other rows of the same things the model reads the same numbers.
+    new = own.to_model(found, {"assay": given["assay"][rows["train"]]}, "given")
+    np.testing.assert_allclose(new["assay"], standard, atol=1e-5)
+
+
+def test_the_same_arrays_may_be_written_again_and_no_others(tmp_path):
+    given = views()
+    own.write(tmp_path / "data", given)
+    own.write(tmp_path / "data", given)
+    for other, seed in ((views(assay=given["assay"] + 1), 0), (given, 1)):
+        with pytest.raises(ValueError, match="holds other data, or another seed's"):
+            own.write(tmp_path / "data", other, seed=seed)
+
+
+def test_constant_features_and_unit_floats(tmp_path):
+    unit, constant = RNG.uniform(size=(SIZE, 2)), np.full((SIZE, 2), 7.0)
+    own.write(tmp_path / "data", {"unit": unit, "constant": constant})
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    found = record_files.open_dataset(tmp_path / "data")
+    assert set(found.scaling) == {"constant"}
+    np.testing.assert_array_equal(found.scaling["constant"].scale, 1)
+    train = unit[own.split_rows(SIZE, 0)["train"]]
+    assert manifest["spread"]["unit"] == pytest.approx(train.std(0).mean(), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own") / "data"
+    own.write(folder, views(track=RNG.normal(0, 5, (SIZE, 6, 2))))
+    return record_files.open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "`given` is {}, expected"),
+        ({"foto": np.zeros(2)}, r"`given` has \['foto'\], expected some of \['assay'"),
+        (
+            {"assay": np.zeros((2, 4))},
+            r"`given.assay` has shape \(2, 4\), expected \(2,",
+        ),
+        ({"photo": np.full((1, 4, 4, 1), 200.0)}, "goes from 200 to 200, expected byt"),
+    ],
+)
+def test_new_rows_that_are_refused(known, given, told):
+    with pytest.raises(ValueError, match=told):
+        own.to_model(known, given, "given")
+
+
+def test_bytes_of_new_rows_are_read_as_those_of_training(known):
+    photo = np.full((1, 4, 4, 1), 51, np.uint8)
+    read = own.to_model(known, {"photo": photo}, "given")["photo"]
+    np.testing.assert_allclose(read, 0.2, rtol=1e-6)
+
+
+def test_volumes_are_those_of_the_change_of_units(known):
+    """A density per user's unit is that per model's unit over Π scale."""
+    scale = known.scaling["assay"].scale, np.tile(known.scaling["track"].scale, 6)
+    expected = np.log(np.concatenate(scale)).sum()
+    assert own.log_volume(known, known.shapes) == pytest.approx(expected, rel=1e-5)
+    assert own.log_volume(known, ["photo"]) == 0

@@ -1,0 +1,286 @@
+"""The Python front door: one tiny model is fit, and everything is asked of it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import jnf_jax
+from jnf_jax import api, programs, sample
+from jnf_jax.data import own
+from jnf_jax.experiments import new_rows, run_folder
+from jnf_jax.experiments.experiment import open_experiment
+from jnf_jax.experiments.schema import validate
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+
+SIZE = 60
+RNG = np.random.default_rng(0)
+LABELS = np.arange(SIZE) % 2
+CAUSE = LABELS + RNG.normal(0, 0.1, SIZE)
+VIEWS = {
+    "assay": 500 + 30 * CAUSE[:, None] * [1.0, -1.0] + RNG.normal(0, 3, (SIZE, 2)),
+    "count": np.rint(100 * CAUSE).astype(int),
+    "photo": RNG.integers(0, 256, (SIZE, 4, 4, 1)).astype(np.uint8),
+}
+TINY = {
+    "model.latent_dim": 2,
+    "model.joint_hidden_sizes": (8,),
+    **{f"model.networks.{m}.hidden_sizes": (8,) for m in VIEWS},
+    "model.likelihoods.assay.scale": 0.25,
+    "flow.hidden_sizes": (8,),
+    "flow.num_blocks": 1,
+    "sampler.num_transitions": 4,
+    "sampler.num_adaptation": 4,
+    "joint.num_steps": 6,
+    "unimodal.num_steps": 4,
+    "evaluation.num_prior_samples": 50,
+    "evaluation.num_diagnostic_data": 8,
+    "evaluation.classifier.num_steps": 5,
+}
+
+
+def some(num, *names, start=0):
+    return {m: VIEWS[m][start : start + num] for m in names or VIEWS}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("fit") / "run"
+    return jnf_jax.fit(VIEWS, LABELS, workdir=workdir, overrides=TINY)
+
+
+# --- draws ------------------------------------------------------------
+
+
+def test_views_that_are_not_given_are_generated_in_their_units(model):
+    drawn = model.generate(some(5, "assay"), num_samples=3)
+    assert {t: (x.shape, x.dtype) for t, x in drawn.items()} == {
+        "count": ((3, 5, 1), np.float32),
+        "photo": ((3, 5, 4, 4, 1), np.float32),
+    }
+    assert 0 <= drawn["photo"].min() and drawn["photo"].max() <= 1
+    everything = model.generate(some(2), num_samples=1)
+    assert sorted(everything) == sorted(VIEWS)
+    assert abs(everything["assay"].mean() - 515) < 60  # of 500, not of 0
+    again = model.generate(some(2, "assay"), targets=["assay"])
+    assert again["assay"].shape == (8, 2, 2)
+
+
+def test_rows_of_a_chain_depend_on_no_other_rows(model):
+    """Two of three views: a step size that were adapted to the rows would tell."""
+    given = ("assay", "count")
+    whole = model.generate(some(20, *given), num_samples=2)["photo"]
+    far = some(4, *given)
+    far["assay"] = np.concatenate([far["assay"][:2], 5_000 * far["assay"][2:]])
+    few = model.generate(far, num_samples=1)["photo"]
+    np.testing.assert_allclose(few[0, :2], whole[0, :2], atol=1e-4)
+    assert not np.allclose(whole[0], whole[1], atol=1e-4)
+
+
+def test_no_program_is_compiled_for_other_rows(model, num_compiled):
+    given = ("assay", "count")
+    model.generate(some(3, *given), num_samples=2)
+    model.generate(some(20, *given), num_samples=2)
+    before = num_compiled()
+    for num, num_samples in ((1, 1), (7, 2), (16, 1), (33, 3)):
+        model.generate(some(num, *given), num_samples=num_samples)
+    assert num_compiled() == before
+    model.generate(some(3, "photo"), num_samples=2)
+    assert num_compiled() > before
+
+
+def test_noise_is_the_likelihoods(model):
+    """0.25 standard deviations of the data, as `overrides` say; 8,000 numbers."""
+    given = some(20, "count")
+    mean = model.generate(given, ["assay"], num_samples=200)["assay"]
+    drawn = model.generate(given, ["assay"], num_samples=200, noise=True)["assay"]
+    scale = model.trained.setup.dataset.scaling["assay"].scale
+    found = (drawn - mean).std(axis=(0, 1)) / scale
+    np.testing.assert_allclose(found, 0.25, rtol=0.05)  # standard error 0.01
+
+
+def test_joint_draws(model):
+    drawn, again = model.sample(5, seed=1), model.sample(3, seed=1)
+    assert drawn["photo"].shape == (5, 4, 4, 1)
+    np.testing.assert_allclose(drawn["assay"][:3], again["assay"], rtol=1e-5)
+    assert model.encode(some(5, "photo"), num_samples=2).shape == (2, 5, 2)
+
+
+def test_bounds_are_in_the_units_of_the_arrays(model):
+    """Against the bound in the model's units, and the two scales of the assay."""
+    found = model.log_likelihood_bound(some(4), given=["photo"], num_samples=20)
+    scaling = model.trained.setup.dataset.scaling
+    read = own.to_model(model.trained.setup.dataset, some(4), "views")
+    inference, params = model.trained.setup.method.inference, model.trained.params
+    inner = new_rows.log_bound(inference, params, read, ("photo",), num_samples=20)
+    scales = [*scaling["assay"].scale, *scaling["count"].scale]
+    np.testing.assert_allclose(found, inner - np.log(scales).sum(), rtol=1e-5)
+    assert model.log_likelihood_bound(some(3), num_samples=20).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda m: m.generate({}), r"`given` is {}, expected {name: array"),
+        (lambda m: m.generate({"x": [1.0]}), r"`given` has \['x'\], expected some of"),
+        (lambda m: m.generate({"count": np.zeros((2, 3))}), r"expected \(2, 1\)"),
+        (lambda m: m.generate(some(2, "count"), ["x"]), r"`targets` is \['x'\], expec"),
+        (lambda m: m.generate(some(2, "count"), num_samples=0), "`num_samples` is 0"),
+        (lambda m: m.sample(2, prior="gmm"), r"`prior` is 'gmm', expected one of \('n"),
+        (lambda m: m.log_likelihood_bound(some(2, "count"), ["assay"]), "`given` is"),
+        (lambda m: m.log_likelihood_bound(some(2, "count"), ["count"]), "fewer than `"),
+        (lambda m: m.evaluate(some(5, "count")), r"lacks \['assay', 'photo'\]"),
+        (lambda m: m.evaluate(some(5), [0, 1, 2, 0, 1]), "row 2 is 2, expected"),
+        (lambda m: m.save(ROOT), "exists, expected a new or empty one"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line(model, ask, told):
+    with pytest.raises(ValueError, match=told) as error:
+        ask(model)
+    assert "\n" not in str(error.value)
+
+
+# --- evaluation, saving, programs ---------------------------------------------
+
+
+def test_saved_and_loaded_it_draws_the_same_without_data(model, tmp_path):
+    folder = model.save(tmp_path / "saved")
+    config, name = programs.config_of(folder)
+    assert name == "own/jnf" and config.data.records_dir == str(folder / "data")
+    setup = open_experiment(config)  # as `evaluate --workdir` does
+    assert setup.dataset.splits["train"].size == 48
+    shutil.rmtree(folder / "data")
+    loaded = jnf_jax.load(folder)
+    given = some(5, "assay", "count")
+    drawn, expected = (m.generate(given)["photo"] for m in (loaded, model))
+    np.testing.assert_array_equal(drawn, expected)
+    with pytest.raises(ValueError, match="need classifiers, and the training data are"):
+        loaded.evaluate(some(20), LABELS[:20])
+    record = loaded.evaluate(some(20))
+    assert not record["coherence"]["conditional"] and record["num_tuples"] == 20
+    assert set(record["unimodal_log_prob"]) == set(VIEWS)
+
+
+def test_with_labels_it_is_judged_by_classifiers(model):
+    record = model.evaluate(some(20), LABELS[:20])
+    assert not validate(record), validate(record)
+    assert set(record["coherence"]["conditional"]) == {"1", "2"}
+    assert set(record["classifiers"]) == set(VIEWS)
+
+
+def test_fit_again_trains_nothing_twice(model, capsys):
+    again = jnf_jax.fit(VIEWS, LABELS, workdir=model.folder, overrides=TINY)
+    assert again.trained.checkpoint_ids == model.trained.checkpoint_ids
+    with pytest.raises(ValueError, match="holds other data"):
+        jnf_jax.fit(some(50), workdir=model.folder)
+
+
+def test_the_program_writes_the_same_numbers(model, tmp_path):
+    rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
+    np.savez(rows, **some(5, "assay"))
+    options = {"num_samples": 2, "seed": 3, "noise": True}
+    with flagsaver.flagsaver():
+        flags.FLAGS.mark_as_parsed()
+        for name, value in options.items():
+            flags.FLAGS[name].value = value
+        sample._generate(model.folder, rows, out)
+        with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
+            sample._generate(model.folder, rows, Path("x.png"))
+        with pytest.raises(ValueError, match="`--given-file` .* is no .npz of arrays"):
+            sample._generate(model.folder, model.folder / "config.json", out)
+    expected = model.generate(some(5, "assay"), **options)
+    with np.load(out) as found:
+        assert sorted(found) == ["count", "photo"]
+        for t in expected:
+            np.testing.assert_array_equal(found[t], expected[t])
+
+
+def test_load_opens_what_train_wrote(trained):
+    loaded = jnf_jax.load(trained[0])
+    x = RNG.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    drawn = loaded.generate({"m0": x, "m2": x}, num_samples=2)
+    assert drawn["m1"].shape == (2, 3, 8, 8, 3)
+
+
+def test_folders_that_are_no_runs(tmp_path, trained):
+    with pytest.raises(ValueError, match=r"a data set, .*load_dataset\('digits'\)"):
+        jnf_jax.load("digits")
+    with pytest.raises(ValueError, match="has no config.json"):
+        jnf_jax.load(tmp_path)
+    shutil.copy(trained[0] / "config.json", tmp_path)
+    with pytest.raises(ValueError, match="has no model.json, .* run jnf_jax.train"):
+        jnf_jax.load(tmp_path)
+
+
+def test_without_a_workdir_the_run_lives_as_long_as_the_model(model, monkeypatch):
+    """Training is taken from the run that there is."""
+
+    def train(config, folder, **options):
+        shutil.copytree(model.folder, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(api, "train_and_evaluate", train)
+    found = jnf_jax.fit(VIEWS, LABELS, overrides=TINY)
+    folder = found.folder
+    assert (folder / "model.json").exists()
+    del found
+    assert not folder.exists()
+
+
+# --- what fit refuses ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"views": {}}, "`views` is {}, expected"),
+        ({"views": some(60, "count")}, r"\['count'\] alone, expected two or more"),
+        ({"views": some(9)}, "`views` have 9 rows, expected 20 or more"),
+        ({"labels": CAUSE}, "`labels`: row 0 is .*, expected a whole number"),
+        ({"config": "own/jmf"}, "'own/jnf'"),
+        (
+            {"config": "own/jnf_shared:xy"},
+            "'own/jnf_shared:xy:.*' is no config, expected one of",
+        ),
+        (
+            {"overrides": {"joint.num_step": 3}},
+            "`joint.num_step` is no field.*num_steps",
+        ),
+        (
+            {"overrides": {"model.latent_dim": 0}},
+            "`model.latent_dim` is 0, expected >=",
+        ),
+    ],
+)
+def test_faults_are_told_before_anything_is_trained(changes, told, tmp_path):
+    arguments = {"views": VIEWS, "labels": None} | changes
+    with pytest.raises(ValueError, match=told):
+        jnf_jax.fit(**arguments, workdir=tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+# --- the package ------------------------------------------------------------
+
+
+def test_one_version_and_a_cheap_import():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited[1] == jnf_jax.__version__
+    script = "import jnf_jax, sys; assert not {'jax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert all(callable(getattr(jnf_jax, name)) for name in jnf_jax.__all__)
+
+
+def test_the_folder_that_load_reads_is_told(model):
+    """The files that `run_folder` names are there, and what they hold is plain."""
+    names = {path.name for path in model.folder.iterdir()}
+    assert {"config.json", "model.json", "calibration.npz", "data"} <= names
+    with np.load(model.folder / "calibration.npz", allow_pickle=False) as stored:
+        assert {m: len(stored[m]) for m in stored} == dict.fromkeys(VIEWS, 48)
+    assert run_folder.open_model(model.folder).setup.dataset.splits == {}
