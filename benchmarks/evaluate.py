@@ -78,8 +78,11 @@ def our_protocol(setup, sampler, *, small: bool):
     import jax.numpy as jnp
     import numpy as np
 
+    from jnf_jax.evaluation.classifiers import Classifiers
+    from jnf_jax.evaluation.coherence import evaluate_coherence
     from jnf_jax.evaluation.held_out import HeldOut
-    from jnf_jax.evaluation.protocol import ProtocolSettings, evaluate_coherence
+    from jnf_jax.evaluation.protocol import ProtocolSettings
+    from jnf_jax.evaluation.subject import Subject
     from jnf_jax.networks.classifier import Classifier
 
     key = jax.random.key(0)
@@ -106,17 +109,21 @@ def our_protocol(setup, sampler, *, small: bool):
         10,
     )
 
+    predict = jax.tree_util.Partial(classify, weights)
+    classifiers = Classifiers(predict, None, {}, None)
+
     def evaluate(num: int) -> float:
         settings = ProtocolSettings(
             num_tuples=num, num_prior_samples=num, batch_size=num if small else 200,
             num_diagnostic_data=4 if small else 64,
         )  # fmt: skip
         return measuring.seconds_of(
-            lambda: evaluate_coherence(
-                inference, params, held_out,
-                jax.tree_util.Partial(classify, weights), settings,
-            ).ceiling
-        )  # fmt: skip
+            lambda: (
+                evaluate_coherence(
+                    Subject(inference, params, None, held_out, classifiers, settings)
+                ).ceiling
+            )
+        )
 
     def diagnose() -> float:
         few = held_out.views(np.arange(4 if small else 64, dtype=np.int32))

@@ -23,8 +23,8 @@ import numpy as np
 from absl import flags
 
 from jnf_jax import api, programs
+from jnf_jax.evaluation.energy_report import checked_draws
 from jnf_jax.evaluation.samples import save
-from jnf_jax.experiments.energy_report import checked_draws
 from jnf_jax.experiments.evaluate import draw_conditional, show_unconditional
 from jnf_jax.experiments.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_prior_name, check_subset

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params, Views
 
 
@@ -19,14 +18,13 @@ def posterior_log_probs(
     Returns:
         f32[N], and the same of each modality.
     """
-    settings, rng_key = subject.protocol, jax.random.key(subject.protocol.seed)
+    rng_key = jax.random.key(subject.protocol.seed)
 
-    def one_batch(number: int, indices: np.ndarray):
-        views = subject.held_out.views(indices)
+    def look(number: int, views: Views) -> tuple[jax.Array, dict[str, jax.Array]]:
         key = jax.random.fold_in(rng_key, number)
         return _log_probs(subject.inference, subject.params, views, key)
 
-    return map_batches(one_batch, subject.num_tuples, settings.batch_size)
+    return subject.over_tuples(look)
 
 
 def mean_unimodal_log_prob(

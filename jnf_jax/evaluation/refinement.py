@@ -5,7 +5,6 @@ posterior, and of where the chains that start there end.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,64 +12,44 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import sampling
-from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.protocol import (
-    Predict,
-    ProtocolSettings,
-    accuracies_of,
-    decoded_predictions,
-)
+from jnf_jax.evaluation.coherence import accuracies_of, draw_and_judge
 from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics import coherence
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
-from jnf_jax.runtime.batching import map_batches
-from jnf_jax.types import Params
 
 MOMENTS = ("before", "after")
 
 
 def evaluate_refinement(
-    posterior: DecoderPosterior,
-    params: dict[str, Params],
-    held_out: HeldOut,
-    predict: Predict,
-    settings: ProtocolSettings,
-    *,
-    report: Callable[[str], None] = lambda line: None,
+    subject: Subject, posterior: DecoderPosterior
 ) -> dict[str, Any]:
     """Runs every subset, all modalities included, before and after.
 
     Args:
+        subject: Tuples with labels, and classifiers of all modalities.
         posterior: The chains, with λ as trained or 1, and the amortised posterior that
             they start from.
-        params: Parameters by stage.
-        held_out: Tuples with labels.
-        predict: Classifiers of all modalities.
-        settings: As the protocol's.
-        report: Called with a line for each subset that is done.
 
     Returns:
         {"log_joint", "coherence": {"before", "after": {size: mean over subsets}},
         "ceiling": {"before", "after"}, "subsets": {name: diagnostics}, "warnings":
         sentences}; see docs/results_schema.md.
     """
-    inference = posterior.inference
-    names = tuple(inference.modalities)
-    root = jax.random.key(settings.seed)
+    names, report = tuple(posterior.inference.modalities), subject.report
+    root = jax.random.key(subject.protocol.seed)
     runs, accuracies = {}, {moment: {} for moment in MOMENTS}
     agreement, warnings = {}, []
     for number, subset in enumerate([*coherence.subsets(names), names]):
         found, runs[subset], warning = _refine_subset(
-            posterior, params, held_out, subset,
-            decoded_predictions(inference, predict), settings,
-            jax.random.fold_in(root, number),
-        )  # fmt: skip
+            subject, posterior, subset, jax.random.fold_in(root, number)
+        )
         for moment in MOMENTS:
             if subset == names:
                 agreement[moment] = coherence.agreement(found[moment]).share
                 continue
-            accuracies[moment][subset] = accuracies_of(found[moment], held_out)
+            accuracies[moment][subset] = accuracies_of(found[moment], subject.held_out)
         report(_line(subset, runs[subset]))
         if warning:
             report(f"  warning: {warning}")
@@ -90,52 +69,47 @@ def evaluate_refinement(
 
 
 def _refine_subset(
-    posterior, params, held_out, subset, predict_decoded, settings, rng_key
+    subject: Subject,
+    posterior: DecoderPosterior,
+    subset: tuple[str, ...],
+    rng_key: jax.Array,
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, float | None], str | None]:
     """Labels of what is decoded before and after; numbers of the chains; a warning."""
-    inference = posterior.inference
-    targets = coherence.targets_of(subset, inference.modalities)
-    num_tuples = settings.num_tuples or held_out.size
-    batch_size = min(settings.batch_size, num_tuples)
+    inference, params = posterior.inference, subject.params
     draw_key, adapt_key, diagnose_key, chain_key = jax.random.split(rng_key, 4)
-    first = held_out.views(np.arange(batch_size, dtype=np.int32))
+    first = subject.first_views()
     amortised_step = inference.adapt(params, draw_key, first, subset)
     infer = functools.partial(
         inference.infer, params, subset=subset, step_size=amortised_step
     )
     z, _ = infer(jax.random.fold_in(draw_key, 0), first)
     step_size = posterior.adapt(params, adapt_key, first, subset, z)
-    few = {m: view[: settings.num_diagnostic_data] for m, view in first.items()}
+    few = {m: view[: subject.protocol.num_diagnostic_data] for m, view in first.items()}
     start_keys = jax.random.split(diagnose_key, NUM_DIAGNOSTIC_CHAINS + 1)
     starts = jnp.stack([infer(key, few)[0] for key in start_keys[1:]])
     diagnosis = posterior.diagnose(
         params, start_keys[0], few, subset, starts, step_size
     )
 
-    def one_batch(number: int, indices: np.ndarray):
-        views = held_out.views(indices)
+    def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+        views = subject.held_out.views(rows)
         before, _ = infer(jax.random.fold_in(draw_key, number), views)
         key = jax.random.fold_in(chain_key, number)
         after, info = posterior.refine(params, key, views, subset, before, step_size)
         draws = dict(zip(MOMENTS, (before, after), strict=True))
-        return (
-            {
-                moment: predict_decoded(params, z, targets)
-                for moment, z in draws.items()
-            },
-            {
-                f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
-                for moment, z in draws.items()
-            }
-            | {
-                "acceptance": info.acceptance[0],
-                "displacement": info.displacement[0],
-                "share_with_divergences": info.divergences[0] > 0,
-                "first_divergence": info.first_divergence[0],
-            },
-        )
+        numbers = {
+            f"log_joint_{moment}": posterior.log_joint(params, views, subset, z)
+            for moment, z in draws.items()
+        }
+        return draws, numbers | {
+            "acceptance": info.acceptance[0],
+            "displacement": info.displacement[0],
+            "share_with_divergences": info.divergences[0] > 0,
+            "first_divergence": info.first_divergence[0],
+        }
 
-    labels, numbers = map_batches(one_batch, num_tuples, batch_size)
+    targets = coherence.targets_of(subset, inference.modalities)
+    labels, numbers = draw_and_judge(subject, draw, targets, subject.num_tuples)
     diverged_at = numbers.pop("first_divergence")
     means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
     run = means | {"step_size": float(step_size), **_convergence(diagnosis)}

@@ -12,19 +12,19 @@ import numpy as np
 
 from jnf_jax.data.dataset import contents
 from jnf_jax.data.tfds_cache import cache_root
-from jnf_jax.evaluation import measures, pictures
+from jnf_jax.evaluation import energy_report, measures, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
 from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
 from jnf_jax.evaluation.protocol import protocol_name
 from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.experiments import energy_report, logs, records
+from jnf_jax.experiments import logs, records
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import Setup, record_key
-from jnf_jax.experiments.judging import NOTHING_JUDGED, judge
 from jnf_jax.methods.method import Inference
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.types import Params
@@ -125,24 +125,17 @@ def evaluate(
             its "unfinished": one that fails loses nothing but itself.
     """
     begin = time.monotonic()
-    experiment, inference = setup.experiment, setup.method.inference
+    experiment = setup.experiment
     classifiers = _classifiers(setup, mesh, report)
-    subject = Subject(
-        inference,
-        params,
-        setup.dataset,
-        _held_out(setup, mesh),
-        classifiers,
-        experiment.evaluation,
-        report=report,
-        decoder=setup.method.diffusion_decoder,
-    )
-    energies = energy_report.energy_priors(inference, params)
+    subject = _subject(setup, params, mesh, classifiers, report)
+    energies = energy_report.energy_priors(subject.inference, params)
     # Before the subsets: those of two and more divide by the density that is checked.
-    about = {n: energy_report.report(setup, params, n, report) for n in energies}
+    about = {name: energy_report.report(subject, name) for name in energies}
     judged = dict(NOTHING_JUDGED)
     if classifiers:
-        judged, draws = judge(setup, subject, tuple(energies), kept)
+        sampler = dataclasses.asdict(experiment.sampler)
+        sampler |= dataclasses.asdict(experiment.quotient)
+        judged, draws = judge(subject, sampler, experiment.refinement, kept)
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets == "all":
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
@@ -196,6 +189,25 @@ def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, 
         "data": contents(setup.dataset),
         "code": [run["commit"], run["versions"]],
     }
+
+
+def _subject(
+    setup: Setup,
+    params: dict[str, Params],
+    mesh: jax.sharding.Mesh | None,
+    classifiers: Classifiers | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Subject:
+    return Subject(
+        setup.method.inference,
+        params,
+        setup.dataset,
+        _held_out(setup, mesh),
+        classifiers,
+        setup.experiment.evaluation,
+        report=report,
+        decoder=setup.method.diffusion_decoder,
+    )
 
 
 def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
@@ -267,7 +279,7 @@ def write_pictures(
             stem = f"unconditional{'' if own else f'_{name}'}{suffix}"
             written += save(setup.dataset, drawn, Path(directory) / f"{stem}.png")
     for name in energy_report.energy_priors(inference, params):
-        plot = energy_report.picture(setup, params, name)
+        plot = energy_report.picture(_subject(setup, params, mesh), name)
         if processes.is_first():
             path = Path(directory) / f"energy_of_{name}.png"
             written.append(pictures.save_png(path, plot))

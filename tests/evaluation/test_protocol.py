@@ -9,15 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.evaluation.classifiers import Classifiers
+from jnf_jax.evaluation.coherence import draw_latents, evaluate_coherence
 from jnf_jax.evaluation.held_out import HeldOut
-from jnf_jax.evaluation.protocol import (
-    SUBSETS,
-    ProtocolSettings,
-    draw_latents,
-    evaluate_coherence,
-    protocol_name,
-)
+from jnf_jax.evaluation.protocol import SUBSETS, ProtocolSettings, protocol_name
 from jnf_jax.evaluation.statistics.bootstrap import macro_interval, share_interval
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.sampling import ChainSettings
 
@@ -111,18 +108,18 @@ def read_labels(scale, views):
     return {m: jnp.round(x * scale).astype(int) for m, x in views.items()}
 
 
+def subject(inference, settings, held_out=HELD_OUT):
+    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
+    classifiers = Classifiers(predict, None, {}, None)
+    return Subject(inference, {}, None, held_out, classifiers, settings)
+
+
 @pytest.mark.parametrize("batch_size", [123, 50, 7, 1_000])
 def test_protocol_counts_what_it_says(batch_size):
     settings = ProtocolSettings(
         num_prior_samples=400, batch_size=batch_size, num_diagnostic_data=2
     )
-    report = evaluate_coherence(
-        LabelModel(),
-        {},
-        HELD_OUT,
-        jax.tree_util.Partial(read_labels, jnp.float32(CLASSES)),
-        settings,
-    )
+    report = evaluate_coherence(subject(LabelModel(), settings))
     # From "a" everything is right, but that "c" never shows 0; from others nothing is,
     # except that "c" shows 1 where label 3's successor, 0, is drawn: still not 3.
     to_b, to_c = report.accuracies["a",]["b"], report.accuracies["a",]["c"]
@@ -151,8 +148,7 @@ def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():
         num_tuples=num, num_prior_samples=400, batch_size=50, num_diagnostic_data=2,
         seed=3,
     )  # fmt: skip
-    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
-    report = evaluate_coherence(LabelModel(), {}, HELD_OUT, predict, settings)
+    report = evaluate_coherence(subject(LabelModel(), settings))
     labels = LABELS[:num]
     # From "a" all is right, but that "c" shows no 0; from others nothing is.
     to_c = (labels != 0).astype(float)
@@ -181,16 +177,11 @@ def test_without_subsets_joint_draws_are_those_of_the_whole_protocol():
         def sample_prior(self, params, rng_key, num_samples, name=None):
             return jax.random.randint(rng_key, (num_samples,), 0, CLASSES)
 
-    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
     settings = ProtocolSettings(num_prior_samples=400, batch_size=64)
     whole, joint = (
         evaluate_coherence(
-            Random(),
-            {},
-            HELD_OUT,
-            predict,
-            dataclasses.replace(settings, subsets=subsets),
-        )  # fmt: skip
+            subject(Random(), dataclasses.replace(settings, subsets=subsets))
+        )
         for subsets in ("all", "none")
     )
     assert 0.5 < whole.ceiling < 1 and 0.5 < whole.joint["ones"] < 1
@@ -208,8 +199,7 @@ def test_posteriors_in_closed_form_have_a_quality_too():
     settings = ProtocolSettings(
         num_prior_samples=8, batch_size=123, num_diagnostic_data=2
     )
-    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
-    report = evaluate_coherence(ClosedFormModel(), {}, HELD_OUT, predict, settings)
+    report = evaluate_coherence(subject(ClosedFormModel(), settings))
     assert set(report.sampler["subsets"]) == {"a+b", "a+c", "b+c"}
     assert report.sampler["subsets"]["a+b"] == {
         "step_size": 0.0,
@@ -224,9 +214,9 @@ def test_draws_are_kept_and_are_the_same_without_a_classifier():
     settings = ProtocolSettings(
         num_tuples=60, num_prior_samples=70, batch_size=50, num_diagnostic_data=2
     )
-    predict = jax.tree_util.Partial(read_labels, jnp.float32(CLASSES))
-    report = evaluate_coherence(NoisyModel(), {}, HELD_OUT, predict, settings)
-    draws = draw_latents(NoisyModel(), {}, HELD_OUT._replace(labels=None), settings)
+    report = evaluate_coherence(subject(NoisyModel(), settings))
+    unlabelled = subject(NoisyModel(), settings, HELD_OUT._replace(labels=None))
+    draws = draw_latents(unlabelled._replace(classifiers=None))
     assert set(draws.given) == set(report.accuracies)
     assert set(draws.unconditional) == set(report.joint)
     jax.tree.map(np.testing.assert_array_equal, draws, report.draws)

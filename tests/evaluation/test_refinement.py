@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.refinement import evaluate_refinement
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.sampling import ChainSettings
 from tests.methods.test_decoder_posterior import TRUTH, make
@@ -37,10 +39,12 @@ def measure(posterior, params):
     )
     settings = ProtocolSettings(batch_size=200, num_diagnostic_data=8)
     lines = []
-    found = evaluate_refinement(
-        posterior, params, held_out, jax.tree_util.Partial(predict_sign), settings,
+    classifiers = Classifiers(jax.tree_util.Partial(predict_sign), None, {}, None)
+    subject = Subject(
+        posterior.inference, params, None, held_out, classifiers, settings,
         report=lines.append,
     )  # fmt: skip
+    found = evaluate_refinement(subject, posterior)
     return found, views, lines
 
 

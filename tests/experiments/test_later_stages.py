@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from tiny import tiny_config
 
-from jnf_jax.experiments import energy_report, experiment, logs
+from jnf_jax.evaluation import energy_report
+from jnf_jax.experiments import experiment, logs
 from jnf_jax.experiments.run import train_and_evaluate
 from jnf_jax.experiments.schema import validate
 from jnf_jax.experiments.stages import bind_stage, compute_cache

@@ -15,6 +15,7 @@ import numpy as np
 
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
+from jnf_jax.evaluation.coherence import evaluate_coherence
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import (
     frechet,
@@ -23,7 +24,7 @@ from jnf_jax.evaluation.measures import (
     representation,
 )
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob, posterior_gap
-from jnf_jax.evaluation.protocol import Draws, ProtocolSettings, evaluate_coherence
+from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.methods.registry import build_method
@@ -108,7 +109,7 @@ def predict(views):
     return {m: (x.mean((1, 2, 3)) > 0.5).astype(int) for m, x in views.items()}
 
 
-def subject_of(measured: Measured, draws: Draws) -> Subject:
+def subject_of(measured: Measured) -> Subject:
     """Features are random projections of what is no picture.
 
     Pictures are rounded to 8 bit, which would make 1/255 of a difference of 1e-7.
@@ -132,7 +133,6 @@ def subject_of(measured: Measured, draws: Draws) -> Subject:
         measured.held_out,
         Classifiers(predict, jax.tree_util.Partial(project, weights), {}, "random"),
         SETTINGS,
-        draws,
     )
 
 
@@ -151,10 +151,9 @@ def split_into(work: Callable[[], Any]) -> tuple[Any, list[int]]:
 
 def main() -> None:
     measured = measured_on(int(sys.argv[1]))
-    report, of_coherence = split_into(
-        lambda: evaluate_coherence(*measured, predict, SETTINGS)
-    )
-    subject = subject_of(measured, report.draws)
+    subject = subject_of(measured)
+    report, of_coherence = split_into(lambda: evaluate_coherence(subject))
+    subject = subject._replace(draws=report.draws)
     asked = {
         likelihood: likelihood.Settings(8, 4, 0, 24, 64),
         frechet: frechet.Settings(),

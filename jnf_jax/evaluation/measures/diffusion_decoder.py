@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jnf_jax.data.dataset import Dataset
+from jnf_jax.evaluation.coherence import accuracies_of
 from jnf_jax.evaluation.measures.features import as_shown, pictures_of
 from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import ProtocolSettings
@@ -122,10 +123,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             "`denoiser` and data that classifiers are trained for"
         )
     names = tuple(subject.inference.modalities)
-    num_tuples = subject.num_tuples
-    labels = subject.held_out.labels[:num_tuples]
     keys = iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
-    reference = _reference(subject, num_tuples)
+    reference = _reference(subject)
 
     def distances(shown: dict[str, tuple]) -> dict[str, float]:
         return {
@@ -140,17 +139,11 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         targets = tuple(m for m in names if m not in subset)
         for by, shown in _judged(subject, z, targets, next(keys)).items():
             apart[by][subset] = distances(shown)
-            accuracies[by][subset] = {
-                m: coherence.class_accuracy(
-                    predicted, labels, num_classes=subject.held_out.num_classes
-                )
-                for m, (predicted, _) in shown.items()
-            }
+            predicted = {m: labels for m, (labels, _) in shown.items()}
+            accuracies[by][subset] = accuracies_of(predicted, subject.held_out)
         subject.report(f"drawn given {', '.join(subset)}")
-    # Nothing is given where ``evaluation.subsets`` is "none".
     conditional = {
-        by: coherence.coherence_table(a).macro if a else {}
-        for by, a in accuracies.items()
+        by: coherence.coherence_table(a).macro for by, a in accuracies.items()
     }
     frechet = {by: average_conditional(given) for by, given in apart.items()}
     joint: dict[str, dict] = {by: {} for by in SHOWN_BY}
@@ -160,7 +153,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             joint[by][prior] = _agreement(shown)
             if reference:
                 frechet[by][prior] = float(np.mean([*distances(shown).values()]))
-    z = _joint_draws(subject, num_tuples, next(keys))
+    z = _joint_draws(subject, next(keys))
     ceiling = _judged(subject, z, names, next(keys))
     return {
         "conditional": conditional,
@@ -215,20 +208,20 @@ def _judge_both(
     return found
 
 
-def _reference(subject: Subject, num_tuples: int) -> dict[str, Gaussian]:
+def _reference(subject: Subject) -> dict[str, Gaussian]:
     """{m: moments of real features}; none, and a line, of too few tuples."""
-    real = _real_features(subject, num_tuples)
+    real = _real_features(subject)
     size = max(features.shape[-1] for features in real.values())
-    if num_tuples > size:
+    if subject.num_tuples > size:
         return {m: gaussian_of([features]) for m, features in real.items()}
     subject.report(
         f"not measured: Frechet distances of drawn pictures need more than {size} test "
-        f"tuples, one for each feature, and there are {num_tuples}"
+        f"tuples, one for each feature, and there are {subject.num_tuples}"
     )
     return {}
 
 
-def _real_features(subject: Subject, num_tuples: int) -> dict[str, np.ndarray]:
+def _real_features(subject: Subject) -> dict[str, np.ndarray]:
     pictures = pictures_of(subject)
 
     @jax.jit
@@ -236,19 +229,15 @@ def _real_features(subject: Subject, num_tuples: int) -> dict[str, np.ndarray]:
         return features({m: as_shown(x, m in pictures) for m, x in views.items()})
 
     features = jax.tree_util.Partial(subject.classifiers.features)
-    return map_batches(
-        lambda _, rows: read(features, dict(subject.held_out.views(rows))),
-        num_tuples,
-        subject.protocol.batch_size,
-    )
+    return subject.over_tuples(lambda _, views: read(features, dict(views)))
 
 
-def _joint_draws(subject: Subject, num_tuples: int, rng_key: jax.Array) -> Any:
+def _joint_draws(subject: Subject, rng_key: jax.Array) -> Any:
     """One z ~ q(z|X) a test tuple, leaves [N, ...]."""
     names = tuple(subject.inference.modalities)
 
-    def one_batch(number: int, rows: np.ndarray) -> Any:
-        key, views = jax.random.fold_in(rng_key, number), subject.held_out.views(rows)
+    def draw(number: int, views: Views) -> Any:
+        key = jax.random.fold_in(rng_key, number)
         return subject.inference.infer(subject.params, key, views, names)[0]
 
-    return map_batches(one_batch, num_tuples, subject.protocol.batch_size)
+    return subject.over_tuples(draw)

@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnf_jax.evaluation.coherence import draw_latents
 from jnf_jax.evaluation.measures import features
 from jnf_jax.evaluation.measures.features import Extractor, as_shown, pictures_of
 from jnf_jax.evaluation.measures.tables import Column, Table
-from jnf_jax.evaluation.protocol import draw_latents
 from jnf_jax.evaluation.statistics.frechet import (
     Gaussian,
     Moments,
@@ -134,9 +134,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         return {}
     read = {m for extractor in extractors for m in extractor.targets}
     targets = [m for m in subject.inference.modalities if m in read]
-    draws = subject.draws or draw_latents(
-        subject.inference, subject.params, subject.held_out, subject.protocol
-    )
+    draws = subject.draws or draw_latents(subject)
     real = _gaussians(extractors, _real_pictures(subject, targets))
 
     def distances(z: Any, outside: tuple[str, ...]) -> dict[str, dict[str, float]]:

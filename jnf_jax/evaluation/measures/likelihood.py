@@ -31,7 +31,6 @@ from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics.coherence import subsets
 from jnf_jax.evaluation.statistics.importance import LogMean, log_means
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.runtime.batching import map_batches
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
 
@@ -202,13 +201,12 @@ def _log_normaliser(subject: Subject) -> LogNormaliser | None:
 def _joint(
     subject: Subject, num_tuples: int, settings: Settings, rng_key: jax.Array
 ) -> LogMean:
-    inference, params, held_out = subject.inference, subject.params, subject.held_out
+    inference, params = subject.inference, subject.params
     batch_size = min(subject.protocol.batch_size, num_tuples)
     at_once = max(settings.num_decoded // batch_size, 1)
     at_once = min(at_once, settings.num_importance_samples)
 
-    def one_batch(number: int, indices: np.ndarray) -> LogMean:
-        views = held_out.views(indices)
+    def look(number: int, views: Views) -> LogMean:
         found = log_means(
             lambda key: _joint_weights(inference, params, views, at_once, key),
             jax.random.fold_in(rng_key, number),
@@ -217,7 +215,7 @@ def _joint(
         )
         return found["joint"]
 
-    return map_batches(one_batch, num_tuples, batch_size)
+    return subject.over_tuples(look, num_tuples)
 
 
 class Conditional(NamedTuple):
@@ -233,16 +231,15 @@ def _conditional(
     rng_key: jax.Array,
 ) -> Conditional:  # fmt: skip
     """(a) and (b) of each tuple."""
-    inference, params, held_out = subject.inference, subject.params, subject.held_out
+    inference, params = subject.inference, subject.params
     batch_size = min(subject.protocol.batch_size, num_tuples)
     most = max(settings.num_decoded // batch_size, 1)
     num_a, num_b = settings.num_conditional_samples, settings.num_importance_samples
     adapt_key, *keys = jax.random.split(rng_key, 3)
-    first = held_out.views(np.arange(batch_size, dtype=np.int32))
+    first = subject.first_views(num_tuples)
     step_size = inference.adapt(params, adapt_key, first, subset)
 
-    def one_batch(number: int, indices: np.ndarray) -> dict[str, LogMean]:
-        views = held_out.views(indices)
+    def look(number: int, views: Views) -> dict[str, LogMean]:
         own_keys = [jax.random.fold_in(key, number) for key in keys]
 
         def of_draws(key: jax.Array) -> dict[str, jax.Array]:
@@ -257,7 +254,7 @@ def _conditional(
         found = log_means(of_draws, own_keys[0], num_a, min(most, num_a))
         return found | log_means(of_weights, own_keys[1], num_b, min(most, num_b))
 
-    found = map_batches(one_batch, num_tuples, batch_size)
+    found = subject.over_tuples(look, num_tuples)
     targets = [m for m in inference.modalities if m not in subset]
     given, b = found["given"], {t: found[f"b {t}"] for t in targets}
     return Conditional(

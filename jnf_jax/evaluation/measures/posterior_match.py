@@ -228,7 +228,7 @@ def _calibration(subject: Subject, settings: Settings) -> dict[str, dict[str, An
     keys = jax.random.split(jax.random.key(subject.protocol.seed), 4)
     start_key, truth_key, rank_key, adapt_key = keys
     batch_size = min(subject.protocol.batch_size, subject.num_tuples)
-    some = held_out.views(np.arange(batch_size, dtype=np.int32))
+    some = subject.first_views()
     z, _ = inference.infer(params, start_key, some, names)
     truth = draw_truth(
         inference, params, truth_key, settings.num_calibration_data, shared_latent(z)

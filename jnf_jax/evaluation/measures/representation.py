@@ -33,7 +33,6 @@ from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import shared_latent
 from jnf_jax.runtime import parallel
-from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Views
 
 SOURCES = ("joint", "own")
@@ -98,11 +97,11 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Returns all three, ready for JSON; without labels the reconstruction alone."""
     names, report = tuple(subject.inference.modalities), subject.report
     held_out, training = subject.held_out, _training(subject)
+    fitted_to = subject._replace(held_out=training)
     num = min(settings.num_tuples or subject.num_tuples, subject.num_tuples)
     num_probe = min(settings.num_probe_tuples, training.size)
     has_labels = held_out.labels is not None
     labels = held_out.labels[:num] if has_labels else None
-    draw = functools.partial(_draw, subject)
     test_key, training_key = jax.random.split(jax.random.key(subject.protocol.seed))
     reconstruction = {s: {"log_prob": {}, "absolute_error": {}} for s in SOURCES}
     probe, pairs = {}, {}
@@ -111,13 +110,14 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     # One source at a time: what is decoded from all of them would fill the memory.
     for i, source in enumerate((*names, "joint")):
         given = names if source == "joint" else (source,)
-        drawn = draw(held_out, num, given, jax.random.fold_in(test_key, i))
+        drawn = _draw(subject, num, given, jax.random.fold_in(test_key, i))
         for key, of_all in reconstruction["joint" if len(given) > 1 else "own"].items():
             values = getattr(drawn, key)
             of_all |= {m: _mean(values[m]) for m in given}
         if not has_labels:
             continue
-        known = draw(training, num_probe, given, jax.random.fold_in(training_key, i))
+        key = jax.random.fold_in(training_key, i)
+        known = _draw(fitted_to, num_probe, given, key)
         probe[source] = probe_accuracy(
             known.latent, training.labels[:num_probe], drawn.latent, labels
         )
@@ -169,21 +169,19 @@ class Drawn(NamedTuple):
 
 
 def _draw(
-    subject: Subject, tuples: HeldOut, num: int, given: tuple[str, ...], rng_key
+    subject: Subject, num: int, given: tuple[str, ...], rng_key: jax.Array
 ) -> Drawn:
     """Of the first ``num`` tuples, on the host."""
     inference, params = subject.inference, subject.params
-    batch_size = min(subject.protocol.batch_size, num)
     adapt_key, draw_key = jax.random.split(rng_key)
-    first = tuples.views(np.arange(batch_size, dtype=np.int32))
-    step_size = inference.adapt(params, adapt_key, first, given)
+    step_size = inference.adapt(params, adapt_key, subject.first_views(num), given)
 
-    def one_batch(number: int, indices: np.ndarray) -> Drawn:
-        views, key = tuples.views(indices), jax.random.fold_in(draw_key, number)
+    def look(number: int, views: Views) -> Drawn:
+        key = jax.random.fold_in(draw_key, number)
         z, _ = inference.infer(params, key, views, given, step_size)
         return _look(inference, params, views, z)
 
-    return map_batches(one_batch, num, batch_size)
+    return subject.over_tuples(look, num)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -252,15 +250,9 @@ def _spreads_of_data(
     subject: Subject, num: int, labels: np.ndarray
 ) -> dict[str, dict[int, float]]:
     """{m: {y: D_y(x_m)}}."""
-    batch_size = min(subject.protocol.batch_size, num)
     return {
         m: class_spreads(
-            map_batches(
-                lambda _, indices, m=m: subject.held_out.views(indices)[m],
-                num,
-                batch_size,
-            ),
-            labels,
+            subject.over_tuples(lambda _, views, m=m: views[m], num), labels
         )
         for m in subject.inference.modalities
     }

@@ -43,8 +43,7 @@ def unimodal_test(subject: Subject, modality: str, num_pairs: int) -> TwoSample:
         jax.random.key(settings.seed), inference.modalities.index(modality)
     )
 
-    def one_batch(number: int, rows: np.ndarray) -> dict[str, jax.Array]:
-        views = subject.held_out.views(rows)
+    def look(number: int, views: Views) -> dict[str, jax.Array]:
         keys = jax.random.split(jax.random.fold_in(root, number), 2 + NUM_MOMENT_DRAWS)
         joint, _ = inference.infer(params, keys[0], views, tuple(inference.modalities))
         own, *others = (
@@ -52,12 +51,12 @@ def unimodal_test(subject: Subject, modality: str, num_pairs: int) -> TwoSample:
         )
         others = jnp.stack([shared_latent(z) for z in others])
         return {
-            "x": views[modality].reshape(len(rows), -1),
+            "x": views[modality].reshape(len(views[modality]), -1),
             "joint": _features(inference, modality, params, views, joint, others),
             "own": _features(inference, modality, params, views, own, others),
         }
 
-    found = map_batches(one_batch, num, settings.batch_size)
+    found = subject.over_tuples(look, num)
     size = min(NUM_COMPONENTS, *found["x"].shape)
     components = PCA(size, svd_solver="randomized", random_state=settings.seed)
     of_data = components.fit_transform(found["x"])

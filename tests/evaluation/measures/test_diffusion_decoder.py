@@ -116,7 +116,7 @@ def test_draws_close_the_distance_that_means_leave():
 
 def test_pictures_alone_are_rounded_to_8_bit():
     subject = subject_of(Noisy())
-    real = diffusion_decoder._real_features(subject, NUM)
+    real = diffusion_decoder._real_features(subject)
     data = {m: np.asarray(x) for m, x in subject.held_out.arrays.items()}
     np.testing.assert_array_equal(real["b"], data["b"])
     np.testing.assert_allclose(real["a"], np.round(data["a"] * 255) / 255, rtol=1e-6)

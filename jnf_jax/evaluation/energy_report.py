@@ -8,7 +8,6 @@ a picture of the energy at each.
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,17 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jnf_jax.evaluation.coherence import draw_and_judge, joint_coherence
 from jnf_jax.evaluation.pictures import Picture
 from jnf_jax.evaluation.plots import histogram
-from jnf_jax.evaluation.protocol import Predict, ProtocolSettings, decoded_predictions
 from jnf_jax.evaluation.sampler_quality import finite_or_none
-from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.statistics.long_run import LongRun, long_run
-from jnf_jax.experiments.experiment import Setup
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.priors.whitening import Tilted
-from jnf_jax.runtime.batching import map_batches
 from jnf_jax.sampling import (
     LangevinRun,
     LangevinSettings,
@@ -37,7 +34,7 @@ from jnf_jax.sampling import (
     moments,
     warnings,
 )
-from jnf_jax.types import Params
+from jnf_jax.types import Params, Views
 
 STEP_NUMBERS = (0, 10, 30, 60, 150, 300)
 """Of Langevin, at which joint coherence is measured; 0 is the reference alone."""
@@ -90,24 +87,17 @@ class Draws(NamedTuple):
     reference: Float[Array, "draws latent"]
 
 
-def report(
-    setup: Setup,
-    params: dict[str, Params],
-    name: str,
-    tell: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+def report(subject: Subject, name: str) -> dict[str, Any]:
     """Chains and moments of the energy-based prior ``name``, ready for JSON.
 
     Args:
-        setup: The experiment.
-        params: Parameters by stage.
+        subject: The model; its ``report`` is told what to be warned of.
         name: A key of ``energy_priors``.
-        tell: Called with what to be warned of.
     """
-    inference = setup.method.inference
+    inference, params = subject.inference, subject.params
     prior = energy_priors(inference, params)[name]
     settings = prior.of_u.langevin
-    draws, run, log_tilt = _draw(setup, params, name)
+    draws, run, log_tilt = _draw(subject, name)
     chains = _long_run(inference, params, name, jax.random.key(1), draws)
     samples = {**draws._asdict(), "long_run": jnp.concatenate(chains.draws)}
     found = {which: moments(z) for which, z in samples.items()}
@@ -122,7 +112,7 @@ def report(
     told += [_moment_warning(gaps["short_run"], settings.num_steps, in_place)]
     told = [f"energy of {name}: {text}" for text in told if text]
     for text in told:
-        tell(f"warning: {text}")
+        subject.report(f"warning: {text}")
     return {
         "num_steps": settings.num_steps,
         "energy_gap": float(log_tilt.posterior.mean() - log_tilt.short_run.mean()),
@@ -205,51 +195,39 @@ def _step_warning(narrowest: float | None, settings: LangevinSettings) -> str | 
 
 
 def coherence_by_steps(
-    inference: Inference,
-    params: dict[str, Params],
-    name: str,
-    predict: Predict,
-    num_classes: int,
-    settings: ProtocolSettings,
-    tell: Callable[[str], None] = lambda line: None,
+    subject: Subject, name: str
 ) -> tuple[dict[str, float], dict[str, float | None]]:
     """Joint coherence and label entropy (nats) after each of ``STEP_NUMBERS``.
 
-    One chain of 300 steps a draw, looked at six times; else as protocol v1 has it.
-    ``tell`` is called with each number, and with a warning if chains diverged.
+    One chain of 300 steps a draw, looked at six times; else as protocol v1 has it. Each
+    number is reported, and a warning if chains diverged.
     """
-    predict_decoded = decoded_predictions(inference, predict)
-    rng_key = jax.random.key(settings.seed)
+    inference, params, tell = subject.inference, subject.params, subject.report
+    rng_key = jax.random.key(subject.protocol.seed)
 
-    def draw(
-        number: int, rows: np.ndarray
-    ) -> tuple[dict[str, dict[str, jax.Array]], LangevinRun]:
+    def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], LangevinRun]:
         key = jax.random.fold_in(rng_key, number)
         path, run = _path(inference, params, name, key, len(rows))
-        predicted = {
-            str(steps): predict_decoded(params, z, inference.modalities)
-            for steps, z in zip(STEP_NUMBERS, path, strict=True)
-        }
-        return predicted, run
+        return dict(zip(map(str, STEP_NUMBERS), path, strict=True)), run
 
-    drawn, run = map_batches(draw, settings.num_prior_samples, settings.batch_size)
+    num = subject.protocol.num_prior_samples
+    drawn, run = draw_and_judge(subject, draw, inference.modalities, num)
     langevin = energy_priors(inference, params)[name].of_u.langevin
     langevin = dataclasses.replace(langevin, num_steps=max(STEP_NUMBERS))
     if said := divergence(run, langevin):
         tell(f"warning: energy of {name}: {said}")
     shares, entropies = {}, {}
     for steps in map(str, STEP_NUMBERS):
-        found = coherence.agreement(drawn[steps])
-        shares[steps] = found.share
-        entropies[steps] = coherence.label_entropy(found.labels, num_classes)
-        tell(f"{name} after {steps} steps: joint coherence {found.share:.3f}")
+        found = joint_coherence(drawn[steps], subject.held_out)
+        shares[steps], entropies[steps] = found
+        tell(f"{name} after {steps} steps: joint coherence {shares[steps]:.3f}")
     return shares, entropies
 
 
-def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
+def picture(subject: Subject, name: str) -> Picture:
     """Histograms of −f(u) + κ‖u‖², nats, at each of ``Draws``; u as in the chains."""
-    _, _, log_tilt = _draw(setup, params, name)
-    prior = energy_priors(setup.method.inference, params)[name].of_u
+    _, _, log_tilt = _draw(subject, name)
+    prior = energy_priors(subject.inference, subject.params)[name].of_u
     labels = ("z ~ q(z|X)", f"{prior.langevin.num_steps}-step draws", "reference")
     energies = [-np.asarray(values) for values in log_tilt]
     return histogram(
@@ -258,23 +236,17 @@ def picture(setup: Setup, params: dict[str, Params], name: str) -> Picture:
     )
 
 
-def _draw(
-    setup: Setup, params: dict[str, Params], name: str
-) -> tuple[Draws, LangevinRun, Draws]:
+def _draw(subject: Subject, name: str) -> tuple[Draws, LangevinRun, Draws]:
     """The three samples, how the short run did, and f(u) − κ‖u‖² at each."""
-    inference, settings = setup.method.inference, setup.experiment.evaluation
-    test = setup.dataset.splits["test"]
-    arrays = jax.tree.map(jnp.asarray, test.arrays)
-    fetch = jax.jit(setup.dataset.fetch)
-    everything, rng_key = tuple(inference.modalities), jax.random.key(settings.seed)
+    inference, params = subject.inference, subject.params
+    everything = tuple(inference.modalities)
+    rng_key = jax.random.key(subject.protocol.seed)
 
-    def infer(number: int, rows: np.ndarray) -> jax.Array:
+    def infer(number: int, views: Views) -> jax.Array:
         key = jax.random.fold_in(rng_key, number)
-        z, _ = inference.infer(params, key, fetch(arrays, test.rows(rows)), everything)
-        return shared_latent(z)
+        return shared_latent(inference.infer(params, key, views, everything)[0])
 
-    num = min(NUM_DRAWS, settings.num_tuples or test.size)
-    posterior = map_batches(infer, num, settings.batch_size)
+    posterior = subject.over_tuples(infer, min(NUM_DRAWS, subject.num_tuples))
     # Not a key that a batch above was drawn with.
     other_key = jax.random.fold_in(rng_key, zlib.crc32(b"priors"))
     return _look(inference, params, name, other_key, posterior)

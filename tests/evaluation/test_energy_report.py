@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
+from jnf_jax.evaluation import energy_report
+from jnf_jax.evaluation.classifiers import Classifiers
+from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.plots import histogram
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.experiments import energy_report, experiment
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.experiments import experiment
 from jnf_jax.experiments.experiment import stage_identity
 from jnf_jax.methods.product import Quotient
 from jnf_jax.priors.energy import EnergyFamily
@@ -78,19 +82,24 @@ def check_moments(z, mean, variance, num):
     np.testing.assert_allclose(z.var(0), variance, rtol=5 * (2 / num) ** 0.5)
 
 
-def look(setup, params):
+def subject_of(setup, params, **changes):
+    settings = setup.experiment.evaluation
+    of = Subject(setup.method.inference, params, setup.dataset, None, None, settings)
+    return of._replace(**changes)
+
+
+def look(subject):
     """As the report looks, at a posterior that is N(−1, 4 I) of u."""
     posterior = 2.5 + jax.random.normal(jax.random.key(5), (NUM, 4))
-    inference = setup.method.inference
     return energy_report._look(
-        inference, params, "energy_after", jax.random.key(1), posterior
+        subject.inference, subject.params, "energy_after", jax.random.key(1), posterior
     )
 
 
 def test_draws_and_chains_have_the_moments_of_a_known_tilt_in_z():
     setup, params = planted()
     inference, name = setup.method.inference, "energy_after"
-    draws, _, log_tilt = look(setup, params)
+    draws, _, log_tilt = look(subject_of(setup, params))
     check_moments(draws.posterior, 2.5, 1.0, NUM)
     check_moments(draws.short_run, *after(5), NUM)
     check_moments(draws.reference, *after(0), NUM)
@@ -105,9 +114,7 @@ def test_draws_and_chains_have_the_moments_of_a_known_tilt_in_z():
 
 def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
     shown = {}
-    monkeypatch.setattr(
-        energy_report, "_draw", lambda setup, params, name: look(setup, params)
-    )
+    monkeypatch.setattr(energy_report, "_draw", lambda subject, name: look(subject))
 
     def drawn(samples, title):
         shown[title] = samples
@@ -120,7 +127,7 @@ def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
         lambda narrowest, settings: f"{narrowest:.3g} at {settings.step_size}",
     )
     setup, params = planted()
-    found = energy_report.report(setup, params, "energy_after")
+    found = energy_report.report(subject_of(setup, params), "energy_after")
     # E f of the posterior less that of the short run; f of either has a variance of at
     # most ‖b‖² times 4 and 1.
     gap = TILT @ (-1 - 2 * (after(5)[0] - 3))
@@ -141,7 +148,7 @@ def test_report_and_picture_are_of_the_known_tilt(monkeypatch):
     assert narrowest == pytest.approx(4, rel=5 * (2 / (NUM // 2)) ** 0.5)
     told = f"energy of energy_after: {narrowest:.3g} at {EPSILON}"
     assert told in found["warnings"]
-    energy_report.picture(setup, params, "energy_after")
+    energy_report.picture(subject_of(setup, params), "energy_after")
     ((title, samples),) = shown.items()
     assert title == "energy_after: energy of the tilt, -f(u) + kappa |u|^2, in nats"
     assert abs(samples["reference"].mean()) < 5 * np.linalg.norm(TILT) / NUM**0.5
@@ -181,11 +188,19 @@ def test_chains_that_diverge_after_their_own_steps_are_warned_of():
     params = params | {"joint": setup.method.stages[0].init(jax.random.key(0))}
     settings = ProtocolSettings(num_prior_samples=6, batch_size=4)
     told = []
-    shares, _ = energy_report.coherence_by_steps(
-        inference, params, name,
+    classifiers = Classifiers(
         lambda pictures: {m: jnp.zeros(len(x), int) for m, x in pictures.items()},
-        2, settings, told.append,
+        None, {}, None,
     )  # fmt: skip
+    subject = subject_of(
+        setup,
+        params,
+        held_out=HeldOut(None, None, 0, num_classes=2),
+        classifiers=classifiers,
+        protocol=settings,
+        report=told.append,
+    )
+    shares, _ = energy_report.coherence_by_steps(subject, name)
     assert set(shares.values()) == {1.0}
     (warning,) = [text for text in told if "warning" in text]
     assert warning.startswith(f"warning: energy of {name}: `step_size` 2.1 of 'ula'")

@@ -1,0 +1,232 @@
+"""Coherence of every subset, jointly, and its ceiling, on held-out tuples: protocol v1.
+
+``draw_and_judge`` is the loop of everything that classifiers judge: it draws z in
+batches, decodes, and classifies decoder means. Written once against
+``methods.Inference``.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jnf_jax.evaluation.held_out import HeldOut
+from jnf_jax.evaluation.protocol import Draws, Remember, SubsetDraws
+from jnf_jax.evaluation.sampler_quality import sampler_quality
+from jnf_jax.evaluation.statistics import bootstrap, coherence
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.methods.method import Inference
+from jnf_jax.runtime import parallel
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.types import Params
+
+
+def draw_and_judge(
+    subject: Subject,
+    draw: Callable[[int, np.ndarray], tuple[dict[str, Any], Any]],
+    targets: Sequence[str],
+    num: int,
+) -> tuple[dict[str, dict[str, np.ndarray]], Any]:
+    """Draws z in batches, decodes them, and lets the classifiers read decoder means.
+
+    Args:
+        subject: The model; without classifiers nothing is decoded.
+        draw: (number of a batch, its rows) -> ({name: z}, what else to keep).
+        targets: Modalities that are read.
+        num: Data, or draws.
+
+    Returns:
+        {name: {target: labels i32[num]}}, and all that was kept, on the host.
+    """
+    # A program a modality: subsets share them, whatever their targets.
+    predict_one = _compiled_prediction(subject.inference)
+    judge = subject.classifiers and jax.tree_util.Partial(subject.classifiers.predict)
+
+    def labels(z: Any) -> dict[str, jax.Array]:
+        if judge is None:
+            return {}
+        return {t: predict_one(judge, subject.params, z, t) for t in targets}
+
+    def one_batch(number: int, rows: np.ndarray) -> Any:
+        drawn, kept = draw(number, rows)
+        return {name: labels(z) for name, z in drawn.items()}, kept
+
+    return map_batches(one_batch, num, subject.protocol.batch_size)
+
+
+@functools.cache
+def _compiled_prediction(inference: Inference) -> Callable:
+    @functools.partial(jax.jit, static_argnums=3)
+    def predict_one(predict, params: dict[str, Params], z: Any, m: str) -> jax.Array:
+        return predict({m: inference.decode(params, z)[m].mean()})[m]
+
+    return predict_one
+
+
+def accuracies_of(
+    predicted: dict[str, np.ndarray], held_out: HeldOut
+) -> dict[str, coherence.ClassAccuracy]:
+    """{t: how often labels of what the first tuples generated are theirs}."""
+    return {
+        target: coherence.class_accuracy(
+            own, held_out.labels[: len(own)], num_classes=held_out.num_classes
+        )
+        for target, own in predicted.items()
+    }
+
+
+class CoherenceReport(NamedTuple):
+    """What protocol v1 measures; JSON-able but for ``accuracies`` and ``draws``.
+
+    Attributes:
+        accuracies: subset -> target -> ``ClassAccuracy``.
+        table: Averages of these by subset size; empty where no subset was asked for.
+        joint: Agreement of all classifiers on decoded draws, by the prior drawn from.
+        joint_entropy: Entropy of the labels agreed on, nats, likewise.
+        ceiling: The same agreement on decoded joint-posterior draws of the tuples.
+        interval: Bootstrap intervals (95 %, over tuples and prior draws):
+            "conditional" by size, "subsets" by S and target, "joint" by prior,
+            "ceiling"; each {"low", "high"}.
+        sampler: How each subset's chains did, and sentences that warn of it.
+        draws: What was decoded.
+    """
+
+    accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
+    table: coherence.CoherenceTable
+    joint: dict[str, float]
+    joint_entropy: dict[str, float | None]
+    ceiling: float
+    interval: dict[str, Any]
+    sampler: dict[str, Any]
+    draws: Draws
+
+
+def evaluate_coherence(
+    subject: Subject, remember: Remember = lambda name, work: work()
+) -> CoherenceReport:
+    """Runs protocol v1.
+
+    Args:
+        subject: The model, held-out tuples with labels, classifiers of all modalities.
+        remember: May know a subset's draws from before.
+    """
+    inference, held_out = subject.inference, subject.held_out
+    keys, report = _keys(subject), subject.report
+    accuracies, shown, sampler, warnings = {}, {}, {}, []
+    draws = Draws({}, {})
+    for subset, key in _subsets_asked_for(subject, keys):
+        name = "+".join(subset)
+        work = functools.partial(_draw_given, subject, subset, key)
+        predicted, draws.given[subset], quality = remember(name, work)
+        accuracies[subset] = accuracies_of(predicted, held_out)
+        shown[subset] = predicted
+        mean = np.mean([a.macro for a in accuracies[subset].values()])
+        report(f"given {', '.join(subset)}: coherence {mean:.3f}")
+        if quality is not None:
+            quality_warnings = quality.pop("warnings")
+            warnings += [f"given {name}: {text}" for text in quality_warnings]
+            for text in quality_warnings:
+                report(f"  warning: {text}")
+            sampler[name] = quality
+    predicted, _, _ = _draw_given(subject, tuple(inference.modalities), next(keys))
+    ceiling = coherence.agreement(predicted).share
+    shares, entropies = {}, {}
+    for name in inference.prior_names:
+        drawn, draws.unconditional[name] = _draw_from_prior(subject, name, next(keys))
+        shares[name], entropies[name] = joint_coherence(drawn, held_out)
+    return CoherenceReport(
+        accuracies,
+        coherence.coherence_table(accuracies),
+        shares,
+        entropies,
+        ceiling,
+        bootstrap.intervals(shown, held_out.labels, shares, ceiling, subject.protocol),
+        {"subsets": sampler, "warnings": warnings},
+        draws,
+    )
+
+
+def draw_latents(subject: Subject) -> Draws:
+    """The draws of ``evaluate_coherence``, where there is nothing to judge them by."""
+    subject, keys = subject._replace(classifiers=None), _keys(subject)
+    given = {
+        subset: _draw_given(subject, subset, key).z
+        for subset, key in _subsets_asked_for(subject, keys)
+    }
+    next(keys)  # the ceiling's
+    names = subject.inference.prior_names
+    return Draws(
+        given, {name: _draw_from_prior(subject, name, next(keys))[1] for name in names}
+    )
+
+
+def joint_coherence(
+    predicted: dict[str, np.ndarray], held_out: HeldOut
+) -> tuple[float, float | None]:
+    """Share of draws on which all classifiers agree; entropy of these labels, nats."""
+    agreed = coherence.agreement(predicted)
+    return agreed.share, coherence.label_entropy(agreed.labels, held_out.num_classes)
+
+
+def _keys(subject: Subject) -> Iterator[jax.Array]:
+    return iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
+
+
+def _subsets_asked_for(
+    subject: Subject, keys: Iterator[jax.Array]
+) -> Iterator[tuple[tuple[str, ...], jax.Array]]:
+    """Each with its key; those left out use theirs up, so that joint draws stay."""
+    for subset in coherence.subsets(subject.inference.modalities):
+        key = next(keys)
+        if subject.protocol.subsets == "all":
+            yield subset, key
+
+
+def _draw_given(
+    subject: Subject, subset: tuple[str, ...], rng_key: jax.Array
+) -> SubsetDraws:
+    """Draws given ``subset``, decoded and classified."""
+    inference, params, settings = subject.inference, subject.params, subject.protocol
+    first, num = subject.first_views(), subject.num_tuples
+    adapt_key, diagnose_key, *keys = jax.random.split(
+        rng_key, 2 + -(-num // settings.batch_size)
+    )
+    step_size = inference.adapt(params, adapt_key, first, subset)
+    few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
+    diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
+
+    def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], Any]:
+        views = subject.held_out.views(rows)
+        z, info = inference.infer(params, keys[number], views, subset, step_size)
+        # The step size is one number for all data, known already.
+        return {"drawn": z}, (z, info and info._replace(step_size=None))
+
+    targets = coherence.targets_of(subset, inference.modalities)
+    predicted, (z, info) = draw_and_judge(subject, draw, targets, num)
+    if info is None:
+        return SubsetDraws(predicted["drawn"], z, None)
+    # No chain, hence no step, where the posterior is known in closed form.
+    size = 0.0 if step_size is None else float(step_size)
+    quality = sampler_quality(info, size, diagnosis)
+    return SubsetDraws(predicted["drawn"], z, quality)
+
+
+def _draw_from_prior(
+    subject: Subject, name: str, rng_key: jax.Array
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Draws from the prior ``name``, classified; and they themselves."""
+    inference, num = subject.inference, subject.protocol.num_prior_samples
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def sample(params: dict[str, Params], rng_key: jax.Array, num: int) -> Any:
+        z = inference.sample_prior(params, rng_key, num, name)
+        return parallel.constrain_batch(z, subject.held_out.mesh)
+
+    def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], Any]:
+        z = sample(subject.params, jax.random.fold_in(rng_key, number), len(rows))
+        return {"drawn": z}, z
+
+    predicted, z = draw_and_judge(subject, draw, inference.modalities, num)
+    return predicted["drawn"], z

@@ -1,0 +1,103 @@
+"""What classifiers say of a trained model, as its record holds it."""
+
+import dataclasses
+import time
+from typing import Any
+
+from jnf_jax.evaluation.coherence import CoherenceReport, evaluate_coherence
+from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
+from jnf_jax.evaluation.kept import Kept
+from jnf_jax.evaluation.protocol import Draws
+from jnf_jax.evaluation.refinement import evaluate_refinement
+from jnf_jax.evaluation.subject import Subject
+from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.sampling import ChainSettings
+
+NOTHING_JUDGED = {
+    "coherence": {
+        "conditional": {},
+        "joint": {},
+        "joint_entropy": None,
+        "ceiling": None,
+    },
+    "classifiers": {},
+    "classifier_checkpoint": None,
+    "sampler": {},
+}
+"""What a record says of coherence where the data have no labels."""
+
+
+def judge(
+    subject: Subject,
+    sampler: dict[str, Any],
+    refinement: ChainSettings | None = None,
+    kept: Kept | None = None,
+) -> tuple[dict[str, Any], Draws]:
+    """Runs the classifiers over protocol v1, over energy priors at several step counts,
+    and over draws before and after refinement.
+
+    Args:
+        subject: With classifiers.
+        sampler: Settings of the sampler, as the record holds them.
+        refinement: Chains through the decoders; None where none are asked for.
+        kept: Draws that an evaluation before this one found.
+
+    Returns:
+        Their part of the record, and what protocol v1 drew.
+    """
+    begin = time.monotonic()
+    remember = kept.remember if kept else lambda name, work: work()
+    measured = evaluate_coherence(subject, remember)
+    seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
+    judged = _as_recorded(measured, sampler)
+    energies = energy_priors(subject.inference, subject.params)
+    by_steps = {name: coherence_by_steps(subject, name) for name in energies}
+    if by_steps:
+        shares, entropies = (
+            {name: of[i] for name, of in by_steps.items()} for i in (0, 1)
+        )
+        judged["coherence"]["joint_by_steps"] = shares
+        judged["coherence"]["joint_entropy_by_steps"] = entropies
+    if refinement is not None:
+        chains = DecoderPosterior(subject.inference, refinement, is_weighted=True)
+        found = evaluate_refinement(subject, chains)
+        judged["refinement"] = {"settings": dataclasses.asdict(refinement), **found}
+    if subject.dataset.read_label:
+        judged |= _wrong_bits(measured)
+    judged |= {
+        "classifiers": subject.classifiers.accuracy,
+        "classifier_checkpoint": subject.classifiers.checkpoint_id,
+        "protocol_seconds": seconds,
+    }
+    return judged, measured.draws
+
+
+def _as_recorded(measured: CoherenceReport, sampler: dict[str, Any]) -> dict[str, Any]:
+    """What protocol v1 measured, as the schema names it."""
+    has_chains = bool(measured.sampler["subsets"])
+    return {
+        "coherence": {
+            "conditional": measured.table.macro,
+            "conditional_micro": measured.table.micro,
+            "num_subsets": measured.table.num_subsets,
+            "joint": measured.joint,
+            "joint_entropy": measured.joint_entropy,
+            "ceiling": measured.ceiling,
+            "interval": measured.interval,
+        },
+        "subset_coherence": {
+            "+".join(subset): {t: a.macro for t, a in targets.items()}
+            for subset, targets in measured.accuracies.items()
+        },
+        "sampler": {"settings": sampler, **measured.sampler} if has_chains else {},
+    }
+
+
+def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
+    """{m: share of what is generated from m that shows another label than m}."""
+    wrong = {
+        subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
+        for subset, targets in measured.accuracies.items()
+        if len(subset) == 1
+    }
+    return {"wrong_bit": wrong} if wrong else {}
