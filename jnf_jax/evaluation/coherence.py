@@ -78,7 +78,7 @@ def accuracies_of(
 
 
 class CoherenceReport(NamedTuple):
-    """What protocol v1 measures; JSON-able but for ``accuracies`` and ``draws``.
+    """Numbers of protocol v1, ready for JSON; ``accuracies`` and ``draws`` are not.
 
     Attributes:
         accuracies: subset -> target -> ``ClassAccuracy``.
@@ -177,7 +177,7 @@ def _keys(subject: Subject) -> Iterator[jax.Array]:
 def _subsets_asked_for(
     subject: Subject, keys: Iterator[jax.Array]
 ) -> Iterator[tuple[tuple[str, ...], jax.Array]]:
-    """Each with its key; those left out use theirs up, so that joint draws stay."""
+    """Subsets with their keys; one left out uses its own up: joint draws stay."""
     for subset in coherence.subsets(subject.inference.modalities):
         key = next(keys)
         if subject.protocol.subsets == "all":

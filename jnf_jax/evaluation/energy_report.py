@@ -1,4 +1,4 @@
-"""What to know of an energy-based prior beside its draws; see docs/results_schema.md.
+"""Reports on an energy-based prior beside its draws; see docs/results_schema.md.
 
 Joint coherence by the number of Langevin steps; how the chains did; whether the short
 run, the aggregate posterior and long chains on the density agree in their moments; and
@@ -37,7 +37,7 @@ from jnf_jax.sampling import (
 from jnf_jax.types import Params, Views
 
 STEP_NUMBERS = (0, 10, 30, 60, 150, 300)
-"""Of Langevin, at which joint coherence is measured; 0 is the reference alone."""
+"""Langevin steps after which joint coherence is measured; 0: the reference alone."""
 
 NUM_DRAWS, NUM_LONG_CHAINS = 2_000, 64
 
@@ -46,7 +46,7 @@ MOMENT_LIMIT = 0.25
 
 
 def energy_priors(inference: Inference, params: dict[str, Params]) -> dict[str, Tilted]:
-    """Those of ``inference.prior_names`` that are energy-based."""
+    """The priors of ``inference.prior_names`` that are energy-based."""
     found = {
         n: inference.prior_of(params, n).as_tilted() for n in inference.prior_names
     }

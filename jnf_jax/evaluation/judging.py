@@ -1,4 +1,4 @@
-"""What classifiers say of a trained model, as its record holds it."""
+"""Lets classifiers judge a trained model, as its record holds it."""
 
 import dataclasses
 import time
@@ -24,7 +24,7 @@ NOTHING_JUDGED = {
     "classifier_checkpoint": None,
     "sampler": {},
 }
-"""What a record says of coherence where the data have no labels."""
+"""A record says so much about coherence where the data have no labels."""
 
 
 def judge(
@@ -73,7 +73,7 @@ def judge(
 
 
 def _as_recorded(measured: CoherenceReport, sampler: dict[str, Any]) -> dict[str, Any]:
-    """What protocol v1 measured, as the schema names it."""
+    """Names what protocol v1 measured as the schema does."""
     has_chains = bool(measured.sampler["subsets"])
     return {
         "coherence": {

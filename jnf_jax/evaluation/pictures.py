@@ -181,7 +181,7 @@ def conditional_grid(
     pad: int = 2,
     min_size: int = 48,
 ) -> Picture:
-    """What was given above a line, what was generated from it below.
+    """Draws what was given above a line, and what was generated from it below.
 
     Args:
       given: modality → f32[N, H, W, 1 or 3], one test tuple a column.

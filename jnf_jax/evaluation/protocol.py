@@ -18,11 +18,11 @@ from jnf_jax.types import Views
 PROTOCOLS = ("v1", "v1-small")
 
 SUBSETS = ("all", "none")
-"""What may be given: every subset, or none, where only joint draws are measured."""
+"""Subsets that are given: every one, or none, so that only joint draws are measured."""
 
 V1_TUPLES, V1_PRIOR_SAMPLES, V1_DIAGNOSTIC_DATA = 10_000, 10_000, 64
 V1_SAMPLER = sampling.ChainSettings()
-"""What the protocol fixes; the defaults of the sampler are its own."""
+"""Sizes that the protocol fixes; it takes the defaults of the sampler."""
 
 Predict = Callable[[Views], dict[str, jax.Array]]
 """{m: pictures f32[B, ...]} -> {m: labels i32[B]}, deterministic.
@@ -107,7 +107,7 @@ class Draws(NamedTuple):
 
 
 class SubsetDraws(NamedTuple):
-    """What is generated from a subset.
+    """Draws given a subset, and what classifiers read in them.
 
     Attributes:
         predicted: {t: labels i32[N]} of all t ∉ S, or of all where S is all.

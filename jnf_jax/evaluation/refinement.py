@@ -1,4 +1,4 @@
-"""What Markov chains through the decoders change: the yardstick of the inference gap.
+"""Refines draws by Markov chains through the decoders: how large is the gap?
 
 For every subset, on the same draws z: log p(x_S, z) and coherence of the amortised
 posterior, and of where the chains that start there end.
@@ -143,7 +143,7 @@ def _divergence(
     run: dict[str, float | None],
     diverged_at: np.ndarray,
 ) -> str | None:
-    """What to tell of chains that diverged, each at its transition ``diverged_at``.
+    """Warns of chains that diverged, each at its transition ``diverged_at``.
 
     It is 0 where a chain did not.
     """

@@ -1,4 +1,4 @@
-"""What was generated, as files: a grid of pictures, sounds and texts beside it."""
+"""Writes generated data to files: a grid of pictures, sounds and texts beside it."""
 
 from pathlib import Path
 from typing import NamedTuple

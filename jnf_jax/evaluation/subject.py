@@ -1,4 +1,4 @@
-"""What is evaluated: a trained model and its data."""
+"""The subject of an evaluation: a trained model and its data."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

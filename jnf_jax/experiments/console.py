@@ -116,7 +116,7 @@ def _sampler(sampler: Mapping[str, Any]) -> list[str]:
 
 
 def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
-    """What chains through the decoders changed, size by size."""
+    """Numbers before and after chains through the decoders, size by size."""
     if not refinement:
         return []
     settings = refinement.get("settings", {})

@@ -30,7 +30,7 @@ from jnf_jax.runtime import parallel, processes
 from jnf_jax.types import Params
 
 LEAST_ACCURACY = 0.5
-"""Of an evaluation classifier on real test data; below it a warning is printed."""
+"""A classifier that reads less of real test data right is warned of."""
 
 
 def evaluate_and_write(
@@ -164,7 +164,7 @@ def evaluate(
 def _classifiers(
     setup: Setup, mesh: jax.sharding.Mesh | None, report: Callable[[str], None]
 ) -> Classifiers | None:
-    """None without labels; what is then left out is told."""
+    """Opens the classifiers; without labels there are none, and a line says so."""
     experiment, dataset = setup.experiment, setup.dataset
     if dataset.num_classes is None:
         for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
@@ -224,7 +224,7 @@ def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
 
 
 def _describe(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
-    """What was evaluated, on what."""
+    """Describes the run: its data, method, protocol and seed."""
     experiment = setup.experiment
     size = setup.dataset.splits["test"].size
     return {
@@ -327,7 +327,7 @@ def show_unconditional(
 def _generate(
     setup: Setup, params: dict[str, Params], z: Any, seed: int, diffused: bool
 ) -> dict[str, np.ndarray]:
-    """What z shows, on the host: decoder means, or draws of the diffusion decoder.
+    """Shows z, on the host: decoder means, or draws of the diffusion decoder.
 
     Raises:
         ValueError: If draws are wanted of a method without a diffusion decoder.

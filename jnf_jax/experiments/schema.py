@@ -142,7 +142,7 @@ def _fields(checks: Mapping[str, Check], required: tuple[str, ...] = ()) -> Chec
 
 
 def _coherence(path: str, coherence: Any) -> list[str]:
-    """Its fields; and one entropy for each prior, where there are several."""
+    """Checks its fields, and that each prior has an entropy where there are several."""
     faults = _fields(COHERENCE, ("conditional", "joint", "joint_entropy", "ceiling"))(
         path, coherence
     )
@@ -199,7 +199,7 @@ def _shown_faults(name: str, measured: Any) -> list[str]:
 
 
 def _json_faults(path: str, value: Any) -> list[str]:
-    """What JSON cannot hold, wherever in the record it is; NaN is no measurement."""
+    """Finds what JSON cannot hold, wherever it is; NaN is no measurement."""
     if value is None or isinstance(value, bool | str | int):
         return []
     if isinstance(value, float):

@@ -91,7 +91,7 @@ def _record(name: str, records: Mapping[str, Mapping]) -> Mapping[str, Any]:
 
 
 def _filled(sentence: str, records: Mapping[str, Mapping]) -> str:
-    """Its quantities with two digits, and the spread of seeds."""
+    """Fills in the quantities, with two digits and the spread of seeds."""
 
     def look(match: re.Match) -> str:
         return format_value(look_up(_record(match[1], records), match[2]), digits=2)

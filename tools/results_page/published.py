@@ -69,7 +69,7 @@ def _of_ours(
 
 
 def _stated(record: Mapping[str, Any]) -> str:
-    """What papers state beside coherence, as far as it was measured."""
+    """Quantities that papers state beside coherence, as far as they were measured."""
     distances = find(record, "frechet.frechet_classifier.conditional") or {}
     found = []
     if distances:

@@ -1,4 +1,4 @@
-"""What records say on questions that a paper left open; docs/open_questions.json.
+"""The page on questions that a paper left open; docs/open_questions.json.
 
 The file names, for each question, the configs whose records answer it and which of
 ``TABLES`` to show beside their coherence; this module only looks the records up. An

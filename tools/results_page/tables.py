@@ -33,7 +33,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
-    """All of them, as lines: for each its sentence and its Markdown."""
+    """Every such table, as lines: its sentence and its Markdown."""
     lines = [*prior_table(records)]
     lines += [*_direction_rows(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
@@ -109,7 +109,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
 
 
 def _share(value: Any, ceiling: Any) -> float | None:
-    """Of their means; None where the ceiling is 0."""
+    """The quotient of their means; None where the ceiling is 0."""
     of = [mean_of(x) for x in (value, ceiling)]
     return of[0] / of[1] if of[1] else None
 
@@ -175,7 +175,7 @@ def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
 
 
 def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
-    """Before and after chains through the decoders, where a record has them."""
+    """The table of refinement: before and after chains through the decoders."""
     rows = [
         [
             row_name(name, records),

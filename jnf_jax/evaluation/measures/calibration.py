@@ -24,10 +24,10 @@ from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params, Views
 
 NUM_BINS = 16
-"""Of a histogram of ranks; L + 1 must be a multiple of it."""
+"""Bins of a histogram of ranks; L + 1 must be a multiple of it."""
 
 DRAWS_A_CHAIN = 16
-"""Of an unnormalised prior's long chains, as far apart as these are long."""
+"""Draws that each long chain on an unnormalised prior gives, equally far apart."""
 
 
 class Uniformity(NamedTuple):

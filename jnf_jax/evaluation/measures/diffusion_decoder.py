@@ -170,7 +170,7 @@ def _agreement(shown: dict[str, tuple[np.ndarray, np.ndarray]]) -> float:
 def _judged(
     subject: Subject, z: Any, targets: tuple[str, ...], rng_key: jax.Array
 ) -> Judged:
-    """What classifiers say of z, shown both ways; ``z`` has leaves [N, ...]."""
+    """Lets the classifiers judge z, leaves [N, ...], shown both ways."""
     judge = functools.partial(
         _judge_both,
         subject.inference,

@@ -44,14 +44,14 @@ def is_picture(dataset: Dataset, modality: str) -> bool:
 
 
 def pictures_of(subject: Subject) -> tuple[str, ...]:
-    """Its modalities that are pictures."""
+    """The modalities of a subject that are pictures."""
     modalities = subject.inference.modalities
     return tuple(m for m in modalities if is_picture(subject.dataset, m))
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def as_shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
-    """Of a picture the nearest of 256 values in [0, 1], as a file would hold it.
+    """Rounds a picture to the nearest of 256 values in [0, 1], as a file would hold it.
 
     What is no picture stays: it may lie outside [0, 1], and no file holds it in 8 bit.
     """

@@ -162,7 +162,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
 def _extractors(
     subject: Subject, settings: Settings, num_pictures: int
 ) -> list[Extractor]:
-    """Those asked for that the data allow; a line is reported for each of the others.
+    """Opens the features that the data allow; a line is reported for each other one.
 
     Args:
         subject: The model and its data.
@@ -282,7 +282,7 @@ def _real_pictures(subject: Subject, targets: list[str]) -> Pictures:
 
 
 def _decoded_pictures(subject: Subject, shown: list[str], z: Any) -> Pictures:
-    """What decoders make of z; ``z`` has leaves [N, ...] on the host."""
+    """Decodes z, whose leaves are [N, ...] on the host, batch by batch."""
     pictures = pictures_of(subject)
     size = len(jax.tree.leaves(z)[0])
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):

@@ -41,7 +41,7 @@ NUM_ANNEALED, NUM_TEMPERATURES = 1_000, 1_000
 """Chains, and steps of each, that estimate log Z of an energy-based prior."""
 
 LEAST_ANNEALED_ESS = 100
-"""Of the annealed chains; with fewer, their own error of log Z is not to be trusted."""
+"""Effective annealed chains below which their own error of log Z is not trusted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _joint(
 
 
 class Conditional(NamedTuple):
-    """Of each tuple: (a) and (b) by target, and log (1/K) Σ w, which (b) is over."""
+    """(a) and (b) of each tuple by target, and log (1/K) Σ w, which (b) is over."""
 
     a: dict[str, LogMean]
     b: dict[str, LogMean]
@@ -277,7 +277,7 @@ def _joint_weights(inference, params, views: Views, num: int, rng_key: jax.Array
 def _weights(
     inference, params, views: Views, subset: tuple[str, ...], num: int, rng_key
 ):
-    """Of (b): "b t" log w_k p(x_t|z_k), and "given" log w_k."""
+    """The weights of (b): "b t" log w_k p(x_t|z_k), and "given" log w_k."""
     z, log_ratio = inference.propose(params, rng_key, views, subset, num)
     log_p = _log_likelihoods(inference, params, views, _flat(z))
     log_w = log_ratio + sum(log_p.pop(m) for m in subset)
@@ -337,7 +337,7 @@ def _mean_and_error(values: np.ndarray, log_z: LogNormaliser | None) -> dict[str
 
 
 def _told(found: list[Conditional]) -> dict[str, Any]:
-    """What the record holds of some subsets of one size: of those without t, for each.
+    """Averages over subsets of one size, for each target t over those without t.
 
     Tuples are averaged over subsets before their spread is taken: it is the same tuples
     that all subsets have.
@@ -361,7 +361,7 @@ def _targets(found: list[Conditional]) -> list[str]:
 
 
 def _few_weights(what: str, ess: float | None) -> list[str]:
-    """What to tell of a sum that rests on few of its weights, or is not finite."""
+    """Warns of a sum that rests on few of its weights, or is not finite."""
     if ess is not None and ess >= LEAST_ESS:
         return []
     rests = "is not finite" if ess is None else f"rests on {ess:.3g} weights (median)"

@@ -1,4 +1,4 @@
-"""What the latent knows, what is lost by it, and whether generation collapses.
+"""Measures what the latent knows, what it loses, and whether generation collapses.
 
 ::
 
@@ -36,7 +36,7 @@ from jnf_jax.runtime import parallel
 from jnf_jax.types import Views
 
 SOURCES = ("joint", "own")
-"""Whose z reconstructions are of: q(z|X), and q(z|x_m) of the modality itself."""
+"""Reconstructions are of z from q(z|X), and from q(z|x_m) of the modality itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _training(subject: Subject) -> HeldOut:
 
 
 class Drawn(NamedTuple):
-    """What one z ~ q(z|x_S) a tuple gives.
+    """Everything that one z ~ q(z|x_S) a tuple gives.
 
     Attributes:
         latent: z, the part that modalities share, f32[N, D].
@@ -171,7 +171,7 @@ class Drawn(NamedTuple):
 def _draw(
     subject: Subject, num: int, given: tuple[str, ...], rng_key: jax.Array
 ) -> Drawn:
-    """Of the first ``num`` tuples, on the host."""
+    """Draws given ``given`` for the first ``num`` tuples; on the host."""
     inference, params = subject.inference, subject.params
     adapt_key, draw_key = jax.random.split(rng_key)
     step_size = inference.adapt(params, adapt_key, subject.first_views(num), given)

@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
 
 def find(tree: Any, path: str) -> Any:
-    """What lies at a path of keys joined by dots; None where nothing does.
+    """Looks up a path of keys joined by dots; None where nothing lies there.
 
     >>> find({"a": {"b": 1.5}}, "a.b"), find({"a": 1.5}, "a.b")
     (1.5, None)

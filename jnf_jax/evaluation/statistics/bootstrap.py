@@ -31,7 +31,7 @@ def macro_interval(
     seed: int,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Interval:
-    """Of a macro-average: the mean over classes of the mean score of a class.
+    """Interval of a macro-average, the mean over classes of the mean score of a class.
 
     ::
 
@@ -73,7 +73,7 @@ def macro_interval(
 def share_interval(
     share: float, num: int, *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Interval:
-    """Of a share of ``num`` rows: resampled, its count is binomial.
+    """Interval of a share of ``num`` rows: resampled, its count is binomial.
 
     >>> share_interval(1.0, 10, seed=0)
     Interval(low=1.0, high=1.0)
@@ -106,7 +106,7 @@ def intervals(
     ceiling: float,
     settings: Any,
 ) -> dict[str, Any]:
-    """Of all that protocol v1 quotes, as JSON has it.
+    """Intervals of everything that protocol v1 quotes, ready for JSON.
 
     Args:
       predicted: S → t ∉ S → the label read of what each tuple generated, i32[N].

@@ -206,7 +206,7 @@ def subsets(
 
 
 def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[str, ...]:
-    """What is generated from S: all t ∉ S, or where S is all of them, all again.
+    """Targets that S generates: all t ∉ S, or where S is all of them, all again.
 
     >>> targets_of("b", "abc"), targets_of("ab", "ab")
     (('a', 'c'), ('a', 'b'))

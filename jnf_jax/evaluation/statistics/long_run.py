@@ -26,11 +26,11 @@ MALA = ChainSettings(
 """One leapfrog step a transition is MALA; 2,500 steps are burnt, then 2,500 kept."""
 
 THINNING = 10
-"""Of the steps that are kept, every tenth is a draw."""
+"""Every tenth of the steps that are kept is a draw."""
 
 
 class LongRun(NamedTuple):
-    """What long chains drew.
+    """Draws of long chains, and how the chains did.
 
     Attributes:
         draws: f32[T, R, D], the burn-in cut off, thinned.
