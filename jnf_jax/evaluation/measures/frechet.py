@@ -182,7 +182,7 @@ def _extractors(
                 continue
             extractor = features.inception_features(
                 settings.inception_file,
-                settings.inceptionsha256_of,
+                settings.inception_sha256,
                 subject.held_out.mesh,
                 targets,
             )
