@@ -188,7 +188,8 @@ def _not_there(text: str, place: str) -> str:
     named = re.sub(r"^configs/|\.py$", "", place)
     if today := _renamed(named):
         return f"{text!r} is now {today!r}"
-    near = difflib.get_close_matches(text.replace(place, named), names(), n=3)
+    asked = re.sub(r":[^:]*/.*", "", text.replace(place, named))  # no folder of data
+    near = difflib.get_close_matches(asked, names(), n=3)
     hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
     if place.endswith(".py"):
         return f"{place} is no file, expected one with get_config(){hint}"
