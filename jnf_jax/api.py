@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jnf_jax import checkpoint
@@ -308,6 +307,8 @@ class Model:
             shutil.copytree(path, folder / "checkpoints" / stage / path.name)
         config = json.loads((folder / "config.json").read_text())
         config["config"]["init"] = {}
+        if (data := run_folder.data_folder(folder)).exists():
+            config["config"]["data"]["records_dir"] = str(data)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return folder
 
@@ -321,7 +322,7 @@ class Model:
         self, values: dict[str, np.ndarray], clips: bool = True
     ) -> dict[str, np.ndarray]:
         dataset = self.trained.setup.dataset
-        values = jax.device_get(dataset.clip(values)) if clips else values
+        values = dataset.clip(values) if clips else values
         return own.to_user(dataset, values)
 
     def _step_size(self, subset: tuple[str, ...]) -> Any:

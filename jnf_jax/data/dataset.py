@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax import content_keys
@@ -124,9 +123,7 @@ class Dataset:
 
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
         """Values as data have them: to [0, 1], but for those of `unbounded`."""
-        return {
-            m: x if m in self.unbounded else jnp.clip(x, 0, 1) for m, x in views.items()
-        }
+        return {m: x if m in self.unbounded else x.clip(0, 1) for m, x in views.items()}
 
 
 def checksum(array: np.ndarray) -> str:
