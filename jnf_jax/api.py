@@ -31,6 +31,7 @@ from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.experiments import config_files, logs, new_rows, run_folder
 from jnf_jax.experiments.evaluate import evaluate
 from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
+from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
 
@@ -80,13 +81,7 @@ def fit(
     folder = Path(temporary.name if temporary else workdir).expanduser()
     own.write(run_folder.data_folder(folder), views, labels, seed)
     chosen = config_files.load_config(f"{config}:{run_folder.data_folder(folder)}")
-    faults = [
-        fault
-        for field, value in {"seed": seed, **(overrides or {})}.items()
-        for fault in config_files.set_field(chosen, config, field, value)
-    ]
-    if faults:
-        raise ValueError("\n".join(faults))
+    override(chosen, {"seed": seed, **(overrides or {})})
     train_and_evaluate(
         chosen,
         folder,

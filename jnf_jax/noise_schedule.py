@@ -51,13 +51,8 @@ class NoiseSchedule:
         return -0.25 * jnp.square(t) * slope - 0.5 * t * self.beta_min
 
 
-def bound_faults(field: str, beta_min: float, beta_max: float) -> list[str]:
-    """What is wrong with options ``beta_min`` and ``beta_max``, one line a fault."""
-    found = []
-    if not beta_min > 0:
-        found.append(f"`{field}.beta_min` is {beta_min}, expected > 0")
-    if not beta_max > beta_min:
-        found.append(
-            f"`{field}.beta_max` is {beta_max}, expected > `beta_min` = {beta_min}"
-        )
-    return found
+def order_faults(field: str, beta_min: float, beta_max: float) -> list[str]:
+    """Whether β(t) of options ``beta_min`` and ``beta_max`` grows, one line if not."""
+    if beta_max > beta_min:
+        return []
+    return [f"`{field}.beta_max` is {beta_max}, expected > `beta_min` = {beta_min}"]

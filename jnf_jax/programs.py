@@ -9,24 +9,26 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 
 from jnf_jax.experiments import config_files
+from jnf_jax.experiments.options import override
 
 
-class _ConfigParser(flags.ArgumentParser):
-    """Loads the config that a name or a path says."""
+class _ConfigFlag(flags.Flag):
+    """The name of a config; beside it, once the command line is parsed:
 
-    def parse(self, argument: str) -> ml_collections.ConfigDict:
-        try:
-            return config_files.load_config(argument).lock()
-        except ValueError as error:
-            raise flags.IllegalFlagValueError(f"`--config`: {error}") from error
+    Attributes:
+        loaded: The config of that name, None without one.
+        changes: What ``--config.FIELD=VALUE`` sets, {field: text}.
+    """
+
+    loaded: ml_collections.ConfigDict | None = None
+    changes: Mapping[str, str] = {}
 
 
 class _ListFlag(flags.BooleanFlag):
@@ -39,14 +41,12 @@ class _ListFlag(flags.BooleanFlag):
 
 
 def define_config(description: str) -> flags.FlagHolder:
-    """The flag ``--config NAME``; its fields become flags, unknown ones are refused.
-
-    And ``--list``, which prints the names.
-    """
+    """The flags ``--config NAME`` and ``--config.FIELD=VALUE``, and ``--list``."""
     flags.DEFINE_flag(_ListFlag("list", False, "Print all configs and exit."))
-    flag = config_flags.DEFINE_config_file("config", None, description)
-    flags.FLAGS["config"].parser = _ConfigParser()  # its own reads paths alone
-    return flag
+    own = _ConfigFlag(
+        flags.ArgumentParser(), flags.ArgumentSerializer(), "config", None, description
+    )
+    return flags.DEFINE_flag(own)
 
 
 def config_of(
@@ -55,18 +55,21 @@ def config_of(
     """The config of the flag, or else the one that ``workdir`` was trained with.
 
     Returns:
-        The config, and its name as records have it.
+        The config with what the command line changes, locked, and its name as records
+        have it.
 
     Raises:
         ValueError: If there is neither.
     """
-    if flag is not None and flag.value is not None:
-        named = config_flags.get_config_filename(flags.FLAGS["config"])
-        return flag.value, config_files.name_of(named)
-    from jnf_jax.experiments import run_folder
+    own = None if flag is None else flags.FLAGS[flag.name]
+    if own is not None and own.loaded is not None:
+        config, named = own.loaded, own.value
+    else:
+        from jnf_jax.experiments import run_folder
 
-    config, named = run_folder.read_config(workdir)
-    return config, config_files.name_of(named)
+        config, named = run_folder.read_config(workdir)
+    override(config, own.changes if own is not None else {})
+    return config.lock(), config_files.name_of(named)
 
 
 def command_line() -> str:
@@ -123,15 +126,39 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; what is wrong with them is one line and exit code 2."""
+    """Parses the flags; what is wrong with them is one line and exit code 2.
+
+    Those of fields, ``--config.FIELD=VALUE``, are kept with the flag ``--config``.
+    """
     try:
-        rest = flags.FLAGS(argv)
+        rest, changes = _split_changes(argv) if "config" in flags.FLAGS else (argv, {})
+        rest = flags.FLAGS(rest)
         if rest[1:]:
             raise flags.Error(f"unexpected arguments {rest[1:]}")
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
+        if "config" in flags.FLAGS:
+            own = flags.FLAGS["config"]
+            own.changes = changes
+            own.loaded = config_files.load_config(own.value) if own.value else None
+    except (flags.Error, ValueError) as error:
+        where = "" if isinstance(error, flags.Error) else "`--config`: "
+        print(f"error: {where}{error}", file=sys.stderr)
         sys.exit(2)
     return rest
+
+
+def _split_changes(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The command line without the fields of the config, and these."""
+    rest, changes, words = [], {}, iter(argv)
+    for word in words:
+        match = re.fullmatch(r"--?config\.([\w.]+)(?:=(.*))?", word, re.DOTALL)
+        if match is None:
+            rest.append(word)
+            continue
+        field, value = match.groups()
+        changes[field] = next(words, None) if value is None else value
+        if changes[field] is None:
+            raise flags.Error(f"`--config.{field}` has no value")
+    return rest, changes
 
 
 def run(main: Callable[[list[str]], None]) -> None:

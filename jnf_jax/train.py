@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     del argv
     host_memory.collect_rarely()  # not through what was imported just now either
     config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
-    run = train_seeds if config.get("num_seeds", 1) > 1 else train_and_evaluate
+    run = train_and_evaluate if config.get("num_seeds", 1) == 1 else train_seeds
     run(
         config,
         Path(_WORKDIR.value),

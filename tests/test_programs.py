@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 from tiny import tiny_config
 
@@ -104,13 +105,31 @@ def test_workdir_without_a_run(tmp_path):
         programs.config_of(tmp_path)
 
 
-def test_unknown_override_on_the_command_line_suggests_the_near_one():
+def test_faults_of_dotted_flags_are_told_and_end_the_program():
     command = [sys.executable, "-m", "jnf_jax.train", "--config=digits/jnf"]
+    dotted = ["--config.joint.chekpoint_every=3", "--config.joint.num_steps", "many"]
     done = subprocess.run(
-        [*command, "--workdir=unused", "--config.optimizer.learning_rat=1"],
+        [*command, "--workdir=unused", *dotted, "--config.data.seed=-1"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode != 0 and "learning_rate" in done.stderr
+    assert done.returncode == 2
+    first, *faults = done.stderr.splitlines()[-4:]
+    assert first == "error: the config has faults:"
+    assert [fault.split(",")[0] for fault in faults] == [
+        "`data.seed` is -1",
+        "`joint.chekpoint_every` is unknown",
+        "`joint.num_steps` is 'many' (str)",
+    ]
+    assert faults[1].endswith(". Did you mean 'checkpoint_every'?")
+
+
+def test_the_command_line_is_split_into_flags_and_fields():
+    words = ["train", "--config", "a", "--config.x.y=1=2", "-config.z", "--b", "--c"]
+    rest, changes = programs._split_changes(words)
+    assert rest == ["train", "--config", "a", "--c"]
+    assert changes == {"x.y": "1=2", "z": "--b"}
+    with pytest.raises(flags.Error, match="`--config.z` has no value"):
+        programs._split_changes(["train", "--config.z"])
 
 
 @pytest.mark.parametrize(

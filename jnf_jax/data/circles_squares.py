@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jnf_jax.data import dataset
+from jnf_jax.options import option, require
 
 SIZE = 32
 RADII = (0.3, 0.9)
@@ -27,34 +28,20 @@ NUM_WAVES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `circles_squares`; the sizes are the paper's.
+    """Settings of `circles_squares`; the sizes are the paper's."""
 
-    Attributes:
-      seed: of radii and bits.
-      num_train: pairs to train on.
-      num_validation: pairs to select with.
-      num_test: pairs held out.
-      noise: largest amount a by which a picture's waves move a pixel towards the other
-        side; below 1/2 every pixel still tells ink from paper.
-    """
-
-    seed: int = 42
-    num_train: int = 140_000
-    num_validation: int = 30_000
-    num_test: int = 30_000
-    noise: float = 0.0
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        size = dataset.between(2, 10_000_000)
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "num_train": size,
-            "num_validation": size,
-            "num_test": size,
-            "noise": dataset.between(0.0, 0.5),
-        }
-        return dataset.find_faults(self, checks)
+    seed: int = option(42, "Seed of radii and bits.", between=(0, 2**31 - 1))
+    num_train: int = option(140_000, "Pairs to train on.", between=(2, 10_000_000))
+    num_validation: int = option(
+        30_000, "Pairs to select with.", between=(2, 10_000_000)
+    )
+    num_test: int = option(30_000, "Pairs held out.", between=(2, 10_000_000))
+    noise: float = option(
+        0.0,
+        "Largest amount a by which a picture's waves move a pixel towards the other "
+        "side; below 1/2 every pixel still tells ink from paper.",
+        between=(0, 0.5),
+    )
 
 
 def distances() -> dict[str, np.ndarray]:
@@ -155,7 +142,7 @@ def is_filled(
 
 def load(settings: Settings) -> dataset.Dataset:
     """Draws radii and bits; half of each split is filled, in random order."""
-    dataset.require(settings)
+    require(settings, "data")
     sizes = (settings.num_train, settings.num_validation, settings.num_test)
     splits, checksums = {}, {}
     for split, size in zip(dataset.SPLITS, sizes, strict=True):

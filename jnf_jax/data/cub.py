@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import captions, dataset, pairing, rendering
 from jnf_jax.data.tfds_cache import cache_root, load_named_images, load_or_build
+from jnf_jax.options import option, require
 
 NAME = "caltech_birds2011"
 SIDE = 64
@@ -32,38 +33,29 @@ SIDE = 64
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `cub`.
+    """Settings of `cub`."""
 
-    Attributes:
-      seed: of the split.
-      validation_fraction: share of all pictures that validation takes.
-      test_fraction: share of all pictures that the test takes.
-      num_tokens: most tokens of a caption, with the one that ends it.
-      min_count: words seen less often in training are unknown.
-      captions_file: file or folder, see `captions.read`.
-      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
-      cache_dir: for decoded pictures, vocabulary and tokens; '' for ~/.cache/jnf_jax.
-    """
-
-    seed: int = 42
-    validation_fraction: float = 0.1
-    test_fraction: float = 0.1
-    num_tokens: int = 32
-    min_count: int = 4
-    captions_file: str = ""
-    data_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "validation_fraction": dataset.between(0.001, 0.4),
-            "test_fraction": dataset.between(0.001, 0.4),
-            "num_tokens": dataset.between(2, 512),
-            "min_count": dataset.between(1, 1000),
-        }
-        return dataset.find_faults(self, checks)
+    seed: int = option(42, "Seed of the split.", between=(0, 2**31 - 1))
+    validation_fraction: float = option(
+        0.1, "Share of all pictures that validation takes.", between=(0.001, 0.4)
+    )
+    test_fraction: float = option(
+        0.1, "Share of all pictures that the test takes.", between=(0.001, 0.4)
+    )
+    num_tokens: int = option(
+        32, "Most tokens of a caption, with the one that ends it.", between=(2, 512)
+    )
+    min_count: int = option(
+        4, "Words seen less often in training are unknown.", between=(1, 1000)
+    )
+    captions_file: str = option("", "File or folder of captions, see `captions.read`.")
+    data_dir: str = option(
+        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
+    )
+    cache_dir: str = option(
+        "",
+        "Folder for decoded pictures, vocabulary and tokens; '' for ~/.cache/jnf_jax.",
+    )
 
 
 def fetch(
@@ -98,7 +90,7 @@ def load(settings: Settings) -> dataset.Dataset:
         or the captions are not there.
       ValueError: bad settings; captions of unknown pictures, or pictures without any.
     """
-    dataset.require(settings)
+    require(settings, "data")
     if not settings.captions_file:
         raise FileNotFoundError(
             "data.captions_file: got '', expected the file or folder of the captions; "

@@ -227,45 +227,6 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *words])
 
 
-Check = tuple[Callable[[Any], bool], str]
-"""A test of a setting's value, and the words that say what it accepts."""
-
-
-def between(low: int | float, high: int | float) -> Check:
-    """low ≤ value ≤ high."""
-    return lambda value: low <= value <= high, f"{low} to {high}"
-
-
-def find_faults(settings: Any, checks: dict[str, Check]) -> list[str]:
-    """One line for every field whose type or value is bad.
-
-    Args:
-      settings: a dataclass whose fields all have defaults; these give the types.
-      checks: field -> what its value must meet.
-
-    Returns:
-      Lines "data.<field>: got …, expected …"; empty when all is well.
-    """
-    faults = []
-    for field in dataclasses.fields(settings):
-        value, kind = getattr(settings, field.name), type(field.default)
-        good, expected = checks.get(field.name, (lambda value: True, ""))
-        if not isinstance(value, (int, float) if kind is float else kind) or (
-            isinstance(value, bool) and kind is not bool
-        ):
-            good, expected = (lambda value: False), f"type {kind.__name__}"
-        if not good(value):
-            faults.append(f"data.{field.name}: got {value!r}, expected {expected}")
-    return faults
-
-
-def require(settings: Any) -> None:
-    """Raises ValueError with every entry of ``settings.faults()``, if there is one."""
-    faults = settings.faults()
-    if faults:
-        raise ValueError("\n".join(faults))
-
-
 def build_record(
     settings: Any, splits: dict[str, Split], checksums: dict[str, Any]
 ) -> dict[str, Any]:

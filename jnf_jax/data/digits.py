@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jnf_jax.data import dataset, pairing, rendering, textures
+from jnf_jax.options import option, require
 
 THRESHOLD = 7.3
 """Grey from which a pixel is ink. No enlarged grey is near it: rounding is harmless."""
@@ -22,36 +23,26 @@ FRACTIONS = (0.7, 0.1, 0.2)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `digits`.
+    """Settings of `digits`."""
 
-    Attributes:
-      seed: of split, pairing, crops and textures.
-      num_modalities: colour modalities, named m0, m1, …
-      image_size: side of the pictures in pixels, 8 to 64.
-      repeats: passes over the training images, each paired afresh (1,258 a pass).
-      validation_repeats: the same for the validation images (180 a pass).
-      test_repeats: the same for the test images (359 a pass).
-    """
-
-    seed: int = 42
-    num_modalities: int = 3
-    image_size: int = 16
-    repeats: int = 16
-    validation_repeats: int = 8
-    test_repeats: int = 4
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        passes = dataset.between(1, 1000)
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "num_modalities": dataset.between(2, 100),
-            "image_size": dataset.between(8, 64),
-            "repeats": passes,
-            "validation_repeats": passes,
-            "test_repeats": passes,
-        }
-        return dataset.find_faults(self, checks)
+    seed: int = option(
+        42, "Seed of split, pairing, crops and textures.", between=(0, 2**31 - 1)
+    )
+    num_modalities: int = option(
+        3, "Number of colour modalities, named m0, m1, …", between=(2, 100)
+    )
+    image_size: int = option(16, "Side of the pictures, pixels.", between=(8, 64))
+    repeats: int = option(
+        16,
+        "Passes over the training images, each paired afresh (1,258 a pass).",
+        between=(1, 1000),
+    )
+    validation_repeats: int = option(
+        8, "Passes over the validation images (180 a pass).", between=(1, 1000)
+    )
+    test_repeats: int = option(
+        4, "Passes over the test images (359 a pass).", between=(1, 1000)
+    )
 
 
 def cubic_weights(size: int, source: int) -> np.ndarray:
@@ -93,7 +84,7 @@ def read_greys() -> tuple[np.ndarray, np.ndarray]:
 
 def load(settings: Settings) -> dataset.Dataset:
     """Builds the data set in memory (a fraction of a second)."""
-    dataset.require(settings)
+    require(settings, "data")
     greys, labels = read_greys()
     ink = enlarge(greys, settings.image_size)
     modalities = tuple(f"m{m}" for m in range(settings.num_modalities))

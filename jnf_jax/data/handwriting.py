@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import dataset, idx_file, pairing, rendering, speech, strokes
 from jnf_jax.data.tfds_cache import cache_root, load_or_build
+from jnf_jax.options import option, require
 
 NUM_POINTS = 64
 SHAPES = {
@@ -51,40 +52,32 @@ FILES = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `handwriting`.
+    """Settings of `handwriting`."""
 
-    Attributes:
-      seed: of split and pairing.
-      multiplier: passes over the training digits, each with other speech.
-      validation_fraction: share of MNIST's training digits that validation takes.
-      validation_speaker: whose clips only validation hears.
-      test_speaker: whose clips only the test hears.
-      data_dir: folder of the files; see above.
-      cache_dir: for computed arrays; '' for ~/.cache/jnf_jax.
-    """
+    seed: int = option(42, "Seed of split and pairing.", between=(0, 2**31 - 1))
+    multiplier: int = option(
+        1, "Passes over the training digits, each with other speech.", between=(1, 1000)
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Share of MNIST's training digits that validation takes.",
+        between=(0.001, 0.5),
+    )
+    validation_speaker: str = option(
+        "nicolas", "Speaker whose clips only validation hears."
+    )
+    test_speaker: str = option("theo", "Speaker whose clips only the test hears.")
+    data_dir: str = option("", "Folder of the files; see above.")
+    cache_dir: str = option("", "Folder for computed arrays; '' for ~/.cache/jnf_jax.")
 
-    seed: int = 42
-    multiplier: int = 1
-    validation_fraction: float = 0.1
-    validation_speaker: str = "nicolas"
-    test_speaker: str = "theo"
-    data_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "multiplier": dataset.between(1, 1000),
-            "validation_fraction": dataset.between(0.001, 0.5),
-        }
-        faults = dataset.find_faults(self, checks)
-        if self.validation_speaker == self.test_speaker:
-            faults.append(
-                f"data.test_speaker: got {self.test_speaker!r}, expected another than "
-                "data.validation_speaker"
-            )
-        return faults
+    def cross_faults(self, field: str) -> list[str]:
+        """Validation and test need speakers of their own."""
+        if self.validation_speaker != self.test_speaker:
+            return []
+        return [
+            f"`{field}.test_speaker` is {self.test_speaker!r}, expected another than "
+            "`validation_speaker`"
+        ]
 
 
 def fetch(
@@ -119,7 +112,7 @@ def load(settings: Settings) -> dataset.Dataset:
       ValueError: bad settings; a speaker that is not in the file; files with unequal
         numbers of digits, or other classes.
     """
-    dataset.require(settings)
+    require(settings, "data")
     arrays = _load_arrays(settings)
     labels, count = arrays["labels"], arrays["num_train"]
     held_out = settings.validation_fraction

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Int
 from jnf_jax.data import dataset, pairing, rendering, strokes, torch_file
 from jnf_jax.data.polymnist_official import to_bytes
 from jnf_jax.data.tfds_cache import cache_root, load_or_build
+from jnf_jax.options import option, require
 
 FILES = {"train": "mhd_train.pt", "test": "mhd_test.pt"}
 NUM_MELS, NUM_FRAMES, NUM_POINTS, SIDE = 32, 128, 100, 28
@@ -35,27 +36,14 @@ NUM_MELS, NUM_FRAMES, NUM_POINTS, SIDE = 32, 128, 100, 28
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `mhd`.
+    """Settings of `mhd`."""
 
-    Attributes:
-      seed: of the split.
-      validation_fraction: share of the published training tuples.
-      data_dir: folder of the two files.
-      cache_dir: for the arrays; '' for ~/.cache/jnf_jax.
-    """
-
-    seed: int = 42
-    validation_fraction: float = 0.1
-    data_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "validation_fraction": dataset.between(0.001, 0.5),
-        }
-        return dataset.find_faults(self, checks)
+    seed: int = option(42, "Seed of the split.", between=(0, 2**31 - 1))
+    validation_fraction: float = option(
+        0.1, "Share of the published training tuples.", between=(0.001, 0.5)
+    )
+    data_dir: str = option("", "Folder of the two files.")
+    cache_dir: str = option("", "Folder for the arrays; '' for ~/.cache/jnf_jax.")
 
 
 def fetch(
@@ -86,7 +74,7 @@ def load(settings: Settings) -> dataset.Dataset:
       FileNotFoundError: a file is missing; all missing ones are named.
       ValueError: bad settings; a file with other contents than the module describes.
     """
-    dataset.require(settings)
+    require(settings, "data")
     root = Path(settings.data_dir).expanduser()
     missing = [name for name in FILES.values() if not (root / name).is_file()]
     if not settings.data_dir or missing:

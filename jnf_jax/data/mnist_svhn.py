@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import dataset, pairing, rendering, tfds_cache
+from jnf_jax.options import option, require
 
 PER_CLASS = 10_000
 OFFICIAL_SVHN_TRAIN = 73_257
@@ -23,34 +24,25 @@ MODALITIES = ("mnist", "svhn")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `mnist_svhn`.
+    """Settings of `mnist_svhn`."""
 
-    Attributes:
-      seed: of split and pairing.
-      multiplier: passes over the training images ("dm"; 5 is the authors'). Validation
-        and test tuples are one pass (protocol v1).
-      validation_fraction: share of the training images of each set that validation
-        takes.
-      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
-      svhn_data_dir: the same for SVHN; '' for `data_dir`.
-      cache_dir: for decoded images; '' for ~/.cache/jnf_jax.
-    """
-
-    seed: int = 42
-    multiplier: int = 5
-    validation_fraction: float = 0.1
-    data_dir: str = ""
-    svhn_data_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "multiplier": dataset.between(1, 1000),
-            "validation_fraction": dataset.between(0.001, 0.5),
-        }
-        return dataset.find_faults(self, checks)
+    seed: int = option(42, "Seed of split and pairing.", between=(0, 2**31 - 1))
+    multiplier: int = option(
+        5,
+        'Passes over the training images ("dm"; 5 is the authors\'). Validation and '
+        "test tuples are one pass (protocol v1).",
+        between=(1, 1000),
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Share of the training images of each set that validation takes.",
+        between=(0.001, 0.5),
+    )
+    data_dir: str = option(
+        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
+    )
+    svhn_data_dir: str = option("", "TFDS data folder of SVHN; '' for `data_dir`.")
+    cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
 
 def fetch(
@@ -82,7 +74,7 @@ def load(settings: Settings) -> dataset.Dataset:
     Raises:
       FileNotFoundError: a set is not prepared; gives the command that prepares it.
     """
-    dataset.require(settings)
+    require(settings, "data")
     folders = (settings.data_dir, settings.svhn_data_dir or settings.data_dir)
     sources = {
         split: [

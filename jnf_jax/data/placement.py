@@ -19,8 +19,22 @@ from jnf_jax.data import record_files
 from jnf_jax.data.dataset import SPLITS, Dataset, Split, contents
 from jnf_jax.data.rendering import fetch_stored, to_unit
 from jnf_jax.data.tfds_cache import locked
+from jnf_jax.options import option, require
 
 PLACEMENTS = ("auto", "device", "stream")
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where tuples are; in a config beside the fields of the data set."""
+
+    placement: str = option(
+        "auto",
+        "Where the tuples are while a model trains: on the device, streamed from "
+        "files, or as their size says.",
+        one_of=PLACEMENTS,
+    )
+
 
 MAX_ON_DEVICE = 4 * 2**30
 """Bytes of all splits up to which "auto" keeps a set on the device: a quarter of an
@@ -45,8 +59,7 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
       ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch;
         files that are damaged, or hold other tuples than the data set.
     """
-    if placement not in PLACEMENTS:
-        raise ValueError(f"placement: got {placement!r}, expected one of {PLACEMENTS}")
+    require(Placement(placement), "data")
     in_files = dataset.splits["train"].read is not None
     if placement == "auto":
         placement = "device" if num_bytes(dataset) <= MAX_ON_DEVICE else "stream"

@@ -25,6 +25,7 @@ from jnf_jax.data import (
     textures,
     tfds_cache,
 )
+from jnf_jax.options import option, require
 
 SIDE = 28
 INK = 128
@@ -35,63 +36,67 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `polymnist`.
+    """Settings of `polymnist`."""
 
-    Attributes:
-      seed: of split, pairing, crops and textures.
-      num_modalities: colour modalities, named m0, m1, …
-      validation_fraction: share of the training images that validation takes.
-      variant: "fixed", the same tuples every epoch; or "fresh", for training only: an
-        epoch's tuples do not come back for `fresh_epochs` epochs. Fresh ones have no
-        place in comparison tables, and "_fresh" in the name says so.
-      scale: of the digits, each of which is then somewhere in its picture, in every
-        modality somewhere else; 0.75 is Translated PolyMNIST's. 1: as in MNIST.
-      fresh_epochs: how many epochs of fresh tuples `splits["train"].size` counts.
-      backgrounds_dir: folder of pictures of your own; sorted by name, the first
-        `num_modalities` are used. '' for procedural textures.
-      official_dir: folder of the published pictures, see `polymnist_official`.
-      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
-      cache_dir: for decoded images; '' for ~/.cache/jnf_jax.
-    """
+    seed: int = option(
+        42, "Seed of split, pairing, crops and textures.", between=(0, 2**31 - 1)
+    )
+    num_modalities: int = option(
+        5, "Number of colour modalities, named m0, m1, …", between=(2, 100)
+    )
+    validation_fraction: float = option(
+        0.1, "Share of the training images that validation takes.", between=(0.001, 0.5)
+    )
+    variant: str = option(
+        "fixed",
+        '"fixed", the same tuples every epoch; or "fresh", for training only: an '
+        "epoch's tuples do not come back for `fresh_epochs` epochs. Fresh ones have no "
+        'place in comparison tables, and "_fresh" in the name says so.',
+        one_of=("fixed", "fresh"),
+    )
+    scale: float = option(
+        1.0,
+        "Size of the digits, each of which is then somewhere in its picture, in every "
+        "modality somewhere else; 0.75 is Translated PolyMNIST's. 1: as in MNIST.",
+        between=(2 / SIDE, 1),
+    )
+    fresh_epochs: int = option(
+        100,
+        'Epochs of fresh tuples that `splits["train"].size` counts.',
+        between=(1, 1000),
+    )
+    backgrounds_dir: str = option(
+        "",
+        "Folder of pictures of your own; sorted by name, the first `num_modalities` "
+        "are used. '' for procedural textures.",
+    )
+    official_dir: str = option(
+        "", "Folder of the published pictures, see `polymnist_official`."
+    )
+    data_dir: str = option(
+        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
+    )
+    cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
-    seed: int = 42
-    num_modalities: int = 5
-    validation_fraction: float = 0.1
-    variant: str = "fixed"
-    scale: float = 1.0
-    fresh_epochs: int = 100
-    backgrounds_dir: str = ""
-    official_dir: str = ""
-    data_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        checks = {
-            "seed": dataset.between(0, 2**31 - 1),
-            "num_modalities": dataset.between(2, 100),
-            "validation_fraction": dataset.between(0.001, 0.5),
-            "variant": (lambda v: v in ("fixed", "fresh"), "'fixed' or 'fresh'"),
-            "scale": dataset.between(2 / SIDE, 1),
-            "fresh_epochs": dataset.between(1, 1000),
-        }
-        faults = dataset.find_faults(self, checks)
+    def cross_faults(self, field: str) -> list[str]:
+        """The published pictures cannot be drawn otherwise than they were."""
+        found = []
         if self.official_dir and self.backgrounds_dir:
-            faults.append(
-                f"data.official_dir: got {self.official_dir!r} beside "
-                f"data.backgrounds_dir {self.backgrounds_dir!r}, expected at most one"
+            found.append(
+                f"`{field}.official_dir` is {self.official_dir!r}, expected '' beside "
+                f"`backgrounds_dir` {self.backgrounds_dir!r}"
             )
         if self.official_dir and self.variant == "fresh":
-            faults.append(
-                "data.variant: got 'fresh' with data.official_dir, whose tuples are "
-                "published; expected 'fixed'"
+            found.append(
+                f"`{field}.variant` is 'fresh', expected 'fixed' with `official_dir`, "
+                "whose tuples are published"
             )
         if self.official_dir and self.scale != 1:
-            faults.append(
-                f"data.scale: got {self.scale} with data.official_dir, whose digits "
-                "are drawn already; expected 1"
+            found.append(
+                f"`{field}.scale` is {self.scale}, expected 1 with `official_dir`, "
+                "whose digits are drawn already"
             )
-        return faults
+        return found
 
 
 def load_backgrounds(folder: str, num: int) -> list[np.ndarray]:
@@ -180,7 +185,7 @@ def load(settings: Settings) -> dataset.Dataset:
         folder is missing.
       ValueError: bad settings, backgrounds or published pictures.
     """
-    dataset.require(settings)
+    require(settings, "data")
     modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
     build = _load_official if settings.official_dir else _load_rendered
     name, splits, checksums, fetch_tuples = build(settings, modalities)

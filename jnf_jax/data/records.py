@@ -9,23 +9,15 @@ import dataclasses
 from pathlib import Path
 
 from jnf_jax.data import dataset, record_files
+from jnf_jax.options import option, require
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of `records`.
+    """Settings of `records`."""
 
-    Attributes:
-      records_dir: the folder that `record_files.write` wrote.
-      cache_dir: for classifiers; '' for ~/.cache/jnf_jax.
-    """
-
-    records_dir: str = ""
-    cache_dir: str = ""
-
-    def faults(self) -> list[str]:
-        """Every bad field, one line each; empty when the settings are good."""
-        return dataset.find_faults(self, {})
+    records_dir: str = option("", "Folder that `record_files.write` wrote.")
+    cache_dir: str = option("", "Folder for classifiers; '' for ~/.cache/jnf_jax.")
 
 
 def load(settings: Settings) -> dataset.Dataset:
@@ -35,7 +27,7 @@ def load(settings: Settings) -> dataset.Dataset:
       FileNotFoundError: no finished data set in `records_dir`.
       ValueError: bad settings, or damaged files.
     """
-    dataset.require(settings)
+    require(settings, "data")
     if not settings.records_dir:
-        raise ValueError("data.records_dir: got '', expected the folder of the records")
+        raise ValueError("`data.records_dir` is '', expected the folder of the records")
     return record_files.open_dataset(Path(settings.records_dir).expanduser())

@@ -1,6 +1,5 @@
 """Data sets by name."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from jnf_jax.data import (
     records,
 )
 from jnf_jax.data.dataset import Dataset
+from jnf_jax.options import among, read
 
 _MODULES = (
     circles_squares,
@@ -50,10 +50,9 @@ def load(name: str, **settings: Any) -> Dataset:
       (16, 16, 3)
     """
     if name not in DATASETS:
-        raise ValueError(f"data.name: got {name!r}, expected one of {sorted(DATASETS)}")
+        raise ValueError(f"`data.name` is {name!r}, expected {among(name, DATASETS)}")
     make_settings, load_dataset = DATASETS[name]
-    known = [field.name for field in dataclasses.fields(make_settings)]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(f"data: got unknown settings {unknown}, expected {known}")
-    return load_dataset(make_settings(**settings))
+    chosen, faults = read(make_settings, settings, "data")
+    if faults:
+        raise ValueError("\n".join(faults))
+    return load_dataset(chosen)

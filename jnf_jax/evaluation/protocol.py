@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jnf_jax import sampling
+from jnf_jax.options import option
 from jnf_jax.types import Views
 
 PROTOCOLS = ("v1", "v1-small")
@@ -34,49 +35,43 @@ to the compiled program instead of being built into it.
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolSettings:
-    """How a trained model is evaluated.
+    """How a trained model is evaluated."""
 
-    Attributes:
-        protocol: Its name in the record.
-        subsets: A member of ``SUBSETS``. "none" leaves out what is generated from
-            subsets, most of the time that an evaluation takes, and with it what only
-            subsets need: the unimodal posteriors.
-        num_tuples: Held-out tuples, from the first; 0: all of them.
-        num_prior_samples: Draws for joint coherence.
-        batch_size: Data in one call. Draws depend on it; it must hold the data that
-            adapt the sampler and those that diagnose it.
-        num_diagnostic_data: Data on which R-hat is computed, 4 chains each.
-        seed: Of all draws, apart from the training seed.
-    """
+    protocol: str = option(
+        "v1", "Name of the protocol in the record.", one_of=PROTOCOLS
+    )
+    subsets: str = option(
+        "all",
+        '"none" leaves out what is generated from subsets, most of the time that an '
+        "evaluation takes, and with it what only subsets need: the unimodal "
+        "posteriors.",
+        one_of=SUBSETS,
+    )
+    num_tuples: int = option(
+        0, "Held-out tuples, from the first; 0: all of them.", at_least=0
+    )
+    num_prior_samples: int = option(10_000, "Draws for joint coherence.", at_least=1)
+    batch_size: int = option(
+        1_000,
+        "Data in one call. Draws depend on it; it must hold the data that adapt the "
+        "sampler and those that diagnose it.",
+        at_least=1,
+    )
+    num_diagnostic_data: int = option(
+        64, "Data on which R-hat is computed, 4 chains each.", at_least=2
+    )
+    seed: int = option(
+        0, "Seed of all draws, apart from the training seed.", at_least=0
+    )
 
-    protocol: str = "v1"
-    subsets: str = "all"
-    num_tuples: int = 0
-    num_prior_samples: int = 10_000
-    batch_size: int = 1_000
-    num_diagnostic_data: int = 64
-    seed: int = 0
-
-    def faults(self) -> list[str]:
-        """What is wrong, one line a fault."""
-        known = {"protocol": PROTOCOLS, "subsets": SUBSETS}
-        found = [
-            f"`evaluation.{field}` is {getattr(self, field)!r}, expected one of {names}"
-            for field, names in known.items()
-            if getattr(self, field) not in names
+    def cross_faults(self, field: str) -> list[str]:
+        """One batch holds the data that diagnose the sampler."""
+        if self.batch_size >= self.num_diagnostic_data:
+            return []
+        return [
+            f"`{field}.batch_size` is {self.batch_size}, expected >= "
+            f"`num_diagnostic_data` = {self.num_diagnostic_data}"
         ]
-        least = {
-            "num_tuples": 0,
-            "num_prior_samples": 1,
-            "batch_size": self.num_diagnostic_data,
-            "num_diagnostic_data": 2,
-            "seed": 0,
-        }
-        for field, bound in least.items():
-            if getattr(self, field) < bound:
-                got = getattr(self, field)
-                found.append(f"`evaluation.{field}` is {got}, expected >= {bound}")
-        return found
 
 
 def protocol_name(

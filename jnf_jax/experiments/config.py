@@ -1,24 +1,22 @@
 """From a ConfigDict to frozen dataclasses; every fault is reported at once.
 
-Sections: ``method``, ``seed``, ``num_seeds`` (read by ``train`` alone), ``stages``,
-``data`` (``name``, ``placement`` and the fields of the set), ``model``, ``flow``,
-``projectors``, ``sampler``, ``refinement``, ``experts``, ``fitted_prior``,
-``denoiser``, ``optimizer`` and ``training`` (for every stage), one section a stage
-(overriding both), ``init`` (checkpoints of stages not trained here), ``evaluation``
-(``measures`` beside the protocol's, a section for each of them, ``classifier``).
+``options.py`` says which dataclass declares the fields of which section. A stage is
+trained as ``optimizer`` and ``training`` say, but for what its own section sets; what
+no section sets is at the default of its declaration.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from jnf_jax.data.placement import PLACEMENTS
+from jnf_jax.data.placement import Placement
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.experiments.parsing import Faults, parse
+from jnf_jax.experiments.options import SECTIONS, MeasureOptions, RunOptions
+from jnf_jax.experiments.options import STAGES as ALL_STAGES
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.product import Quotient, quotient_faults
@@ -31,7 +29,9 @@ from jnf_jax.methods.settings import (
     ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.options import among, check, kinds, read, unknown
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.training.optimizers import TrainSettings
@@ -87,6 +87,50 @@ class Experiment:
     classifier: TrainSettings
 
 
+FAULTY = "the config has faults:"
+"""The line above several of them."""
+
+
+class _Reader:
+    """Takes sections out of a config's tree and collects what is wrong with them."""
+
+    def __init__(self, tree: dict[str, Any]):
+        self.tree, self.faults = tree, []
+
+    def section(self, field: str) -> dict[str, Any]:
+        """Takes a section out of the tree; {} where it is not there, or is none."""
+        *above, last = field.split(".")
+        parent = self.tree
+        for name in above:
+            parent = parent.get(name, {})
+        found = parent.pop(last, {})
+        if isinstance(found, dict):
+            return found
+        self.faults.append(f"`{field}` is {found!r}, expected a section")
+        return {}
+
+    def read(self, cls: type, field: str, section: Mapping[str, Any]) -> Any:
+        """The settings that a section says; None where they cannot be told."""
+        settings, faults = read(cls, section, field)
+        self.faults += faults
+        return settings
+
+    def share(self, cls: type, field: str, section: dict[str, Any]) -> Any:
+        """Likewise, of a section whose other fields are of other classes."""
+        own = {name: section.pop(name) for name in kinds(cls) if name in section}
+        return self.read(cls, field, own)
+
+    def named(
+        self, field: str, section: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> str | None:
+        """The name that decides a section's other fields; None if it is unknown."""
+        name = section.get("name")
+        if name in known:
+            return name
+        self.faults.append(f"`{field}.name` is {name!r}, expected {among(name, known)}")
+        return None
+
+
 def resolve(config: ml_collections.ConfigDict) -> Experiment:
     """Checks a config and turns it into an ``Experiment``.
 
@@ -97,191 +141,148 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         ValueError: With one line for every fault.
     """
-    tree, faults = config.to_dict(), Faults()
-    method = _known("method", tree.pop("method", None), STAGES)
-    fitted = tree.pop("fitted_prior", {})
-    fitted_prior = _parse_fitted_prior(fitted, faults)
-    all_stages = STAGES[method] + _stages_behind(fitted, tree)
-    data = tree.pop("data", {})
-    data_name = _known("data.name", data.pop("name", None), DATASETS)
-    placement = data.pop("placement", "auto")
-    if placement not in PLACEMENTS:
-        faults.append(
-            f"`data.placement` is {placement!r}, expected one of {PLACEMENTS}"
-        )
-    data_settings = parse(DATASETS[data_name][0], data, "data.", faults)
-    seed, _ = _integer(tree, "seed", 0, faults), _integer(tree, "num_seeds", 1, faults)
-    stages = tuple(s for s in tree.pop("stages", ",".join(all_stages)).split(",") if s)
-    init = {stage: path for stage, path in tree.pop("init", {}).items() if path}
-    for field, names in (("stages=", stages), ("init.", init)):
-        for stage in names:
-            if stage not in all_stages:
-                faults.unknown(field, stage, all_stages)
-
-    shared = {"seed": seed, **tree.pop("optimizer", {}), **tree.pop("training", {})}
-    evaluation, sampler = tree.pop("evaluation", {}), tree.pop("sampler", {})
-    classifier = evaluation.pop("classifier", {})
-    measures = _parse_measures(evaluation, faults)
+    tree = config.to_dict()
+    reader = _Reader(tree)
+    method = tree.get("method")
+    if method not in STAGES:
+        # Nobody knows how the rest would have to be read.
+        raise ValueError(f"`method` is {method!r}, expected {among(method, STAGES)}")
+    fitted_prior = _read_fitted_prior(reader)
+    all_stages = STAGES[method]
+    all_stages += ("prior",) if fitted_prior else ()
+    all_stages += (DIFFUSION_DECODER,) if "denoiser" in tree else ()
+    tree.setdefault("stages", ",".join(all_stages))
+    run = reader.share(RunOptions, "", tree) or RunOptions()
+    data = reader.section("data")
+    placement = reader.share(Placement, "data", data) or Placement()
+    data_name = reader.named("data", data, DATASETS)
+    data.pop("name", None)
+    shared = {"seed": run.seed}
+    for name in ("optimizer", "training"):
+        # Told of once, here, and left out of the stages, which all inherit it.
+        good, faults = check(TrainSettings, reader.section(name), name)
+        shared |= good
+        reader.faults += faults
+    sampler = reader.section("sampler")
+    classifier = reader.section("evaluation.classifier")
+    measures = _read_measures(reader)
     parts: dict[str, Any] = dict(
         method=method,
-        seed=seed,
-        stages=stages,
+        seed=run.seed,
+        stages=tuple(filter(None, run.stages.split(","))),
         data_name=data_name,
-        data=data_settings,
-        placement=placement,
-        model=_parse_model(tree.pop("model", {}), faults),
-        flow=parse(FlowSettings, tree.pop("flow", {}), "flow.", faults),
-        quotient=_parse_quotient(sampler, faults),
-        sampler=parse(ChainSettings, sampler, "sampler.", faults),
-        refinement=_parse_refinement(tree.pop("refinement", {}), faults),
-        experts=parse(ExpertSettings, tree.pop("experts", {}), "experts.", faults),
+        data=data_name and reader.read(DATASETS[data_name][0], "data", data),
+        placement=placement.placement,
+        model=_read_model(reader),
+        flow=reader.read(FlowSettings, "flow", reader.section("flow")),
+        quotient=reader.share(Quotient, "sampler", sampler),
+        sampler=reader.read(ChainSettings, "sampler", sampler),
+        refinement=_read_refinement(reader),
+        experts=reader.read(ExpertSettings, "experts", reader.section("experts")),
         fitted_prior=fitted_prior,
-        projectors=_parse_projectors(method, tree, faults),
-        denoiser=_parse_denoiser(tree, faults),
+        projectors=None,
+        denoiser=None,
         training={
-            stage: parse(
-                TrainSettings, shared | tree.pop(stage, {}), f"{stage}.", faults
-            )
+            stage: reader.read(TrainSettings, stage, shared | reader.section(stage))
             for stage in all_stages
         },
-        init=init,
-        evaluation=parse(ProtocolSettings, evaluation, "evaluation.", faults),
+        init={stage: path for stage, path in reader.section("init").items() if path},
         measures=measures,
-        classifier=parse(TrainSettings, classifier, "evaluation.classifier.", faults),
+        evaluation=reader.read(
+            ProtocolSettings, "evaluation", reader.section("evaluation")
+        ),
+        classifier=reader.read(TrainSettings, "evaluation.classifier", classifier),
     )
-    for name in tree:
-        faults.unknown("", name, (*_SECTIONS, *all_stages))
-    faults += _own_faults(parts)
+    # Only this method has projectors: in others the section is unknown.
+    for name, cls, is_read in (
+        ("projectors", ProjectorSettings, method == "jnf_shared"),
+        ("denoiser", DenoiserSettings, "denoiser" in tree),
+    ):
+        if is_read:
+            parts[name] = reader.read(cls, name, reader.section(name))
+    known = [s for s in SECTIONS if s and "." not in s and s not in ALL_STAGES]
+    known += [*kinds(RunOptions), "data", "fitted_prior", "init", *all_stages]
+    faults = reader.faults + [unknown(name, sorted(known)) for name in tree]
+    faults += _cross_faults(parts)
     if faults:
-        raise ValueError("\n".join(["the config has faults:", *faults]))
+        told = [*dict.fromkeys(faults)]
+        raise ValueError("\n".join(told if len(told) == 1 else [FAULTY, *told]))
     return Experiment(**parts)
 
 
-def _stages_behind(fitted: dict[str, Any], tree: dict[str, Any]) -> tuple[str, ...]:
-    """Stages that sections of the config add to those of the method."""
-    prior = ("prior",) if fitted.get("name") else ()
-    return prior + ((DIFFUSION_DECODER,) if "denoiser" in tree else ())
-
-
-def _known(field: str, name: Any, known: Iterable[str]) -> str:
-    """A name that decides how the rest is read: where it is wrong, that ends here."""
-    if name not in known:
-        raise ValueError(f"`{field}` is {name!r}, expected one of {sorted(known)}")
-    return name
-
-
-def _integer(tree: dict[str, Any], name: str, least: int, faults: Faults) -> Any:
-    """A field of the config itself; absent, it is the least that it may be."""
-    value = tree.pop(name, least)
-    if type(value) is not int or value < least:
-        faults.append(f"`{name}` is {value!r}, expected an integer >= {least}")
-    return value
-
-
-def _parse_fitted_prior(section: dict[str, Any], faults: Faults) -> PriorFamily | None:
+def _read_fitted_prior(reader: _Reader) -> PriorFamily | None:
     """Its name "" is none."""
-    if not section.get("name"):
-        if set(section) - {"name"}:
-            faults.append(
-                f"`fitted_prior.name` is missing, expected one of "
-                f"{sorted(FITTED_FAMILIES)}: {sorted(section)} are given"
-            )
+    section = reader.section("fitted_prior")
+    if set(section) <= {"name"} and not section.get("name"):
         return None
-    name = _known("fitted_prior.name", section["name"], FITTED_FAMILIES)
-    family = parse(FITTED_FAMILIES[name], section, "fitted_prior.", faults)
-    if family:
-        faults += family.faults("fitted_prior")
-    return family
+    name = reader.named("fitted_prior", section, FITTED_FAMILIES)
+    return name and reader.read(FITTED_FAMILIES[name], "fitted_prior", section)
 
 
-def _parse_projectors(
-    method: str, tree: dict[str, Any], faults: Faults
-) -> ProjectorSettings | None:
-    """Of "jnf_shared" alone: elsewhere the section stays in the tree, unknown."""
-    if method != "jnf_shared":
-        return None
-    section = tree.pop("projectors", {})
-    return parse(ProjectorSettings, section, "projectors.", faults)
-
-
-def _parse_denoiser(tree: dict[str, Any], faults: Faults) -> DenoiserSettings | None:
-    """Without the section there is none."""
-    if "denoiser" not in tree:
-        return None
-    return parse(DenoiserSettings, tree.pop("denoiser"), "denoiser.", faults)
-
-
-def _parse_quotient(sampler: dict[str, Any], faults: Faults) -> Quotient | None:
-    """Takes what is its own out of the section ``sampler``."""
-    names = [f.name for f in dataclasses.fields(Quotient) if f.name in sampler]
-    section = {name: sampler.pop(name) for name in names}
-    return parse(Quotient, section, "sampler.", faults)
-
-
-def _parse_refinement(section: dict[str, Any], faults: Faults) -> ChainSettings | None:
+def _read_refinement(reader: _Reader) -> ChainSettings | None:
     """No transitions are no refinement; the other fields are checked all the same."""
+    section = reader.section("refinement")
     is_off = section.get("num_transitions", 0) == 0
-    if is_off:
-        section = section | {"num_transitions": 1}
-    settings = parse(ChainSettings, section, "refinement.", faults)
+    section |= {"num_transitions": 1} if is_off else {}
+    settings = reader.read(ChainSettings, "refinement", section)
     return None if is_off else settings
 
 
-def _parse_measures(evaluation: dict[str, Any], faults: Faults) -> dict[str, Any]:
+def _read_measures(reader: _Reader) -> dict[str, Any]:
     """Settings of those asked for; sections of the others are checked all the same."""
-    asked = str(evaluation.pop("measures", "")).split(",")
+    sections = {name: reader.section(f"evaluation.{name}") for name in MEASURES}
+    evaluation = reader.tree.get("evaluation", {})
+    options = reader.share(MeasureOptions, "evaluation", evaluation)
+    asked = options.measures.split(",") if options else []
     asked = [name for name in map(str.strip, asked) if name]
-    for name in asked:
-        if name not in MEASURES:
-            faults.unknown("evaluation.measures=", name, MEASURES)
-    parsed = {
-        name: parse(
-            load(name).Settings,
-            evaluation.pop(name, {}),
-            f"evaluation.{name}.",
-            faults,
-        )
-        for name in MEASURES
+    reader.faults += [
+        f"`evaluation.measures` has {name!r}, expected {among(name, MEASURES)}"
+        for name in asked
+        if name not in MEASURES
+    ]
+    read = {
+        name: reader.read(load(name).Settings, f"evaluation.{name}", section)
+        for name, section in sections.items()
     }
-    for name, settings in parsed.items():
-        faults += settings.faults(f"evaluation.{name}") if settings else []
-    return {name: parsed[name] for name in asked if name in parsed}
+    return {name: read[name] for name in asked if name in read}
 
 
-def _parse_model(section: dict[str, Any], faults: Faults) -> ModelSettings | None:
-    parts = {"networks": NetworkSettings, "likelihoods": LikelihoodSettings}
-    for name, cls in parts.items():
-        section[name] = {
-            m: parse(cls, part, f"model.{name}.{m}.", faults)
-            for m, part in section.get(name, {}).items()
+def _read_model(reader: _Reader) -> ModelSettings | None:
+    parts: dict[str, Any] = {}
+    for name, cls in ("networks", NetworkSettings), ("likelihoods", LikelihoodSettings):
+        of_modalities = reader.section(f"model.{name}")
+        settings = {
+            m: reader.read(cls, f"model.{name}.{m}", section)
+            for m, section in of_modalities.items()
         }
-    prior = dict(section.get("prior", {"name": "normal"}))
-    family = PRIORS[_known("model.prior.name", prior.get("name"), PRIORS)]
-    # A family whose options could not be read is a fault already: not another here.
-    section["prior"] = parse(family, prior, "model.prior.", faults) or family()
-    return parse(ModelSettings, section, "model.", faults)
+        parts[name] = {m: own for m, own in settings.items() if own}
+    section = reader.section("model.prior") or {"name": "normal"}
+    name = reader.named("model.prior", section, PRIORS)
+    # A family that could not be read is a fault already: not another here.
+    prior = name and reader.read(PRIORS[name], "model.prior", section)
+    parts["prior"] = prior or (PRIORS[name]() if name else NormalFamily())
+    return reader.read(ModelSettings, "model", reader.section("model") | parts)
 
 
-def _own_faults(parts: Mapping[str, Any]) -> list[str]:
-    """What the settings say of themselves, for those that could be read at all."""
-    training = {**parts["training"], "evaluation.classifier": parts["classifier"]}
-    found = parts["model"].own_faults() if parts["model"] else []
+def _cross_faults(parts: Mapping[str, Any]) -> list[str]:
+    """What is wrong between sections, for those that could be read at all."""
+    found, all_stages = [], [*parts["training"]]
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    for name in ("data", "flow", "experts", "denoiser", "evaluation"):
-        settings = parts[name]
-        found += settings.faults() if settings else []
-    for stage, settings in training.items():
-        found += settings.faults(f"{stage}.") if settings else []
-    if (projectors := parts["projectors"]) is not None:
-        shared = parts["training"]["shared"]
-        found += projectors.faults()
-        if shared:
-            said = f"`shared.batch_size` is {shared.batch_size}"
-            found += projectors.batch_faults(shared.batch_size, said)
-    if DIFFUSION_DECODER in parts["measures"] and (
-        DIFFUSION_DECODER not in parts["training"]
-    ):
+    found += [
+        f"`stages` has {stage!r}, expected {among(stage, all_stages)}"
+        for stage in parts["stages"]
+        if stage not in all_stages
+    ]
+    found += [
+        unknown(f"init.{stage}", all_stages)
+        for stage in parts["init"]
+        if stage not in all_stages
+    ]
+    if parts["projectors"] and (shared := parts["training"]["shared"]):
+        said = f"`shared.batch_size` is {shared.batch_size}"
+        found += parts["projectors"].batch_faults(shared.batch_size, said)
+    if DIFFUSION_DECODER in parts["measures"] and DIFFUSION_DECODER not in all_stages:
         found.append(
             f"`evaluation.measures` has {DIFFUSION_DECODER!r}, expected a section "
             "`denoiser` with it"
@@ -306,7 +307,7 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                 "is no bound that the best parameters could be told by"
             )
         if settings and stage == "prior" and family and family.fit:
-            found += settings.faults_of_fit("prior.")
+            found += settings.faults_of_fit("prior")
         has_prior = stage == "joint" and family and family.is_learnt
         for field, without in (("prior_rate_factor", 1), ("prior_start_step", 0)):
             if settings and getattr(settings, field) != without and not has_prior:
@@ -315,24 +316,3 @@ def _prior_faults(parts: Mapping[str, Any]) -> list[str]:
                     f"{without}: only 'joint' with a learnt `model.prior` has another"
                 )
     return found
-
-
-_SECTIONS = (
-    "data",
-    "denoiser",
-    "evaluation",
-    "experts",
-    "fitted_prior",
-    "flow",
-    "init",
-    "method",
-    "model",
-    "num_seeds",
-    "optimizer",
-    "projectors",
-    "refinement",
-    "sampler",
-    "seed",
-    "stages",
-    "training",
-)

@@ -13,6 +13,7 @@ import ml_collections
 from jnf_jax.evaluation import measures
 from jnf_jax.experiments import logs, records, run_folder
 from jnf_jax.experiments.combine import combine
+from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import (
@@ -133,6 +134,7 @@ def train_seeds(
     Raises:
         ValueError: As ``train_and_evaluate`` and ``combine``.
     """
+    resolve(config)
     found = []
     for seed in range(config.seed, config.seed + config.num_seeds):
         own, directory = of_seed(config, seed), Path(workdir) / f"seed_{seed}"

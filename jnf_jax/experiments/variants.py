@@ -27,14 +27,16 @@ import ml_collections
 
 from jnf_jax.content_keys import content_key
 from jnf_jax.experiments import ablations, config_files
-from jnf_jax.experiments.config import Faults
+from jnf_jax.experiments.config import FAULTY
 from jnf_jax.experiments.experiment import (
     Setup,
     open_experiment,
     stage_directory,
     stage_identity,
 )
+from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import of_seed
+from jnf_jax.options import unknown
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -86,7 +88,7 @@ def make_plan(
         try:
             setup = open_experiment(unit.config)
         except (ValueError, FileNotFoundError) as error:
-            found.append(str(error))
+            found += str(error).removeprefix(f"{FAULTY}\n").splitlines()
             continue
         found += _own_faults(config, setup)
         if not found:
@@ -101,10 +103,10 @@ def _faults(tree: dict[str, Any]) -> list[str]:
     """What is wrong with the sweep's config itself."""
     kinds = {"base": str, "num_seeds": int, "plot": dict}
     kinds |= dict.fromkeys(("overrides", "axes", "shares", "quantities"), tuple | list)
-    faults = Faults(f"`{name}` is missing" for name in kinds if name not in tree)
+    faults = [f"`{name}` is missing" for name in kinds if name not in tree]
     for name, value in tree.items():
         if name not in kinds:
-            faults.unknown("", name, kinds)
+            faults.append(unknown(name, kinds))
         elif not isinstance(value, kinds[name]) or isinstance(value, bool):
             said = getattr(kinds[name], "__name__", "tuple")
             faults.append(f"`{name}` is {value!r}, expected {said}")
@@ -184,8 +186,10 @@ def _vary(
             continue
         config_name = config_files.name_of(path)
         fields = [pair for pair in values.items() if pair[0] not in named]
-        for field, value in [*config.overrides, *settings, *fields]:
-            faults += config_files.set_field(varied, path, field, value)
+        try:
+            override(varied, dict([*config.overrides, *settings, *fields]))
+        except ValueError as error:
+            faults.append(str(error))
         name = ",".join(f"{axis}={value}" for axis, value in values.items())
         directory = workdir / re.sub("[/:]", "_", name)
         units += [

@@ -27,8 +27,8 @@ from jnf_jax.losses import denoising_loss
 from jnf_jax.methods.joint_vae import View
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.networks.denoiser import Denoiser
-from jnf_jax.noise_schedule import NoiseSchedule, bound_faults
-from jnf_jax.priors.family import draw_option, faults_below
+from jnf_jax.noise_schedule import NoiseSchedule, order_faults
+from jnf_jax.options import option
 from jnf_jax.sampling import probability_flow
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params, StageParams, Views
@@ -54,40 +54,37 @@ class FrozenVAE(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class DenoiserSettings:
-    """Networks F_m, their noise, and how draws are made.
+    """Networks F_m, their noise, and how draws are made."""
 
-    Attributes:
-        features: Channels at the full sides, ½, ¼, …
-        num_blocks: Residual blocks at each of them, down and up.
-        residual_scale: s: about the standard deviation of x − x̂, in pixel values.
-        beta_min: β(0).
-        beta_max: β(1).
-        num_steps: Of a draw; any number may be drawn with.
-        temperature: τ of a draw, whose flow starts from N(0, τ² I). Below 1 it keeps to
-            the likelier pictures (reduced temperature, arXiv 1807.03039), at 0 there is
-            one picture a z.
-    """
+    features: tuple[int, ...] = option(
+        (16, 32, 64), "Channels at the full sides, ½, ¼, …", at_least=1, not_empty=True
+    )
+    num_blocks: int = option(
+        1, "Residual blocks at each of them, down and up.", at_least=1
+    )
+    residual_scale: float = option(
+        0.25, "s: about the standard deviation of x − x̂, in pixel values.", above=0
+    )
+    beta_min: float = option(0.1, "β(0).", above=0)
+    beta_max: float = option(20.0, "β(1).", above=0)
+    num_steps: int = option(
+        20,
+        "Steps of a draw; any number may be drawn with.",
+        at_least=1,
+        of_identity=False,
+    )
+    temperature: float = option(
+        1.0,
+        "τ of a draw, whose flow starts from N(0, τ² I). Below 1 it keeps to the "
+        "likelier pictures (reduced temperature, arXiv 1807.03039), at 0 there is one "
+        "picture a z.",
+        at_least=0,
+        of_identity=False,
+    )
 
-    features: tuple[int, ...] = (16, 32, 64)
-    num_blocks: int = 1
-    residual_scale: float = 0.25
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-    num_steps: int = draw_option(20)
-    temperature: float = draw_option(1.0)
-
-    def faults(self) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {"num_blocks": 1, "num_steps": 1, "temperature": 0}
-        found = faults_below(self, "denoiser", least)
-        found += faults_below(self, "denoiser", {"residual_scale": 0}, strict=True)
-        found += bound_faults("denoiser", self.beta_min, self.beta_max)
-        if min(self.features, default=0) < 1:
-            found.append(
-                f"`denoiser.features` is {self.features}, expected one or more "
-                "positive sizes"
-            )
-        return found
+    def cross_faults(self, field: str) -> list[str]:
+        """β grows."""
+        return order_faults(field, self.beta_min, self.beta_max)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.methods.method import SubsetInfo
+from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import GaussianProduct, gaussian_product
@@ -36,15 +37,15 @@ DIVISORS = ("prior", "reference", "fitted")
 
 @dataclasses.dataclass(frozen=True)
 class Quotient:
-    """What products are divided by; part of a config's ``sampler``.
+    """What products are divided by; part of a config's ``sampler``."""
 
-    Attributes:
-        divisor: d, a member of ``DIVISORS``.
-        defensive_weight: ε, in [0, 1).
-    """
-
-    divisor: str = "prior"
-    defensive_weight: float = 0.0
+    divisor: str = option(
+        "prior",
+        "d: the model's own prior, the reference p_0 of its energy prior, or the "
+        "density of stage `prior`.",
+        one_of=DIVISORS,
+    )
+    defensive_weight: float = option(0.0, "ε.", at_least=0, below=1)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -65,10 +66,6 @@ def quotient_faults(
     """
     divisor, weight = quotient.divisor, quotient.defensive_weight
     said = f"`sampler.divisor` is {divisor!r}"
-    if not 0 <= weight < 1:
-        return [f"`sampler.defensive_weight` is {weight}, expected in [0, 1)"]
-    if divisor not in DIVISORS:
-        return [f"{said}, expected one of {DIVISORS}"]
     if divisor == "reference" and prior.bind_reference is None:
         return [
             f"{said}, which only an energy prior has: expected `model.prior.name` "

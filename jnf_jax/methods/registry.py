@@ -12,6 +12,7 @@ from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.product import Quotient, quotient_faults
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.options import faults
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
 
@@ -63,13 +64,14 @@ def build_method(
         field: sections.get(field) or _default(cls, field, name)
         for field, cls in module.SECTIONS.items()
     }
-    faults = model.faults(shapes) + flow.faults()
-    faults += [fault for settings in own.values() for fault in settings.faults()]
-    faults += quotient_faults(quotient, model.prior, fitted_prior, sampler.kernel)
-    faults += denoiser.faults() if denoiser else []
-    faults += module.faults(model=model, quotient=quotient, denoiser=denoiser, **own)
-    if faults:
-        raise ValueError("\n".join(faults))
+    given = own | {"model": model, "flow": flow, "denoiser": denoiser}
+    found = [f for field, s in given.items() if s for f in faults(s, field)]
+    found += faults(sampler, "sampler") + faults(quotient, "sampler")
+    found += model.shape_faults(shapes)
+    found += quotient_faults(quotient, model.prior, fitted_prior, sampler.kernel)
+    found += module.faults(model=model, quotient=quotient, denoiser=denoiser, **own)
+    if found:
+        raise ValueError("\n".join(found))
     method = module.build(shapes, model=model, flow=flow, sampler=sampler, **own)
     joint = method.inference.joint
     if fitted_prior:

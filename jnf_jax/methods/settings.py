@@ -1,4 +1,4 @@
-"""Settings that a method is built from; each tells all of its own faults at once."""
+"""Settings that a method is built from."""
 
 import dataclasses
 import math
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
 from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSettings
 from jnf_jax.networks.gaussian import SCALES
-from jnf_jax.priors.family import PriorFamily, faults_below, faults_of_choice
+from jnf_jax.options import REQUIRED, option
+from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.learnable_scale import KINDS
 from jnf_jax.priors.normal import NormalFamily
 
@@ -22,62 +23,58 @@ PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
 
 @dataclasses.dataclass(frozen=True)
 class LikelihoodSettings:
-    """p(x_m|z) of one modality.
+    """p(x_m|z) of one modality."""
 
-    Attributes:
-        name: A name in ``LIKELIHOODS``.
-        scale: b of a Laplace, s of a Normal or a pen's positions; else unused.
-        weight: λ_m in the objective.
-    """
-
-    name: str = "laplace"
-    scale: float = 0.75
-    weight: float = 1.0
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        found = []
-        if self.name not in LIKELIHOODS:
-            found.append(
-                f"`{field}.name` is {self.name!r}, expected one of "
-                f"{sorted(LIKELIHOODS)}"
-            )
-        for name in ("scale", "weight"):
-            if not getattr(self, name) > 0:
-                found.append(f"`{field}.{name}` is {getattr(self, name)}, expected > 0")
-        return found
+    name: str = option(
+        "laplace", "The distribution; a name in `LIKELIHOODS`.", one_of=LIKELIHOODS
+    )
+    scale: float = option(
+        0.75,
+        "b of a Laplace, s of a Normal or a pen's positions; else unused.",
+        above=0,
+    )
+    weight: float = option(1.0, "λ_m in the objective.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
     """The joint VAE, or a mixture of experts.
 
-    Attributes:
-        latent_dim: D; of the shared latent where there are private ones.
-        beta: β, the weight of the KL.
-        alpha: α of JMVAE's unimodal divergences; other methods ignore it.
-        joint_hidden_sizes: MLP on the concatenated heads of the joint encoder; unused
-            by mixtures of experts, as is the next.
-        head_size: What each head of the joint encoder gives; 0: ``latent_dim``.
-        likelihood_rescaling: Multiply each λ_m by max_n dim(x_n) / dim(x_m).
-        networks: Modality -> NetworkSettings; "default" for those not named.
-        likelihoods: Modality -> LikelihoodSettings; "default" likewise.
-        prior: p(z), with its options; see ``priors.registry``.
-        compute_dtype: Of the trunks of encoders and of decoders, "float32" or
-            "bfloat16" (for accelerators). Parameters, heads, flows, densities and
-            likelihoods are float32 in any case.
+    ``networks`` and ``likelihoods`` are by modality, "default" for those not named;
+    ``prior`` is p(z) with its options, see ``priors.registry``.
     """
 
-    latent_dim: int
+    latent_dim: int = option(
+        REQUIRED, "D; of the shared latent where there are private ones.", at_least=1
+    )
     networks: Mapping[str, NetworkSettings]
     likelihoods: Mapping[str, LikelihoodSettings]
-    beta: float = 1.0
-    alpha: float = 0.1
-    joint_hidden_sizes: tuple[int, ...] = (512, 512)
-    head_size: int = 0
-    likelihood_rescaling: bool = False
+    beta: float = option(1.0, "β, the weight of the KL.", at_least=0)
+    alpha: float = option(
+        0.1, "α of JMVAE's unimodal divergences; other methods ignore it.", at_least=0
+    )
+    joint_hidden_sizes: tuple[int, ...] = option(
+        (512, 512),
+        "MLP on the concatenated heads of the joint encoder; unused by mixtures of "
+        "experts, as is the next.",
+        at_least=1,
+    )
+    head_size: int = option(
+        0,
+        "Features that each head of the joint encoder gives; 0: `latent_dim`.",
+        at_least=0,
+    )
+    likelihood_rescaling: bool = option(
+        False, "Whether each λ_m is multiplied by max_n dim(x_n) / dim(x_m)."
+    )
     prior: PriorFamily = NormalFamily()
-    compute_dtype: str = "float32"
+    compute_dtype: str = option(
+        "float32",
+        'Type in which trunks of encoders and decoders are computed, "float32" or '
+        '"bfloat16" (for accelerators). Parameters, heads, flows, densities and '
+        "likelihoods are float32 in any case.",
+        one_of=COMPUTE_DTYPES,
+    )
 
     def network(self, modality: str) -> NetworkSettings:
         """Those of ``modality``, or the default ones."""
@@ -99,40 +96,20 @@ class ModelSettings:
             weight *= max(sizes.values()) / sizes[modality]
         return weight
 
-    def own_faults(self) -> list[str]:
-        """What is wrong with these settings, whatever the data set."""
-        found = []
-        if self.latent_dim < 1:
-            found.append(f"`model.latent_dim` is {self.latent_dim}, expected >= 1")
-        if self.beta < 0 or self.alpha < 0:
-            found.append(
-                f"`model.beta` and `model.alpha` are {self.beta} and {self.alpha}, "
-                "expected >= 0"
-            )
-        if self.head_size < 0:
-            found.append(f"`model.head_size` is {self.head_size}, expected >= 0")
-        if min(self.joint_hidden_sizes, default=1) < 1:
-            found.append(
-                f"`model.joint_hidden_sizes` is {self.joint_hidden_sizes}, expected "
-                "positive sizes"
-            )
-        if self.compute_dtype not in COMPUTE_DTYPES:
-            found.append(
-                f"`model.compute_dtype` is {self.compute_dtype!r}, expected one of "
-                f"{COMPUTE_DTYPES}"
-            )
-        kinds = {network.kind for network in self.networks.values() if network}
+    def cross_faults(self, field: str) -> list[str]:
+        """Some networks are computed in float32 alone."""
+        kinds = {network.kind for network in self.networks.values()}
         single = sorted(kinds & {"residual", "transformer"})
-        if self.compute_dtype != "float32" and single:
-            found.append(
-                f"`model.compute_dtype` is {self.compute_dtype!r}, expected 'float32': "
-                f"{' and '.join(single)} networks know no other yet"
-            )
-        return found + self.prior.faults("model.prior")
+        if self.compute_dtype == "float32" or not single:
+            return []
+        return [
+            f"`{field}.compute_dtype` is {self.compute_dtype!r}, expected 'float32': "
+            f"{' and '.join(single)} networks know no other yet"
+        ]
 
-    def faults(self, shapes: Shapes) -> list[str]:
-        """What is wrong with these settings for a data set of ``shapes``."""
-        found = self.own_faults()
+    def shape_faults(self, shapes: Shapes) -> list[str]:
+        """Why these settings are not for a data set of ``shapes``, one line a fault."""
+        found = []
         for section in ("networks", "likelihoods"):
             given = getattr(self, section)
             unknown = sorted(set(given) - set(shapes) - {"default"})
@@ -142,21 +119,21 @@ class ModelSettings:
                     f"`model.{section}` names {sorted(given)}, expected 'default' or "
                     f"each of {sorted(shapes)}"
                 )
-            else:
-                for modality, shape in shapes.items():
-                    name = modality if modality in given else "default"
-                    field = f"model.{section}.{name}"
-                    found += (
-                        self.network(modality).faults(field, shape)
-                        if section == "networks"
-                        else self._likelihood_faults(modality, field, shape)
-                    )
+                continue
+            for modality, shape in shapes.items():
+                name = modality if modality in given else "default"
+                field = f"model.{section}.{name}"
+                found += (
+                    self.network(modality).shape_faults(field, shape)
+                    if section == "networks"
+                    else self._likelihood_faults(modality, field, shape)
+                )
         return list(dict.fromkeys(found))
 
     def _likelihood_faults(
         self, modality: str, field: str, shape: tuple[int, ...]
     ) -> list[str]:
-        found = self.likelihood(modality).faults(field)
+        found = []
         network, name = self.network(modality), self.likelihood(modality).name
         if network and name in TAKES_LOGITS and network.activation != "identity":
             found.append(
@@ -178,120 +155,94 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ExpertSettings:
-    """The mixture of experts of MMVAE+, and its bound; other methods ignore them.
+    """The mixture of experts of MMVAE+, and its bound; other methods ignore them."""
 
-    Attributes:
-        private_dim: D_w, of each modality's private latent; 0: none, as in MMVAE.
-        family: Of posteriors and private priors, "laplace" or "normal".
-        scale: How encoders give scales: "softmax", averaging to one, or "exp".
-        num_importance_samples: K.
-    """
-
-    private_dim: int = 32
-    family: str = "laplace"
-    scale: str = "softmax"
-    num_importance_samples: int = 1
-
-    def faults(self) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {"private_dim": 0, "num_importance_samples": 1}
-        known = {"family": tuple(KINDS), "scale": tuple(SCALES)}
-        return [
-            *faults_below(self, "experts", least),
-            *faults_of_choice(self, "experts", known),
-        ]
+    private_dim: int = option(
+        32, "D_w, of each modality's private latent; 0: none, as in MMVAE.", at_least=0
+    )
+    family: str = option(
+        "laplace", 'Posteriors and private priors, "laplace" or "normal".', one_of=KINDS
+    )
+    scale: str = option(
+        "softmax",
+        'How encoders give scales: "softmax", averaging to one, or "exp".',
+        one_of=SCALES,
+    )
+    num_importance_samples: int = option(1, "Draws of the bound, K.", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowSettings:
-    """The unimodal posteriors.
+    """The unimodal posteriors."""
 
-    Attributes:
-        num_blocks: MADE blocks; 0 is the Gaussian posterior.
-        hidden_sizes: Hidden layers of each MADE.
-        context_size: Features of x_m that condition every block; 0: x_m acts through
-            the base alone, as in the paper.
-        max_log_scale: Bound of each block's log-scale, nats.
-        num_posterior_samples: Draws of z ~ q(z|X) a datum and step.
-    """
+    num_blocks: int = option(2, "MADE blocks; 0 is the Gaussian posterior.", at_least=0)
+    hidden_sizes: tuple[int, ...] = option(
+        (128, 128, 128), "Hidden layers of each MADE.", at_least=1
+    )
+    context_size: int = option(
+        0,
+        "Features of x_m that condition every block; 0: x_m acts through the base "
+        "alone, as in the paper.",
+        at_least=0,
+    )
+    max_log_scale: float = option(
+        4.0, "Bound of each block's log-scale, nats.", above=0
+    )
+    num_posterior_samples: int = option(
+        1, "Draws of z ~ q(z|X) a datum and step.", at_least=1
+    )
 
-    num_blocks: int = 2
-    hidden_sizes: tuple[int, ...] = (128, 128, 128)
-    context_size: int = 0
-    max_log_scale: float = 4.0
-    num_posterior_samples: int = 1
-
-    def faults(self) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {"num_blocks": 0, "context_size": 0, "num_posterior_samples": 1}
-        found = [
-            f"`flow.{field}` is {getattr(self, field)}, expected >= {bound}"
-            for field, bound in least.items()
-            if getattr(self, field) < bound
-        ]
-        if not self.max_log_scale > 0:
-            found.append(f"`flow.max_log_scale` is {self.max_log_scale}, expected > 0")
-        if self.num_blocks and not (self.hidden_sizes and min(self.hidden_sizes) > 0):
-            found.append(
-                f"`flow.hidden_sizes` is {self.hidden_sizes}, expected one or more "
-                "positive sizes"
-            )
-        return found
+    def cross_faults(self, field: str) -> list[str]:
+        """A MADE has hidden layers."""
+        if not self.num_blocks or self.hidden_sizes:
+            return []
+        return [f"`{field}.hidden_sizes` is (), expected one or more sizes"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ProjectorSettings:
-    """JNF-Shared's projectors g_m; their trunks are those of ``model.networks``.
+    """JNF-Shared's projectors g_m; their trunks are those of ``model.networks``."""
 
-    Attributes:
-        objective: "nt_xent" or "info_nce" (contrastive), or "dcca".
-        size: o, the dimension of g_m(x_m).
-        base_size: What each modality hands to the head that all share; contrastive.
-        temperature: τ; contrastive.
-        learns_temperature: Whether τ is a parameter that starts there; contrastive.
-        num_correlations: How many of each pair's largest are summed; 0: all; DCCA.
-        ridge: Added to variances; DCCA.
-        posterior_hidden_sizes: MLP from g_m(x_m) to the base of q_m.
-    """
+    objective: str = option(
+        REQUIRED,
+        '"nt_xent" or "info_nce" (contrastive), or "dcca".',
+        one_of=PROJECTOR_OBJECTIVES,
+    )
+    size: int = option(REQUIRED, "o, the dimension of g_m(x_m).", at_least=1)
+    base_size: int = option(
+        64,
+        "Features that each modality hands to the head that all share; contrastive.",
+        at_least=1,
+    )
+    temperature: float = option(0.1, "τ; contrastive.", above=0)
+    learns_temperature: bool = option(
+        False, "Whether τ is a parameter that starts there; contrastive."
+    )
+    num_correlations: int = option(
+        0,
+        "How many of each pair's largest correlations are summed; 0: all; DCCA.",
+        at_least=0,
+    )
+    ridge: float = option(1e-3, "Added to variances; DCCA.", above=0)
+    posterior_hidden_sizes: tuple[int, ...] = option(
+        (512, 512, 512),
+        "MLP from g_m(x_m) to the base of q_m.",
+        at_least=1,
+        not_empty=True,
+    )
 
-    objective: str
-    size: int
-    base_size: int = 64
-    temperature: float = 0.1
-    learns_temperature: bool = False
-    num_correlations: int = 0
-    ridge: float = 1e-3
-    posterior_hidden_sizes: tuple[int, ...] = (512, 512, 512)
-
-    def faults(self) -> list[str]:
-        """What is wrong, one line a fault."""
+    def cross_faults(self, field: str) -> list[str]:
+        """There are ``size`` correlations, and a learnt τ stays above its least."""
         found = []
-        if self.objective not in PROJECTOR_OBJECTIVES:
+        if self.learns_temperature and 0 < self.temperature <= MIN_TEMPERATURE:
             found.append(
-                f"`projectors.objective` is {self.objective!r}, expected one of "
-                f"{PROJECTOR_OBJECTIVES}"
+                f"`{field}.temperature` is {self.temperature}, expected > "
+                f"{MIN_TEMPERATURE} where it is learnt"
             )
-        for field in ("size", "base_size"):
-            if getattr(self, field) < 1:
-                found.append(
-                    f"`projectors.{field}` is {getattr(self, field)}, expected >= 1"
-                )
-        least = MIN_TEMPERATURE if self.learns_temperature else 0
-        if not self.temperature > least:
+        if self.num_correlations > self.size:
             found.append(
-                f"`projectors.temperature` is {self.temperature}, expected > {least}"
-            )
-        if not 0 <= self.num_correlations <= self.size:
-            found.append(
-                f"`projectors.num_correlations` is {self.num_correlations}, expected "
-                f"0 to `projectors.size` = {self.size}"
-            )
-        if not self.ridge > 0:
-            found.append(f"`projectors.ridge` is {self.ridge}, expected > 0")
-        if min(self.posterior_hidden_sizes, default=0) < 1:
-            found.append(
-                f"`projectors.posterior_hidden_sizes` is {self.posterior_hidden_sizes}"
-                ", expected one or more positive sizes"
+                f"`{field}.num_correlations` is {self.num_correlations}, expected <= "
+                f"`size` = {self.size}"
             )
         return found
 

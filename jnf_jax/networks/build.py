@@ -12,6 +12,7 @@ from jnf_jax.networks.sequence import (
     TransformerDecoder,
     TransformerTrunk,
 )
+from jnf_jax.options import REQUIRED, option
 
 KINDS = ("conv", "mlp", "residual", "transformer")
 CONVOLUTIONAL = ("conv", "residual")
@@ -25,39 +26,39 @@ Network = nn.Module
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSettings:
-    """Networks of one modality: encoder trunk and mirrored decoder.
+    """Networks of one modality: encoder trunk and mirrored decoder."""
 
-    Attributes:
-        kind: "conv" (stride-2 convolutions, padding 1), "mlp", "residual" (blocks
-            with pooling between them, `residual.py`) or "transformer" (`sequence.py`).
-        features: Channels after each convolution or block, the width of a token once
-            for each Transformer block; not of "mlp".
-        kernel_size: Of every convolution; "conv" only.
-        hidden_sizes: Dense layers, after those or on the flat input.
-        activation: On the decoder's output: "sigmoid" or "identity".
-    """
+    kind: str = option(
+        REQUIRED,
+        '"conv" (stride-2 convolutions, padding 1), "mlp", "residual" (blocks with '
+        'pooling between them, `residual.py`) or "transformer" (`sequence.py`).',
+        one_of=KINDS,
+    )
+    features: tuple[int, ...] = option(
+        (),
+        "Channels after each convolution or block, the width of a token once for each "
+        'Transformer block; not of "mlp".',
+        at_least=1,
+    )
+    kernel_size: int = option(4, 'Side of every convolution; "conv" only.', at_least=1)
+    hidden_sizes: tuple[int, ...] = option(
+        (), "Dense layers, after those or on the flat input.", at_least=1
+    )
+    activation: str = option(
+        "sigmoid",
+        'On the decoder\'s output: "sigmoid" or "identity".',
+        one_of=ACTIVATIONS,
+    )
 
-    kind: str
-    features: tuple[int, ...] = ()
-    kernel_size: int = 4
-    hidden_sizes: tuple[int, ...] = ()
-    activation: str = "sigmoid"
+    def cross_faults(self, field: str) -> list[str]:
+        """An "mlp" is nothing but its dense layers."""
+        if self.kind != "mlp" or self.hidden_sizes:
+            return []
+        return [f"`{field}.hidden_sizes` is empty, expected at least one size"]
 
-    def faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
-        """What is wrong with these settings for images of ``shape``, one line each."""
+    def shape_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        """Why these networks are not for data of ``shape``, one line a fault."""
         found = []
-        if self.kind not in KINDS:
-            found.append(f"`{field}.kind` is {self.kind!r}, expected one of {KINDS}")
-        if self.activation not in ACTIVATIONS:
-            found.append(
-                f"`{field}.activation` is {self.activation!r}, expected one of "
-                f"{tuple(ACTIVATIONS)}"
-            )
-        if self.kind == "mlp" and not self.hidden_sizes:
-            found.append(f"`{field}.hidden_sizes` is empty, expected at least one size")
-        if min((*self.hidden_sizes, *self.features, self.kernel_size)) < 1:
-            found.append(f"`{field}` has sizes below 1: {self}")
-            return found
         if self.kind == "residual":
             factor = 2 ** max(len(self.features) - 1, 0)
             sizes = shape[:2] if len(shape) == 3 else (0,)

@@ -15,14 +15,9 @@ from jaxtyping import Array, Float
 
 from jnf_jax.losses import denoising_loss
 from jnf_jax.networks.score import ScoreNetwork
-from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, bound_faults
-from jnf_jax.priors.family import (
-    BoundPrior,
-    Encode,
-    PriorFamily,
-    draw_option,
-    faults_below,
-)
+from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, order_faults
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.types import Params
 
 
@@ -102,37 +97,32 @@ class DiffusionPrior(BoundPrior):
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionFamily(PriorFamily):
-    """A latent diffusion, fitted by denoising.
-
-    Attributes:
-        hidden_size: Width of the residual MLP.
-        num_layers: Its residual layers.
-        num_steps: Of the sampler; any number may be drawn with.
-        score_time: When its score is taken where subsets divide by it.
-        beta_min: β(0).
-        beta_max: β(1).
-    """
+    """A latent diffusion, fitted by denoising."""
 
     name: str = "diffusion"
-    hidden_size: int = 256
-    num_layers: int = 3
-    num_steps: int = draw_option(250)
-    score_time: float = draw_option(0.02)
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    hidden_size: int = option(256, "Width of the residual MLP.", at_least=1)
+    num_layers: int = option(3, "Residual layers of it.", at_least=1)
+    num_steps: int = option(
+        250,
+        "Steps of the sampler; any number may be drawn with.",
+        at_least=1,
+        of_identity=False,
+    )
+    score_time: float = option(
+        0.02,
+        "Time at which its score is taken where subsets divide by it.",
+        at_least=SMALLEST_TIME,
+        below=1,
+        of_identity=False,
+    )
+    beta_min: float = option(0.1, "β(0).", above=0)
+    beta_max: float = option(20.0, "β(1).", above=0)
     stages: ClassVar[tuple[str, ...]] = ("prior",)
     density: ClassVar[str] = "score"
 
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        sizes = dict.fromkeys(("hidden_size", "num_layers", "num_steps"), 1)
-        found = faults_below(self, field, sizes)
-        if not SMALLEST_TIME <= self.score_time < 1:
-            found.append(
-                f"`{field}.score_time` is {self.score_time}, expected in "
-                f"[{SMALLEST_TIME}, 1)"
-            )
-        return found + bound_faults(field, self.beta_min, self.beta_max)
+    def cross_faults(self, field: str) -> list[str]:
+        """β grows."""
+        return order_faults(field, self.beta_min, self.beta_max)
 
     @property
     def schedule(self) -> NoiseSchedule:

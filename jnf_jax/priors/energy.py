@@ -22,14 +22,8 @@ from jnf_jax.losses import (
     tilted_kl,
 )
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
-from jnf_jax.priors.family import (
-    BoundPrior,
-    Encode,
-    PriorFamily,
-    draw_option,
-    faults_below,
-    faults_of_choice,
-)
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.whitening import Tilted, identity
@@ -44,6 +38,7 @@ from jnf_jax.sampling import (
     moments,
     run_langevin,
 )
+from jnf_jax.sampling.langevin import LANGEVIN_KERNELS
 from jnf_jax.types import Params, Verdict
 
 STARTS = ("reference", "posterior", "persistent")
@@ -170,40 +165,43 @@ class EnergyFamily(PriorFamily):
     """An energy-tilted reference, learnt with the model by contrast.
 
     Defaults are of arXiv 2006.08205 (its s = 0.4 is the step size 0.08 here).
-
-    Attributes:
-        reference: p_0, a key of ``REFERENCES``.
-        reference_scale: b of a Laplace reference, s of a normal one.
-        hidden_sizes: Of the network f.
-        activation: "leaky_relu" (slope 0.2) or "gelu".
-        num_steps: T of the Langevin chain in training.
-        step_size: Its ε.
-        kernel: "ula" or "mala".
-        start: Where training's negatives start: "reference" (short-run), "posterior"
-            (at the positives: contrastive divergence) or "persistent" (where chains of
-            the steps before ended). Draws start at p_0 whatever this is: what the
-            last two learn from is not the law of T steps, so draw with more.
-        confinement: κ.
-        slope_bound: Largest slope of f; 0 is none. Needs "leaky_relu".
-        magnitude_penalty: Weight of mean f², against drift of f's constant.
-        draw_steps: T of draws; -1: as in training. Not of a checkpoint's identity.
-        draw_step_size: ε of draws; 0: as in training. Likewise.
     """
 
     name: str = "energy"
-    reference: str = "normal"
-    reference_scale: float = 1.0
-    hidden_sizes: tuple[int, ...] = (200, 200)
-    activation: str = "leaky_relu"
-    num_steps: int = 60
-    step_size: float = 0.08
-    kernel: str = "ula"
-    start: str = "reference"
-    confinement: float = 0.0
-    slope_bound: float = 0.0
-    magnitude_penalty: float = 0.0
-    draw_steps: int = draw_option(-1)
-    draw_step_size: float = draw_option(0.0)
+    reference: str = option("normal", "p_0, a key of `REFERENCES`.", one_of=REFERENCES)
+    reference_scale: float = option(
+        1.0, "b of a Laplace reference, s of a normal one.", above=0
+    )
+    hidden_sizes: tuple[int, ...] = option(
+        (200, 200), "Hidden layers of the network f.", at_least=1
+    )
+    activation: str = option(
+        "leaky_relu", '"leaky_relu" (slope 0.2) or "gelu".', one_of=ACTIVATIONS
+    )
+    num_steps: int = option(60, "T of the Langevin chain in training.", at_least=0)
+    step_size: float = option(0.08, "ε of that chain.", above=0)
+    kernel: str = option("ula", '"ula" or "mala".', one_of=LANGEVIN_KERNELS)
+    start: str = option(
+        "reference",
+        'Where training\'s negatives start: "reference" (short-run), "posterior" (at '
+        'the positives: contrastive divergence) or "persistent" (where chains of the '
+        "steps before ended). Draws start at p_0 whatever this is: what the last two "
+        "learn from is not the law of T steps, so draw with more.",
+        one_of=STARTS,
+    )
+    confinement: float = option(0.0, "κ.", at_least=0)
+    slope_bound: float = option(
+        0.0, 'Largest slope of f; 0 is none. Needs "leaky_relu".', at_least=0
+    )
+    magnitude_penalty: float = option(
+        0.0, "Weight of mean f², against drift of f's constant.", at_least=0
+    )
+    draw_steps: int = option(
+        -1, "T of draws; -1: as in training.", at_least=-1, of_identity=False
+    )
+    draw_step_size: float = option(
+        0.0, "ε of draws; 0: as in training.", at_least=0, of_identity=False
+    )
     stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
     learns_apart: ClassVar[bool] = True
     density: ClassVar[str] = "unnormalised"
@@ -220,32 +218,15 @@ class EnergyFamily(PriorFamily):
         step_size = self.draw_step_size or self.step_size
         return LangevinSettings(self.kernel, num_steps, step_size)
 
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        found = faults_of_choice(
-            self,
-            field,
-            {
-                "reference": tuple(REFERENCES),
-                "activation": tuple(ACTIVATIONS),
-                "start": STARTS,
-            },
-        )
-        least = ("confinement", "slope_bound", "magnitude_penalty", "draw_step_size")
-        found += faults_below(self, field, dict.fromkeys(least, 0) | {"draw_steps": -1})
-        found += faults_below(self, field, {"reference_scale": 0}, strict=True)
-        found += self.langevin.faults(field)
-        if min(self.hidden_sizes, default=1) < 1:
-            found.append(
-                f"`{field}.hidden_sizes` is {self.hidden_sizes}, expected positive "
-                "sizes"
-            )
+    def cross_faults(self, field: str) -> list[str]:
+        """Whether f may be bounded so, and whether it leaves a density."""
+        found = []
         if self.slope_bound and self.activation != "leaky_relu":
             found.append(
                 f"`{field}.slope_bound` needs the activation 'leaky_relu', whose slope "
                 f"is at most 1, got {self.activation!r}"
             )
-        is_laplace = self.reference != "normal"
+        is_laplace = self.reference != "normal" and self.reference_scale > 0
         if is_laplace and not (
             self.confinement > 0 or 0 < self.slope_bound < 1 / self.reference_scale
         ):

@@ -4,7 +4,6 @@ A family's fields are the options that a config's ``model.prior`` may have. Noth
 outside of this folder asks which family it has: it asks the family.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -18,14 +17,6 @@ from jnf_jax.types import GaussianCode, Params, Verdict, Views
 
 Encode = Callable[[Views], GaussianCode]
 """Views [C, ...] -> mean and scale of q(z|X), f32[C, D]; of M experts f32[C M, D]."""
-
-
-def draw_option(default: Any) -> Any:
-    """A field that decides how draws are made and nothing that is learnt.
-
-    It is of no checkpoint's identity: what was trained can be drawn from with another.
-    """
-    return dataclasses.field(default=default, metadata={"of_identity": False})
 
 
 class BoundPrior:
@@ -95,11 +86,6 @@ class PriorFamily:
     bind_reference: ClassVar[Callable | None] = None
     fit: ClassVar[Callable | None] = None
 
-    def faults(self, field: str) -> list[str]:
-        """The faults of the options, one line each."""
-        del field
-        return []
-
     def faults_beside(self, posterior: str, field: str) -> list[str]:
         """Faults of the options in a model of "normal" or "laplace" posteriors."""
         del posterior, field
@@ -157,34 +143,3 @@ class Fixed(PriorFamily):
     """A family of one: there is nothing to learn."""
 
     is_learnt = False
-
-
-def faults_below(
-    options: Any,
-    field: str,
-    least: Mapping[str, float | int],
-    *,
-    strict: bool = False,
-) -> list[str]:
-    """One line for each option below (or, if strict, at) its bound; NaN is below."""
-    sign = ">" if strict else ">="
-    return [
-        f"`{field}.{name}` is {getattr(options, name)}, expected {sign} {bound}"
-        for name, bound in least.items()
-        if not (
-            getattr(options, name) > bound
-            if strict
-            else getattr(options, name) >= bound
-        )
-    ]
-
-
-def faults_of_choice(
-    options: Any, field: str, known: Mapping[str, tuple[str, ...]]
-) -> list[str]:
-    """One line for each option that is none of its names."""
-    return [
-        f"`{field}.{name}` is {getattr(options, name)!r}, expected one of {names}"
-        for name, names in known.items()
-        if getattr(options, name) not in names
-    ]

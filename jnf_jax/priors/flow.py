@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from jnf_jax.flows import flow_posterior
 from jnf_jax.networks.made import made_stack
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_below
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.types import Params
 
 
@@ -38,30 +39,17 @@ class FlowPrior(BoundPrior):
 
 @dataclasses.dataclass(frozen=True)
 class FlowFamily(PriorFamily):
-    """A flow that is learnt with the model.
-
-    Attributes:
-        num_blocks: MADE blocks; 0 is N(0, I).
-        hidden_sizes: Of each MADE.
-        max_log_scale: Bound of each block's log-scale, nats.
-    """
+    """A flow that is learnt with the model."""
 
     name: str = "flow"
-    num_blocks: int = 2
-    hidden_sizes: tuple[int, ...] = (128, 128, 128)
-    max_log_scale: float = 4.0
+    num_blocks: int = option(2, "MADE blocks; 0 is N(0, I).", at_least=0)
+    hidden_sizes: tuple[int, ...] = option(
+        (128, 128, 128), "Hidden layers of each MADE.", at_least=1, not_empty=True
+    )
+    max_log_scale: float = option(
+        4.0, "Bound of each block's log-scale, nats.", above=0
+    )
     stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        found = faults_below(self, field, {"num_blocks": 0})
-        found += faults_below(self, field, {"max_log_scale": 0}, strict=True)
-        if min(self.hidden_sizes, default=0) < 1:
-            found.append(
-                f"`{field}.hidden_sizes` is {self.hidden_sizes}, expected one or more "
-                "positive sizes"
-            )
-        return found
 
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]

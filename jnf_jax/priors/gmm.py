@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_below
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.types import Params
 
 
@@ -59,26 +60,19 @@ class GaussianMixturePrior(BoundPrior):
 
 @dataclasses.dataclass(frozen=True)
 class GaussianMixtureFamily(PriorFamily):
-    """A mixture that EM fits in one go, not by gradient.
-
-    Attributes:
-        num_components: C.
-        max_iterations: Of EM; where it has not converged by then, scikit-learn warns.
-        covariance_floor: Added to the diagonal of every covariance.
-    """
+    """A mixture that EM fits in one go, not by gradient."""
 
     name: str = "gmm"
-    num_components: int = 10
-    max_iterations: int = 200
-    covariance_floor: float = 1e-6
+    num_components: int = option(10, "Number of components, C.", at_least=1)
+    max_iterations: int = option(
+        200,
+        "Iterations of EM; where it has not converged by then, scikit-learn warns.",
+        at_least=1,
+    )
+    covariance_floor: float = option(
+        1e-6, "Added to the diagonal of every covariance.", at_least=0
+    )
     stages: ClassVar[tuple[str, ...]] = ("prior",)
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = dict.fromkeys(("num_components", "max_iterations"), 1)
-        return faults_below(self, field, least) + faults_below(
-            self, field, {"covariance_floor": 0}
-        )
 
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]

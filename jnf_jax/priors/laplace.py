@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import BoundPrior, Encode, Fixed, faults_below
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, Fixed
 from jnf_jax.types import Params
 
 _TABLE_SIZE = 8_192
@@ -107,18 +108,10 @@ def _table(scale: float, width: float) -> tuple[float, np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class LaplaceFamily(Fixed):
-    """A fixed Laplace prior.
-
-    Attributes:
-        scale: b.
-    """
+    """A fixed Laplace prior."""
 
     name: str = "laplace"
-    scale: float = 1.0
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        return faults_below(self, field, {"scale": 0}, strict=True)
+    scale: float = option(1.0, "b.", above=0)
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None
@@ -130,20 +123,11 @@ class LaplaceFamily(Fixed):
 
 @dataclasses.dataclass(frozen=True)
 class SmoothedLaplaceFamily(Fixed):
-    """A fixed, smoothed Laplace prior.
-
-    Attributes:
-        scale: b.
-        width: δ.
-    """
+    """A fixed, smoothed Laplace prior."""
 
     name: str = "smoothed_laplace"
-    scale: float = 1.0
-    width: float = 0.1
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        return faults_below(self, field, {"scale": 0, "width": 0}, strict=True)
+    scale: float = option(1.0, "b.", above=0)
+    width: float = option(0.1, "δ.", above=0)
 
     def bind(
         self, params: Params, latent_size: int, encode: Encode | None = None

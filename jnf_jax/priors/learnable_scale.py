@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import LogRatio, gaussian_kl, sampled_log_ratio
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily, faults_of_choice
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.priors.laplace import LaplacePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.types import Params
@@ -17,18 +18,10 @@ KINDS = {"normal": NormalPrior, "laplace": LaplacePrior}
 
 @dataclasses.dataclass(frozen=True)
 class LearnableScaleFamily(PriorFamily):
-    """Π_d k(z_d; 0, b_d) with b = D softmax(ℓ): scales that average to one.
-
-    Attributes:
-        kind: A key of ``KINDS``.
-    """
+    """Π_d k(z_d; 0, b_d) with b = D softmax(ℓ): scales that average to one."""
 
     name: str = "learnable_scale"
-    kind: str = "laplace"
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        return faults_of_choice(self, field, {"kind": tuple(KINDS)})
+    kind: str = option("laplace", 'k, "normal" or "laplace".', one_of=KINDS)
 
     @property
     def log_ratio(self) -> LogRatio:

@@ -8,13 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.priors.family import (
-    BoundPrior,
-    Encode,
-    PriorFamily,
-    faults_below,
-    faults_of_choice,
-)
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
 from jnf_jax.types import Params
 
 KINDS = ("normal", "laplace")
@@ -89,25 +84,15 @@ class MixtureFamily(PriorFamily):
     """A mixture that is learnt with the model, as in CMVAE.
 
     Weights and means are learnt, scales are 1; means start uniform in [−1, 1].
-
-    Attributes:
-        num_components: C.
-        kind: A member of ``KINDS``.
-        learns_scales: Whether scales are learnt too, one a component and dimension.
     """
 
     name: str = "mixture"
-    num_components: int = 40
-    kind: str = "normal"
-    learns_scales: bool = False
+    num_components: int = option(40, "Number of components, C.", at_least=1)
+    kind: str = option("normal", 'Each component, "normal" or "laplace".', one_of=KINDS)
+    learns_scales: bool = option(
+        False, "Whether scales are learnt too, one a component and dimension."
+    )
     stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        return [
-            *faults_below(self, field, {"num_components": 1}),
-            *faults_of_choice(self, field, {"kind": KINDS}),
-        ]
 
     def init(
         self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]

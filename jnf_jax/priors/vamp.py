@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.priors.family import Encode, PriorFamily, faults_below, faults_of_choice
+from jnf_jax.options import option
+from jnf_jax.priors.family import Encode, PriorFamily
 from jnf_jax.priors.mixture import KINDS, MixturePrior
 from jnf_jax.types import Params
 
@@ -17,20 +18,15 @@ class VampFamily(PriorFamily):
 
     U = sigmoid of free parameters, so that pseudo-inputs stay in [0, 1] as pixels do.
     Where q(z|X) is a mixture of M experts, p(z) has C M components.
-
-    Attributes:
-        num_components: C.
-        kind: Of each component, "normal" or "laplace": as the encoder's posterior is.
     """
 
     name: str = "vamp"
-    num_components: int = 50
-    kind: str = "normal"
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        found = faults_below(self, field, {"num_components": 1})
-        return found + faults_of_choice(self, field, {"kind": KINDS})
+    num_components: int = option(50, "Number of pseudo-tuples, C.", at_least=1)
+    kind: str = option(
+        "normal",
+        'Each component, "normal" or "laplace": as the encoder\'s posterior is.',
+        one_of=KINDS,
+    )
 
     def faults_beside(self, posterior: str, field: str) -> list[str]:
         """A component is of the kind that posteriors are."""

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jnf_jax.options import require
 from jnf_jax.sampling import langevin
 from jnf_jax.sampling.chain_settings import DIVERGENCE_LIMIT, ChainSettings
 
@@ -68,7 +69,11 @@ def build_ensemble(
         settings: see ``ChainSettings``.
         inverse_mass: diagonal of the inverse mass matrix of each datum, ideally the
             target's variances; f32[B, D], None for ones.
+
+    Raises:
+        ValueError: With every fault of the settings.
     """
+    require(settings, "settings")
     start, kernel, axes = _kernel_of(settings)
 
     def guarded(context_i):

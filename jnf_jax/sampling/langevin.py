@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jnf_jax.options import option
+
 if TYPE_CHECKING:
     import blackjax
 
@@ -38,33 +40,15 @@ LEAST_ACCEPTANCE = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class LangevinSettings:
-    """A run of fixed length; hashable, so that it can be a static argument of jit.
+    """A run of fixed length; hashable, so that it can be a static argument of jit."""
 
-    Attributes:
-        kernel: "ula" (no correction) or "mala".
-        num_steps: T; 0 returns the start.
-        step_size: ε of the update above; a paper's s is ε = s²/2.
-    """
-
-    kernel: str = "ula"
-    num_steps: int = 60
-    step_size: float = 0.08
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        found = []
-        if self.kernel not in LANGEVIN_KERNELS:
-            found.append(
-                f"`{field}.kernel` is {self.kernel!r}, expected one of "
-                f"{LANGEVIN_KERNELS}"
-            )
-        if self.num_steps < 0:
-            found.append(f"`{field}.num_steps` is {self.num_steps}, expected >= 0")
-        if not 0 < self.step_size < float("inf"):
-            found.append(
-                f"`{field}.step_size` is {self.step_size}, expected > 0 and finite"
-            )
-        return found
+    kernel: str = option(
+        "ula", '"ula" (no correction) or "mala".', one_of=LANGEVIN_KERNELS
+    )
+    num_steps: int = option(60, "T; 0 returns the start.", at_least=0)
+    step_size: float = option(
+        0.08, "ε of the update above; a paper's s is ε = s²/2.", above=0
+    )
 
 
 class LangevinState(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import optax
 
+from jnf_jax.options import REQUIRED, option, require
 from jnf_jax.runtime.parallel import PARAMETERS
 from jnf_jax.stage import Group
 
@@ -15,125 +16,120 @@ SELECTIONS = ("best", "last")
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """How a stage is trained; every field counts as part of the run's identity.
+    """How a stage is trained."""
 
-    Attributes:
-      num_steps: optimiser steps in all.
-      batch_size: data in one step over all devices; the last partial batch of an epoch
-        is dropped.
-      seed: of initialisation, order of the data and noise of the loss.
-      learning_rate: its peak.
-      schedule: "constant"; "cosine" to zero at ``num_steps``; "plateau": multiplied by
-        ``plateau_factor`` after ``plateau_patience_epochs`` epochs in which the mean
-        training loss did not improve by 1e-4 of itself.
-      warmup_steps: linear from zero to the peak; also before "plateau".
-      optimizer: "adam", "amsgrad" or "rmsprop" (``b2`` is its decay, ``b1`` unused).
-      prior_rate_factor: the learning rate of a learnt prior (the parameters named
-        "prior"), as a multiple of ``learning_rate``.
-      prior_start_step: step before which a learnt prior stays as it was initialised.
-      b1: decay of the first moment.
-      b2: decay of the second moment.
-      gradient_clip: largest global norm of the gradient; 0 is off. A prior with a rate
-        or start of its own is clipped by itself, and so are all others.
-      ema_decay: of an exponential moving average of the parameters, which is then what
-        is evaluated and handed on; 0 is off.
-      checkpoint_every: steps between checkpoints; 0 is as ``evaluate_every``.
-      keep_checkpoints: how many to keep, at least 1; 2 leave one to fall back to.
-      evaluate_every: steps between passes over the validation split; 0 is a twentieth
-        of the run or one epoch, whichever is longer.
-      select: "best" hands on the parameters of the lowest validation loss, "last" those
-        of the last step.
-      steps_per_dispatch: 0 lets ``trainer.choose_steps_per_dispatch`` choose.
-      plateau_patience_epochs: see ``schedule``.
-      plateau_factor: see ``schedule``.
-      log_every: steps whose metrics are averaged into one line of the log.
-      parameters: "replicated", whole on each device, or "sharded" over them, see
-        ``parallel.state_sharding``; changes no number beyond the order of summation,
-        and is no part of the identity.
-    """
+    num_steps: int = option(REQUIRED, "Optimiser steps in all.", at_least=1)
+    batch_size: int = option(
+        REQUIRED,
+        "Data in one step over all devices; the last partial batch of an epoch is "
+        "dropped.",
+        at_least=1,
+    )
+    seed: int = option(
+        0,
+        "Seed of initialisation, order of the data and noise of the loss.",
+        at_least=0,
+    )
+    learning_rate: float = option(1e-3, "Peak of the learning rate.", above=0)
+    schedule: str = option(
+        "constant",
+        '"constant"; "cosine" to zero at `num_steps`; "plateau": multiplied by '
+        "`plateau_factor` after `plateau_patience_epochs` epochs in which the mean "
+        "training loss did not improve by 1e-4 of itself.",
+        one_of=SCHEDULES,
+    )
+    warmup_steps: int = option(
+        0,
+        "Steps in which the rate grows linearly from zero to its peak; also before "
+        '"plateau".',
+        at_least=0,
+    )
+    optimizer: str = option(
+        "adam",
+        '"adam", "amsgrad" or "rmsprop" (`b2` is its decay, `b1` unused).',
+        one_of=OPTIMIZERS,
+    )
+    prior_rate_factor: float = option(
+        1.0,
+        'Learning rate of a learnt prior (the parameters named "prior"), as a multiple '
+        "of `learning_rate`.",
+        at_least=0,
+    )
+    prior_start_step: int = option(
+        0, "Step before which a learnt prior stays as it was initialised.", at_least=0
+    )
+    b1: float = option(0.9, "Decay of the first moment.", at_least=0, below=1)
+    b2: float = option(0.999, "Decay of the second moment.", at_least=0, below=1)
+    gradient_clip: float = option(
+        0.0,
+        "Largest global norm of the gradient; 0 is off. A prior with a rate or start "
+        "of its own is clipped by itself, and so are all others.",
+        at_least=0,
+    )
+    ema_decay: float = option(
+        0.0,
+        "Decay of an exponential moving average of the parameters, which is then what "
+        "is evaluated and handed on; 0 is off.",
+        at_least=0,
+        below=1,
+    )
+    checkpoint_every: int = option(
+        0, "Steps between checkpoints; 0 is as `evaluate_every`.", at_least=0
+    )
+    keep_checkpoints: int = option(
+        2,
+        "Checkpoints that are kept; 2 leave one to fall back to.",
+        at_least=1,
+        of_identity=False,
+    )
+    evaluate_every: int = option(
+        0,
+        "Steps between passes over the validation split; 0 is a twentieth of the run "
+        "or one epoch, whichever is longer.",
+        at_least=0,
+    )
+    select: str = option(
+        "best",
+        '"best" hands on the parameters of the lowest validation loss, "last" those of '
+        "the last step.",
+        one_of=SELECTIONS,
+    )
+    steps_per_dispatch: int = option(
+        0,
+        "Steps of one compiled call; 0 lets `trainer.choose_steps_per_dispatch` "
+        "choose.",
+        at_least=0,
+    )
+    plateau_patience_epochs: int = option(30, "See `schedule`.", at_least=1)
+    plateau_factor: float = option(0.1, "See `schedule`.", above=0, below=1)
+    log_every: int = option(
+        50, "Steps whose metrics are averaged into one line of the log.", at_least=1
+    )
+    parameters: str = option(
+        "replicated",
+        '"replicated", whole on each device, or "sharded" over them, see '
+        "`parallel.state_sharding`; changes no number beyond the order of summation.",
+        one_of=PARAMETERS,
+        of_identity=False,
+    )
 
-    num_steps: int
-    batch_size: int
-    seed: int = 0
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    optimizer: str = "adam"
-    prior_rate_factor: float = 1.0
-    prior_start_step: int = 0
-    b1: float = 0.9
-    b2: float = 0.999
-    gradient_clip: float = 0.0
-    ema_decay: float = 0.0
-    checkpoint_every: int = 0
-    keep_checkpoints: int = 2
-    evaluate_every: int = 0
-    select: str = "best"
-    steps_per_dispatch: int = 0
-    plateau_patience_epochs: int = 30
-    plateau_factor: float = 0.1
-    log_every: int = 50
-    # No part of the text either, by which classifiers are found again.
-    parameters: str = dataclasses.field(default="replicated", repr=False)
-
-    def faults(self, prefix: str = "") -> list[str]:
-        """Every bad field at once, each as "<prefix><field> must be …, got …"."""
-        known = {
-            "schedule": SCHEDULES,
-            "optimizer": OPTIMIZERS,
-            "select": SELECTIONS,
-            "parameters": PARAMETERS,
-        }
-        at_least = {
-            "num_steps": 1,
-            "batch_size": 1,
-            "seed": 0,
-            "warmup_steps": 0,
-            "gradient_clip": 0,
-            "prior_start_step": 0,
-            "checkpoint_every": 0,
-            "keep_checkpoints": 1,
-            "evaluate_every": 0,
-            "steps_per_dispatch": 0,
-            "plateau_patience_epochs": 1,
-            "log_every": 1,
-        }
-        below_one = ("b1", "b2", "ema_decay")
-        faults = []
-        for field, names in known.items():
-            if getattr(self, field) not in names:
-                faults.append((field, f"one of {', '.join(names)}"))
-        for field, least in at_least.items():
-            # Written so that NaN is a fault as well.
-            if not getattr(self, field) >= least:
-                faults.append((field, f">= {least}"))
-        for field in below_one:
-            if not 0 <= getattr(self, field) < 1:
-                faults.append((field, ">= 0 and < 1"))
-        if not 0 < self.learning_rate < float("inf"):
-            faults.append(("learning_rate", "> 0 and finite"))
-        if not 0 <= self.prior_rate_factor < float("inf"):
-            faults.append(("prior_rate_factor", ">= 0 and finite"))
-        if not 0 < self.plateau_factor < 1:
-            faults.append(("plateau_factor", "> 0 and < 1"))
-        if self.num_steps >= 1 and self.warmup_steps > self.num_steps:
-            faults.append(("warmup_steps", f"<= num_steps = {self.num_steps}"))
-        return self._told(faults, prefix)
-
-    def faults_of_fit(self, prefix: str = "") -> list[str]:
-        """Likewise, for a stage that is fitted in one go: it takes one step."""
-        needed = {"num_steps": 1, "select": "last", "ema_decay": 0.0}
-        faults = [
-            (field, f"{value!r} where a stage is fitted in one go")
-            for field, value in needed.items()
-            if getattr(self, field) != value
-        ]
-        return self._told(faults, prefix)
-
-    def _told(self, faults: list[tuple[str, str]], prefix: str) -> list[str]:
+    def cross_faults(self, field: str) -> list[str]:
+        """The warm-up is part of the run."""
+        if self.warmup_steps <= self.num_steps:
+            return []
         return [
-            f"{prefix}{field} must be {expected}, got {getattr(self, field)!r}"
-            for field, expected in faults
+            f"`{field}.warmup_steps` is {self.warmup_steps}, expected <= `num_steps` = "
+            f"{self.num_steps}"
+        ]
+
+    def faults_of_fit(self, field: str) -> list[str]:
+        """Faults of a stage that is fitted in one go, which takes one step."""
+        needed = {"num_steps": 1, "select": "last", "ema_decay": 0.0}
+        return [
+            f"`{field}.{name}` is {getattr(self, name)!r}, expected {value!r} where a "
+            "stage is fitted in one go"
+            for name, value in needed.items()
+            if getattr(self, name) != value
         ]
 
 
@@ -204,8 +200,7 @@ def make_optimizer(
     Raises:
       ValueError: lists every bad field of ``settings``.
     """
-    if faults := settings.faults():
-        raise ValueError("; ".join(faults))
+    require(settings, "settings")
     moments = {
         "adam": lambda: optax.scale_by_adam(settings.b1, settings.b2),
         "amsgrad": lambda: optax.scale_by_amsgrad(settings.b1, settings.b2),

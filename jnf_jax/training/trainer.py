@@ -19,6 +19,7 @@ import numpy as np
 
 from jnf_jax import checkpoint, content_keys
 from jnf_jax.checkpoint.key_paths import digest_tree
+from jnf_jax.options import faults
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
 from jnf_jax.training import feed, stage_run, stopping
@@ -206,9 +207,10 @@ def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
 def _check(
     stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
 ) -> None:
-    faults = settings.faults() + (settings.faults_of_fit() if stage.fit else [])
-    if faults:
-        raise ValueError(f"stage {stage.name!r}: " + "; ".join(faults))
+    found = faults(settings, stage.name)
+    found += settings.faults_of_fit(stage.name) if stage.fit else []
+    if found:
+        raise ValueError("\n".join(found))
     if settings.batch_size > stage.train_size:
         raise ValueError(
             f"stage {stage.name!r}: batch_size must be at most the number of training "
@@ -226,9 +228,11 @@ def _identify(
     stage: Stage, settings: TrainSettings, metadata: dict[str, Any]
 ) -> dict[str, Any]:
     """What runs that continue one another must share, as JSON gives it back."""
-    named = dataclasses.asdict(settings)
-    for changes_no_number in ("keep_checkpoints", "parameters"):
-        del named[changes_no_number]
+    named = {
+        option.name: getattr(settings, option.name)
+        for option in dataclasses.fields(settings)
+        if option.metadata["of_identity"]
+    }
     return content_keys.identity(
         "stage",
         {

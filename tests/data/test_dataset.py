@@ -1,9 +1,8 @@
-"""Checksums, streams of random numbers, and the checking of settings."""
+"""Checksums, streams of random numbers, and what a record says of settings."""
 
 import dataclasses
 
 import numpy as np
-import pytest
 
 from jnf_jax.data import dataset
 
@@ -13,9 +12,6 @@ class Settings:
     count: int = 3
     share: float = 0.5
     folder_dir: str = ""
-
-    def faults(self):
-        return dataset.find_faults(self, {"count": dataset.between(1, 5)})
 
 
 def test_checksum_depends_on_bytes_shape_and_dtype_but_not_on_layout():
@@ -34,25 +30,6 @@ def test_each_purpose_has_its_own_stream():
     ]
     assert draws[0] == draws[4]
     assert len(set(draws)) == 4
-
-
-def test_all_faults_are_reported_at_once():
-    with pytest.raises(ValueError) as caught:
-        dataset.require(Settings(count=9, share="x"))
-    assert str(caught.value).splitlines() == [
-        "data.count: got 9, expected 1 to 5",
-        "data.share: got 'x', expected type float",
-    ]
-
-
-@pytest.mark.parametrize("bad", [{"count": 2.0}, {"count": True}, {"folder_dir": None}])
-def test_a_wrong_type_is_a_fault(bad):
-    (line,) = Settings(**bad).faults()
-    assert line.startswith(f"data.{next(iter(bad))}: got") and "expected type" in line
-
-
-def test_good_settings_have_no_faults_and_an_integer_may_stand_for_a_float():
-    assert Settings(share=1).faults() == []
 
 
 def test_the_record_leaves_folders_out():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from jnf_jax import options
 from jnf_jax.data import DATASETS, load
 
 
@@ -20,16 +21,16 @@ def test_known_names():
 
 def test_default_settings_are_good():
     for make_settings, _ in DATASETS.values():
-        assert make_settings().faults() == []
+        assert options.faults(make_settings()) == []
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"data.name: got 'mnst', expected .*polymnist"
-    ):
+    told = "`data.name` is 'mnst', expected .*'polymnist'.* Did you mean"
+    with pytest.raises(ValueError, match=told):
         load("mnst")
 
 
 def test_unknown_setting_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"\['num_modality'\], expected .*num_modal"):
+    told = "`data.num_modality` is unknown, .* Did you mean 'num_modalities'"
+    with pytest.raises(ValueError, match=told):
         load("digits", num_modality=2)

@@ -238,12 +238,11 @@ def test_faults_of_variants_are_told_at_once(base):
     )
     with pytest.raises(ValueError) as told:
         variants.make_plan(config, Path("runs"))
-    assert str(told.value).splitlines() == [
-        "the sweep has faults:",
-        "`evaluation.num_tuple` is no field of jnf.py. Did you mean "
-        "'evaluation.num_tuples'?",
-        "`flow.num_blocks` is 'two' (str), expected int, as in jnf.py",
-    ]
+    first, unknown, last = str(told.value).splitlines()
+    assert first == "the sweep has faults:"
+    assert unknown.startswith("`evaluation.num_tuple` is unknown, expected one of")
+    assert unknown.endswith(". Did you mean 'num_tuples'?")
+    assert last == "`flow.num_blocks` is 'two' (str), expected an integer >= 0"
     plot = dict(x="flow.num_blocks", y=("coherence.conditional.2",), log_x=False)
     config = sweep_config(
         shares=("joint", "shared"), quantities=("coherence.ceilings",), plot=plot
@@ -259,7 +258,7 @@ def test_faults_of_variants_are_told_at_once(base):
         variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"))
     read = (("init.joint", "a/joint"),)
     assert variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"), read)
-    with pytest.raises(ValueError, match="(?s)num_blocks must be|num_blocks.*-1"):
+    with pytest.raises(ValueError, match="`flow.num_blocks` is -1, expected >= 0"):
         variants.make_plan(
             sweep_config(axes=(("flow.num_blocks", (-1,)),)), Path("runs")
         )

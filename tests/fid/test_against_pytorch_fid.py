@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.data.torch_file import load_tensors
 from jnf_jax.evaluation.measures.features import inception_features
 from jnf_jax.evaluation.measures.frechet import Settings
@@ -148,7 +149,7 @@ def test_features_of_grey_pictures_from_a_file_named_in_a_config(theirs, files):
     """Hash checked, weights read, one channel repeated; not called FID."""
     digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
     settings = Settings("inception", str(files[0]), digest)
-    assert not settings.faults("evaluation.frechet")
+    assert not options.faults(settings, "evaluation.frechet")
     extractor = inception_features(str(files[0]), digest, None)
     assert extractor.distance == "frechet_inception" and extractor.size == 2048
     grey = pictures(32, count=2)[..., :1]
@@ -157,7 +158,7 @@ def test_features_of_grey_pictures_from_a_file_named_in_a_config(theirs, files):
     got = np.asarray(extractor.extract("m0", grey))
     assert relative_error(got, expected[..., 0, 0].numpy()) < 1e-4
     other = Settings("inception", str(files[1]), digest)
-    (fault,) = other.faults("evaluation.frechet")
+    (fault,) = options.faults(other, "evaluation.frechet")
     assert "has SHA-256" in fault and f"expected {digest}" in fault
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.losses import denoising_loss
-from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, bound_faults
+from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, order_faults
 
 SCHEDULE = NoiseSchedule()
 SD = jnp.array([0.3, 1.2])
@@ -90,8 +90,7 @@ def test_time_of_inverts_the_log_ratio():
 
 
 def test_bounds_of_the_rate():
-    assert bound_faults("denoiser", 0.1, 20.0) == []
-    assert bound_faults("denoiser", 0.0, 0.0) == [
-        "`denoiser.beta_min` is 0.0, expected > 0",
+    assert order_faults("denoiser", 0.1, 20.0) == []
+    assert order_faults("denoiser", 0.0, 0.0) == [
         "`denoiser.beta_max` is 0.0, expected > `beta_min` = 0.0",
     ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
@@ -92,4 +93,4 @@ def test_parameters_terms_and_gradients_stay_float32(computed):
 
 def test_another_dtype_is_a_fault():
     settings = dataclasses.replace(SETTINGS, compute_dtype="float16")
-    assert "`model.compute_dtype` is 'float16'" in settings.own_faults()[0]
+    assert "`model.compute_dtype` is 'float16'" in options.faults(settings, "model")[0]

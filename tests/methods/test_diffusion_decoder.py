@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from jnf_jax import options
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
@@ -194,12 +195,13 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match=r"`denoiser` is for pictures \[H, W, C\]"):
         make(shapes={"a": (3,), "b": (2,)})
     bad = DenoiserSettings((), 0, 0.0, 0.0, 0.0, num_steps=0, temperature=-1.0)
-    assert bad.faults() == [
+    assert options.faults(bad, "denoiser") == [
+        "`denoiser.features` is (), expected a tuple of one or more integers >= 1",
         "`denoiser.num_blocks` is 0, expected >= 1",
-        "`denoiser.num_steps` is 0, expected >= 1",
-        "`denoiser.temperature` is -1.0, expected >= 0",
         "`denoiser.residual_scale` is 0.0, expected > 0",
         "`denoiser.beta_min` is 0.0, expected > 0",
+        "`denoiser.beta_max` is 0.0, expected > 0",
+        "`denoiser.num_steps` is 0, expected >= 1",
+        "`denoiser.temperature` is -1.0, expected >= 0",
         "`denoiser.beta_max` is 0.0, expected > `beta_min` = 0.0",
-        "`denoiser.features` is (), expected one or more positive sizes",
     ]

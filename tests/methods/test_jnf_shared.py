@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jnf_jax import options
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
@@ -148,7 +149,9 @@ def test_a_learnt_temperature_has_a_gradient_and_a_floor():
     np.testing.assert_allclose(metrics["temperature"], MIN_TEMPERATURE, rtol=0.01)
     assert abs(gradient["log_temperature"]) > 0
     frozen = dataclasses.replace(NT_XENT, learns_temperature=True, temperature=0.01)
-    assert frozen.faults() == ["`projectors.temperature` is 0.01, expected > 0.01"]
+    assert options.faults(frozen, "projectors") == [
+        "`projectors.temperature` is 0.01, expected > 0.01 where it is learnt"
+    ]
 
 
 def test_dcca_sums_as_many_correlations_as_are_asked():
@@ -174,11 +177,11 @@ def test_faults_are_all_told():
         "cca", 0, base_size=0, temperature=0.0, num_correlations=3, ridge=0.0,
         posterior_hidden_sizes=(),
     )  # fmt: skip
-    fields = [fault.split("`")[1] for fault in bad.faults()]
+    fields = [fault.split("`")[1] for fault in options.faults(bad, "projectors")]
     names = ("objective", "size", "base_size", "temperature", "num_correlations")
     names += ("ridge", "posterior_hidden_sizes")
-    assert fields == [f"projectors.{name}" for name in names]
-    assert not DCCA.faults() and not NT_XENT.faults()
+    assert sorted(set(fields)) == sorted(f"projectors.{name}" for name in names)
+    assert not options.faults(DCCA) and not options.faults(NT_XENT)
     (fault,) = DCCA.batch_faults(2, "`shared.batch_size` is 2")
     assert "`shared.batch_size` is 2, expected more than" in fault
     assert not DCCA.batch_faults(3, "") and not NT_XENT.batch_faults(2, "")

@@ -57,7 +57,7 @@ def test_equal_channels_pass_unchanged():
 @pytest.mark.parametrize("shape", [(8, 8, 1), (4, 12, 3)])
 def test_decoder_mirrors_encoder(shape):
     settings = NetworkSettings("residual", features=(4, 5, 6), hidden_sizes=(7,))
-    assert not settings.faults("n", shape)
+    assert not settings.shape_faults("n", shape)
     trunk, decoder = build_trunk(settings), build_decoder(settings, shape)
     x, z = jnp.zeros((2, *shape)), jnp.zeros((2, 3))
     key = jax.random.key(0)
@@ -70,5 +70,5 @@ def test_decoder_mirrors_encoder(shape):
     ("features", "shape"), [((), (8, 8, 3)), ((4, 4), (7, 8, 3)), ((4, 4), (8,))]
 )
 def test_sizes_that_cannot_be_halved_are_refused(features, shape):
-    found = NetworkSettings("residual", features=features).faults("n", shape)
+    found = NetworkSettings("residual", features=features).shape_faults("n", shape)
     assert len(found) == 1 and "`n` is residual with features" in found[0]

@@ -98,14 +98,15 @@ def test_they_learn_to_write_what_they_read():
     ],
 )
 def test_bad_settings(changes, shape, message):
-    faults = dataclasses.replace(SETTINGS, **changes).faults("model.networks.a", shape)
-    assert len(faults) == 1 and re.search(message, faults[0]), faults
+    settings = dataclasses.replace(SETTINGS, **changes)
+    (fault,) = settings.shape_faults("model.networks.a", shape)
+    assert re.search(message, fault)
 
 
 def test_good_settings():
-    assert not SETTINGS.faults("a", (5, 4))
+    assert not SETTINGS.shape_faults("a", (5, 4))
     conv = NetworkSettings(kind="conv", features=(4, 8))
-    assert not conv.faults("a", (32, 64, 1))
+    assert not conv.shape_faults("a", (32, 64, 1))
     decoder = build_decoder(conv, (32, 64, 1))
     x, _ = jax.eval_shape(decoder.init_with_output, jax.random.key(0), jnp.ones((2, 3)))
     assert x.shape == (2, 32, 64, 1)

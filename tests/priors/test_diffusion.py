@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax.errors import ScopeParamNotFoundError
 
+from jnf_jax import options
 from jnf_jax.noise_schedule import NoiseSchedule
 from jnf_jax.priors.diffusion import DiffusionFamily, DiffusionPrior
 
@@ -80,10 +81,10 @@ def test_family():
     assert prior.sample(jax.random.key(1), 7).shape == (7, 2)
     with pytest.raises(ValueError, match="no log density, .* `sample` or `score`"):
         prior.log_density(jnp.zeros(2))
-    assert not family.faults("fitted_prior")
+    assert not options.faults(family)
     bad = DiffusionFamily(hidden_size=0, num_layers=0, num_steps=0, beta_min=0.0)
-    assert len(bad.faults("fitted_prior")) == 4
-    (fault,) = DiffusionFamily(score_time=1.0).faults("fitted_prior")
-    assert fault.startswith("`fitted_prior.score_time` is 1.0, expected in [0.001, 1)")
-    (fault,) = DiffusionFamily(beta_max=0.05).faults("fitted_prior")
+    assert len(options.faults(bad)) == 4
+    (fault,) = options.faults(DiffusionFamily(score_time=1.0), "fitted_prior")
+    assert fault.startswith("`fitted_prior.score_time` is 1.0, expected >= 0.001")
+    (fault,) = options.faults(DiffusionFamily(beta_max=0.05), "fitted_prior")
     assert fault.startswith("`fitted_prior.beta_max` is 0.05, expected > `beta_min`")

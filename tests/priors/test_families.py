@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.networks.energy import TiltNetwork, bound_slope
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.family import PriorFamily
@@ -57,7 +58,7 @@ def test_the_registry_knows_names_without_jax():
 def test_a_family_makes_priors(name):
     family = PRIORS[name]()
     assert family.name == name and isinstance(family, PriorFamily)
-    assert hash(family) == hash(PRIORS[name]()) and not family.faults("model.prior")
+    assert hash(family) == hash(PRIORS[name]()) and not options.faults(family)
     params = family.init(jax.random.key(0), LATENT, SHAPES)
     assert bool(params) == (name in LEARNT)
     prior = bound(family, params)
@@ -180,7 +181,7 @@ def test_slope_bound_holds_along_random_segments():
     ],
 )
 def test_faults_name_the_option(family, field):
-    (fault,) = family.faults("model.prior")
+    (fault,) = options.faults(family, "model.prior")
     assert (
         fault.startswith(f"`model.prior.{field}`")
         and "expected" in fault

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.priors.gmm import GaussianMixtureFamily
 
 WEIGHTS = np.array([0.5, 0.2, 0.3])
@@ -90,5 +91,5 @@ def test_more_components_than_draws():
     ],
 )
 def test_faults_name_the_option(changes, field):
-    (fault,) = GaussianMixtureFamily(**changes).faults("fitted_prior")
+    (fault,) = options.faults(GaussianMixtureFamily(**changes), "fitted_prior")
     assert fault.startswith(f"`fitted_prior.{field}` is")

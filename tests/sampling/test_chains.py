@@ -455,22 +455,18 @@ def test_first_arguments_of_the_samplers():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        (
-            "kernel",
-            "gibbs",
-            "kernel: got 'gibbs', expected one of dynamic_hmc, hmc, nuts, ula",
-        ),
-        ("kernel", "ula", "num_adaptation: got 100, expected 0 with kernel 'ula'"),
-        ("num_transitions", 0, "num_transitions: got 0, expected at least 1"),
-        ("max_leapfrog", 0, "max_leapfrog: got 0, expected at least 1"),
-        ("num_adaptation", -1, "num_adaptation: got -1"),
-        ("target_acceptance", 1.0, "target_acceptance: got 1.0"),
-        ("initial_step_size", 0.0, "initial_step_size: got 0.0"),
+        ("kernel", "gibbs", "is 'gibbs', expected one of 'dynamic_hmc', 'hmc', 'nuts"),
+        ("kernel", "ula", "`settings.num_adaptation` is 100, expected 0 with `kernel"),
+        ("num_transitions", 0, "`settings.num_transitions` is 0, expected >= 1"),
+        ("max_leapfrog", 0, "is 0, expected >= `min_leapfrog` = 1"),
+        ("num_adaptation", -1, "`settings.num_adaptation` is -1, expected >= 0"),
+        ("target_acceptance", 1.0, "is 1.0, expected > 0 and < 1"),
+        ("initial_step_size", 0.0, "`settings.initial_step_size` is 0.0, expected > 0"),
     ],
 )
 def test_bad_settings(field, value, message):
     with pytest.raises(ValueError, match=message):
-        ChainSettings(**{field: value})
+        sampling.hmc.build_ensemble(None, None, ChainSettings(**{field: value}))
 
 
 # --- diagnostics ---------------------------------------------------------------------

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.sampling.langevin import (
     LangevinSettings,
     as_top_level_api,
@@ -149,14 +150,14 @@ def test_path_passes_through_the_ends_of_shorter_runs():
 
 def test_faults():
     good = LangevinSettings()
-    assert not good.faults("langevin")
+    assert not options.faults(good)
     bad = LangevinSettings("hmc", -1, 0.0)
-    assert [f.split("`")[1] for f in bad.faults("langevin")] == [
+    assert [f.split("`")[1] for f in options.faults(bad, "langevin")] == [
         "langevin.kernel",
         "langevin.num_steps",
         "langevin.step_size",
     ]
-    (fault,) = LangevinSettings(step_size=float("inf")).faults("langevin")
-    assert fault == "`langevin.step_size` is inf, expected > 0 and finite"
+    (fault,) = options.faults(LangevinSettings(step_size=float("inf")), "langevin")
+    assert fault == "`langevin.step_size` is inf, expected a finite number > 0"
     with pytest.raises(ValueError, match="`kernel` is 'hmc', expected one of"):
         build_kernel("hmc")

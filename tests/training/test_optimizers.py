@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jnf_jax import options
 from jnf_jax.stage import Group
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer, make_schedule
 
@@ -146,12 +147,16 @@ def test_every_fault_is_reported_at_once_and_named():
         select="first",
         warmup_steps=-1,
     )
-    faults = bad.faults(prefix="optimizer.")
-    assert len(faults) == 6
-    joined = "\n".join(faults)
-    assert "optimizer.optimizer must be one of adam, amsgrad, rmsprop" in joined
-    assert "optimizer.learning_rate must be > 0 and finite, got nan" in joined
-    with pytest.raises(ValueError, match="num_steps must be >= 1, got 0"):
+    assert options.faults(bad, "joint") == [
+        "`joint.num_steps` is 0, expected >= 1",
+        "`joint.learning_rate` is nan, expected a finite number > 0",
+        "`joint.warmup_steps` is -1, expected >= 0",
+        "`joint.optimizer` is 'sgd', expected one of 'adam', 'amsgrad', 'rmsprop'",
+        "`joint.b2` is 1.0, expected >= 0 and < 1",
+        "`joint.select` is 'first', expected one of 'best', 'last'",
+    ]
+    with pytest.raises(ValueError, match="`settings.num_steps` is 0, expected >= 1"):
         make_optimizer(bad, 1)
-    assert settings().faults() == []
-    assert "warmup_steps" in settings(warmup_steps=101).faults()[0]
+    assert options.faults(settings()) == []
+    (fault,) = options.faults(settings(warmup_steps=101), "joint")
+    assert fault == "`joint.warmup_steps` is 101, expected <= `num_steps` = 100"

@@ -27,6 +27,7 @@ from jnf_jax.evaluation.statistics.frechet import (
 )
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.networks.classifier import Classifier
+from jnf_jax.options import option
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Views
@@ -39,21 +40,14 @@ Judged = dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How drawn pictures are measured.
+    """How drawn pictures are measured."""
 
-    Attributes:
-        num_prior_samples: Draws from each prior, the first of the protocol's: a drawn
-            picture costs as many network calls as its sampler takes steps.
-    """
-
-    num_prior_samples: int = 2_000
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        got = self.num_prior_samples
-        if got >= 1:
-            return []
-        return [f"`{field}.num_prior_samples` is {got}, expected >= 1"]
+    num_prior_samples: int = option(
+        2_000,
+        "Draws from each prior, the first of the protocol's: a drawn picture costs as "
+        "many network calls as its sampler takes steps.",
+        at_least=1,
+    )
 
 
 NEEDS_LABELS = True

@@ -30,6 +30,7 @@ from jnf_jax.evaluation.statistics.frechet import (
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.networks import inception
+from jnf_jax.options import option
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import batches
 from jnf_jax.types import Params
@@ -39,24 +40,18 @@ FEATURES = ("classifier", "inception")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which features the distance is measured in.
+    """Which features the distance is measured in."""
 
-    Attributes:
-        features: Members of ``FEATURES``, separated by commas.
-        inception_file: pytorch-fid's weights; nothing is fetched.
-        inception_sha256: Of that file, hex.
-    """
-
-    features: str = "classifier"
-    inception_file: str = ""
-    inception_sha256: str = ""
+    features: str = option("classifier", "Members of `FEATURES`, separated by commas.")
+    inception_file: str = option("", "pytorch-fid's weights; nothing is fetched.")
+    inception_sha256: str = option("", "SHA-256 of that file, hex.")
 
     def names(self) -> list[str]:
         """The members of ``FEATURES`` that are asked for."""
         return [name for name in map(str.strip, self.features.split(",")) if name]
 
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
+    def cross_faults(self, field: str) -> list[str]:
+        """Whether the features are known, and their weights those that were named."""
         unknown = sorted(set(self.names()) - set(FEATURES))
         if unknown or not self.names():
             return [

@@ -31,6 +31,7 @@ from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics.coherence import subsets
 from jnf_jax.evaluation.statistics.importance import LogMean, log_means
 from jnf_jax.evaluation.subject import Subject
+from jnf_jax.options import option
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
 
@@ -46,37 +47,28 @@ LEAST_ANNEALED_ESS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How many draws, on how many tuples.
+    """How many draws, on how many tuples."""
 
-    Attributes:
-        num_importance_samples: K of the joint bound and of (b).
-        num_conditional_samples: K of (a), whatever is given: where that is two
-            modalities or more a draw costs a chain.
-        num_tuples: Test tuples of the joint bound, from the first; 0: the protocol's.
-        num_conditional_tuples: Those of the conditionals; 0: the protocol's.
-        num_decoded: Latents that are decoded at a time; bounds the memory.
-    """
-
-    num_importance_samples: int = 1_000
-    num_conditional_samples: int = 100
-    num_tuples: int = 1_000
-    num_conditional_tuples: int = 100
-    num_decoded: int = 5_000
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {
-            "num_importance_samples": 1,
-            "num_conditional_samples": 1,
-            "num_tuples": 0,
-            "num_conditional_tuples": 0,
-            "num_decoded": 1,
-        }
-        return [
-            f"`{field}.{name}` is {getattr(self, name)}, expected >= {bound}"
-            for name, bound in least.items()
-            if getattr(self, name) < bound
-        ]
+    num_importance_samples: int = option(
+        1_000, "K of the joint bound and of (b).", at_least=1
+    )
+    num_conditional_samples: int = option(
+        100,
+        "K of (a), whatever is given: where that is two modalities or more a draw "
+        "costs a chain.",
+        at_least=1,
+    )
+    num_tuples: int = option(
+        1_000,
+        "Test tuples of the joint bound, from the first; 0: the protocol's.",
+        at_least=0,
+    )
+    num_conditional_tuples: int = option(
+        100, "Test tuples of the conditionals; 0: the protocol's.", at_least=0
+    )
+    num_decoded: int = option(
+        5_000, "Latents that are decoded at a time; bounds the memory.", at_least=1
+    )
 
 
 TABLES = (

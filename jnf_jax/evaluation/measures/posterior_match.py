@@ -37,52 +37,49 @@ from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS, SubsetInference
+from jnf_jax.options import option
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How much of it is measured; the gap takes the tuples of the protocol.
+    """How much of it is measured; the gap takes the tuples of the protocol."""
 
-    Attributes:
-        num_pairs: Tuples of the two-sample tests of single modalities, from the first.
-        num_chain_data: Tuples that long chains run on, from the first.
-        num_chains: Chains a tuple, each of them one draw; as many amortised draws.
-        num_transitions: Of each chain, from a draw of the subset posterior.
-        num_subsets: Of each size, the first ones; 0: all.
-        num_calibration_data: Simulated tuples.
-        num_calibration_draws: L, among which z* is ranked.
-    """
+    num_pairs: int = option(
+        2_000,
+        "Tuples of the two-sample tests of single modalities, from the first.",
+        at_least=10 * NUM_FOLDS,
+    )
+    num_chain_data: int = option(
+        16, "Tuples that long chains run on, from the first.", at_least=1
+    )
+    num_chains: int = option(
+        32,
+        "Chains a tuple, each of them one draw; as many amortised draws.",
+        at_least=NUM_DIAGNOSTIC_CHAINS,
+    )
+    num_transitions: int = option(
+        200,
+        "Transitions of each chain, from a draw of the subset posterior.",
+        at_least=4,
+    )
+    num_subsets: int = option(
+        1, "Subsets of each size, the first ones; 0: all.", at_least=0
+    )
+    num_calibration_data: int = option(
+        1_000, "Simulated tuples.", at_least=5 * NUM_BINS
+    )
+    num_calibration_draws: int = option(31, "L, among which z* is ranked.", at_least=1)
 
-    num_pairs: int = 2_000
-    num_chain_data: int = 16
-    num_chains: int = 32
-    num_transitions: int = 200
-    num_subsets: int = 1
-    num_calibration_data: int = 1_000
-    num_calibration_draws: int = 31
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {
-            "num_pairs": 10 * NUM_FOLDS,
-            "num_chain_data": 1,
-            "num_chains": NUM_DIAGNOSTIC_CHAINS,
-            "num_transitions": 4,
-            "num_subsets": 0,
-            "num_calibration_data": 5 * NUM_BINS,
-        }
-        found = [
-            f"`{field}.{name}` is {getattr(self, name)}, expected >= {bound}"
-            for name, bound in least.items()
-            if getattr(self, name) < bound
-        ]
+    def cross_faults(self, field: str) -> list[str]:
+        """Enough rows for each fold of a classifier, and as many draws to each bin."""
+        found = []
         rows, draws = self.num_chain_data * self.num_chains, self.num_calibration_draws
         if rows < 10 * NUM_FOLDS:
             found.append(
                 f"`{field}.num_chain_data` times `num_chains` is {rows}, expected >= "
                 f"{10 * NUM_FOLDS}"
             )
-        if draws < 1 or (draws + 1) % NUM_BINS:
+        if (draws + 1) % NUM_BINS:
             found.append(
                 f"`{field}.num_calibration_draws` is {draws}, expected a multiple of "
                 f"{NUM_BINS}, less 1"

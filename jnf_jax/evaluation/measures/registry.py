@@ -5,7 +5,7 @@
 under ``<name>``. The file of a measure holds
 
 ================  ======================================================================
-``Settings``      frozen dataclass: defaults, and ``faults(field)``, one line a fault
+``Settings``      frozen dataclass of options (``jnf_jax.options``)
 ``measure``       ``(subject, settings) -> {…}``, ready for JSON: numbers as floats in
                   objects, never in lists, so that seeds can be summarised
 ``TABLES``        which of these numbers people see, and their ranges (``tables.py``)

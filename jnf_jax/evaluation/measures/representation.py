@@ -32,6 +32,7 @@ from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import shared_latent
+from jnf_jax.options import option
 from jnf_jax.runtime import parallel
 from jnf_jax.types import Views
 
@@ -41,24 +42,16 @@ SOURCES = ("joint", "own")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """On how many tuples.
+    """On how many tuples."""
 
-    Attributes:
-        num_tuples: Test tuples, from the first; 0: the protocol's.
-        num_probe_tuples: Training tuples that the probes are fitted to, from the first.
-    """
-
-    num_tuples: int = 2_000
-    num_probe_tuples: int = 2_000
-
-    def faults(self, field: str) -> list[str]:
-        """What is wrong, one line a fault."""
-        least = {"num_tuples": 0, "num_probe_tuples": 2}
-        return [
-            f"`{field}.{name}` is {getattr(self, name)}, expected >= {bound}"
-            for name, bound in least.items()
-            if getattr(self, name) < bound
-        ]
+    num_tuples: int = option(
+        2_000, "Test tuples, from the first; 0: the protocol's.", at_least=0
+    )
+    num_probe_tuples: int = option(
+        2_000,
+        "Training tuples that the probes are fitted to, from the first.",
+        at_least=2,
+    )
 
 
 def data_faults(

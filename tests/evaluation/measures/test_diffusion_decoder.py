@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
@@ -151,7 +152,7 @@ def test_a_decoder_that_shows_something_else_loses_coherence():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="expected a config with `denoiser`"):
         measured(None)
-    (fault,) = Settings(0).faults("evaluation.diffusion_decoder")
+    (fault,) = options.faults(Settings(0), "evaluation.diffusion_decoder")
     assert fault == (
         "`evaluation.diffusion_decoder.num_prior_samples` is 0, expected >= 1"
     )

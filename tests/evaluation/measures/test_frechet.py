@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from evaluation.test_protocol import LabelModel, Sure
 
+from jnf_jax import options
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.held_out import HeldOut
@@ -180,7 +181,7 @@ def test_without_earlier_draws_the_protocols_are_made(monkeypatch):
 
 def test_a_config_that_asks_for_the_fid_names_a_file_and_its_hash(tmp_path):
     def faults(**fields):
-        return Settings(**fields).faults("evaluation.frechet")
+        return options.faults(Settings(**fields), "evaluation.frechet")
 
     assert not faults()
     path = tmp_path / "weights.pth"

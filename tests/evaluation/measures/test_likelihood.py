@@ -12,6 +12,7 @@ import pytest
 from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
+from jnf_jax import options
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import likelihood
 from jnf_jax.evaluation.measures.likelihood import LEAST_ESS, Settings
@@ -311,8 +312,8 @@ def test_a_prior_without_its_constant_is_no_likelihood():
 
 
 def test_settings_of_no_use():
-    faults = Settings(num_importance_samples=0, num_decoded=0).faults("e.l")
-    assert faults == [
+    bad = Settings(num_importance_samples=0, num_decoded=0)
+    assert options.faults(bad, "e.l") == [
         "`e.l.num_importance_samples` is 0, expected >= 1",
         "`e.l.num_decoded` is 0, expected >= 1",
     ]

@@ -22,6 +22,7 @@ from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
+from jnf_jax.options import option
 from jnf_jax.runtime import parallel
 from tools.results_page.render import pages
 
@@ -30,12 +31,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    power: int = 1
-
-    def faults(self, field):
-        if self.power > 0:
-            return []
-        return [f"`{field}.power` is {self.power}, expected >= 1"]
+    power: int = option(1, "Exponent.", at_least=1)
 
 
 def count(subject, settings):
@@ -49,8 +45,7 @@ def count(subject, settings):
 
 @dataclasses.dataclass(frozen=True)
 class Nothing:
-    def faults(self, field):
-        return []
+    pass
 
 
 def module(**names):

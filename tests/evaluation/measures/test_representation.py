@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax import options
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import representation
 from jnf_jax.evaluation.measures.representation import (
@@ -156,8 +157,7 @@ def test_a_probe_of_noise_is_at_chance():
 
 
 def test_settings_of_no_use():
-    faults = Settings(-1, 1).faults("e.r")
-    assert faults == [
+    assert options.faults(Settings(-1, 1), "e.r") == [
         "`e.r.num_tuples` is -1, expected >= 0",
         "`e.r.num_probe_tuples` is 1, expected >= 2",
     ]

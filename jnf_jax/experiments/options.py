@@ -1,0 +1,269 @@
+"""Where the options of a config are declared, read without importing jax.
+
+A section of a config holds the fields of the dataclass that it configures. Those files
+import jax, and a config file should not: their declarations are read from the source,
+in which every default is a literal. ``base()`` is what configs start from, and
+``override`` sets what a command line, a sweep or a caller wants otherwise.
+"""
+
+import ast
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from jnf_jax.evaluation.measures import MEASURES
+from jnf_jax.options import REQUIRED, option
+
+STAGES = ("shared", "joint", "unimodal", "prior", "diffusion_decoder")
+"""Every stage of any method; each may have a section of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """The fields of a config that belong to no section."""
+
+    method: str = option("jnf", "Name of the method, see `methods.registry`.")
+    seed: int = option(0, "Seed of training: initialisation, order, noise.", at_least=0)
+    num_seeds: int = option(
+        1, "Seeds that `train` trains, from `seed` upwards.", at_least=1
+    )
+    stages: str = option(
+        "joint,unimodal", "Stages to train in this run, separated by commas."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureOptions:
+    """What an evaluation measures beside its protocol."""
+
+    measures: str = option(
+        "", "Names of measures, separated by commas, see `evaluation.measures`."
+    )
+
+
+_TRAINING = "jnf_jax.training.optimizers:TrainSettings"
+_CHAINS = "jnf_jax.sampling.chain_settings:ChainSettings"
+
+SECTIONS = {
+    "": ("jnf_jax.experiments.options:RunOptions",),
+    "flow": ("jnf_jax.methods.settings:FlowSettings",),
+    "sampler": (_CHAINS, "jnf_jax.methods.product:Quotient"),
+    "refinement": (_CHAINS,),
+    "experts": ("jnf_jax.methods.settings:ExpertSettings",),
+    "optimizer": (_TRAINING,),
+    "training": (_TRAINING,),
+    "evaluation": (
+        "jnf_jax.evaluation.protocol:ProtocolSettings",
+        "jnf_jax.experiments.options:MeasureOptions",
+    ),
+    **{
+        f"evaluation.{name}": (f"{module}:Settings",)
+        for name, module in MEASURES.items()
+    },
+    "evaluation.classifier": (_TRAINING,),
+    # From here on they are in a config only where it has them.
+    "model": ("jnf_jax.methods.settings:ModelSettings",),
+    "model.networks.*": ("jnf_jax.networks.build:NetworkSettings",),
+    "model.likelihoods.*": ("jnf_jax.methods.settings:LikelihoodSettings",),
+    "projectors": ("jnf_jax.methods.settings:ProjectorSettings",),
+    "denoiser": ("jnf_jax.methods.diffusion_decoder:DenoiserSettings",),
+} | dict.fromkeys(STAGES, (_TRAINING,))
+"""Section of a config -> the dataclasses whose fields it may have."""
+
+_BASE = [*SECTIONS][: [*SECTIONS].index("model")]
+
+DATA = {
+    name: (f"jnf_jax.data.{name}:Settings", "jnf_jax.data.placement:Placement")
+    for name in (
+        *("circles_squares", "cub", "digits", "handwriting", "mhd", "mnist_svhn"),
+        *("polymnist", "records"),
+    )
+}
+
+PRIORS = {
+    "diffusion": ("jnf_jax.priors.diffusion:DiffusionFamily",),
+    "energy": ("jnf_jax.priors.energy:EnergyFamily",),
+    "flow": ("jnf_jax.priors.flow:FlowFamily",),
+    "gmm": ("jnf_jax.priors.gmm:GaussianMixtureFamily",),
+    "laplace": ("jnf_jax.priors.laplace:LaplaceFamily",),
+    "learnable_scale": ("jnf_jax.priors.learnable_scale:LearnableScaleFamily",),
+    "mixture": ("jnf_jax.priors.mixture:MixtureFamily",),
+    "normal": ("jnf_jax.priors.normal:NormalFamily",),
+    "smoothed_laplace": ("jnf_jax.priors.laplace:SmoothedLaplaceFamily",),
+    "vamp": ("jnf_jax.priors.vamp:VampFamily",),
+}
+
+NAMED = {"data": DATA, "model.prior": PRIORS, "fitted_prior": PRIORS}
+"""Section whose ``name`` decides its fields -> name -> dataclasses."""
+
+_OF_OPTIMIZER = (
+    *("optimizer", "learning_rate", "schedule", "warmup_steps", "b1", "b2"),
+    *("gradient_clip", "ema_decay", "plateau_patience_epochs", "plateau_factor"),
+    *("prior_rate_factor", "prior_start_step"),
+)
+_OF_STAGE = ("num_steps", "batch_size", "seed")
+
+_DEFAULTS = {
+    # Nothing is refined unless a config says so.
+    "refinement": {"num_transitions": 0},
+    "evaluation.classifier": {"num_steps": 4_000, "batch_size": 64, "select": "last"},
+}
+"""Defaults of a section where they are not those of its dataclass."""
+
+
+class Declared(NamedTuple):
+    """An option as its dataclass declares it.
+
+    Attributes:
+        kind: Its type, "float".
+        default: Its default, or ``REQUIRED``.
+        help: Its line of help.
+    """
+
+    kind: str
+    default: Any
+    help: str
+
+
+@functools.cache
+def declared(place: str) -> dict[str, Declared]:
+    """The options of "module:Class", read from its source; nothing is imported.
+
+    >>> declared("jnf_jax.methods.settings:FlowSettings")["num_blocks"].default
+    2
+    """
+    module, name = place.split(":")
+    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
+    found = {}
+    for cls in tree.body:
+        if not isinstance(cls, ast.ClassDef) or cls.name != name:
+            continue
+        for field in cls.body:
+            call = getattr(field, "value", None)
+            if isinstance(field, ast.AnnAssign) and _is_option(call):
+                default, told = call.args
+                is_required = isinstance(default, ast.Name)
+                found[field.target.id] = Declared(
+                    ast.unparse(field.annotation),
+                    REQUIRED if is_required else ast.literal_eval(default),
+                    ast.literal_eval(told),
+                )
+    return found
+
+
+def _is_option(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option"
+
+
+def base() -> ml_collections.ConfigDict:
+    """What configs have in common; ``data``, ``model`` and the stages are their own.
+
+    Every section holds all of its options at their defaults and is locked: a name that
+    is none of them is an error where it is set.
+    """
+    config = ml_collections.ConfigDict(_defaults(""))
+    config.init = dict.fromkeys(STAGES, "")
+    config.fitted_prior = {"name": ""}
+    for section in _BASE[1:]:
+        *above, name = section.split(".")
+        parent = config[above[0]] if above else config
+        parent[name] = _defaults(section)
+    for name in config:
+        if isinstance(config[name], ml_collections.ConfigDict):
+            config[name].lock()
+    return config
+
+
+def _defaults(section: str) -> dict[str, Any]:
+    options = {
+        name: option.default
+        for place in SECTIONS[section]
+        for name, option in declared(place).items()
+    }
+    if section == "optimizer":
+        return {name: options[name] for name in _OF_OPTIMIZER}
+    if section == "training":
+        return {n: v for n, v in options.items() if n not in _OF_OPTIMIZER + _OF_STAGE}
+    return options | _DEFAULTS.get(section, {})
+
+
+def options_of(
+    section: str, config: ml_collections.ConfigDict | None = None
+) -> dict[str, Declared]:
+    """The options that a section may have; {} of a section that nobody declares.
+
+    Args:
+        section: Its dotted name, as "evaluation.frechet".
+        config: Says by its names which data set and which priors are asked for.
+    """
+    above, _, last = section.rpartition(".")
+    if section == "init":
+        return {stage: Declared("str", "", "") for stage in STAGES}
+    if section in NAMED:
+        name = _get(config, f"{section}.name")
+        places = NAMED[section].get(name, ())
+        return {"name": Declared("str", "", "")} | _join(places)
+    if f"{above}.*" in SECTIONS:
+        return _join(SECTIONS[f"{above}.*"])
+    return _join(SECTIONS.get(section, ()))
+
+
+def _join(places: tuple[str, ...]) -> dict[str, Declared]:
+    return {name: option for p in places for name, option in declared(p).items()}
+
+
+def _get(tree: Any, path: str) -> Any:
+    """The value at a dotted path, None where there is none."""
+    for name in path.split("."):
+        tree = tree.get(name) if hasattr(tree, "get") else None
+    return tree
+
+
+def override(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Sets fields of a config in place; ``resolve`` says what is wrong with them.
+
+    Args:
+        config: Locked or not.
+        changes: {"joint.learning_rate": 1e-4}. Text becomes a value of the declared
+            type, as from a command line; one that nobody declares is a literal, or
+            stays text.
+
+    Raises:
+        ValueError: A field has no fields of its own.
+    """
+    # The names of a data set and of priors say how the rest is read.
+    for path in sorted(changes, key=lambda path: not path.endswith("name")):
+        *above, last = path.split(".")
+        with config.unlocked(), config.ignore_type():
+            section = config
+            for i, name in enumerate(above):
+                if name not in section:
+                    section[name] = ml_collections.ConfigDict()
+                section = section[name]
+                if not isinstance(section, ml_collections.ConfigDict):
+                    field = ".".join(above[: i + 1])
+                    raise ValueError(
+                        f"`{path}` is unknown: `{field}` is {section!r}, no section"
+                    )
+            value = changes[path]
+            if isinstance(value, str):
+                known = options_of(".".join(above), config)
+                value = _parse(value, known[last].kind if last in known else None)
+            section[last] = value
+
+
+def _parse(text: str, kind: str | None) -> Any:
+    """A value of that kind; the text itself where it is none."""
+    if kind == "str":
+        return text
+    if kind == "bool":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return float(text) if kind == "float" else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,256 @@
+"""Options that are declared once: type, default, check and one line of help.
+
+A settings dataclass declares each of its fields with `option`; `faults` checks an
+instance against these declarations, and every fault of every class reads alike::
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainSettings:
+        batch_size: int = option(64, "Data in one step over all devices.", at_least=1)
+
+    faults(TrainSettings(0), "joint")  # ["`joint.batch_size` is 0, expected >= 1"]
+
+What concerns several fields is the method ``cross_faults(field) -> list[str]`` of the
+class; its lines join the others.
+"""
+
+import dataclasses
+import difflib
+import functools
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+REQUIRED = dataclasses.MISSING
+"""The default of an option that has none."""
+
+_KINDS = {
+    bool: ("True or False", bool),
+    int: ("an integer", int),
+    float: ("a number", (int, float)),
+    str: ("text", str),
+    tuple[int, ...]: ("integers", int),
+    tuple[float, ...]: ("numbers", (int, float)),
+}
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002  # the word that every command line uses
+    *,
+    at_least: float | int | None = None,
+    above: float | int | None = None,
+    below: float | int | None = None,
+    between: tuple[float | int, float | int] | None = None,
+    one_of: Iterable[str] | None = None,
+    not_empty: bool = False,
+    of_identity: bool = True,
+) -> Any:
+    """A field of a settings dataclass.
+
+    Args:
+        default: A literal, or ``REQUIRED``.
+        help: What the option does, in a line or a few.
+        at_least: Bound of a number, or of each number of a tuple; likewise ``above``
+            and ``below``.
+        between: Least and largest value of such a number.
+        one_of: The names that a text may be.
+        not_empty: Whether a tuple needs at least one entry.
+        of_identity: False for what decides nothing that is learnt, such as how draws
+            are made: checkpoints are found again whatever it is.
+    """
+    bounds = {">=": at_least, ">": above, "<": below, "to": between}
+    rules = {
+        "help": help,
+        "bounds": {sign: bound for sign, bound in bounds.items() if bound is not None},
+        "one_of": None if one_of is None else tuple(one_of),
+        "not_empty": not_empty,
+        "of_identity": of_identity,
+    }
+    return dataclasses.field(default=default, metadata=rules)
+
+
+def faults(settings: Any, field: str = "") -> list[str]:
+    """Everything that is wrong with a settings dataclass, one line a fault.
+
+    Args:
+        settings: An instance; dataclasses in its fields, or in mappings that are its
+            fields, are checked with it.
+        field: Where it is in the config, "joint"; "" is the config itself.
+    """
+    values = {name: getattr(settings, name) for name in kinds(type(settings))}
+    return _value_faults(type(settings), values, field) + _inner_faults(settings, field)
+
+
+def require(settings: Any, field: str = "") -> None:
+    """Raises ValueError with every line of `faults`, if there is one."""
+    if found := faults(settings, field):
+        raise ValueError("\n".join(found))
+
+
+def read(
+    cls: type, section: Mapping[str, Any], field: str = ""
+) -> tuple[Any, list[str]]:
+    """``cls(**section)``, lists as tuples, and everything that is wrong with it.
+
+    Returns:
+        The instance, None where a type is wrong or a required field is missing; and
+        one line for every fault.
+    """
+    values = _values(cls, section)
+    missing = [
+        own.name
+        for own in dataclasses.fields(cls)
+        if own.name not in values
+        and own.default is own.default_factory is dataclasses.MISSING
+    ]
+    found = check(cls, section, field)[1] + [
+        f"`{_join(field, name)}` is missing, expected {_expected(cls, name)}"
+        for name in missing
+    ]
+    if missing or not _are_typed(cls, values):
+        return None, found
+    settings = cls(**values)
+    return settings, found + _inner_faults(settings, field)
+
+
+def check(
+    cls: type, section: Mapping[str, Any], field: str = ""
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a section that are right, and one line for each that is not.
+
+    Unlike `read` it asks for none that is not there.
+    """
+    known, values = kinds(cls), _values(cls, section)
+    found = [unknown(_join(field, n), known) for n in section if n not in known]
+    told = {n: _value_faults(cls, {n: value}, field) for n, value in values.items()}
+    good = {name: value for name, value in values.items() if not told[name]}
+    return good, found + [line for lines in told.values() for line in lines]
+
+
+def _values(cls: type, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that ``cls`` knows; lists as tuples, integers as floats where asked."""
+    known, values = kinds(cls), {}
+    for name, value in section.items():
+        if name in known:
+            value = tuple(value) if isinstance(value, list) else value
+            is_float = known[name] is float and _has_type(value, float)
+            values[name] = float(value) if is_float else value
+    return values
+
+
+def unknown(path: str, known: Iterable[str]) -> str:
+    """The line for a name that is none of those known, with the one it comes near."""
+    return f"`{path}` is unknown, expected {among(path.rpartition('.')[2], known)}"
+
+
+def among(name: Any, known: Iterable[str]) -> str:
+    """``one of 'a', 'b'``, and which of them ``name`` may have been meant to be."""
+    known = [str(entry) for entry in known]
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return f"one of {', '.join(map(repr, known))}{hint}"
+
+
+@functools.cache
+def kinds(cls: type) -> dict[str, Any]:
+    """The fields of a settings dataclass and their types."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _join(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
+
+
+def _are_typed(cls: type, values: Mapping[str, Any]) -> bool:
+    known = kinds(cls)
+    return all(_has_type(value, known[name]) for name, value in values.items())
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    """Whether it is of that kind; True is no number. Other kinds go unchecked."""
+    if kind not in _KINDS:
+        return True
+    of_one = _KINDS[kind][1]
+    if typing.get_origin(kind) is tuple:
+        (kind, _) = typing.get_args(kind)
+        return isinstance(value, tuple) and all(_has_type(each, kind) for each in value)
+    return isinstance(value, of_one) and (kind is bool or not isinstance(value, bool))
+
+
+def _inner_faults(settings: Any, field: str) -> list[str]:
+    """What is wrong with settings inside these, and between fields."""
+    found, values = (
+        [],
+        {name: getattr(settings, name) for name in kinds(type(settings))},
+    )
+    for name, value in values.items():
+        inner = {name: value}
+        if isinstance(value, Mapping):
+            inner = {f"{name}.{key}": entry for key, entry in value.items()}
+        for path, entry in inner.items():
+            found += faults(entry, _join(field, path)) if _is_settings(entry) else []
+    # A comparison of two fields needs values that can be compared.
+    if hasattr(settings, "cross_faults") and _are_typed(type(settings), values):
+        found += settings.cross_faults(field)
+    return found
+
+
+def _is_settings(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _value_faults(cls: type, values: Mapping[str, Any], field: str) -> list[str]:
+    """What is wrong with each value by itself, at most a line for each."""
+    found = []
+    for name, value in values.items():
+        wrong = _wrong(cls, name, value) if kinds(cls)[name] in _KINDS else None
+        found += [f"`{_join(field, name)}` is {wrong}"] if wrong else []
+    return found
+
+
+def _wrong(cls: type, name: str, value: Any) -> str | None:
+    """What a value is and what was expected, None where it is that."""
+    kind, rules = kinds(cls)[name], cls.__dataclass_fields__[name].metadata
+    expected, bounds = _expected(cls, name), rules.get("bounds", {})
+    if not _has_type(value, kind):
+        return f"{value!r} ({type(value).__name__}), expected {expected}"
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
+        return f"{value!r}, expected {expected.replace('number', 'finite number')}"
+    if rules.get("one_of") and value not in rules["one_of"]:
+        return f"{value!r}, expected {among(value, rules['one_of'])}"
+    is_empty = rules.get("not_empty") and not value
+    if is_empty or not all(_holds(n, bounds) for n in numbers):
+        is_number = kind in (int, float)
+        return f"{value!r}, expected {_told(bounds) if is_number else expected}"
+    return None
+
+
+def _holds(number: Any, bounds: Mapping[str, Any]) -> bool:
+    holds = {
+        ">=": lambda bound: number >= bound,
+        ">": lambda bound: number > bound,
+        "<": lambda bound: number < bound,
+        "to": lambda bound: bound[0] <= number <= bound[1],
+    }
+    return all(holds[sign](bound) for sign, bound in bounds.items())
+
+
+def _told(bounds: Mapping[str, Any]) -> str:
+    return " and ".join(
+        f"{bound[0]} to {bound[1]}" if sign == "to" else f"{sign} {bound}"
+        for sign, bound in bounds.items()
+    )
+
+
+def _expected(cls: type, name: str) -> str:
+    """What an option takes, in words."""
+    kind, rules = kinds(cls)[name], cls.__dataclass_fields__[name].metadata
+    if rules.get("one_of"):
+        return among("", rules["one_of"])
+    words = _KINDS[kind][0] if kind in _KINDS else "a value"
+    if typing.get_origin(kind) is tuple:
+        words = f"a tuple of {'one or more ' if rules.get('not_empty') else ''}{words}"
+    return f"{words} {_told(rules.get('bounds', {}))}".rstrip()
