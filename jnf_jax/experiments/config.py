@@ -153,16 +153,6 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     all_stages += (DIFFUSION_DECODER,) if "denoiser" in tree else ()
     tree.setdefault("stages", ",".join(all_stages))
     run = reader.share(RunOptions, "", tree) or RunOptions()
-    data = reader.section("data")
-    placement = reader.share(Placement, "data", data) or Placement()
-    data_name = reader.named("data", data, DATASETS)
-    data.pop("name", None)
-    shared = {"seed": run.seed}
-    for name in ("optimizer", "training"):
-        # Told of once, here, and left out of the stages, which all inherit it.
-        good, faults = check(TrainSettings, reader.section(name), name)
-        shared |= good
-        reader.faults += faults
     sampler = reader.section("sampler")
     classifier = reader.section("evaluation.classifier")
     measures = _read_measures(reader)
@@ -170,9 +160,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         method=method,
         seed=run.seed,
         stages=tuple(filter(None, run.stages.split(","))),
-        data_name=data_name,
-        data=data_name and reader.read(DATASETS[data_name][0], "data", data),
-        placement=placement.placement,
+        **_read_data(reader),
         model=_read_model(reader),
         flow=reader.read(FlowSettings, "flow", reader.section("flow")),
         quotient=reader.share(Quotient, "sampler", sampler),
@@ -182,10 +170,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         fitted_prior=fitted_prior,
         projectors=None,
         denoiser=None,
-        training={
-            stage: reader.read(TrainSettings, stage, shared | reader.section(stage))
-            for stage in all_stages
-        },
+        training=_read_training(reader, all_stages, run.seed),
         init={stage: path for stage, path in reader.section("init").items() if path},
         measures=measures,
         evaluation=reader.read(
@@ -194,20 +179,54 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         classifier=reader.read(TrainSettings, "evaluation.classifier", classifier),
     )
     # Only this method has projectors: in others the section is unknown.
-    for name, cls, is_read in (
-        ("projectors", ProjectorSettings, method == "jnf_shared"),
-        ("denoiser", DenoiserSettings, "denoiser" in tree),
-    ):
-        if is_read:
-            parts[name] = reader.read(cls, name, reader.section(name))
-    known = [s for s in SECTIONS if s and "." not in s and s not in ALL_STAGES]
-    known += [*kinds(RunOptions), "data", "fitted_prior", "init", *all_stages]
-    faults = reader.faults + [unknown(name, sorted(known)) for name in tree]
+    if method == "jnf_shared":
+        section = reader.section("projectors")
+        parts["projectors"] = reader.read(ProjectorSettings, "projectors", section)
+    if "denoiser" in tree:
+        section = reader.section("denoiser")
+        parts["denoiser"] = reader.read(DenoiserSettings, "denoiser", section)
+    faults = reader.faults + _unknown_sections(tree, all_stages)
     faults += _cross_faults(parts)
     if faults:
         told = [*dict.fromkeys(faults)]
         raise ValueError("\n".join(told if len(told) == 1 else [FAULTY, *told]))
     return Experiment(**parts)
+
+
+def _unknown_sections(tree: dict[str, Any], stages: tuple[str, ...]) -> list[str]:
+    """A line for each section that nothing has taken out of the tree."""
+    known = [s for s in SECTIONS if s and "." not in s and s not in ALL_STAGES]
+    known += [*kinds(RunOptions), "data", "fitted_prior", "init", *stages]
+    return [unknown(name, sorted(known)) for name in tree]
+
+
+def _read_data(reader: _Reader) -> dict[str, Any]:
+    """The name of the data set, its settings, and where its tuples are."""
+    section = reader.section("data")
+    placement = reader.share(Placement, "data", section) or Placement()
+    name = reader.named("data", section, DATASETS)
+    section.pop("name", None)
+    return {
+        "data_name": name,
+        "data": name and reader.read(DATASETS[name][0], "data", section),
+        "placement": placement.placement,
+    }
+
+
+def _read_training(
+    reader: _Reader, stages: tuple[str, ...], seed: int
+) -> dict[str, TrainSettings]:
+    """Each stage's section over ``training`` over ``optimizer``."""
+    shared: dict[str, Any] = {"seed": seed}
+    for name in ("optimizer", "training"):
+        # Told of once, here, and left out of the stages, which all inherit it.
+        good, faults = check(TrainSettings, reader.section(name), name)
+        shared |= good
+        reader.faults += faults
+    return {
+        stage: reader.read(TrainSettings, stage, shared | reader.section(stage))
+        for stage in stages
+    }
 
 
 def _read_fitted_prior(reader: _Reader) -> PriorFamily | None:

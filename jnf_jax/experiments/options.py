@@ -17,6 +17,7 @@ import ml_collections
 
 from jnf_jax.evaluation.measures import MEASURES
 from jnf_jax.options import REQUIRED, option
+from jnf_jax.priors.registry import FAMILIES
 
 STAGES = ("shared", "joint", "unimodal", "prior", "diffusion_decoder")
 """Every stage of any method; each may have a section of its own."""
@@ -84,18 +85,7 @@ DATA = {
     )
 }
 
-PRIORS = {
-    "diffusion": ("jnf_jax.priors.diffusion:DiffusionFamily",),
-    "energy": ("jnf_jax.priors.energy:EnergyFamily",),
-    "flow": ("jnf_jax.priors.flow:FlowFamily",),
-    "gmm": ("jnf_jax.priors.gmm:GaussianMixtureFamily",),
-    "laplace": ("jnf_jax.priors.laplace:LaplaceFamily",),
-    "learnable_scale": ("jnf_jax.priors.learnable_scale:LearnableScaleFamily",),
-    "mixture": ("jnf_jax.priors.mixture:MixtureFamily",),
-    "normal": ("jnf_jax.priors.normal:NormalFamily",),
-    "smoothed_laplace": ("jnf_jax.priors.laplace:SmoothedLaplaceFamily",),
-    "vamp": ("jnf_jax.priors.vamp:VampFamily",),
-}
+PRIORS = {name: (place,) for name, place in FAMILIES.items()}
 
 NAMED = {"data": DATA, "model.prior": PRIORS, "fitted_prior": PRIORS}
 """Section whose ``name`` decides its fields -> name -> dataclasses."""
