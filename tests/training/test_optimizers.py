@@ -142,7 +142,7 @@ def test_every_fault_is_reported_at_once_and_named():
     bad = settings(
         num_steps=0,
         learning_rate=float("nan"),
-        optimizer="sgd",
+        optimizer="lbfgs",
         b2=1.0,
         select="first",
         warmup_steps=-1,
@@ -151,7 +151,7 @@ def test_every_fault_is_reported_at_once_and_named():
         "`joint.num_steps` is 0, expected >= 1",
         "`joint.learning_rate` is nan, expected a finite number > 0",
         "`joint.warmup_steps` is -1, expected >= 0",
-        "`joint.optimizer` is 'sgd', expected one of 'adam', 'amsgrad', 'rmsprop'",
+        "`joint.optimizer` is 'lbfgs', expected one of 'adam', 'amsgrad', 'rmsprop'",
         "`joint.b2` is 1.0, expected >= 0 and < 1",
         "`joint.select` is 'first', expected one of 'best', 'last'",
     ]
