@@ -251,7 +251,7 @@ def test_without_a_workdir_the_run_lives_as_long_as_the_model(model, monkeypatch
         ),
         (
             {"overrides": {"joint.num_step": 3}},
-            "`joint.num_step` is no field.*num_steps",
+            "`joint.num_step` is unknown.*num_steps",
         ),
         (
             {"overrides": {"model.latent_dim": 0}},
