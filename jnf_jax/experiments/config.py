@@ -215,7 +215,7 @@ def _read_data(reader: _Reader) -> dict[str, Any]:
 
 def _read_training(
     reader: _Reader, stages: tuple[str, ...], seed: int
-) -> dict[str, TrainSettings]:
+) -> dict[str, TrainSettings | None]:
     """Each stage's section over ``training`` over ``optimizer``."""
     shared: dict[str, Any] = {"seed": seed}
     for name in ("optimizer", "training"):
