@@ -39,6 +39,8 @@ RENAMED = (
     (r"polymnist/jnf_diffusion_prior", "polymnist/jnf_after:diffusion"),
     (r"polymnist/jnf_divisor_cpu", "polymnist/jnf_divisor:cpu"),
     (r"polymnist/jnf_(shared_.+)_divisor_cpu", r"polymnist/jnf_divisor:\1_cpu"),
+    (r"records/jnf", "own/jnf"),
+    (r"records/jnf_shared_(cl|dcca)", r"own/jnf_shared:\1"),
     (r"ablations/(.+)_(polymnist|mnist_svhn)", r"ablations/\1:\2"),
 )
 """Names that configs had when each was a file -> their names today."""

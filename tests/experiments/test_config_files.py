@@ -83,6 +83,7 @@ def test_every_record_names_a_config_and_old_commands_are_understood():
         ("configs/digits/jnf_maf_after.py", "'configs/digits/jnf_maf_after.py' is now "
          "'digits/jnf_after:maf'"),
         ("cub/jnf_shared_cl", "'cub/jnf_shared_cl' is now 'cub/jnf_shared:cl'"),
+        ("configs/records/jnf.py", "'configs/records/jnf.py' is now 'own/jnf'"),
         ("digits/jnf_shared", "'digits/jnf_shared' takes an argument, expected one of "
          "['digits/jnf_shared:cl', 'digits/jnf_shared:dcca']"),
         ("digits/jnf_shared:dca", "'digits/jnf_shared:dca' is no config, expected one "

@@ -501,10 +501,10 @@ def test_a_record_is_shown_where_it_lies(repository, record):
 
 
 def test_a_config_to_be_copied_is_no_row(repository):
-    folder = repository / "configs" / "records"
+    folder = repository / "configs" / "own"
     folder.mkdir()
     (folder / "jnf.py").write_text("def get_config():\n    return None\n")
-    assert "configs/records" not in pages(repository)
+    assert "configs/own" not in pages(repository)
 
 
 def test_the_first_page_looks_its_numbers_up(repository):

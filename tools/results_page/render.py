@@ -33,7 +33,7 @@ from tools.results_page.tables import (
 )
 
 ABLATIONS = "ablations"  # the folder of their configs, and of their records
-TEMPLATES = ("records/", "own/")  # configs for other people's data
+TEMPLATES = "own/"  # configs for other people's data
 TITLES = {
     "circles_squares": "Circles and squares (toy set)",
     "cub": "CUB pictures and captions",
