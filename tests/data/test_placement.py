@@ -98,7 +98,7 @@ def test_files_of_other_pictures_are_refused(tmp_path):
 
 def test_what_cannot_be_streamed(tmp_path):
     data = on_device()
-    with pytest.raises(ValueError, match="placement: got 'disk', expected one of"):
+    with pytest.raises(ValueError, match="`data.placement` is 'disk', expected one of"):
         place(data, "disk", tmp_path)
     fresh = dataclasses.replace(data.splits["train"], num_epochs=2)
     splits = {**data.splits, "train": fresh}

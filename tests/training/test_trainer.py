@@ -477,8 +477,11 @@ def test_metrics_must_be_scalars(tmp_path):
     "changes, message",
     [
         ({"batch_size": 71}, "batch_size must be at most .* got 71 for 70"),
-        ({"batch_size": 0, "optimizer": "sgd"}, "optimizer must be.*batch_size must"),
-        ({"steps_per_dispatch": -1}, "steps_per_dispatch must be >= 0"),
+        (
+            {"batch_size": 0, "optimizer": "sgd"},
+            "(?s)`toy.batch_size` is 0.*`toy.optimizer` is",
+        ),
+        ({"steps_per_dispatch": -1}, "`toy.steps_per_dispatch` is -1, expected >= 0"),
     ],
 )
 def test_bad_settings(tmp_path, changes, message):
