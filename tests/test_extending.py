@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from evaluation.test_protocol import LABELS, LabelModel, subject
 
+from jnf_jax.data import DATASETS
 from jnf_jax.evaluation import measures
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.experiments.schema import validate
@@ -22,14 +23,16 @@ SECTIONS = {
 }
 
 
-def test_a_prior_and_a_method_are_shown():
-    assert {"A prior", "A method", "A measure"} <= set(SECTIONS)
+def test_all_four_kinds_are_shown():
+    shown = {"A prior", "A measure", "A data set of your own kind", "A method"}
+    assert shown <= set(SECTIONS)
 
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_section_runs_as_it_is_printed(title, monkeypatch):
     monkeypatch.setattr(registry, "METHODS", dict(registry.METHODS))  # some add to it
     monkeypatch.setitem(measures.MEASURES, "saturation", "")  # undone afterwards
+    monkeypatch.setitem(DATASETS, "clocks", None)  # taken away afterwards
     names = {"__name__": "extending"}
     assert SECTIONS[title]
     for block in SECTIONS[title]:

@@ -12,8 +12,6 @@ real pictures.
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import captions, dataset, pairing, rendering
-from jnf_jax.data.tfds_cache import cache_root, load_named_images, load_or_build
+from jnf_jax.data.tfds_cache import cache_entry, load_images, load_or_build
 from jnf_jax.options import option, require
 
 NAME = "caltech_birds2011"
@@ -96,17 +94,11 @@ def load(settings: Settings) -> dataset.Dataset:
             "data.captions_file: got '', expected the file or folder of the captions; "
             "see jnf_jax/data/captions.py"
         )
-    parts = [
-        load_named_images(
-            NAME,
-            split,
-            side=SIDE,
-            data_dir=settings.data_dir,
-            cache_dir=settings.cache_dir,
-        )
-        for split in ("train", "test")
-    ]
-    images, names = (np.concatenate(both) for both in zip(*parts, strict=True))
+    places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
+    parts = [load_images(NAME, own, side=SIDE, **places) for own in ("train", "test")]
+    images, names = (
+        np.concatenate([part[key] for part in parts]) for key in ("images", "names")
+    )
     written = _match(captions.read(Path(settings.captions_file)), names)
     held_out = (settings.validation_fraction, settings.test_fraction)
     rows = pairing.split_by_image(
@@ -116,7 +108,7 @@ def load(settings: Settings) -> dataset.Dataset:
     )
     text = _load_text(settings, written, rows)
     words = [str(word) for word in text["vocabulary"]]
-    splits, checksums = {}, {"vocabulary": dataset.checksum(text["vocabulary"])}
+    splits = {}
     for split, own in zip(dataset.SPLITS, rows, strict=True):
         counts = [len(written[i]) for i in own]
         # Each picture's first caption, then each one's second …: the first N tuples,
@@ -131,7 +123,8 @@ def load(settings: Settings) -> dataset.Dataset:
             "image_of": image_of[order],
         }
         splits[split] = dataset.Split(arrays, len(arrays["tokens"]), None)
-        checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
+    checksums = {"vocabulary": dataset.checksum(text["vocabulary"])}
+    checksums |= dataset.array_checksums(splits)
     return dataset.Dataset(
         name="cub",
         shapes={"image": (SIDE, SIDE, 3), "text": (settings.num_tokens, len(words))},
@@ -182,8 +175,12 @@ def _load_text(
     settings: Settings, written: list[list[str]], rows: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """``vocabulary`` str[V] and ``tokens_<split>`` i16[N, T], cached."""
-    key = [written, [r.tolist() for r in rows], settings.num_tokens, settings.min_count]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
+    about = {
+        "captions": written,
+        "rows": [r.tolist() for r in rows],
+        "num_tokens": settings.num_tokens,
+        "min_count": settings.min_count,
+    }
 
     def build() -> dict[str, np.ndarray]:
         tokens = {
@@ -196,5 +193,5 @@ def _load_text(
             for split, own in tokens.items()
         }
 
-    folder = cache_root(settings.cache_dir) / f"cub-captions-{digest}" / "arrays"
-    return load_or_build(folder, build)
+    entry = cache_entry("cub-captions", about, settings.cache_dir)
+    return load_or_build(entry, build)

@@ -227,10 +227,20 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *words])
 
 
+def array_checksums(splits: Mapping[str, Split]) -> dict[str, dict[str, str]]:
+    """The checksum of each array of each split, for sets that hold little else."""
+    return {
+        split: {name: checksum(array) for name, array in part.arrays.items()}
+        for split, part in splits.items()
+    }
+
+
 def build_record(
-    settings: Any, splits: dict[str, Split], checksums: dict[str, Any]
+    settings: Any,
+    splits: Mapping[str, Split],
+    checksums: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The JSON-able record of a data set.
+    """The JSON-able record of a data set; ``checksums`` None are `array_checksums`.
 
     Folders and files are left out of the settings: where the data lay says nothing of
     what they were, and the checksums say all.
@@ -243,5 +253,5 @@ def build_record(
             if not name.endswith(("_dir", "_file"))
         },
         "sizes": {name: split.size for name, split in splits.items()},
-        "checksums": checksums,
+        "checksums": array_checksums(splits) if checksums is None else checksums,
     }

@@ -108,7 +108,7 @@ def load(settings: Settings) -> dataset.Dataset:
             "ink": ink[part],
             "pairing": rows,
             "backgrounds": backgrounds,
-            "crop_key": rendering.crop_key(settings.seed, split),
+            "crop_key": rendering.split_key(settings.seed, split, "crops"),
         }
         splits[split] = dataset.Split(arrays, len(rows), of_class)
         checksums[f"pairing_{split}"] = dataset.checksum(part[rows])

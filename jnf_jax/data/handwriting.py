@@ -21,17 +21,16 @@ github.com/Jakobovski/free-spoken-digit-dataset.
 
 import dataclasses
 import functools
-import hashlib
-from collections.abc import Mapping
+import gzip
+import math
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
-from jnf_jax.data import dataset, idx_file, pairing, rendering, speech, strokes
-from jnf_jax.data.tfds_cache import cache_root, load_or_build
+from jnf_jax.data import dataset, pairing, rendering, speech, strokes
+from jnf_jax.data.tfds_cache import cache_entry, load_or_build
 from jnf_jax.options import option, require
 
 NUM_POINTS = 64
@@ -80,29 +79,6 @@ class Settings:
         ]
 
 
-def fetch(
-    arrays: Mapping[str, Any],
-    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
-) -> dict[str, Float[Array, "batch ..."]]:
-    """Gathers tuples.
-
-    Args:
-      arrays: ``image``, ``trajectory`` and ``speech`` u8[n, ...]; ``pairing`` i32[N,
-        2], rows of the first two and of the last.
-      indices: i32[B].
-
-    Returns:
-      {"image": f32[B, 28, 28, 1], "speech": f32[B, 32, 64, 1], "trajectory": f32[B, 64,
-      3]} in [0, 1].
-    """
-    rows = jnp.asarray(arrays["pairing"])[jnp.asarray(indices)]
-    columns = {"image": 0, "trajectory": 0, "speech": 1}
-    return {
-        name: rendering.to_unit(jnp.asarray(arrays[name])[rows[:, column]])
-        for name, column in columns.items()
-    }
-
-
 def load(settings: Settings) -> dataset.Dataset:
     """Reads the files (resampling and transforming the first time), splits, pairs.
 
@@ -115,12 +91,11 @@ def load(settings: Settings) -> dataset.Dataset:
     require(settings, "data")
     arrays = _load_arrays(settings)
     labels, count = arrays["labels"], arrays["num_train"]
-    held_out = settings.validation_fraction
-    kept, carved = pairing.split_by_image(
-        labels[:count], (1.0 - held_out, held_out), seed=settings.seed
+    kept, carved = pairing.hold_out(
+        labels[:count], settings.validation_fraction, seed=settings.seed
     )
     digits = (kept, carved, np.arange(count, len(labels)))
-    splits, checksums = {}, {}
+    splits = {}
     clips = _split_speakers(settings, arrays["speakers"], arrays["speaker_names"])
     for split, own, heard in zip(dataset.SPLITS, digits, clips, strict=True):
         rows, of_class = pairing.pair_by_class(
@@ -137,14 +112,15 @@ def load(settings: Settings) -> dataset.Dataset:
             "pairing": rows,
         }
         splits[split] = dataset.Split(of_split, len(rows), of_class)
-        checksums[split] = {key: dataset.checksum(a) for key, a in of_split.items()}
     return dataset.Dataset(
         name="handwriting",
         shapes=SHAPES,
         splits=splits,
-        fetch=fetch,
+        fetch=functools.partial(
+            rendering.fetch_columns, columns={"image": 0, "trajectory": 0, "speech": 1}
+        ),
         num_classes=10,
-        record=dataset.build_record(settings, splits, checksums),
+        record=dataset.build_record(settings, splits),
         presentations={
             "speech": dataset.Presentation(write=_write_speech),
             "trajectory": dataset.Presentation(picture=strokes.draw),
@@ -186,11 +162,9 @@ def _load_arrays(settings: Settings) -> dict[str, Any]:
             f"{', '.join(missing)}; the docstring of jnf_jax.data.handwriting says "
             "what they hold and where they come from"
         )
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update((root / name).read_bytes())
-    folder = cache_root(settings.cache_dir) / f"handwriting-{digest.hexdigest()[:12]}"
-    arrays = load_or_build(folder / "arrays", functools.partial(_build, root))
+    about = {name: sha256((root / name).read_bytes()).hexdigest() for name in FILES}
+    entry = cache_entry("handwriting", about, settings.cache_dir)
+    arrays = load_or_build(entry, lambda: _build(root))
     return arrays | {"num_train": int(arrays["num_train"])}
 
 
@@ -203,8 +177,8 @@ def _build(root: Path) -> dict[str, np.ndarray]:
     with np.load(root / "mnist_strokes.npz", allow_pickle=False) as file:
         written = dict(file)
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        images = idx_file.read(root / f"mnist/{prefix}-images-idx3-ubyte.gz")
-        labels = idx_file.read(root / f"mnist/{prefix}-labels-idx1-ubyte.gz")
+        images = read_idx(root / f"mnist/{prefix}-images-idx3-ubyte.gz")
+        labels = read_idx(root / f"mnist/{prefix}-labels-idx1-ubyte.gz")
         steps, length = written[f"seq_{split}"], written[f"len_{split}"]
         sizes = {"images": len(images), "labels": len(labels), "strokes": len(steps)}
         if len(set(sizes.values())) > 1:
@@ -226,6 +200,30 @@ def _build(root: Path) -> dict[str, np.ndarray]:
         "num_train": np.array(len(parts["labels"][0])),
         **_build_speech(root / "fsdd_wave.npz"),
     }
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array u8[...] in a gzipped file of MNIST's format.
+
+    A magic number says the type (8: unsigned bytes) and the number of axes; their
+    lengths follow, then the bytes.
+
+    Raises:
+      ValueError: not such a file, of another type than bytes, or cut short.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path}: expected a gzipped idx file ({error})") from error
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+        raise ValueError(f"{path}: expected an idx file of bytes, got {raw[:4]!r}")
+    start = 4 + 4 * raw[3]
+    shape = tuple(np.frombuffer(raw[4:start], ">u4").tolist())
+    if len(raw) - start != math.prod(shape):
+        raise ValueError(
+            f"{path}: shape {shape} does not fit its {len(raw) - start} bytes"
+        )
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
 def _build_speech(path: Path) -> dict[str, np.ndarray]:

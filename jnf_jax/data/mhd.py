@@ -15,19 +15,13 @@ sibling whose data anyone can have is `handwriting`.
 """
 
 import dataclasses
-import functools
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from jnf_jax.data import dataset, pairing, rendering, strokes, torch_file
-from jnf_jax.data.polymnist_official import to_bytes
-from jnf_jax.data.tfds_cache import cache_root, load_or_build
+from jnf_jax.data.tfds_cache import cache_entry, load_or_build, stamps
 from jnf_jax.options import option, require
 
 FILES = {"train": "mhd_train.pt", "test": "mhd_test.pt"}
@@ -44,24 +38,6 @@ class Settings:
     )
     data_dir: str = option("", "Folder of the two files.")
     cache_dir: str = option("", "Folder for the arrays; '' for ~/.cache/jnf_jax.")
-
-
-def fetch(
-    arrays: Mapping[str, Any],
-    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
-) -> dict[str, Float[Array, "batch ..."]]:
-    """Gathers tuples.
-
-    Args:
-      arrays: ``audio``, ``image`` and ``trajectory`` u8[N, ...].
-      indices: i32[B].
-
-    Returns:
-      {"audio": f32[B, 32, 128, 1], "image": f32[B, 28, 28, C], "trajectory": f32[B,
-      100, 2]} in [0, 1].
-    """
-    rows = jnp.asarray(indices)
-    return {m: rendering.to_unit(jnp.asarray(x)[rows]) for m, x in arrays.items()}
 
 
 def load(settings: Settings) -> dataset.Dataset:
@@ -82,34 +58,28 @@ def load(settings: Settings) -> dataset.Dataset:
             f"data.data_dir: got {settings.data_dir!r}, expected a folder with "
             f"{', '.join(missing)}, as the authors of MHD publish them"
         )
-    stats = [(root / name).stat() for name in FILES.values()]
-    stamps = [(s.st_size, s.st_mtime_ns) for s in stats]
-    identity = hashlib.sha256(repr((str(root.resolve()), stamps)).encode())
-    folder = cache_root(settings.cache_dir) / f"mhd-{identity.hexdigest()[:12]}"
-    stored = load_or_build(folder / "arrays", functools.partial(_build, root))
-    return _assemble(settings, stored)
+    about = {"files": stamps(root / name for name in FILES.values())}
+    entry = cache_entry("mhd", about, settings.cache_dir)
+    return _assemble(settings, load_or_build(entry, lambda: _build(root)))
 
 
 def _assemble(settings: Settings, stored: dict[str, np.ndarray]) -> dataset.Dataset:
-    labels = stored["labels_train"]
-    held_out = settings.validation_fraction
-    kept, carved = pairing.split_by_image(
-        labels, (1.0 - held_out, held_out), seed=settings.seed
+    kept, carved = pairing.hold_out(
+        stored["labels_train"], settings.validation_fraction, seed=settings.seed
     )
     everything = np.arange(len(stored["labels_test"]))
-    splits, checksums = {}, {}
+    splits = {}
     for split, rows in zip(dataset.SPLITS, (kept, carved, everything), strict=True):
         own = "test" if split == "test" else "train"
         arrays = {m: stored[f"{m}_{own}"][rows] for m in _READERS}
         splits[split] = dataset.Split(arrays, len(rows), stored[f"labels_{own}"][rows])
-        checksums[split] = {m: dataset.checksum(x) for m, x in arrays.items()}
-    record = dataset.build_record(settings, splits, checksums)
+    record = dataset.build_record(settings, splits)
     ranges = {m: stored[f"range_{m}"].tolist() for m in ("audio", "trajectory")}
     return dataset.Dataset(
         name="mhd",
         shapes={m: x.shape[1:] for m, x in splits["train"].arrays.items()},
         splits=splits,
-        fetch=fetch,
+        fetch=rendering.fetch_stored,
         num_classes=10,
         record=record | {"ranges": ranges},
         presentations={"trajectory": dataset.Presentation(picture=draw)},
@@ -138,19 +108,16 @@ def _build(root: Path) -> dict[str, np.ndarray]:
         rows = {m: x.shape[:1] for m, x in zip(_NAMES, found[:4], strict=True)}
         if len(set(rows.values())) > 1:
             raise ValueError(f"{root / name}: unequal numbers of rows: {rows}")
-        if labels.ndim != 1 or not np.isin(labels, np.arange(10)).all():
-            raise ValueError(
-                f"{root / name}: classes have shape {labels.shape}, expected [N] of 0 "
-                "to 9"
-            )
-        arrays[f"labels_{split}"] = labels.astype(np.int32)
+        arrays[f"labels_{split}"] = dataset.check_labels(
+            labels, size=labels.size, num_classes=10, where=f"{root / name}: classes"
+        )
         for modality, tensor in zip(_NAMES[1:], views, strict=True):
             event = _READERS[modality](tensor, f"{root / name}: {modality}")
             if modality != "image":
                 bounds = np.array([event.min(), event.max()])
                 low, high = arrays.setdefault(f"range_{modality}", bounds)
                 event = np.clip((event - low) / max(high - low, 1e-12), 0.0, 1.0)
-            levels = to_bytes(event, f"{root / name}: {modality}")
+            levels = rendering.to_bytes(event, f"{root / name}: {modality}")
             arrays[f"{modality}_{split}"] = np.ascontiguousarray(levels)
     return arrays
 

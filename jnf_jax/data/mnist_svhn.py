@@ -8,11 +8,7 @@ all are recorded.
 """
 
 import dataclasses
-from collections.abc import Mapping
-
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+import functools
 
 from jnf_jax.data import dataset, pairing, rendering, tfds_cache
 from jnf_jax.options import option, require
@@ -45,27 +41,6 @@ class Settings:
     cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
 
-def fetch(
-    arrays: Mapping[str, Array | np.ndarray],
-    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
-) -> dict[str, Float[Array, "batch _ _ _"]]:
-    """Gathers pairs.
-
-    Args:
-      arrays: ``mnist`` u8[n, 28, 28, 1]; ``svhn`` u8[k, 32, 32, 3]; ``pairing``
-        i32[N, 2], a column for each of `MODALITIES`.
-      indices: i32[B].
-
-    Returns:
-      {"mnist": f32[B, 28, 28, 1], "svhn": f32[B, 32, 32, 3]} in [0, 1].
-    """
-    rows = jnp.asarray(arrays["pairing"])[jnp.asarray(indices)]
-    return {
-        name: rendering.to_unit(jnp.asarray(arrays[name])[rows[:, column]])
-        for column, name in enumerate(MODALITIES)
-    }
-
-
 def load(settings: Settings) -> dataset.Dataset:
     """Reads both sets (decoding them the first time), splits by image, and pairs.
 
@@ -76,25 +51,25 @@ def load(settings: Settings) -> dataset.Dataset:
     """
     require(settings, "data")
     folders = (settings.data_dir, settings.svhn_data_dir or settings.data_dir)
-    sources = {
-        split: [
+    # One list for each split, of (images, labels) in the order of MODALITIES.
+    parts: dict[str, list] = {split: [] for split in dataset.SPLITS}
+    for name, folder in zip(("mnist", "svhn_cropped"), folders, strict=True):
+        train, test = (
             tfds_cache.load_images(
                 name, split, data_dir=folder, cache_dir=settings.cache_dir
             )
-            for name, folder in zip(("mnist", "svhn_cropped"), folders, strict=True)
-        ]
-        for split in ("train", "test")
-    }
-    # One list for each split, of (images, labels) in the order of MODALITIES.
-    held_out = settings.validation_fraction
-    parts: dict[str, list] = {"train": [], "validation": [], "test": sources["test"]}
-    for images, labels in sources["train"]:
-        cut = pairing.split_by_image(
-            labels, (1.0 - held_out, held_out), seed=settings.seed
+            for split in ("train", "test")
         )
-        for split, chosen in zip(("train", "validation"), cut, strict=True):
-            parts[split].append((images[chosen], labels[chosen]))
-    splits, checksums = {}, {}
+        kept, carved = pairing.hold_out(
+            train["labels"], settings.validation_fraction, seed=settings.seed
+        )
+        for split, source, rows in (
+            ("train", train, kept),
+            ("validation", train, carved),
+            ("test", test, slice(None)),
+        ):
+            parts[split].append((source["images"][rows], source["labels"][rows]))
+    splits = {}
     for split, both in parts.items():
         rows, of_class = pairing.pair_by_class(
             [labels for _, labels in both],
@@ -106,13 +81,14 @@ def load(settings: Settings) -> dataset.Dataset:
         arrays = {name: both[m][0] for m, name in enumerate(MODALITIES)}
         arrays["pairing"] = rows
         splits[split] = dataset.Split(arrays, len(rows), of_class)
-        checksums[split] = {key: dataset.checksum(a) for key, a in arrays.items()}
-    mini = len(sources["train"][1][0]) < OFFICIAL_SVHN_TRAIN
+    mini = len(train["images"]) < OFFICIAL_SVHN_TRAIN  # of SVHN, the last
     return dataset.Dataset(
         name="mnist_svhn_mini" if mini else "mnist_svhn",
         shapes={"mnist": (28, 28, 1), "svhn": (32, 32, 3)},
         splits=splits,
-        fetch=fetch,
+        fetch=functools.partial(
+            rendering.fetch_columns, columns={"mnist": 0, "svhn": 1}
+        ),
         num_classes=10,
-        record=dataset.build_record(settings, splits, checksums),
+        record=dataset.build_record(settings, splits),
     )

@@ -35,6 +35,14 @@ def split_by_image(
     return [np.sort(np.concatenate(part)).astype(np.int32) for part in parts]
 
 
+def hold_out(
+    labels: np.ndarray, fraction: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images to train on, and the share of each class that validation takes."""
+    kept, held_out = split_by_image(labels, (1.0 - fraction, fraction), seed=seed)
+    return kept, held_out
+
+
 def _permutations(
     rng: np.random.Generator, members: np.ndarray, count: int
 ) -> np.ndarray:

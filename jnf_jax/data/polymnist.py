@@ -1,9 +1,13 @@
 """`polymnist`: MNIST digits as colour modalities over backgrounds (PolyMNIST).
 
 Source: Sutter et al. (2021); with ``scale`` below 1 Translated PolyMNIST (Daunhawer et
-al., 2022). Digits come from TFDS; backgrounds are our procedural
-textures (`polymnist_procedural`), pictures of the user's (`polymnist_rebuilt`), or the
-published pictures are read as they are (`polymnist_official`).
+al., 2022). Digits come from TFDS; backgrounds are our procedural textures
+(`polymnist_procedural`), pictures of the user's (`polymnist_rebuilt`), or the published
+pictures are read as they are (`polymnist_official`).
+
+The published archive (Zenodo record 4899160, or the tensors that MultiVae reads)
+unpacks to ``MMNIST/{train,test}`` with either ``m0.pt … labels.pt`` or folders ``m0 …``
+of files ``<index>.<digit>.png``.
 """
 
 import dataclasses
@@ -20,16 +24,18 @@ from jaxtyping import Array, Float, Int
 from jnf_jax.data import (
     dataset,
     pairing,
-    polymnist_official,
     rendering,
     textures,
     tfds_cache,
+    torch_file,
 )
 from jnf_jax.options import option, require
 
 SIDE = 28
 INK = 128
 """A pixel of MNIST above this is ink."""
+
+FORMS = "<official_dir>/{train,test}/m0.pt … labels.pt, or …/m0/<index>.<digit>.png"
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -70,9 +76,7 @@ class Settings:
         "Folder of pictures of your own; sorted by name, the first `num_modalities` "
         "are used. '' for procedural textures.",
     )
-    official_dir: str = option(
-        "", "Folder of the published pictures, see `polymnist_official`."
-    )
+    official_dir: str = option("", "Folder of the published pictures; see above.")
     data_dir: str = option(
         "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
     )
@@ -209,24 +213,16 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
             for m in range(len(modalities))
         ]
     backgrounds = dict(zip(modalities, pictures, strict=True))
-    (train, train_labels), (test, test_labels) = (
+    train, test = (
         tfds_cache.load_images(
             "mnist", split, data_dir=settings.data_dir, cache_dir=settings.cache_dir
         )
         for split in ("train", "test")
     )
-    held_out = settings.validation_fraction
-    kept, carved = pairing.split_by_image(
-        train_labels, (1.0 - held_out, held_out), seed=seed
-    )
-    sources = (
-        (train[kept], train_labels[kept]),
-        (train[carved], train_labels[carved]),
-        (test, test_labels),
-    )
     splits = {}
     checksums = {"backgrounds": jax.tree.map(dataset.checksum, backgrounds)}
-    for split, (images, labels) in zip(dataset.SPLITS, sources, strict=True):
+    for split, source in _splits(settings, train, test).items():
+        images, labels = source["images"], source["labels"]
         fresh = settings.variant == "fresh" and split == "train"
         tuples = _fresh_tuples if fresh else _fixed_tuples
         arrays, of_class = tuples(settings, labels, split)
@@ -234,11 +230,14 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
             "images": dataset.checksum(images),
             **{key: dataset.checksum(array) for key, array in arrays.items()},
         }
-        arrays["ink"] = _resize(images[..., 0], int(SIDE * settings.scale)) > INK
+        greys, side = images[..., 0], int(SIDE * settings.scale)
+        if side < SIDE:
+            greys = np.stack([tfds_cache.resize(grey, side) for grey in greys])
+        arrays["ink"] = greys > INK
         arrays["backgrounds"] = backgrounds
-        arrays["crop_key"] = rendering.crop_key(seed, split)
+        arrays["crop_key"] = rendering.split_key(seed, split, "crops")
         if settings.scale < 1:
-            arrays["place_key"] = rendering.place_key(seed, split)
+            arrays["place_key"] = rendering.split_key(seed, split, "places")
             checksums[split]["ink"] = dataset.checksum(arrays["ink"])
         splits[split] = dataset.Split(
             arrays, len(of_class), of_class, settings.fresh_epochs if fresh else 1
@@ -249,16 +248,18 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
     return name, splits, checksums, functools.partial(fetch, modalities=modalities)
 
 
-def _resize(images: np.ndarray, side: int) -> np.ndarray:
-    """Bilinear, as Pillow does it: u8[n, side, side]."""
-    from PIL import Image
-
-    if side == images.shape[-1]:
-        return images
-    how = Image.Resampling.BILINEAR
-    return np.stack(
-        [np.asarray(Image.fromarray(x).resize((side, side), how)) for x in images]
+def _splits(
+    settings: Settings, train: dict[str, np.ndarray], test: dict[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Rows with "labels" by split: validation is carved from the training ones."""
+    kept, carved = pairing.hold_out(
+        train["labels"], settings.validation_fraction, seed=settings.seed
     )
+    return {
+        "train": {name: array[kept] for name, array in train.items()},
+        "validation": {name: array[carved] for name, array in train.items()},
+        "test": test,
+    }
 
 
 def _fixed_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
@@ -270,14 +271,12 @@ def _fixed_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
 
 def _fresh_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
     count = np.bincount(labels, minlength=10).astype(np.int32)
-    key = jax.random.key(settings.seed, impl="threefry2x32")
-    key = jax.random.fold_in(key, len(dataset.SPLITS) + dataset.SPLITS.index(split))
     arrays = {
         "classes": labels,
         "members": np.argsort(labels, kind="stable").astype(np.int32),
         "first": (np.cumsum(count) - count).astype(np.int32),
         "count": count,
-        "pairing_key": np.asarray(jax.random.key_data(key)),
+        "pairing_key": rendering.split_key(settings.seed, split, "pairing"),
     }
     return arrays, np.tile(labels, settings.fresh_epochs)
 
@@ -286,24 +285,100 @@ def _load_official(settings: Settings, modalities: tuple[str, ...]) -> tuple:
     """Published pictures do not say which MNIST image they show, so validation can
     only be carved by tuple here, not by image."""
     train, test = (
-        polymnist_official.load_split(
-            settings.official_dir, split, modalities, settings.cache_dir
-        )
+        load_published(settings.official_dir, split, modalities, settings.cache_dir)
         for split in ("train", "test")
     )
-    held_out = settings.validation_fraction
-    kept, carved = pairing.split_by_image(
-        train["labels"], (1.0 - held_out, held_out), seed=settings.seed
-    )
-    sources = (
-        {name: array[kept] for name, array in train.items()},
-        {name: array[carved] for name, array in train.items()},
-        test,
-    )
     splits, checksums = {}, {}
-    for split, arrays in zip(dataset.SPLITS, sources, strict=True):
+    for split, arrays in _splits(settings, train, test).items():
         checksums[split] = jax.tree.map(dataset.checksum, arrays)
         labels = arrays["labels"]
         pictures = {name: arrays[name] for name in modalities}
         splits[split] = dataset.Split(pictures, len(labels), labels)
     return "polymnist_official", splits, checksums, rendering.fetch_stored
+
+
+def load_published(
+    official_dir: str, split: str, modalities: tuple[str, ...], cache_dir: str
+) -> dict[str, np.ndarray]:
+    """One published split, decoded once to a checked cache.
+
+    Args:
+      official_dir: the unpacked folder, with or without the last part ``MMNIST``.
+      split: "train" or "test".
+      modalities: names "m0", "m1", …
+      cache_dir: for decoded images; '' for the default.
+
+    Returns:
+      {modality: u8[n, 28, 28, 3], "labels": i32[n]}.
+
+    Raises:
+      FileNotFoundError: neither form is there.
+      ValueError: NaN, a wrong shape or range, or tuples that do not match.
+    """
+    root = Path(official_dir).expanduser()
+    folder = next(
+        (f for f in (root / split, root / "MMNIST" / split) if f.is_dir()), None
+    )
+    if folder is None:
+        raise FileNotFoundError(
+            f"data.official_dir: no {root / split}; expected {FORMS}"
+        )
+    tensors = (folder / f"{modalities[0]}.pt").exists()
+    names = [f"{m}.pt" for m in (*modalities, "labels")] if tensors else modalities
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"data.official_dir: {folder} lacks {missing}; expected {FORMS}"
+        )
+    about = {"files": tfds_cache.stamps(folder / name for name in names)}
+    entry = tfds_cache.cache_entry("polymnist-official", about, cache_dir)
+    read = _read_tensors if tensors else _read_pngs
+    return tfds_cache.load_or_build(entry, lambda: read(folder, modalities))
+
+
+def _read_tensors(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.ndarray]:
+    path = folder / "labels.pt"
+    labels = torch_file.load_tensor(path)
+    labels = dataset.check_labels(
+        labels, size=labels.size, num_classes=10, where=str(path)
+    )
+    arrays = {"labels": labels}
+    for name in modalities:
+        path = folder / f"{name}.pt"
+        pixels = torch_file.load_tensor(path)
+        shape = (len(labels), 3, SIDE, SIDE)
+        if pixels.shape != shape:
+            raise ValueError(f"{path}: got shape {pixels.shape}, expected {shape}")
+        arrays[name] = rendering.to_bytes(pixels, str(path)).transpose(0, 2, 3, 1)
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _read_pngs(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.ndarray]:
+    from PIL import Image
+
+    first, arrays = None, {}
+    for modality in modalities:
+        files = {}
+        for path in (folder / modality).glob("*.png"):
+            index, _, digit = path.stem.partition(".")
+            if not (index.isdigit() and digit in set("0123456789")):
+                raise ValueError(f"{path}: expected a name <index>.<digit>.png")
+            files[int(index), int(digit)] = path
+        rows = sorted(files)
+        if not rows or (first is not None and rows != first):
+            raise ValueError(
+                f"{folder / modality}: its {len(rows)} indices and digits do not match "
+                f"those of {modalities[0]}"
+            )
+        first = rows
+        pictures = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
+        for place, row in enumerate(rows):
+            with Image.open(files[row]) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            if pixels.shape != (SIDE, SIDE, 3):
+                raise ValueError(
+                    f"{files[row]}: got shape {pixels.shape}, expected (28, 28, 3)"
+                )
+            pictures[place] = pixels
+        arrays[modality] = pictures
+    return {**arrays, "labels": np.array([digit for _, digit in first], np.int32)}

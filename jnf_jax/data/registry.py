@@ -1,35 +1,30 @@
 """Data sets by name."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-from jnf_jax.data import (
-    circles_squares,
-    cub,
-    digits,
-    handwriting,
-    mhd,
-    mnist_svhn,
-    polymnist,
-    records,
-)
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.options import among, read
 
-_MODULES = (
-    circles_squares,
-    cub,
-    digits,
-    handwriting,
-    mhd,
-    mnist_svhn,
-    polymnist,
-    records,
+NAMES = (
+    "circles_squares",
+    "cub",
+    "digits",
+    "handwriting",
+    "mhd",
+    "mnist_svhn",
+    "polymnist",
+    "records",
 )
+"""Modules of this folder with ``Settings`` and ``load``; a literal, which is also read
+from the source, by what must not import jax."""
+
+_MODULES = [importlib.import_module(f"jnf_jax.data.{name}") for name in NAMES]
 
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
-    module.__name__.rpartition(".")[2]: (module.Settings, module.load)
-    for module in _MODULES
+    name: (module.Settings, module.load)
+    for name, module in zip(NAMES, _MODULES, strict=True)
 }
 """Name -> (settings dataclass, load)."""
 

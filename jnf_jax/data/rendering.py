@@ -17,20 +17,19 @@ from jnf_jax.data.dataset import SPLITS, Rows
 _UNIT = np.float32(1.0 / 255.0)  # 255 · _UNIT is exactly 1 in float32
 
 
-def crop_key(seed: int, split: str) -> np.ndarray:
-    """The key of a split's crops as u32[2]: (seed, split) of (seed, split, index, m).
+PURPOSES = ("crops", "pairing", "places")
+"""What random numbers of a tuple are for; each has keys of its own."""
 
-    The generator is named, so that the pixels do not follow jax's default one.
+
+def split_key(seed: int, split: str, purpose: str) -> UInt32[np.ndarray, "2"]:
+    """The key of a split's crops, of its fresh pairing, or of the places of its digits.
+
+    A tuple folds its index into it, and a crop or a place its modality. The generator
+    is named, so that the pixels do not follow jax's default one.
     """
-    key = jax.random.key(seed, impl="threefry2x32")
-    return np.asarray(jax.random.key_data(jax.random.fold_in(key, SPLITS.index(split))))
-
-
-def place_key(seed: int, split: str) -> np.ndarray:
-    """The key of the places of a split's digits as u32[2]; none of the crops'."""
-    key = jax.random.key(seed, impl="threefry2x32")
-    number = 2 * len(SPLITS) + SPLITS.index(split)
-    return np.asarray(jax.random.key_data(jax.random.fold_in(key, number)))
+    number = PURPOSES.index(purpose) * len(SPLITS) + SPLITS.index(split)
+    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), number)
+    return np.asarray(jax.random.key_data(key))
 
 
 def random_crops(
@@ -44,7 +43,7 @@ def random_crops(
 
     Args:
       background: u8[rows, columns, 3], at least ``size`` both ways.
-      key_data: u32[2] from `crop_key`.
+      key_data: u32[2] from `split_key`, for "crops".
       modality: position of the modality, folded into the key.
       indices: i32[B] tuples.
       size: side of the crop in pixels.
@@ -74,7 +73,7 @@ def place_at_random(
 
     Args:
       ink: bool[B, side, side].
-      key_data: u32[2] from `place_key`.
+      key_data: u32[2] from `split_key`, for "places".
       modality: position of the modality, folded into the key.
       indices: i32[B] tuples.
       size: side of the picture, at least that of the ink.
@@ -96,6 +95,29 @@ def place_at_random(
 def to_unit(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x / 255: f32 in [0, 1]."""
     return pixels.astype(jnp.float32) * _UNIT
+
+
+def to_bytes(pixels: np.ndarray, name: str) -> np.ndarray:
+    """8-bit pixels: u8 as it is; float in [0, 1] times 255, rounded.
+
+    Args:
+      pixels: u8 or float array.
+      name: what the messages call it.
+
+    Raises:
+      ValueError: another dtype, NaN or infinity, or values outside [0, 1].
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"{name}: got dtype {pixels.dtype}, expected uint8 or float")
+    bad = int((~np.isfinite(pixels)).sum())
+    if bad:
+        raise ValueError(f"{name}: {bad} values are NaN or infinite, expected none")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0.0 or high > 1.0:
+        raise ValueError(f"{name}: got values in [{low}, {high}], expected [0, 1]")
+    return np.round(pixels * 255.0).astype(np.uint8)
 
 
 def invert_on_ink(
@@ -149,6 +171,26 @@ def fetch_paired(
     arrays = jax.tree.map(jnp.asarray, arrays)
     indices = jnp.asarray(indices)
     return render_tuples(arrays, arrays["pairing"][indices], indices, modalities, size)
+
+
+def fetch_columns(
+    arrays: Mapping[str, Any],
+    indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
+    *,
+    columns: Mapping[str, int],
+) -> dict[str, Float[Array, "batch ..."]]:
+    """Stored bytes that a pairing brings together: {modality: f32[B, *shape]} / 255.
+
+    Args:
+      arrays: {modality: u8[n, *shape]} and ``pairing`` i32[N, C].
+      indices: i32[B], rows of the pairing.
+      columns: modality -> the column of the pairing that says its row.
+    """
+    rows = jnp.asarray(arrays["pairing"])[jnp.asarray(indices)]
+    return {
+        name: to_unit(jnp.asarray(arrays[name])[rows[:, column]])
+        for name, column in columns.items()
+    }
 
 
 def fetch_stored(

@@ -6,17 +6,17 @@ OpenCV) decodes the pictures. Preparing does: `python -m jnf_jax.data.prepare`.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jnf_jax.content_keys import content_key
 from jnf_jax.data.dataset import checksum
 
 ARRAY_RECORD = "array_record"
@@ -95,89 +95,72 @@ def _open(name: str, split: str, folder: Path) -> Any:
     )
 
 
-def _decode(name: str, split: str, folder: Path) -> dict[str, np.ndarray]:
-    source = _open(name, split, folder)
-    images, labels = [], []
-    for start in range(0, len(source), _CHUNK):
-        rows = list(range(start, min(start + _CHUNK, len(source))))
-        examples = source.__getitems__(rows)
-        images.append(np.stack([example["image"] for example in examples]))
-        labels.append(np.array([example["label"] for example in examples], np.int32))
-    return {"images": np.concatenate(images), "labels": np.concatenate(labels)}
-
-
-def _decode_named(
-    name: str, split: str, folder: Path, side: int
-) -> dict[str, np.ndarray]:
-    from PIL import Image
-
-    how = Image.Resampling.BILINEAR
-    images, names = [], []
-    for example in _open(name, split, folder):
-        picture = Image.fromarray(example["image"]).resize((side, side), how)
-        images.append(np.asarray(picture))
-        names.append(example["image/filename"].decode())
-    return {"images": np.stack(images), "names": np.array(names)}
-
-
-def _cache_folder(name: str, split: str, folder: Path, cache_dir: str) -> Path:
-    # Another preparation of the same version (a subset, say) has its own cache.
-    sizes = sorted((p.name, p.stat().st_size) for p in folder.glob(f"*-{split}.*"))
-    content = repr(sizes) + (folder / "dataset_info.json").read_text()
-    print_of_source = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return cache_root(cache_dir) / f"{name}-{folder.name}-{print_of_source}" / split
-
-
 def load_images(
-    name: str, split: str, *, data_dir: str = "", cache_dir: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one split of a TFDS image set.
+    name: str, split: str, *, data_dir: str = "", cache_dir: str = "", side: int = 0
+) -> dict[str, np.ndarray]:
+    """Images of one split of a TFDS image set, and their labels or file names.
 
     Args:
       name: as TFDS knows it, e.g. "mnist".
       split: as TFDS knows it, e.g. "train".
       data_dir: where TFDS has prepared it (only read); '' for the default.
       cache_dir: where the decoded arrays are kept; '' for the default.
+      side: pictures of any shape are reduced to squares of so many pixels (bilinear);
+        0 for sets whose pictures have one shape.
 
     Returns:
-      images u8[n, height, width, channel]; labels i32[n].
+      "images" u8[n, height, width, channel]; "labels" i32[n], or "names" str[n] where
+      ``side`` is given.
 
     Raises:
       FileNotFoundError: the set is not prepared; gives the command that prepares it.
     """
     folder = find_prepared(name, data_dir)
-    arrays = load_or_build(
-        _cache_folder(name, split, folder, cache_dir),
-        lambda: _decode(name, split, folder),
+    # Another preparation of the same version (a subset, say) has its own entry.
+    files = sorted(folder.glob(f"*-{split}.*"))
+    about = {
+        "files": [[path.name, path.stat().st_size] for path in files],
+        "info": (folder / "dataset_info.json").read_text(),
+        "side": side,
+    }
+    return load_or_build(
+        cache_entry(f"{name}-{folder.name}-{split}", about, cache_dir),
+        lambda: _decode(_open(name, split, folder), side),
     )
-    return arrays["images"], arrays["labels"]
 
 
-def load_named_images(
-    name: str, split: str, *, side: int, data_dir: str = "", cache_dir: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of one split, reduced to squares whatever their shape, and their names.
+def _decode(source: Any, side: int) -> dict[str, np.ndarray]:
+    images, known = [], []
+    for start in range(0, len(source), _CHUNK):
+        rows = list(range(start, min(start + _CHUNK, len(source))))
+        for example in source.__getitems__(rows):
+            images.append(resize(example["image"], side) if side else example["image"])
+            known.append(example["image/filename" if side else "label"])
+    named = {"names": np.array([name.decode() for name in known])} if side else {}
+    labelled = {} if side else {"labels": np.array(known, np.int32)}
+    return {"images": np.stack(images)} | named | labelled
 
-    Args:
-      name: as TFDS knows it; its examples have "image" and "image/filename".
-      split: as TFDS knows it, e.g. "train".
-      side: of the squares, in pixels; bilinear.
-      data_dir: where TFDS has prepared it (only read); '' for the default.
-      cache_dir: where the decoded arrays are kept; '' for the default.
 
-    Returns:
-      images u8[n, side, side, 3]; file names str[n].
+def resize(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture as a square, bilinear, as Pillow does it: u8[side, side, ...]."""
+    from PIL import Image
 
-    Raises:
-      FileNotFoundError: the set is not prepared; gives the command that prepares it.
-    """
-    folder = find_prepared(name, data_dir)
-    place = _cache_folder(name, split, folder, cache_dir)
-    arrays = load_or_build(
-        place.with_name(f"{split}-{side}"),
-        lambda: _decode_named(name, split, folder, side),
-    )
-    return arrays["images"], arrays["names"]
+    how = Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(pixels).resize((side, side), how))
+
+
+def cache_entry(name: str, about: dict[str, Any], cache_dir: str = "") -> Path:
+    """The folder for arrays computed from ``about``, under the name of their set."""
+    return cache_root(cache_dir) / f"{name}-{content_key('decoded', about)}"
+
+
+def stamps(paths: Iterable[Path]) -> list[list[Any]]:
+    """Place, size and time of files, which tell them from others without a reading."""
+    return [
+        [str(path.resolve()), found.st_size, found.st_mtime_ns]
+        for path in paths
+        for found in [path.stat()]
+    ]
 
 
 def load_or_build(

@@ -6,10 +6,11 @@ disassembles it, a few opcodes rebuild its *description* out of tuples and dicti
 and anything but dense tensors is refused.
 """
 
+import contextlib
 import io
 import pickletools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,8 @@ def load_tensor(path: Path) -> np.ndarray:
       ValueError: not such a file, or it holds anything but one dense tensor.
     """
     description, storages = _open(path)
-    try:
+    with _expecting(path, "one dense tensor"):
         return _tensor(description, storages)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{path}: expected one dense tensor ({error})") from error
 
 
 def load_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -78,12 +77,8 @@ def load_tensors(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: expected names with tensors, as of a state_dict()")
     found = {}
     for name, entry in description.items():
-        try:
+        with _expecting(path, f"a dense tensor at {name!r}"):
             found[name] = _tensor(entry, storages)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise ValueError(
-                f"{path}: expected a dense tensor at {name!r} ({error})"
-            ) from error
     return found
 
 
@@ -103,10 +98,8 @@ def load_tuple(path: Path) -> list[np.ndarray | None]:
     description, storages = _open(path)
     if not isinstance(description, tuple | list) or description[:1] == ("call",):
         raise ValueError(f"{path}: expected a tuple of tensors")
-    try:
+    with _expecting(path, "dense tensors"):
         return [_tensor(x, storages) if _is_tensor(x) else None for x in description]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{path}: expected dense tensors ({error})") from error
 
 
 Storages = Callable[[str], bytes]
@@ -200,12 +193,19 @@ def _storage(identity: Any) -> tuple[str, str]:
 
 
 def _described(path: Path, pickled: io.BufferedIOBase) -> tuple[Any, dict[str, str]]:
-    try:
+    with _expecting(path, "dense tensors"):
         description, identities = _describe(pickled)
         storages = map(_storage, identities)
         return description, {key: storage_class for storage_class, key in storages}
+
+
+@contextlib.contextmanager
+def _expecting(path: Path, what: str) -> Iterator[None]:
+    """Whatever a description lacks, or has too much of, is told of the file."""
+    try:
+        yield
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected dense tensors ({error})") from error
+        raise ValueError(f"{path}: expected {what} ({error})") from error
 
 
 def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:

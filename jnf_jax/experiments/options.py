@@ -77,12 +77,24 @@ SECTIONS = {
 
 _BASE = [*SECTIONS][: [*SECTIONS].index("model")]
 
+
+def _parsed(module: str) -> ast.Module:
+    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
+
+
+def _names(module: str) -> tuple[str, ...]:
+    """The literal ``NAMES`` of a registry."""
+    return next(
+        ast.literal_eval(node.value)
+        for node in _parsed(module).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "NAMES"
+    )
+
+
 DATA = {
     name: (f"jnf_jax.data.{name}:Settings", "jnf_jax.data.placement:Placement")
-    for name in (
-        *("circles_squares", "cub", "digits", "handwriting", "mhd", "mnist_svhn"),
-        *("polymnist", "records"),
-    )
+    for name in _names("jnf_jax.data.registry")
 }
 
 PRIORS = {name: (place,) for name, place in FAMILIES.items()}
@@ -127,10 +139,8 @@ def declared(place: str) -> dict[str, Declared]:
     2
     """
     module, name = place.split(":")
-    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
     found = {}
-    for cls in tree.body:
+    for cls in _parsed(module).body:
         if not isinstance(cls, ast.ClassDef) or cls.name != name:
             continue
         for field in cls.body:

@@ -101,7 +101,7 @@ def test_missing_files_are_all_named(tmp_path):
 def test_speakers_must_be_known_and_two(files, tmp_path):
     with pytest.raises(ValueError, match="got 'nicolas', expected one of .*'ann'"):
         load("handwriting", data_dir=str(files), cache_dir=str(tmp_path))
-    with pytest.raises(ValueError, match="got 'theo', expected another"):
+    with pytest.raises(ValueError, match="is 'theo', expected another"):
         load("handwriting", validation_speaker="theo", test_speaker="theo")
 
 

@@ -87,5 +87,5 @@ def test_svhn_may_lie_elsewhere_and_is_asked_for_by_name(prepared, places, tmp_p
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="data.multiplier: got 0, expected 1 to 1000"):
+    with pytest.raises(ValueError, match="`data.multiplier` is 0, expected 1 to 1000"):
         load("mnist_svhn", multiplier=0)

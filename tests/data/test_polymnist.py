@@ -149,9 +149,9 @@ def test_bad_settings_are_all_named():
             backgrounds_dir="b",
         )
     for line in (
-        "data.variant: got 'new', expected 'fixed' or 'fresh'",
-        "data.validation_fraction: got 0.9, expected 0.001 to 0.5",
-        "data.official_dir: got 'a' beside data.backgrounds_dir 'b'",
+        "`data.variant` is 'new', expected one of 'fixed', 'fresh'",
+        "`data.validation_fraction` is 0.9, expected 0.001 to 0.5",
+        "`data.official_dir` is 'a', expected '' beside `backgrounds_dir` 'b'",
     ):
         assert line in str(caught.value)
     with pytest.raises(ValueError, match="whose tuples are published"):
@@ -194,7 +194,8 @@ def test_translated_digits_are_whole_and_somewhere_else_in_every_modality(places
 def test_scale_is_checked_and_the_whole_size_is_polymnist(places, data):
     whole = load("polymnist", num_modalities=3, scale=1.0, **places)
     assert whole.record["checksums"] == data.record["checksums"]
-    with pytest.raises(ValueError, match="data.scale: got 1.5, expected"):
+    with pytest.raises(ValueError, match="`data.scale` is 1.5, expected"):
         load("polymnist", scale=1.5)
-    with pytest.raises(ValueError, match="data.scale: got 0.75 with data.official_dir"):
+    told = "`data.scale` is 0.75, expected 1 with `official_dir`"
+    with pytest.raises(ValueError, match=told):
         load("polymnist", scale=0.75, official_dir="a")

@@ -142,7 +142,7 @@ def test_a_set_is_written_once_and_whole(folder, tmp_path):
 def test_a_set_of_ones_own_is_opened_by_its_folder(folder, tmp_path):
     data = load("records", records_dir=str(folder))
     assert data.name == "numbered" and data.splits["train"].size == 70
-    with pytest.raises(ValueError, match="data.records_dir: got ''"):
+    with pytest.raises(ValueError, match="`data.records_dir` is ''"):
         load("records")
     with pytest.raises(FileNotFoundError, match="nowhere holds no manifest"):
         load("records", records_dir=str(tmp_path / "nowhere"))

@@ -10,7 +10,7 @@ RNG = np.random.default_rng(0)
 BACKGROUND = RNG.integers(0, 256, (20, 31, 3), dtype=np.uint8)
 INDICES = jnp.arange(200)
 KEYS = {
-    (seed, split): rendering.crop_key(seed, split)
+    (seed, split): rendering.split_key(seed, split, "crops")
     for seed in (0, 1)
     for split in ("train", "test")
 }
@@ -65,7 +65,8 @@ def test_crops_are_the_same_under_jit_and_whatever_the_default_generator():
     np.testing.assert_array_equal(one, jitted(BACKGROUND, INDICES))
     with jax.default_prng_impl("rbg"):
         np.testing.assert_array_equal(one, crops())
-        np.testing.assert_array_equal(KEYS[0, "train"], rendering.crop_key(0, "train"))
+        again = rendering.split_key(0, "train", "crops")
+        np.testing.assert_array_equal(KEYS[0, "train"], again)
 
 
 def test_a_background_of_the_crop_size_has_one_crop():

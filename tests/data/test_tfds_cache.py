@@ -26,25 +26,25 @@ def test_decodes_what_was_prepared_and_again_from_the_cache(
     images, labels = prepared[1][name][split]
     for _ in range(2):
         found = load(prepared, tmp_path, split, name)
-        np.testing.assert_array_equal(found[0], images)
-        np.testing.assert_array_equal(found[1], labels)
-        assert found[0].dtype == np.uint8 and found[1].dtype == np.int32
+        np.testing.assert_array_equal(found["images"], images)
+        np.testing.assert_array_equal(found["labels"], labels)
+        assert found["images"].dtype == np.uint8 and found["labels"].dtype == np.int32
 
 
 def test_the_second_time_nothing_is_decoded(prepared, tmp_path, monkeypatch):
     first = load(prepared, tmp_path)
     monkeypatch.setattr(tfds_cache, "_decode", None)
-    np.testing.assert_array_equal(first[0], load(prepared, tmp_path)[0])
+    np.testing.assert_array_equal(first["images"], load(prepared, tmp_path)["images"])
 
 
 def test_reading_never_imports_tensorflow(prepared, tmp_path):
     code = f"""
 import sys
 from jnf_jax.data.tfds_cache import load_images
-images, labels = load_images(
+found = load_images(
     "mnist", "test", data_dir={str(prepared[0])!r}, cache_dir={str(tmp_path)!r}
 )
-assert len(images) == len(labels) == 30
+assert len(found["images"]) == len(found["labels"]) == 30
 assert "tensorflow" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -53,7 +53,7 @@ assert "tensorflow" not in sys.modules
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "manifest"])
 def test_a_damaged_cache_is_named_and_rebuilt(prepared, tmp_path, damage):
     expected = load(prepared, tmp_path)
-    (path,) = tmp_path.glob("mnist-3.0.1-*/train/images.npy")
+    (path,) = tmp_path.glob("mnist-3.0.1-train-*/images.npy")
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[-7] ^= 1
@@ -66,10 +66,12 @@ def test_a_damaged_cache_is_named_and_rebuilt(prepared, tmp_path, damage):
         (path.parent / "sha256.json").write_text("{")
     with pytest.warns(UserWarning, match=f"{path.parent} is damaged"):
         found = load(prepared, tmp_path)
-    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found["images"], expected["images"])
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        np.testing.assert_array_equal(load(prepared, tmp_path)[0], expected[0])
+        np.testing.assert_array_equal(
+            load(prepared, tmp_path)["images"], expected["images"]
+        )
 
 
 def test_a_write_that_fails_leaves_no_cache_behind(tmp_path, monkeypatch):
