@@ -104,6 +104,6 @@ def test_the_amount_of_waves_is_in_the_checksums():
 def test_bad_settings_are_all_named():
     with pytest.raises(ValueError) as caught:
         load("circles_squares", num_train=0, seed=-1, noise=0.6)
-    assert "data.num_train: got 0, expected 2 to" in str(caught.value)
-    assert "data.seed: got -1" in str(caught.value)
-    assert "data.noise: got 0.6, expected 0.0 to 0.5" in str(caught.value)
+    assert "`data.num_train` is 0, expected 2 to" in str(caught.value)
+    assert "`data.seed` is -1" in str(caught.value)
+    assert "`data.noise` is 0.6, expected 0 to 0.5" in str(caught.value)

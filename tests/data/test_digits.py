@@ -119,9 +119,9 @@ def test_bad_settings_are_all_named():
     with pytest.raises(ValueError) as caught:
         load("digits", num_modalities=0, image_size=4, repeats=0)
     for line in (
-        "data.num_modalities: got 0, expected 2 to 100",
-        "data.image_size: got 4, expected 8 to 64",
-        "data.repeats: got 0, expected 1 to 1000",
+        "`data.num_modalities` is 0, expected 2 to 100",
+        "`data.image_size` is 4, expected 8 to 64",
+        "`data.repeats` is 0, expected 1 to 1000",
     ):
         assert line in str(caught.value)
 
