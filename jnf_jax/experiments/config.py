@@ -15,18 +15,21 @@ from jnf_jax.data.placement import Placement
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.experiments.options import SECTIONS, MeasureOptions, RunOptions
+from jnf_jax.experiments.options import (
+    IN_EVERY_CONFIG,
+    SECTIONS,
+    MeasureOptions,
+    RunOptions,
+)
 from jnf_jax.experiments.options import STAGES as ALL_STAGES
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.product import Quotient, quotient_faults
-from jnf_jax.methods.registry import STAGES
+from jnf_jax.methods.registry import METHODS, STAGES
 from jnf_jax.methods.settings import (
-    ExpertSettings,
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
-    ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.options import among, check, kinds, read, unknown
@@ -54,9 +57,8 @@ class Experiment:
         quotient: What these products are divided by; also in ``sampler``.
         refinement: Chains through the decoders that start where those ended; None
             where ``refinement.num_transitions`` is 0.
-        experts: Mixture of experts of MMVAE+.
+        sections: Name -> settings, of the sections that methods have of their own.
         fitted_prior: Prior of the stage ``prior``, None without one.
-        projectors: Those of "jnf_shared", None in other methods.
         denoiser: Of the stage "diffusion_decoder", None without the section.
         training: Stage -> TrainSettings, for every stage that has a section.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
@@ -76,9 +78,8 @@ class Experiment:
     sampler: ChainSettings
     quotient: Quotient
     refinement: ChainSettings | None
-    experts: ExpertSettings
+    sections: dict[str, Any]
     fitted_prior: PriorFamily | None
-    projectors: ProjectorSettings | None
     denoiser: DenoiserSettings | None
     training: dict[str, TrainSettings]
     init: dict[str, str]
@@ -166,9 +167,14 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         quotient=reader.share(Quotient, "sampler", sampler),
         sampler=reader.read(ChainSettings, "sampler", sampler),
         refinement=_read_refinement(reader),
-        experts=reader.read(ExpertSettings, "experts", reader.section("experts")),
+        # This method's, and those of others that every config has.
+        sections={
+            name: reader.read(cls, name, reader.section(name))
+            for module in METHODS.values()
+            for name, cls in module.SECTIONS.items()
+            if name in METHODS[method].SECTIONS or name in IN_EVERY_CONFIG
+        },
         fitted_prior=fitted_prior,
-        projectors=None,
         denoiser=None,
         training=_read_training(reader, all_stages, run.seed),
         init={stage: path for stage, path in reader.section("init").items() if path},
@@ -178,10 +184,6 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         ),
         classifier=reader.read(TrainSettings, "evaluation.classifier", classifier),
     )
-    # Only this method has projectors: in others the section is unknown.
-    if method == "jnf_shared":
-        section = reader.section("projectors")
-        parts["projectors"] = reader.read(ProjectorSettings, "projectors", section)
     if "denoiser" in tree:
         section = reader.section("denoiser")
         parts["denoiser"] = reader.read(DenoiserSettings, "denoiser", section)
@@ -298,9 +300,10 @@ def _cross_faults(parts: Mapping[str, Any]) -> list[str]:
         for stage in parts["init"]
         if stage not in all_stages
     ]
-    if parts["projectors"] and (shared := parts["training"]["shared"]):
+    projectors = parts["sections"].get("projectors")
+    if projectors and (shared := parts["training"]["shared"]):
         said = f"`shared.batch_size` is {shared.batch_size}"
-        found += parts["projectors"].batch_faults(shared.batch_size, said)
+        found += projectors.batch_faults(shared.batch_size, said)
     if DIFFUSION_DECODER in parts["measures"] and DIFFUSION_DECODER not in all_stages:
         found.append(
             f"`evaluation.measures` has {DIFFUSION_DECODER!r}, expected a section "

@@ -60,10 +60,9 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
         flow=experiment.flow,
         sampler=experiment.sampler,
         quotient=experiment.quotient,
-        experts=experiment.experts,
         fitted_prior=experiment.fitted_prior,
-        projectors=experiment.projectors,
         denoiser=experiment.denoiser,
+        **experiment.sections,
     )
     refines = experiment.refinement is not None
     if refines and not isinstance(method.inference, SubsetInference):
@@ -123,7 +122,8 @@ def stage_identity(
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
     for field in stage.settings:
-        about[field] = _learnt_with(getattr(experiment, field))
+        own = experiment.sections.get(field)
+        about[field] = _learnt_with(own or getattr(experiment, field))
     if experiment.model.compute_dtype == "float32":
         # As before there was a choice: those checkpoints are still read.
         del about["model"]["compute_dtype"]

@@ -54,7 +54,7 @@ SECTIONS = {
     "flow": ("jnf_jax.methods.settings:FlowSettings",),
     "sampler": (_CHAINS, "jnf_jax.methods.product:Quotient"),
     "refinement": (_CHAINS,),
-    "experts": ("jnf_jax.methods.settings:ExpertSettings",),
+    "experts": ("jnf_jax.methods.mmvae_plus:ExpertSettings",),
     "optimizer": (_TRAINING,),
     "training": (_TRAINING,),
     "evaluation": (
@@ -70,12 +70,13 @@ SECTIONS = {
     "model": ("jnf_jax.methods.settings:ModelSettings",),
     "model.networks.*": ("jnf_jax.networks.build:NetworkSettings",),
     "model.likelihoods.*": ("jnf_jax.methods.settings:LikelihoodSettings",),
-    "projectors": ("jnf_jax.methods.settings:ProjectorSettings",),
+    "projectors": ("jnf_jax.methods.jnf_shared:ProjectorSettings",),
     "denoiser": ("jnf_jax.methods.diffusion_decoder:DenoiserSettings",),
 } | dict.fromkeys(STAGES, (_TRAINING,))
 """Section of a config -> the dataclasses whose fields it may have."""
 
-_BASE = [*SECTIONS][: [*SECTIONS].index("model")]
+IN_EVERY_CONFIG = [*SECTIONS][: [*SECTIONS].index("model")]
+"""Sections that configs start with, whatever their method."""
 
 
 def _parsed(module: str) -> ast.Module:
@@ -169,7 +170,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(_defaults(""))
     config.init = dict.fromkeys(STAGES, "")
     config.fitted_prior = {"name": ""}
-    for section in _BASE[1:]:
+    for section in IN_EVERY_CONFIG[1:]:
         *above, name = section.split(".")
         parent = config[above[0]] if above else config
         parent[name] = _defaults(section)

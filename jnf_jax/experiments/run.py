@@ -197,7 +197,7 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
         rows = validation_indices(splits["validation"].size, size).shape[1]
         num = splits["validation"].size
         said = f"the {num} validation tuples make batches of {rows}"
-        if faults := experiment.projectors.batch_faults(rows, said):
+        if faults := experiment.sections["projectors"].batch_faults(rows, said):
             raise ValueError("\n".join(faults))
     check_evaluation(setup)
 

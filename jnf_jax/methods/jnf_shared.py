@@ -23,10 +23,8 @@ from jnf_jax.methods import jnf
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.settings import (
-    MIN_TEMPERATURE,
     FlowSettings,
     ModelSettings,
-    ProjectorSettings,
     Shapes,
 )
 from jnf_jax.methods.subset import SubsetInference
@@ -34,11 +32,82 @@ from jnf_jax.methods.unimodal import build_experts, build_trunks, init_experts
 from jnf_jax.networks.build import Network
 from jnf_jax.networks.gaussian import MlpTrunk
 from jnf_jax.networks.projector import Projector, SphereProjector
+from jnf_jax.options import REQUIRED, option
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params, StageParams, Views
 
+MIN_TEMPERATURE = 0.01
+"""A learnt τ stays above it: 1/τ multiplies the gradients."""
+
+PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
+
 CONTRASTIVE = {"info_nce": symmetric_info_nce, "nt_xent": nt_xent}
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectorSettings:
+    """JNF-Shared's projectors g_m; their trunks are those of ``model.networks``."""
+
+    objective: str = option(
+        REQUIRED,
+        '"nt_xent" or "info_nce" (contrastive), or "dcca".',
+        one_of=PROJECTOR_OBJECTIVES,
+    )
+    size: int = option(REQUIRED, "o, the dimension of g_m(x_m).", at_least=1)
+    base_size: int = option(
+        64,
+        "Features that each modality hands to the head that all share; contrastive.",
+        at_least=1,
+    )
+    temperature: float = option(0.1, "τ; contrastive.", above=0)
+    learns_temperature: bool = option(
+        False, "Whether τ is a parameter that starts there; contrastive."
+    )
+    num_correlations: int = option(
+        0,
+        "How many of each pair's largest correlations are summed; 0: all; DCCA.",
+        at_least=0,
+    )
+    ridge: float = option(1e-3, "Added to variances; DCCA.", above=0)
+    posterior_hidden_sizes: tuple[int, ...] = option(
+        (512, 512, 512),
+        "MLP from g_m(x_m) to the base of q_m.",
+        at_least=1,
+        not_empty=True,
+    )
+
+    def cross_faults(self, field: str) -> list[str]:
+        """There are ``size`` correlations, and a learnt τ stays above its least."""
+        found = []
+        if self.learns_temperature and 0 < self.temperature <= MIN_TEMPERATURE:
+            found.append(
+                f"`{field}.temperature` is {self.temperature}, expected > "
+                f"{MIN_TEMPERATURE} where it is learnt"
+            )
+        if self.num_correlations > self.size:
+            found.append(
+                f"`{field}.num_correlations` is {self.num_correlations}, expected <= "
+                f"`size` = {self.size}"
+            )
+        return found
+
+    def batch_faults(self, batch_size: int, said: str) -> list[str]:
+        """Whether a batch of that size says anything to the objective.
+
+        Args:
+            batch_size: Its rows.
+            said: Where the number comes from, "`field` is 3".
+        """
+        if self.objective != "dcca" and batch_size < 2:
+            return [f"{said}, expected 2 or more: one datum is told from no other"]
+        if self.objective != "dcca" or batch_size > 2 * self.size:
+            return []
+        return [
+            f"{said}, expected more than "
+            f"2 * `projectors.size` = {2 * self.size}: in fewer data some correlation "
+            "is 1 whatever they are; hundreds more say something"
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,17 +34,37 @@ from jnf_jax.methods.mixture_vae import (
 )
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.settings import (
-    ExpertSettings,
     FlowSettings,
     ModelSettings,
     Shapes,
 )
 from jnf_jax.networks.build import build_trunk
-from jnf_jax.networks.gaussian import GaussianEncoder
+from jnf_jax.networks.gaussian import SCALES, GaussianEncoder
+from jnf_jax.options import option
 from jnf_jax.priors.family import PriorFamily
+from jnf_jax.priors.learnable_scale import KINDS
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
 from jnf_jax.types import Params, Prior, StageParams, Subset, Views
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertSettings:
+    """The mixture of experts of MMVAE+, and its bound; other methods ignore them."""
+
+    private_dim: int = option(
+        32, "D_w, of each modality's private latent; 0: none, as in MMVAE.", at_least=0
+    )
+    family: str = option(
+        "laplace", 'Posteriors and private priors, "laplace" or "normal".', one_of=KINDS
+    )
+    scale: str = option(
+        "softmax",
+        'How encoders give scales: "softmax", averaging to one, or "exp".',
+        one_of=SCALES,
+    )
+    num_importance_samples: int = option(1, "Draws of the bound, K.", at_least=1)
+
 
 STAGES = ("joint",)
 SECTIONS = {"experts": ExpertSettings}

@@ -6,19 +6,12 @@ from collections.abc import Mapping
 
 from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
 from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSettings
-from jnf_jax.networks.gaussian import SCALES
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.family import PriorFamily
-from jnf_jax.priors.learnable_scale import KINDS
 from jnf_jax.priors.normal import NormalFamily
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Modality name -> event shape."""
-
-MIN_TEMPERATURE = 0.01
-"""A learnt τ stays above it: 1/τ multiplies the gradients."""
-
-PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,24 +147,6 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExpertSettings:
-    """The mixture of experts of MMVAE+, and its bound; other methods ignore them."""
-
-    private_dim: int = option(
-        32, "D_w, of each modality's private latent; 0: none, as in MMVAE.", at_least=0
-    )
-    family: str = option(
-        "laplace", 'Posteriors and private priors, "laplace" or "normal".', one_of=KINDS
-    )
-    scale: str = option(
-        "softmax",
-        'How encoders give scales: "softmax", averaging to one, or "exp".',
-        one_of=SCALES,
-    )
-    num_importance_samples: int = option(1, "Draws of the bound, K.", at_least=1)
-
-
-@dataclasses.dataclass(frozen=True)
 class FlowSettings:
     """The unimodal posteriors."""
 
@@ -197,68 +172,3 @@ class FlowSettings:
         if not self.num_blocks or self.hidden_sizes:
             return []
         return [f"`{field}.hidden_sizes` is (), expected one or more sizes"]
-
-
-@dataclasses.dataclass(frozen=True)
-class ProjectorSettings:
-    """JNF-Shared's projectors g_m; their trunks are those of ``model.networks``."""
-
-    objective: str = option(
-        REQUIRED,
-        '"nt_xent" or "info_nce" (contrastive), or "dcca".',
-        one_of=PROJECTOR_OBJECTIVES,
-    )
-    size: int = option(REQUIRED, "o, the dimension of g_m(x_m).", at_least=1)
-    base_size: int = option(
-        64,
-        "Features that each modality hands to the head that all share; contrastive.",
-        at_least=1,
-    )
-    temperature: float = option(0.1, "τ; contrastive.", above=0)
-    learns_temperature: bool = option(
-        False, "Whether τ is a parameter that starts there; contrastive."
-    )
-    num_correlations: int = option(
-        0,
-        "How many of each pair's largest correlations are summed; 0: all; DCCA.",
-        at_least=0,
-    )
-    ridge: float = option(1e-3, "Added to variances; DCCA.", above=0)
-    posterior_hidden_sizes: tuple[int, ...] = option(
-        (512, 512, 512),
-        "MLP from g_m(x_m) to the base of q_m.",
-        at_least=1,
-        not_empty=True,
-    )
-
-    def cross_faults(self, field: str) -> list[str]:
-        """There are ``size`` correlations, and a learnt τ stays above its least."""
-        found = []
-        if self.learns_temperature and 0 < self.temperature <= MIN_TEMPERATURE:
-            found.append(
-                f"`{field}.temperature` is {self.temperature}, expected > "
-                f"{MIN_TEMPERATURE} where it is learnt"
-            )
-        if self.num_correlations > self.size:
-            found.append(
-                f"`{field}.num_correlations` is {self.num_correlations}, expected <= "
-                f"`size` = {self.size}"
-            )
-        return found
-
-    def batch_faults(self, batch_size: int, said: str) -> list[str]:
-        """Whether a batch of that size says anything to the objective.
-
-        Args:
-            batch_size: Its rows.
-            said: Where the number comes from, "`field` is 3".
-        """
-        if self.objective != "dcca" and batch_size < 2:
-            return [f"{said}, expected 2 or more: one datum is told from no other"]
-        if self.objective != "dcca" or batch_size > 2 * self.size:
-            return []
-        return [
-            f"{said}, expected more than "
-            f"2 * `projectors.size` = {2 * self.size}: in fewer data some correlation "
-            "is 1 whatever they are; hundreds more say something"
-        ]

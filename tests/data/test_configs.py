@@ -89,7 +89,7 @@ def test_projectors_take_a_step(folder, name, files, prepared):
     config = tiny(folder, name, files[folder], prepared[0] / "cache")
     setup = open_experiment(config)
     assert setup.experiment.stages == ("shared", "joint", "unimodal")
-    assert setup.experiment.projectors.objective == OBJECTIVES[name]
+    assert setup.experiment.sections["projectors"].objective == OBJECTIVES[name]
     shared, _, unimodal = setup.method.stages
     params = random_like(jax.eval_shape(shared.init, jax.random.key(0)), 0)
 

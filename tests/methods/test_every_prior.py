@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from oracles import random_like
 
+from jnf_jax.methods.jnf_shared import ProjectorSettings
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
-    ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors.energy import EnergyFamily

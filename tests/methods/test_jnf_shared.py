@@ -9,14 +9,13 @@ import optax
 import pytest
 
 from jnf_jax import options
+from jnf_jax.methods.jnf_shared import MIN_TEMPERATURE, ProjectorSettings
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
-    MIN_TEMPERATURE,
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
-    ProjectorSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.runtime import parallel

@@ -11,9 +11,9 @@ from oracles import random_like
 
 from jnf_jax.losses import Latent, energy_contrast
 from jnf_jax.methods.method import Batch, Inference
+from jnf_jax.methods.mmvae_plus import ExpertSettings
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import (
-    ExpertSettings,
     FlowSettings,
     LikelihoodSettings,
     ModelSettings,
