@@ -13,7 +13,7 @@ from jnf_jax.experiments import records as results
 from jnf_jax.experiments.combine import summarise
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.schema import validate
-from tools.results_page import published, render, tables
+from tools.results_page import front, published, render, tables
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "results_schema.md"
@@ -294,7 +294,7 @@ def pages(root):
 
 def test_every_page_is_up_to_date():
     wanted = render.pages(ROOT)
-    known = {"docs/results.md"}
+    known = {"docs/results.md", "README.md"}
     known |= {f"docs/results/{p.name}" for p in (ROOT / "docs/results").glob("*")}
     assert known == set(wanted)
     for name, text in wanted.items():
@@ -652,3 +652,15 @@ def test_published_rows_name_their_protocol_and_provenance():
         assert row["protocol"] in published["protocols"], row["method"]
         assert row["provenance"] in published["provenance"], row["method"]
         assert row["source"] and ("conditional" in row or "stated" in row)
+
+
+def test_the_readme_shows_records_beside_published_numbers_between_its_marks():
+    text = (ROOT / "README.md").read_text("utf-8")
+    begin, end = front.README_MARKS
+    shown = text.partition(begin)[2].partition(end)[0]
+    record = results.read(ROOT / "results/polymnist/jnf_cpu_10000.json")
+    one = record["coherence"]["conditional"]["1"]
+    assert f"| JNF, ours | {one:.2f} |" in shown
+    assert "| JNF, published | 0.67 ± 0.04 | 0.85 ± 0.02 |" in shown
+    with pytest.raises(ValueError, match="README.md lacks"):
+        front.readme(text.replace(end, ""), ROOT, {}, {"rows": []})

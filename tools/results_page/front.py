@@ -1,8 +1,9 @@
 """docs/results.md: what was learnt, ours by budget with the published beside, figures.
 
-docs/summary.json chooses the records and the published rows, and holds the sentences.
-A number in a sentence is looked up: ``{digits/jnf:coherence.ceiling}`` stands for that
-quantity of results/digits/jnf.json.
+README.md shows one table of it, between two comments. docs/summary.json chooses the
+records and the published rows, and holds the sentences. A number in a sentence is
+looked up: ``{digits/jnf:coherence.ceiling}`` stands for that quantity of
+results/digits/jnf.json.
 """
 
 import json
@@ -83,6 +84,70 @@ def page(
     return [*lines, "", HOW_TO_READ]
 
 
+README_MARKS = (
+    "<!-- What follows is written by `python -m tools.results_page`. -->",
+    "<!-- Here ends what is written. -->",
+)
+
+
+def readme(
+    text: str,
+    root: Path,
+    records: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, Any],
+) -> str:
+    """README.md with its table made anew.
+
+    Args:
+      text: README.md as it stands, with both marks.
+      root: the repository.
+      records: path -> record.
+      published: docs/published.json.
+
+    Raises:
+      ValueError: a mark is missing, or as for `page`.
+    """
+    begin, end = README_MARKS
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md lacks {begin!r} and {end!r}, expected each once")
+    chosen = json.loads((root / "docs" / "summary.json").read_text("utf-8"))["readme"]
+    ours = {label: _record(name, records) for label, name in chosen["ours"].items()}
+    theirs = _published_rows(chosen, published)
+    sizes = sizes_of(
+        [r["coherence"]["conditional"] for r in ours.values()]
+        + [row.get("conditional", {}) for row in theirs]
+    )
+    rows = [
+        [
+            label,
+            *(format_value(r["coherence"]["conditional"].get(k), 2) for k in sizes),
+            f"{format_duration(r['wall_seconds'])}, {r['hardware']}",
+        ]
+        for label, r in ours.items()
+    ]
+    for row in theirs:
+        values = [format_value(row["conditional"].get(k), 2) for k in sizes]
+        rows.append([f"{row['method']}, published", *values, "GPU"])
+    header = ["PolyMNIST: coherence given", *sizes, "budget"]
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    shown = "\n".join([*table(header, rows), "", chosen["said"]])
+    return f"{before}{begin}\n\n{shown}\n\n{end}{after}"
+
+
+def _published_rows(
+    chosen: Mapping[str, Any], published: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """The published rows that docs/summary.json chooses, in its order."""
+    rows = [r for r in published["rows"] if r["section"] == chosen.get("section")]
+    theirs = {row["method"]: row for row in rows}
+    if unknown := sorted(set(chosen.get("published", [])) - set(theirs)):
+        raise ValueError(
+            f"docs/summary.json names {unknown}, expected methods of docs/published."
+            f"json in section {chosen.get('section')!r}: {sorted(theirs)}"
+        )
+    return [theirs[method] for method in chosen.get("published", [])]
+
+
 def _record(name: str, records: Mapping[str, Mapping]) -> Mapping[str, Any]:
     path = f"results/{name}.json"
     if path not in records:
@@ -106,14 +171,7 @@ def _table(
 ) -> list[str]:
     """Our records by wall time, then the published rows."""
     ours = {name: _record(name, records) for name in chosen["records"]}
-    rows = [r for r in published["rows"] if r["section"] == chosen.get("section")]
-    theirs = {row["method"]: row for row in rows}
-    if unknown := sorted(set(chosen.get("published", [])) - set(theirs)):
-        raise ValueError(
-            f"docs/summary.json names {unknown}, expected methods of docs/published."
-            f"json in section {chosen.get('section')!r}: {sorted(theirs)}"
-        )
-    theirs = [theirs[method] for method in chosen.get("published", [])]
+    theirs = _published_rows(chosen, published)
     sizes = sizes_of(
         [r["coherence"]["conditional"] for r in ours.values()]
         + [row.get("conditional", {}) for row in theirs]

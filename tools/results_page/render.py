@@ -1,4 +1,4 @@
-"""Renders docs/results.md and the pages behind it from the records in results/.
+"""Renders docs/results.md, the pages behind it and README's table from the records.
 
     python -m tools.results_page            # write them
     python -m tools.results_page --check    # exit 1 if any is out of date
@@ -144,7 +144,7 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Path -> text of docs/results.md and the pages behind it.
+    """Path -> text of docs/results.md, the pages behind it, and README.md.
 
     The same files always give the same text.
 
@@ -182,7 +182,12 @@ def pages(root: Path) -> dict[str, str]:
         # Links are written from docs/, and these pages are one folder below.
         below = [line.replace("](../", "](../../") for line in lines]
         texts[name] = [NOT_BY_HAND, "", title, "", BACK, *below]
-    return {name: "\n".join(lines).rstrip() + "\n" for name, lines in texts.items()}
+    found = {name: "\n".join(lines).rstrip() + "\n" for name, lines in texts.items()}
+    readme = root / "README.md"
+    if readme.is_file():
+        text = readme.read_text("utf-8")
+        found["README.md"] = front.readme(text, root, records, known)
+    return found
 
 
 def _data_set(
