@@ -95,7 +95,7 @@ def prepare(setup, stage_name: str, batch_size: int, params: dict):
         stage, settings, Path(tempfile.mkdtemp()), {}, None, lambda record: None,
         stage_run.compile_programs(stage, settings, None),
     )  # fmt: skip
-    state, *_ = stage_run.start_state(run)
+    state = stage_run.new_state(run)
     rows = feed.open_feed(stage, settings, None, 0, None)
     return stage, settings, stage_run.make_advance(run, rows), state
 

@@ -1,4 +1,4 @@
-"""Options of XLA that make a training step faster, where this version knows them."""
+"""Options of XLA for the programs of training, where this version knows them."""
 
 import functools
 
@@ -16,14 +16,29 @@ _CPU_OPTIONS = tuple(
 )
 
 
-@functools.cache
-def compiler_options(backend: str) -> dict[str, str]:
-    """What ``jax.jit(…, compiler_options=…)`` of a training step gets on ``backend``.
+# A program that runs once and draws every parameter: its many small loops take LLVM
+# twice as long at its full level, for the same bits.
+_CPU_OPTIONS_ONCE = ({"xla_backend_optimization_level": 1},)
+
+
+def compiler_options(backend: str) -> dict[str, str | int]:
+    """The ``compiler_options`` that ``jax.jit`` of a training step gets on a backend.
 
     Options go with the program, not into XLA_FLAGS: there an unknown name would end the
     process. Here it is refused with an error; where all are, none is used.
     """
-    for options in _CPU_OPTIONS if backend == "cpu" else ():
+    return _first_known(backend, is_for_once=False)
+
+
+def compiler_options_once(backend: str) -> dict[str, str | int]:
+    """As ``compiler_options``, for the program that makes the first state."""
+    return _first_known(backend, is_for_once=True)
+
+
+@functools.cache
+def _first_known(backend: str, is_for_once: bool) -> dict[str, str | int]:
+    choices = _CPU_OPTIONS_ONCE if is_for_once else _CPU_OPTIONS
+    for options in choices if backend == "cpu" else ():
         try:
             jax.jit(lambda: 0, compiler_options=options).lower().compile()
         except jax.errors.JaxRuntimeError:

@@ -1,4 +1,4 @@
-"""How far training is: a line for the reader, and means for the log."""
+"""Reports how far training is: a line for the reader, and means for the log."""
 
 import contextlib
 import sys
@@ -8,47 +8,78 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from tqdm import asyncio, auto
 
 
 class Progress:
-    """A line with stage, step, loss, samples/s and time left, on stderr.
+    """Tells how far a stage is: step, loss, samples/s and time left, on stderr.
 
-    A bar on a terminal, refreshed at most twice a second; elsewhere a plain line every
-    ten seconds, so that log files stay readable.
+    In a terminal and in a notebook it is a bar, elsewhere a plain line every ten
+    seconds, so that log files stay readable. It says that a stage compiles before its
+    first call returns, and estimates the time left only from steps taken after that.
     """
 
-    def __init__(self, stage: str, total: int, start: int):
-        """Starts the clock at step ``start`` of ``total``."""
-        self._stage, self._total = stage, total
-        terminal = sys.stderr.isatty()
-        self._interval = 0.5 if terminal else 10.0
-        self._step, self._time = start, time.monotonic()
+    def __init__(
+        self,
+        stage: str,
+        total: int,
+        start: int,
+        *,
+        first: str = "compiling…",
+        is_shown: bool = True,
+    ):
+        """Says what comes ``first``, at step ``start`` of ``total``."""
+        self._stage, self._total, self._is_shown = stage, total, is_shown
+        self._step, self._time = start, None  # no clock before the first call
         self._rate: float | None = None  # steps a second, smoothed
-        self._bar = None
-        if terminal:
-            self._bar = tqdm(
+        self._bar, self._interval = None, 10.0
+        if not is_shown:
+            return
+        if sys.stderr.isatty() or auto.tqdm is not asyncio.tqdm:  # or a notebook's
+            self._interval = 0.5
+            self._bar = auto.tqdm(
                 total=total,
                 initial=start,
-                desc=stage,
+                desc=f"stage {stage}",
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}",
             )
+        self._show(start, first)
 
     def update(self, step: int, loss: float, batch_size: int) -> None:
         """Shows the step reached and a recent loss, if the last time is long ago."""
-        elapsed = time.monotonic() - self._time
-        if elapsed < self._interval and step < self._total:
+        if not self._is_shown:
             return
-        rate = (step - self._step) / max(elapsed, 1e-9)
-        # The first interval holds the compilation, and counts only until the second.
-        smooth = self._rate is not None and self._rate > 0.5 * rate
-        self._rate = 0.7 * self._rate + 0.3 * rate if smooth else rate
-        self._step, self._time = step, time.monotonic()
-        left = (self._total - step) / max(self._rate, 1e-9)
-        text = describe_progress(loss, self._rate * batch_size, left)
+        now, is_last = time.monotonic(), step == self._total
+        if self._time is None:  # the first call is over, and with it compilation
+            self._step, self._time = step, now
+            if not is_last:
+                return
+        elapsed = now - self._time
+        if elapsed < self._interval and not is_last:
+            return
+        if step > self._step:
+            rate = (step - self._step) / max(elapsed, 1e-9)
+            before = rate if self._rate is None else self._rate
+            self._rate = 0.7 * before + 0.3 * rate
+        self._step, self._time = step, now
+        samples = self._rate and self._rate * batch_size
+        left = self._rate and (self._total - step) / self._rate
+        self._show(step, describe_progress(loss, samples, left))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time spent inside does not count as training."""
+        begin = time.monotonic()
+        yield
+        if self._time is not None:
+            self._time += time.monotonic() - begin
+
+    def _show(self, step: int, text: str) -> None:
         if self._bar is None:
-            line = f"{self._stage} {step}/{self._total}, {text}"
-            print(line, file=sys.stderr, flush=True)
+            step = (
+                f"step {step:,} of {self._total:,}, " if self._time is not None else ""
+            )
+            print(f"stage {self._stage}: {step}{text}", file=sys.stderr, flush=True)
         else:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -60,20 +91,26 @@ class Progress:
             self._bar.close()
 
 
-def describe_progress(loss: float, samples_per_second: float, left: float) -> str:
+def describe_progress(
+    loss: float, samples_per_second: float | None, left: float | None
+) -> str:
     """The changing part of a progress line.
 
     Args:
       loss: a recent one.
-      samples_per_second: rate of training.
-      left: expected seconds to the end.
+      samples_per_second: rate of training; None before any step was timed.
+      left: expected seconds to the end; None likewise.
 
     Returns:
       One line.
 
     >>> describe_progress(1.25, 2048.0, 75.0)
     'loss 1.25, 2,048 samples/s, 1:15 left'
+    >>> describe_progress(1.25, None, None)
+    'loss 1.25'
     """
+    if samples_per_second is None or left is None:
+        return f"loss {loss:.5g}"
     minutes, seconds = divmod(round(min(left, 360_000.0)), 60)
     hours, minutes = divmod(minutes, 60)
     clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"

@@ -16,7 +16,7 @@ from jnf_jax import checkpoint
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
 from jnf_jax.training import resume, train_step
-from jnf_jax.training.compiling import compiler_options
+from jnf_jax.training.compiling import compiler_options, compiler_options_once
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.progress import MetricsWindow, summarise
@@ -89,20 +89,22 @@ def compile_programs(
     state = parallel.state_sharding(
         jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
     )
-    options = compiler_options(jax.default_backend())
+    backend = jax.default_backend()
     own_mesh = validation_mesh(stage, settings, mesh)
     validate = train_step.make_validation(stage, own_mesh)
 
-    def compiled(function: Callable, *donate: int, to: Any = whole) -> Callable:
+    def compiled(
+        function: Callable, *donate: int, to: Any = whole, options=compiler_options
+    ) -> Callable:
         return jax.jit(
             function,
             donate_argnums=donate,
             out_shardings=to,
-            compiler_options=options,
+            compiler_options=options(backend),
         )
 
     return Programs(
-        init=compiled(init, to=state),
+        init=compiled(init, to=state, options=compiler_options_once),
         copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree), to=state),
         step=compiled(step, 0, to=(state, whole)),
         steps=compiled(train_step.make_steps(step), 0, to=(state, whole)),
@@ -113,14 +115,12 @@ def compile_programs(
     )
 
 
-def start_state(run: Run) -> tuple[TrainState, float, dict[str, Any] | None]:
+def restored_state(run: Run) -> tuple[TrainState | None, float, dict[str, Any] | None]:
     """The newest intact state, the seconds spent on it and its position in the data.
 
-    A new state, 0.0 and None where there is none.
+    None, 0.0 and None where there is none.
     """
-    # Not the key that steps are folded into: splitting a key may repeat those.
-    rng_key = train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
-    like = jax.eval_shape(run.programs.init, rng_key)
+    like = jax.eval_shape(run.programs.init, _init_key(run))
     state, seconds, position = resume.restore_state(
         run.directory,
         like,
@@ -129,9 +129,19 @@ def start_state(run: Run) -> tuple[TrainState, float, dict[str, Any] | None]:
         sharding=parallel.state_sharding(like, run.mesh, run.settings.parameters),
     )
     if state is None:
-        return run.programs.init(rng_key), 0.0, None
+        return None, 0.0, None
     # What was read may share memory with the reader's buffers; a donated state may not.
     return run.programs.copy(state), seconds, position
+
+
+def new_state(run: Run) -> TrainState:
+    """The state before the first step."""
+    return run.programs.init(_init_key(run))
+
+
+def _init_key(run: Run) -> jax.Array:
+    # Not the key that steps are folded into: splitting a key may repeat those.
+    return train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
 
 
 def make_advance(

@@ -126,18 +126,25 @@ def train(
         programs=stage_run.compile_programs(stage, settings, mesh),
     )
     plan = make_plan(stage, settings, jax.default_backend())
-    state, seconds, position = stage_run.start_state(run)
-    start = int(state.step)
-    run.record("start", start, {})
-    if start < settings.num_steps and stage.fit is not None:
-        state, seconds = stage_run.fit(run, state)
-    elif start < settings.num_steps:
-        with contextlib.ExitStack() as stack:
+    state, seconds, position = stage_run.restored_state(run)
+    start = 0 if state is None else int(state.step)
+    is_to_train = start < settings.num_steps
+    with contextlib.ExitStack() as stack:
+        bar = Progress(
+            stage.name,
+            settings.num_steps,
+            start,
+            first="compiling…" if stage.fit is None else "fitting…",
+            is_shown=show_progress and processes.is_first() and is_to_train,
+        )
+        stack.callback(bar.close)
+        if state is None:
+            state = stage_run.new_state(run)
+        run.record("start", start, {})
+        if is_to_train and stage.fit is not None:
+            state, seconds = stage_run.fit(run, state)
+        elif is_to_train:
             asked_to_stop = stack.enter_context(stopping.catch_sigterm(mesh))
-            bar = None
-            if show_progress and processes.is_first():
-                bar = Progress(stage.name, settings.num_steps, start)
-                stack.callback(bar.close)
             rows = feed.open_feed(stage, settings, mesh, start, position)
             stack.callback(rows.close)
             state, seconds = _loop(run, plan, rows, state, seconds, bar, asked_to_stop)
@@ -252,7 +259,7 @@ def _loop(
     rows: feed.Feed,
     state: TrainState,
     seconds: float,
-    bar: Progress | None,
+    bar: Progress,
     asked_to_stop: Callable[..., bool],
 ) -> tuple[TrainState, float]:
     """Takes the remaining steps; returns the last state and the seconds spent."""
@@ -269,8 +276,7 @@ def _loop(
         # signal never waits for a long queue.
         if running is not None:
             loss = float(np.ravel(running)[-1])
-            if bar is not None:
-                bar.update(step - count, loss, run.settings.batch_size)
+            bar.update(step - count, loss, run.settings.batch_size)
         running = metrics["loss"]
         logging, validating, saving = plan.due(step)
         if logging or validating:
@@ -280,11 +286,11 @@ def _loop(
             run.record_metrics("train", step, found)
             window = MetricsWindow(step)
         if validating:
-            with window.paused():
+            with window.paused(), bar.paused():
                 state = validate(state, step)
         is_stopping = asked_to_stop() and step < plan.num_steps
         if saving or is_stopping:
-            with window.paused():
+            with window.paused(), bar.paused():
                 stage_run.save_if_finite(
                     run,
                     state,
@@ -295,8 +301,7 @@ def _loop(
                 )
         if is_stopping:
             raise SystemExit(stopping.EXIT_CODE)
-    if bar is not None:
-        bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
+    bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
     if asked_to_stop(now=True):  # in the last call: all is saved, yet asked is asked
         raise SystemExit(stopping.EXIT_CODE)
     return state, time.monotonic() - begin

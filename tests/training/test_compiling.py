@@ -2,13 +2,18 @@
 
 import jax
 import numpy as np
+import pytest
 
 from jnf_jax.training import compiling
 
 
-def test_options_of_this_version_compile():
+@pytest.mark.parametrize(
+    "options_on", [compiling.compiler_options, compiling.compiler_options_once]
+)
+def test_options_of_this_version_compile(options_on):
     a = jax.random.normal(jax.random.key(0), (40, 30))
-    options = compiling.compiler_options("cpu")
+    options = options_on("cpu")
+    assert options
     product = jax.jit(lambda a: a @ a.T, compiler_options=options)
     np.testing.assert_allclose(product(a), np.asarray(a) @ np.asarray(a).T, atol=1e-4)
 
@@ -17,10 +22,22 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
     unknown, known = {"xla_cpu_of_another_year": "1"}, compiling._CPU_OPTIONS
     for offered, taken in ((unknown,), {}), ((unknown, *known), known[0]):
         monkeypatch.setattr(compiling, "_CPU_OPTIONS", offered)
-        compiling.compiler_options.cache_clear()
+        compiling._first_known.cache_clear()
         assert compiling.compiler_options("cpu") == taken
-    compiling.compiler_options.cache_clear()
+    compiling._first_known.cache_clear()
+
+
+def test_drawing_parameters_gives_the_same_bits_at_either_level():
+    def draw(key):
+        return jax.nn.initializers.he_normal()(key, (30, 7)), jax.random.normal(key)
+
+    once = jax.jit(draw, compiler_options=compiling.compiler_options_once("cpu"))
+    options = compiling.compiler_options("cpu")
+    for key in jax.random.split(jax.random.key(0), 3):
+        often = jax.jit(draw, compiler_options=options)(key)
+        jax.tree.map(np.testing.assert_array_equal, once(key), often)
 
 
 def test_other_backends_keep_their_defaults():
     assert compiling.compiler_options("gpu") == {}
+    assert compiling.compiler_options_once("gpu") == {}

@@ -158,13 +158,13 @@ def test_killed_in_mid_epoch_resumes_bitwise(stages, tmp_path, steps_per_dispatc
 def test_a_position_that_is_not_the_steps_is_refused(stages, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         run(stages[0], tmp_path, log=killed_at(10))
-    restore = stage_run.start_state
+    restore = stage_run.restored_state
 
     def other_position(run):
         state, seconds, position = restore(run)
         return state, seconds, {"next_index": position["next_index"] + 1}
 
-    monkeypatch.setattr(stage_run, "start_state", other_position)
+    monkeypatch.setattr(stage_run, "restored_state", other_position)
     with pytest.raises(ValueError, match="checkpoint of step 7 holds the position"):
         run(stages[0], tmp_path)
 

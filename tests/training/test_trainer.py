@@ -230,8 +230,10 @@ def test_sigterm_saves_exits_143_and_resumes_bitwise(tmp_path):
 def test_progress_shows_the_end_whatever_the_call(tmp_path, capsys, steps_per_dispatch):
     settings = dataclasses.replace(SETTINGS, steps_per_dispatch=steps_per_dispatch)
     train(STAGE, settings, directory=tmp_path, metadata={})
-    [line] = capsys.readouterr().err.splitlines()  # too quick for more than the last
-    assert line.startswith("toy 60/60, loss 0.") and line.endswith("0:00 left")
+    first, last = capsys.readouterr().err.splitlines()  # too quick for more
+    assert first == "stage toy: compiling…"
+    assert last.startswith("stage toy: step 60 of 60, loss 0.")
+    assert last.endswith(" 0:00 left")
 
 
 def test_trains_outside_the_main_thread(tmp_path):
