@@ -70,8 +70,9 @@ def main(argv: list[str]) -> None:
             setup, params, z, _SEED.value, diffused=_DIFFUSED.value
         )
     else:
+        indices = np.arange(_NUM.value)
         drawn = draw_conditional(
-            setup, params, subset, _NUM.value, _SEED.value, diffused=_DIFFUSED.value
+            setup, params, subset, indices, _SEED.value, diffused=_DIFFUSED.value
         )
     for path in save(setup.dataset, drawn, Path(_OUT.value)):
         print(path)

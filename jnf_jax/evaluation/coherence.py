@@ -117,7 +117,9 @@ def evaluate_coherence(
     accuracies, shown, sampler, warnings = {}, {}, {}, []
     draws = Draws({}, {})
     for subset, key in _subsets_asked_for(subject, keys):
-        name = "+".join(subset)
+        name, size = "+".join(subset), len(subset)
+        if size not in map(len, accuracies):
+            report(f"compiling draws given {size} of {len(inference.modalities)}…")
         work = functools.partial(_draw_given, subject, subset, key)
         predicted, draws.given[subset], quality = remember(name, work)
         accuracies[subset] = accuracies_of(predicted, held_out)

@@ -1,4 +1,4 @@
-"""Sample grids as uint8 arrays and PNG files: rows are modalities, columns are draws.
+"""Sample grids as uint8 arrays and PNG files.
 
 Pictures are looked at by people, so small images are enlarged by whole factors
 (nearest neighbour: a pixel stays a square), grey ones become RGB, and each row says in
@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import jax
 import numpy as np
@@ -64,27 +65,27 @@ def _cell(rows: Sequence[np.ndarray], min_size: int) -> tuple[int, int]:
     return scale * height, scale * width
 
 
-def _text_width(font: ImageFont.FreeTypeFont, labels: Sequence[str]) -> int:
+def _size_of(font: ImageFont.FreeTypeFont, labels: Sequence[str]) -> int:
     """Pixels that the longest label needs, with a margin on both sides."""
-    longest = max((font.getlength(label) for label in labels), default=0.0)
-    return math.ceil(longest) + 8 if longest else 0
+    return math.ceil(max(font.getlength(label) for label in labels)) + 8
 
 
 def grid(
-    rows: Images | Sequence[Images],
+    generated: Mapping[str, Images],
+    given: Mapping[str, Images] = MappingProxyType({}),
     *,
+    columns: int = 16,
     pad: int = 2,
-    labels: Sequence[str] | None = None,
     min_size: int = 48,
 ) -> Picture:
-    """Images in rows and columns, all in cells of one size.
+    """Rows of modalities, a column for each tuple; what was given lies above a line.
 
     Args:
-      rows: f32[R, C, H, W, 1 or 3], or one f32[C, H, W, 1 or 3] a row, whose H, W and
-        channels may differ from row to row (and whose C may, too: the rest stays
-        blank). Values in [0, 1]; what lies outside is clipped.
+      generated: modality → f32[N, H, W, 1 or 3], decoded from the same N latents.
+      given: modality → f32[N, H, W, 1 or 3], what they were drawn given; {} for draws
+        from a prior.
+      columns: tuples side by side; more of them continue in a block further down.
       pad: blank pixels between cells.
-      labels: a caption for each row, drawn to its left.
       min_size: smallest side of a cell in pixels; smaller images are enlarged by a
         whole factor. 1 keeps the largest image at its own size.
 
@@ -92,156 +93,157 @@ def grid(
       uint8[height, width, 3] on white.
 
     Raises:
-      ValueError: no rows, a row of another shape, values that are not finite, or not
-        as many labels as rows.
+      ValueError: no modality, unequal numbers of tuples, images of another shape, or
+        values that are not finite.
 
-    >>> grid(np.zeros((2, 5, 8, 8, 1)), pad=2, min_size=16).shape
-    (38, 92, 3)
+    >>> grid({"m0": np.zeros((5, 8, 8, 1))}, min_size=16).shape
+    (20, 118, 3)
     """
-    rows = [_as_rgb(f"rows[{i}]", row) for i, row in enumerate(rows)]
-    if not rows:
-        raise ValueError("`rows` is empty, expected at least one row of images")
-    labels = [""] * len(rows) if labels is None else list(labels)
-    if len(labels) != len(rows):
-        raise ValueError(f"`labels` has {len(labels)} entries, expected {len(rows)}")
-    block = [(label, row, False) for label, row in zip(labels, rows, strict=True)]
-    return _draw([block], pad=pad, min_size=min_size)
-
-
-def _draw(
-    blocks: Sequence[Sequence[tuple[str, np.ndarray, bool]]], *, pad: int, min_size: int
-) -> np.ndarray:
-    """Blocks of (caption, uint8[C, H, W, 3], line above?) one under the other."""
-    rows = [row for block in blocks for row in block]
-    height, width = _cell([images for _, images, _ in rows], min_size)
+    if not generated:
+        raise ValueError("`generated` is empty, expected at least one modality")
+    if columns < 1:
+        raise ValueError(f"`columns` is {columns}, expected at least 1")
+    verb = " drawn" if given else ""
+    rows = [
+        (f"given {name}", _as_rgb(f"given[{name}]", given[name]))
+        for name in sorted(given)
+    ] + [
+        (f"{name}{verb}", _as_rgb(f"generated[{name}]", generated[name]))
+        for name in sorted(generated)
+    ]
+    sizes = {label: len(images) for label, images in rows}
+    if len(set(sizes.values())) != 1:
+        raise ValueError(f"rows have {sizes} images, expected one number for all")
+    num = len(rows[0][1])
+    # Equal blocks: 20 images in at most 16 columns are 10 + 10, not 16 + 4.
+    num_blocks = math.ceil(num / columns)
+    width_of_block = math.ceil(num / num_blocks)
+    height, width = _cell([images for _, images in rows], min_size)
     font = ImageFont.load_default(_FONT_SIZE)
-    left = pad + _text_width(font, [label for label, _, _ in rows])
-    num_gaps = len(blocks) - 1 + sum(line for _, _, line in rows)
-    total = (
-        pad + len(rows) * (height + pad) + num_gaps * _GAP,
-        left + max(len(images) for _, images, _ in rows) * (width + pad),
-        3,
+    left = pad + _size_of(font, list(sizes))
+    block = len(rows) * (height + pad) + _GAP * bool(given)
+    canvas = np.full(
+        (
+            pad + num_blocks * (block + _GAP) - _GAP,
+            left + width_of_block * (width + pad),
+            3,
+        ),
+        _PAPER,
+        np.uint8,
     )
-    canvas = np.full(total, _PAPER, np.uint8)
     captions = []
-    top = pad - _GAP
-    for block in blocks:
-        top += _GAP
-        for label, images, line in block:
-            if line:
+    for number in range(num_blocks):
+        top = pad + number * (block + _GAP)
+        for place, (label, images) in enumerate(rows):
+            if given and place == len(given):
                 middle = top + (_GAP - pad) // 2
                 canvas[middle - 1 : middle + 1] = _LINE
                 top += _GAP
-            for column, cell in enumerate(_enlarge(images, height, width)):
-                at = left + column * (width + pad)
-                canvas[top : top + height, at : at + width] = cell
-            captions.append((top + height // 2, label))
+            at = number * width_of_block
+            _paste(
+                canvas, images[at : at + width_of_block], top, left, height, width, pad
+            )
+            captions.append((4, top + height // 2, "lm", label))
             top += height + pad
     return _write_captions(canvas, captions, font)
 
 
+def any_to_any_grid(
+    real: Mapping[str, Images],
+    generated: Mapping[tuple[str, ...], Mapping[str, Images]],
+    *,
+    pad: int = 2,
+    min_size: int = 32,
+) -> Picture:
+    """A table of a few tuples: what is generated of each modality from each subset.
+
+    A band of rows belongs to a tuple and has a row for each modality. The first column
+    is the tuple itself; each group of columns behind it is headed by what was given,
+    shows that once, in a frame, and beside it draws of the other modalities.
+
+    Args:
+      real: modality → f32[N, H, W, 1 or 3], the tuples.
+      generated: what was given → modality → f32[N, K, H, W, 1 or 3], K draws a tuple of
+        every other modality.
+      pad: blank pixels between cells.
+      min_size: smallest side of a cell in pixels.
+
+    Returns:
+      uint8[height, width, 3].
+    """
+    names = sorted(real)
+    real = {name: _as_rgb(f"real[{name}]", real[name]) for name in names}
+    height, width = _cell(list(real.values()), min_size)
+    groups = {
+        subset: {
+            name: _as_rgb(f"generated[{name}]", images, max_ndim=5)
+            for name, images in drawn.items()
+        }
+        for subset, drawn in generated.items()
+    }
+    num_draws = max(x.shape[1] for drawn in groups.values() for x in drawn.values())
+    font = ImageFont.load_default(_FONT_SIZE)
+    heads = ["test data", *(f"given {', '.join(subset)}" for subset in groups)]
+    # A group is as wide as its draws, or as its head where that is longer.
+    wide = max(num_draws * (width + pad), _size_of(font, heads))
+    first, margin = _size_of(font, heads[:1]), pad + _size_of(font, names)
+    first, head_height = max(width + pad, first), _FONT_SIZE + 10
+    lefts = [margin] + [
+        margin + first + _GAP + number * (wide + _GAP) for number in range(len(groups))
+    ]
+    band = len(names) * (height + pad) + _GAP
+    num = len(next(iter(real.values())))
+    foot = head_height + num * band + _FONT_SIZE + 4
+    canvas = np.full((foot + 6, lefts[-1] + wide, 3), _PAPER, np.uint8)
+    captions = [
+        (left, head_height - 8, "ls", head)
+        for left, head in zip(lefts, heads, strict=True)
+    ]
+    legend = "framed: given; all else right of the test data is generated"
+    captions.append((lefts[0], foot, "lb", legend))
+    for tuple_number in range(num):
+        for row, name in enumerate(names):
+            top = head_height + tuple_number * band + row * (height + pad)
+            captions.append((4, top + height // 2, "lm", name))
+            own = real[name][tuple_number : tuple_number + 1]
+            _paste(canvas, own, top, lefts[0], height, width, pad)
+            for left, (subset, drawn) in zip(lefts[1:], groups.items(), strict=True):
+                is_given = name in subset
+                if is_given:
+                    frame = (slice(top - 2, top + height + 2),)
+                    frame += (slice(left - 2, left + width + 2),)
+                    canvas[frame] = _LINE
+                shown = own if is_given else drawn[name][tuple_number]
+                _paste(canvas, shown, top, left, height, width, pad)
+    return _write_captions(canvas, captions, font)
+
+
+def _paste(
+    canvas: np.ndarray,
+    images: np.ndarray,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    pad: int,
+) -> None:
+    """Draws uint8[C, H, W, 3] side by side, in cells of ``height`` × ``width``."""
+    for column, cell in enumerate(_enlarge(images, height, width)):
+        at = left + column * (width + pad)
+        canvas[top : top + height, at : at + width] = cell
+
+
 def _write_captions(
     canvas: np.ndarray,
-    captions: Sequence[tuple[int, str]],
+    captions: Sequence[tuple[int, int, str, str]],
     font: ImageFont.FreeTypeFont,
 ) -> np.ndarray:
-    """``canvas`` with each text at the left, centred on its vertical position."""
-    if not any(text for _, text in captions):
-        return canvas
+    """``canvas`` with each (x, y, anchor, text)."""
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
-    for middle, text in captions:
-        draw.text((4, middle), text, fill=_INK, font=font, anchor="lm")
+    for x, y, anchor, text in captions:
+        draw.text((x, y), text, fill=_INK, font=font, anchor=anchor)
     return np.array(image)
-
-
-def _blocks(
-    rows: Sequence[tuple[str, np.ndarray, bool]], columns: int
-) -> list[list[tuple[str, np.ndarray, bool]]]:
-    """Cut rows of N images into blocks of at most ``columns``."""
-    if columns < 1:
-        raise ValueError(f"`columns` is {columns}, expected at least 1")
-    sizes = {label: len(images) for label, images, _ in rows}
-    if len(set(sizes.values())) != 1:
-        raise ValueError(f"rows have {sizes} images, expected one number for all")
-    num = next(iter(sizes.values()))
-    # Equal blocks: 20 images in at most 16 columns are 10 + 10, not 16 + 4.
-    width = math.ceil(num / math.ceil(num / columns))
-    return [
-        [(label, images[at : at + width], line) for label, images, line in rows]
-        for at in range(0, num, width)
-    ]
-
-
-def conditional_grid(
-    given: Mapping[str, Images],
-    generated: Mapping[str, Images],
-    *,
-    columns: int = 16,
-    pad: int = 2,
-    min_size: int = 48,
-) -> Picture:
-    """Draws what was given above a line, and what was generated from it below.
-
-    Args:
-      given: modality → f32[N, H, W, 1 or 3], one test tuple a column.
-      generated: modality → f32[N, H, W, 1 or 3], or f32[K, N, H, W, 1 or 3] for K
-        independent draws a tuple, which become K rows.
-      columns: tuples side by side; more of them continue in a block further down.
-      pad: blank pixels between cells.
-      min_size: smallest side of a cell in pixels.
-
-    Returns:
-      uint8[height, width, 3].
-
-    Raises:
-      ValueError: nothing given or generated, or unequal numbers of tuples.
-    """
-    if not given or not generated:
-        raise ValueError(
-            f"`given` has {sorted(given)} and `generated` {sorted(generated)}, "
-            "expected at least one modality in each"
-        )
-    rows = [
-        (f"given {name}", _as_rgb(f"given[{name}]", given[name]), False)
-        for name in sorted(given)
-    ]
-    num_given = len(rows)
-    for name in sorted(generated):
-        draws = _as_rgb(f"generated[{name}]", generated[name], max_ndim=5)
-        for draw in draws if draws.ndim == 5 else draws[None]:
-            rows.append((f"{name} drawn", draw, len(rows) == num_given))
-    return _draw(_blocks(rows, columns), pad=pad, min_size=min_size)
-
-
-def unconditional_grid(
-    generated: Mapping[str, Images],
-    *,
-    columns: int = 16,
-    pad: int = 2,
-    min_size: int = 48,
-) -> Picture:
-    """Draws from the prior: a column is one z, its rows all the modalities.
-
-    Args:
-      generated: modality → f32[N, H, W, 1 or 3], decoded from the same N draws.
-      columns: draws side by side; more of them continue in a block further down.
-      pad: blank pixels between cells.
-      min_size: smallest side of a cell in pixels.
-
-    Returns:
-      uint8[height, width, 3].
-
-    Raises:
-      ValueError: no modality, or unequal numbers of draws.
-    """
-    if not generated:
-        raise ValueError("`generated` is empty, expected at least one modality")
-    rows = [
-        (name, _as_rgb(f"generated[{name}]", generated[name]), False)
-        for name in sorted(generated)
-    ]
-    return _draw(_blocks(rows, columns), pad=pad, min_size=min_size)
 
 
 def save_png(path: str | os.PathLike, array: Picture) -> Path:

@@ -11,6 +11,12 @@ from jnf_jax.runtime import processes
 
 NUM_PICTURED = 16
 
+NUM_TABULATED = 3
+"""Tuples in the table of what is generated of each modality from each subset."""
+
+MAX_GROUPS = 10
+"""Subsets in that table."""
+
 
 class Drawn(NamedTuple):
     """Views that were given, if any, and what was generated: {m: f32[N, *shape]}."""
@@ -26,14 +32,8 @@ def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     """
     if not processes.is_first():
         return []
-    given, generated = (
-        {m: _as_pictures(dataset, m, x) for m, x in views.items()} for views in drawn
-    )
-    if given:
-        grid = pictures.conditional_grid(given, generated)
-    else:
-        grid = pictures.unconditional_grid(generated)
-    written = [pictures.save_png(path, grid)]
+    given, generated = (_as_pictures(dataset, views) for views in drawn)
+    written = [pictures.save_png(path, pictures.grid(generated, given))]
     for m, x in sorted(drawn.generated.items()):
         write = dataset.presentations.get(m, Presentation()).write
         if write is not None:
@@ -42,8 +42,35 @@ def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     return written
 
 
+def save_table(
+    dataset: Dataset,
+    real: dict[str, pictures.Images],
+    generated: dict[tuple[str, ...], dict[str, pictures.Images]],
+    path: Path,
+) -> list[Path]:
+    """Few tuples, f32[N, *shape], and K draws of each, f32[N * K, *shape], by subset.
+
+    Returns the file; the first process alone writes it.
+    """
+    if not processes.is_first():
+        return []
+    real = _as_pictures(dataset, real)
+    shown = {
+        subset: {
+            m: np.reshape(x, (len(real[m]), -1, *np.shape(x)[1:]))
+            for m, x in _as_pictures(dataset, drawn).items()
+        }
+        for subset, drawn in generated.items()
+    }
+    return [pictures.save_png(path, pictures.any_to_any_grid(real, shown))]
+
+
 def _as_pictures(
-    dataset: Dataset, modality: str, views: pictures.Images
-) -> pictures.Images:
-    picture = dataset.presentations.get(modality, Presentation()).picture
-    return views if picture is None else picture(np.asarray(views))
+    dataset: Dataset, views: dict[str, pictures.Images]
+) -> dict[str, pictures.Images]:
+    """Every view as people look at it: f32[N, height, width, 1 or 3]."""
+    shown = {}
+    for m, x in views.items():
+        picture = dataset.presentations.get(m, Presentation()).picture
+        shown[m] = x if picture is None else picture(np.asarray(x))
+    return shown

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,14 @@ from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
 from jnf_jax.evaluation.protocol import protocol_name
-from jnf_jax.evaluation.samples import NUM_PICTURED, Drawn, save
+from jnf_jax.evaluation.samples import (
+    MAX_GROUPS,
+    NUM_PICTURED,
+    NUM_TABULATED,
+    Drawn,
+    save,
+    save_table,
+)
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.experiments import logs, records
@@ -92,8 +100,15 @@ def evaluate_and_write(
         print(console_table(record))
         print(f"Record: {workdir / 'results.json'}")
     kept.discard()
+    processes.say("drawing pictures…")
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
-    processes.say(f"Pictures: {', '.join(str(path) for path in written)}")
+    named = ", ".join(path.name for path in written)
+    processes.say(f"Pictures in {workdir / 'samples'}: {named}")
+    given = setup.method.inference.modalities[0]
+    processes.say(
+        f"To draw more: python -m jnf_jax.sample --workdir {shlex.quote(str(workdir))}"
+        f"{f' --given {given}' if settings.subsets == 'all' else ''} --out more.png"
+    )
     return record if processes.is_first() else None
 
 
@@ -126,6 +141,7 @@ def evaluate(
     """
     begin = time.monotonic()
     experiment = setup.experiment
+    report("evaluating…")
     classifiers = _classifiers(setup, mesh, report)
     subject = _subject(setup, params, mesh, classifiers, report)
     energies = energy_report.energy_priors(subject.inference, params)
@@ -246,29 +262,43 @@ def write_pictures(
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
-    None from modalities where ``evaluation.subsets`` is "none".
+    None from modalities where ``evaluation.subsets`` is "none"; else a table of all of
+    them beside the grids, in `any_to_any.png`.
     Beside each grid, what the data set writes of its modalities: sounds, texts. A
     diffusion decoder's pictures of the same z are files of their own.
     """
-
-    inference = setup.method.inference
+    inference, size = setup.method.inference, setup.experiment.evaluation.batch_size
     names = inference.modalities
     with_subsets = setup.experiment.evaluation.subsets == "all"
     sizes = sorted({1, len(names) - 1}) if with_subsets else []
+    subsets = [s for k in sizes for s in coherence.subsets(names, size=k)]
     shown_by = {"": False}
     if setup.method.diffusion_decoder is not None:
         shown_by["_diffusion_decoder"] = True
-    written = []
-    for subset in [s for k in sizes for s in coherence.subsets(names, size=k)]:
-        # As many data as the protocol takes at once: its compiled programs serve.
-        size = setup.experiment.evaluation.batch_size
+    # As many data as the protocol takes at once, so that its compiled programs serve;
+    # those of the table are the last of them.
+    tabulated = _tabulated(setup, len(subsets), size - NUM_PICTURED)
+    indices = np.arange(size, dtype=np.int32)
+    indices[size - tabulated.size :] = tabulated.ravel()
+    shown = np.r_[: min(NUM_PICTURED, size), size - tabulated.size : size]
+    written, table, real = [], {}, {}
+    for subset in subsets:
         for suffix, diffused in shown_by.items():
             drawn = draw_conditional(
-                setup, params, subset, size, seed=0, num_shown=NUM_PICTURED,
+                setup, params, subset, indices, seed=0, shown=shown,
                 mesh=mesh, diffused=diffused,
             )  # fmt: skip
+            grid = Drawn(*({m: x[:NUM_PICTURED] for m, x in v.items()} for v in drawn))
             path = Path(directory) / f"given_{'+'.join(subset)}{suffix}.png"
-            written += save(setup.dataset, drawn, path)
+            written += save(setup.dataset, grid, path)
+            if tabulated.size and not diffused and len(table) < MAX_GROUPS:
+                given, table[subset] = (
+                    {m: x[-tabulated.size :] for m, x in v.items()} for v in drawn
+                )
+                real |= {m: x[:: tabulated.shape[1]] for m, x in given.items()}
+    if table:
+        path = Path(directory) / "any_to_any.png"
+        written = save_table(setup.dataset, real, table, path) + written
     for name in inference.prior_names:
         own = name == inference.prior_names[0]
         for suffix, diffused in shown_by.items():
@@ -286,30 +316,45 @@ def write_pictures(
     return written
 
 
+def _tabulated(setup: Setup, num_subsets: int, room: int) -> np.ndarray:
+    """Test tuples of the table, each repeated for each draw: i32[N, K], K may be 0.
+
+    Tuples of different classes, where there are classes; fewer draws of more subsets.
+    """
+    test = setup.dataset.splits["test"]
+    chosen = np.arange(test.size)
+    if test.labels is not None:
+        chosen = np.sort(np.unique(np.asarray(test.labels), return_index=True)[1])
+    chosen = chosen[:NUM_TABULATED]
+    num_draws = min(3, 18 // max(num_subsets, 1) or 1, max(room, 0) // len(chosen))
+    return np.repeat(chosen[:, None], num_draws, axis=1).astype(np.int32)
+
+
 def draw_conditional(
     setup: Setup,
     params: dict[str, Params],
     subset: tuple[str, ...],
-    num: int,
+    indices: np.ndarray,
     seed: int,
-    num_shown: int | None = None,
+    shown: np.ndarray | slice = slice(None),
     mesh: jax.sharding.Mesh | None = None,
     diffused: bool = False,
 ) -> Drawn:
-    """The first ``num`` test tuples: what is given, and what is generated from it.
+    """Test tuples, at ``indices`` modulo their number: given views, generated ones.
 
-    With ``diffused`` the pictures are draws of the diffusion decoder, not means.
+    ``shown`` are the positions in ``indices`` that are decoded. With ``diffused`` the
+    pictures are draws of the diffusion decoder, not means.
     """
     inference = setup.method.inference
-    indices = np.arange(num, dtype=np.int32) % setup.dataset.splits["test"].size
+    indices = indices.astype(np.int32) % setup.dataset.splits["test"].size
     views = _held_out(setup, mesh).views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
-    z = jax.tree.map(lambda a: a[:num_shown], z)
+    z = jax.tree.map(lambda a: a[shown], z)
     generated = _generate(setup, params, z, seed, diffused)
     views = processes.to_host(views)
     targets = coherence.targets_of(subset, inference.modalities)
     return Drawn(
-        {m: views[m][:num_shown] for m in subset}, {m: generated[m] for m in targets}
+        {m: views[m][shown] for m in subset}, {m: generated[m] for m in targets}
     )
 
 

@@ -64,7 +64,7 @@ def test_handwriting_from_files_to_drawings_and_sound(tmp_path):
     config.flow.update(num_blocks=1, hidden_sizes=(8,))
     setup = open_experiment(config)
     params = after_one_step(setup)
-    drawn = draw_conditional(setup, params, ("image",), num=3, seed=0)
+    drawn = draw_conditional(setup, params, ("image",), np.arange(3), seed=0)
     assert {m: x.shape for m, x in drawn.generated.items()} == {
         "speech": (3, 32, 64, 1),
         "trajectory": (3, 64, 3),
@@ -94,7 +94,9 @@ def test_birds_from_files_to_captions(tmp_path):
     config.flow.update(num_blocks=1, hidden_sizes=(8,))
     setup = open_experiment(config)
     assert [view.weight for view in setup.method.inference.joint.views] == [1 / 384, 5]
-    drawn = draw_conditional(setup, after_one_step(setup), ("image",), num=3, seed=0)
+    drawn = draw_conditional(
+        setup, after_one_step(setup), ("image",), np.arange(3), seed=0
+    )
     np.testing.assert_allclose(drawn.generated["text"].sum(-1), 1, rtol=1e-5)
     written = save(setup.dataset, drawn, tmp_path / "given_image.png")
     names = [path.name for path in written]
