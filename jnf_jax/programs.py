@@ -3,7 +3,9 @@
 JAX takes seconds to import: only what runs after the flags were parsed does.
 """
 
+import faulthandler
 import itertools
+import logging
 import os
 import re
 import shlex
@@ -161,10 +163,38 @@ def _split_changes(argv: list[str]) -> tuple[list[str], dict[str, str]]:
     return rest, changes
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Runs a program: its flags are parsed, its faults told, its memory kept."""
+def keep_notices(folder: Path) -> None:
+    """Sends what libraries write to stderr by themselves to ``FOLDER/notices.log``.
+
+    That is XLA, which has the file descriptor, and all that goes to Python's loggers.
+    ``sys.stderr`` stays where it was: progress, faults, warnings, tracebacks, also the
+    one of a crash.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    with open(folder / "notices.log", "ab") as log:
+        os.dup2(log.fileno(), 2)
+    logging.basicConfig(stream=sys.stderr, force=True)  # absl's follows `sys.stderr`
+    sys.stderr = shown
+    faulthandler.enable(shown)
+
+
+def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> None:
+    """Runs a program: its flags are parsed, its faults told, its memory kept.
+
+    The first line is out before JAX is imported, which takes seconds. One process of
+    several keeps quiet until it knows whether it speaks for them: these have imported
+    JAX before.
+    """
 
     def after_flags(argv: list[str]) -> None:
+        if "jax" not in sys.modules:
+            workdir = Path(flags.FLAGS.workdir)
+            if makes_workdir or workdir.is_dir():
+                keep_notices(workdir)
+            if makes_workdir:
+                print(f"workdir {workdir}: loading JAX and the data…", flush=True)
         from jnf_jax.runtime import host_memory
 
         host_memory.keep_freed_memory()

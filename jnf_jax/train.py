@@ -48,4 +48,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    programs.run(main)
+    programs.run(main, makes_workdir=True)

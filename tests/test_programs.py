@@ -1,9 +1,12 @@
 """The programs as a user starts them; what a user gets wrong, and is told."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +191,85 @@ def test_faults_that_are_not_the_users_keep_their_traceback():
 
     with pytest.raises(ValueError, match="cannot reshape"):
         programs.tell_faults(main)(["program"])
+
+
+def test_libraries_write_to_a_log_and_python_to_the_terminal(tmp_path):
+    script = (
+        "import os, sys, pathlib; from absl import logging; "
+        "from jnf_jax import programs; logging.use_absl_handler(); "
+        f"programs.keep_notices(pathlib.Path({str(tmp_path)!r})); "
+        "os.write(2, b'of XLA\\n'); logging.warning('of absl'); "
+        "print('told', file=sys.stderr); os.abort()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    told, *crash = done.stderr.splitlines()
+    assert told == "told" and crash[0] == "Fatal Python error: Aborted"
+    log = (tmp_path / "notices.log").read_text().splitlines()
+    assert log[0] == "of XLA" and log[1].endswith("of absl")
+
+
+def test_a_run_tells_what_it_does_from_its_first_seconds(tmp_path, user_cache):
+    config = tmp_path / "tiny_run.py"
+    config.write_text(  # without chains, which take as long to compile as all else
+        "import tiny\n\n\ndef get_config():\n"
+        "    return tiny.tiny_config(flow__num_blocks=0)\n"
+    )
+    workdir = tmp_path / "run"
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "tests"),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    environment.pop("JAX_PLATFORMS", None)  # JAX looks for a TPU, and says so
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import jax"], check=True)
+    import_seconds = time.monotonic() - begin
+    begin = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "jnf_jax.train"]
+        + ["--config", str(config), "--workdir", str(workdir)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines = [process.stdout.readline()]
+        first_seconds = time.monotonic() - begin
+        lines += process.stdout.read().splitlines()
+    assert process.returncode == 0, "".join(lines)
+    assert first_seconds < max(5.0, 2 * import_seconds)
+    expected = [
+        f"workdir {workdir}: loading JAX and the data…",
+        "digits: train 1,258, validation 180, test 359 tuples of m0, m1, m2",
+        "stage joint: compiling…",
+        "stage joint: step 20 of 20, loss ",
+        "stage joint: 20 steps in ",
+        "stage unimodal: caching",
+        "stage unimodal: compiling…",
+        "stage unimodal: step 20 of 20, loss ",
+        "stage unimodal: 20 steps in ",
+        "evaluating…",
+        "stage classifiers: ",
+        "compiling draws given 1 of 3 modalities…",
+        "given m0: coherence ",
+        "compiling draws given 2 of 3 modalities…",
+        "given m0, m1: coherence ",
+        "digits | jnf | protocol ",
+        f"Record: {workdir / 'results.json'}",
+        "drawing pictures…",
+        f"Pictures in {workdir / 'samples'}: any_to_any.png, given_m0.png, ",
+        f"To draw more: python -m jnf_jax.sample --workdir {workdir} --given m0 ",
+    ]
+    rest = iter(lines)
+    for start in expected:
+        assert any(line.startswith(start) for line in rest), f"{start!r} in {lines}"
+    stray = re.compile(r"[IWEF]\d{4} |WARNING|Unable to|file a bug")
+    assert not [line for line in lines if stray.search(line)]
+    assert "Unable to initialize backend" in (workdir / "notices.log").read_text()
+    assert (workdir / "samples" / "any_to_any.png").exists()
+    timed = {line.split(":")[0] for line in lines if " left" in line}
+    for stage in timed:  # what is left is told of steps beyond the first
+        [line] = [x for x in lines if x.startswith(f"{stage}: step ")]
+        assert line.endswith(" left") and " step 1 of" not in line

@@ -236,6 +236,8 @@ def train_stages(
         name = stage.name
         if name in experiment.stages and name not in experiment.init:
             settings = experiment.training[name]
+            if stage.cache is not None:
+                processes.say(f"stage {name}: caching what it learns from, of all data")
             result = train(
                 bind_stage(stage, setup.dataset, params, mesh, settings),
                 settings,

@@ -158,14 +158,54 @@ def test_progress_is_plain_lines_away_from_a_terminal(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     line = progress.Progress("joint", total=1000, start=0)
+    now[0] += 60.0  # compilation, which says nothing of the steps
     for step in range(10, 1001, 10):  # a step every 50 ms: 50 s in all
-        now[0] += 0.5
         line.update(step, loss=12.5, batch_size=64)
+        now[0] += 0.5
+        if step == 200:
+            with line.paused():
+                now[0] += 30.0  # validation, which does not either
     line.close()
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 5  # one each ten seconds, and the last
-    assert lines[0] == "joint 200/1000, loss 12.5, 1,280 samples/s, 0:40 left"
-    assert lines[-1].startswith("joint 1000/1000")
+    assert lines[0] == "stage joint: compiling…"
+    assert lines[1] == (
+        "stage joint: step 210 of 1,000, loss 12.5, 1,280 samples/s, 0:40 left"
+    )
+    assert len(lines) == 6 and all(", 1,280 samples/s, " in line for line in lines[1:])
+    assert lines[-1].startswith("stage joint: step 1,000 of 1,000, ")
+
+
+def test_progress_is_a_bar_in_a_terminal_and_in_a_notebook(monkeypatch):
+    for is_terminal, is_notebook in ((True, False), (False, True)):
+        stream = io.StringIO()
+        stream.isatty = lambda is_terminal=is_terminal: is_terminal
+        monkeypatch.setattr(sys, "stderr", stream)
+        if is_notebook:  # where tqdm.auto chooses a class of its own
+            own = type("notebook_tqdm", (progress.asyncio.tqdm,), {})
+            monkeypatch.setattr(progress.auto, "tqdm", own)
+        bar = progress.Progress("joint", total=2, start=0)
+        bar.update(1, loss=2.5, batch_size=64)
+        bar.update(2, loss=1.5, batch_size=64)
+        bar.close()
+        shown = stream.getvalue().split("\r")
+        assert any("stage joint" in text and "compiling…" in text for text in shown)
+        assert "2/2" in shown[-1] and "loss 1.5" in shown[-1]
+
+
+def test_a_stage_of_one_call_is_never_timed(capsys):
+    line = progress.Progress("joint", total=2, start=0)
+    line.update(2, loss=1.0, batch_size=64)
+    assert capsys.readouterr().err.splitlines() == [
+        "stage joint: compiling…",
+        "stage joint: step 2 of 2, loss 1",
+    ]
+
+
+def test_what_is_not_shown_writes_nothing(capsys):
+    line = progress.Progress("joint", total=2, start=0, is_shown=False)
+    line.update(2, loss=1.0, batch_size=64)
+    line.close()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_time_left():
