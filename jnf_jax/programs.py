@@ -20,6 +20,9 @@ from absl import app, flags
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.options import override
 
+NOTICES = "notices.log"
+"""The file of a workdir that keeps what libraries write to stderr by themselves."""
+
 
 class _ConfigFlag(flags.Flag):
     """The name of a config; beside it, once the command line is parsed:
@@ -164,7 +167,7 @@ def _split_changes(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def keep_notices(folder: Path) -> None:
-    """Sends what libraries write to stderr by themselves to ``FOLDER/notices.log``.
+    """Sends what libraries write to stderr by themselves to ``NOTICES`` in ``folder``.
 
     That is XLA, which has the file descriptor, and all that goes to Python's loggers.
     ``sys.stderr`` stays where it was: progress, faults, warnings, tracebacks, also the
@@ -173,7 +176,7 @@ def keep_notices(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    with open(folder / "notices.log", "ab") as log:
+    with open(folder / NOTICES, "ab") as log:
         os.dup2(log.fileno(), 2)
     logging.basicConfig(stream=sys.stderr, force=True)  # absl's follows `sys.stderr`
     sys.stderr = shown
@@ -189,8 +192,10 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
     """
 
     def after_flags(argv: list[str]) -> None:
+        made = None
         if "jax" not in sys.modules:
             workdir = Path(flags.FLAGS.workdir)
+            made = workdir if makes_workdir and not workdir.exists() else None
             if makes_workdir or workdir.is_dir():
                 keep_notices(workdir)
             if makes_workdir:
@@ -199,6 +204,19 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
 
         host_memory.keep_freed_memory()
         host_memory.collect_rarely()
-        tell_faults(main)(argv)
+        try:
+            tell_faults(main)(argv)
+        except SystemExit as end:
+            if made is not None and end.code == 2:
+                _remove_if_unused(made)
+            raise
 
     app.run(after_flags, flags_parser=parse_flags)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Removes a workdir that holds nothing but the notices of a refused command."""
+    notices = folder / NOTICES
+    if [*folder.iterdir()] == [notices]:
+        notices.unlink()
+        folder.rmdir()

@@ -108,11 +108,11 @@ def test_workdir_without_a_run(tmp_path):
         programs.config_of(tmp_path)
 
 
-def test_faults_of_dotted_flags_are_told_and_end_the_program():
+def test_faults_of_dotted_flags_are_told_and_leave_nothing_behind(tmp_path):
     command = [sys.executable, "-m", "jnf_jax.train", "--config=digits/jnf"]
     dotted = ["--config.joint.chekpoint_every=3", "--config.joint.num_steps", "many"]
     done = subprocess.run(
-        [*command, "--workdir=unused", *dotted, "--config.data.seed=-1"],
+        [*command, f"--workdir={tmp_path / 'w'}", *dotted, "--config.data.seed=-1"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -124,6 +124,7 @@ def test_faults_of_dotted_flags_are_told_and_end_the_program():
         "`joint.num_steps` is 'many' (str)",
     ]
     assert faults[1].endswith(". Did you mean 'checkpoint_every'?")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_command_line_is_split_into_flags_and_fields():

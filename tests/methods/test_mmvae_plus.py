@@ -259,8 +259,8 @@ def test_every_fault_of_the_experts_is_told():
     for told in (
         "`experts.private_dim` is -1, expected >= 0",
         "`experts.num_importance_samples` is 0, expected >= 1",
-        r"`experts.family` is 'cauchy', expected one of ('normal', 'laplace')",
-        r"`experts.scale` is 'relu', expected one of ('exp', 'softmax')",
+        r"`experts.family` is 'cauchy', expected one of 'normal', 'laplace'",
+        r"`experts.scale` is 'relu', expected one of 'exp', 'softmax'",
     ):
         assert told in str(error.value)
 

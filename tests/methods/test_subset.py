@@ -226,7 +226,7 @@ def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
         ),
         (
             dict(quotient=Quotient("prior", -0.1)),
-            r"`sampler.defensive_weight` is -0.1, expected in \[0, 1\)",
+            r"`sampler.defensive_weight` is -0.1, expected >= 0 and < 1",
         ),
         (
             dict(name="mmvae_plus", quotient=Quotient("prior", 0.1)),

@@ -466,7 +466,9 @@ def test_first_arguments_of_the_samplers():
 )
 def test_bad_settings(field, value, message):
     with pytest.raises(ValueError, match=message):
-        sampling.hmc.build_ensemble(None, None, ChainSettings(**{field: value}))
+        sampling.hmc.build_ensemble(
+            normal_log_density, normal_context(1, 2), ChainSettings(**{field: value})
+        )
 
 
 # --- diagnostics ---------------------------------------------------------------------

@@ -12,7 +12,6 @@ the questions of docs/open_questions.json, and the ablations.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -241,7 +240,3 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.unlink()
             print(f"removed {path}")
     return int(args.check and bool(wrong))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
