@@ -1,12 +1,14 @@
-"""README's Python runs as printed."""
+"""README's Python runs as printed, and its links and those of the guide lead somewhere."""
 
 import re
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -48,3 +50,12 @@ def test_the_loss_alone_runs_as_printed():
     # KL(N(1, I) ‖ N(0, I)) is |1|²/2 = 1 nat.
     assert jnp.allclose(names["terms"].log_ratio, 1.0)
     assert names["loss"].shape == ()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/extending.md"])
+def test_links_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text)
+    here = (ROOT / name).parent
+    local = [link for link in links if not link.startswith("http")]
+    assert not [link for link in local if not (here / link).exists()]
