@@ -1,4 +1,4 @@
-"""README's Python runs as printed, and its links and those of the guide lead somewhere."""
+"""README's Python runs as printed; links of README and docs lead somewhere."""
 
 import re
 from pathlib import Path
