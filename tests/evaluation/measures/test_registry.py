@@ -165,7 +165,7 @@ def test_a_measure_that_fails_loses_nothing_else(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("names", "changes", "told"),
     [
-        ("cuont", {}, r"`evaluation.measures=cuont` is unknown, .* mean 'count'\?"),
+        ("cuont", {}, r"`evaluation.measures` has 'cuont', .* mean 'count'\?"),
         ("count", {"evaluation__count": {"power": 0}}, "count.power` is 0, expected"),
         ("", {"evaluation__count": {"pwr": 2}}, "`evaluation.count.pwr` is unknown"),
         (
