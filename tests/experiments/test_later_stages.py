@@ -232,7 +232,9 @@ def test_a_mixture_fitted_in_one_go_is_a_stage_like_the_others(trained, tmp_path
     np.testing.assert_allclose(z.var(0), variance, rtol=0.25)
 
     config.prior.num_steps = 4
-    with pytest.raises(ValueError, match="prior.num_steps must be 1 where a stage is"):
+    with pytest.raises(
+        ValueError, match="`prior.num_steps` is 4, expected 1 where a stage"
+    ):
         experiment.open_experiment(config)
 
 

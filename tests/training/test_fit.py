@@ -90,5 +90,5 @@ def test_settings_of_training_by_gradient_are_refused(changes, tmp_path):
     settings = TrainSettings(
         **{"num_steps": 1, "batch_size": 8, "select": "last"} | changes
     )
-    with pytest.raises(ValueError, match=f"{field} must be .* fitted in one go, got"):
+    with pytest.raises(ValueError, match=f"{field}` is .* fitted in one go"):
         run(tmp_path, make_stage(), settings)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jnf_jax import options
+from jnf_jax.data.dataset import Dataset, Split
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import representation
 from jnf_jax.evaluation.measures.representation import (
@@ -164,7 +165,8 @@ def test_settings_of_no_use():
 
 
 def test_probes_need_two_classes_among_their_tuples():
-    dataset = SimpleNamespace(splits={"train": tuples(np.array([3, 3, 3, 1]))})
+    train = Split({}, size=4, labels=np.array([3, 3, 3, 1]))
+    dataset = Dataset("four", {"a": (1,)}, {"train": train}, lambda a, i: {}, 4, {})
 
     def faults(num):
         settings = Settings(num_probe_tuples=num)
