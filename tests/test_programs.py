@@ -240,7 +240,8 @@ def test_a_run_tells_what_it_does_from_its_first_seconds(tmp_path, user_cache):
         first_seconds = time.monotonic() - begin
         lines += process.stdout.read().splitlines()
     assert process.returncode == 0, "".join(lines)
-    assert first_seconds < max(5.0, 2 * import_seconds)
+    # Five seconds on a machine of its own; tests run beside others.
+    assert first_seconds < max(5.0, 4 * import_seconds)
     expected = [
         f"workdir {workdir}: loading JAX and the data…",
         "digits: train 1,258, validation 180, test 359 tuples of m0, m1, m2",
