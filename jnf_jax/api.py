@@ -17,6 +17,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,30 @@ def load(folder: str | Path) -> "Model":
     """
     folder = Path(folder).expanduser()
     return Model(folder, run_folder.open_model(folder))
+
+
+def generate_file(
+    folder: Path, rows: Path, out: Path, *, num_samples: int, seed: int, noise: bool
+) -> None:
+    """``load(folder).generate`` from rows in a .npz to draws in another.
+
+    Raises:
+        ValueError: ``rows`` holds no arrays of numbers, ``out`` is no .npz; or as
+            ``load`` and ``Model.generate``.
+    """
+    if out.suffix != ".npz":
+        raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
+    try:
+        with np.load(rows, allow_pickle=False) as stored:
+            given = dict(stored)
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`--given-file` {rows} is no .npz of arrays of numbers: {error}"
+        ) from error
+    found = load(folder).generate(
+        given, num_samples=num_samples, seed=seed, noise=noise
+    )
+    np.savez(out, **found)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ draws of the likelihood too; that is ``jnf_jax.load(workdir).generate(rows)``, t
 numbers for the same ``--seed``, and the data need not be there.
 """
 
-import zipfile
 from pathlib import Path
 
 import jax
@@ -50,7 +49,17 @@ def main(argv: list[str]) -> None:
     del argv
     workdir = Path(_WORKDIR.value)
     if _FILE.value is not None:
-        _generate(workdir, Path(_FILE.value), Path(_OUT.value))
+        if _GIVEN.value is not None or _PRIOR.value is not None:
+            raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
+        api.generate_file(
+            workdir,
+            Path(_FILE.value),
+            Path(_OUT.value),
+            num_samples=_NUM_SAMPLES.value,
+            seed=_SEED.value,
+            noise=_NOISE.value,
+        )
+        print(_OUT.value)
         return
     setup = open_experiment(programs.config_of(workdir)[0])
     inference = setup.method.inference
@@ -76,26 +85,6 @@ def main(argv: list[str]) -> None:
         )
     for path in save(setup.dataset, drawn, Path(_OUT.value)):
         print(path)
-
-
-def _generate(workdir: Path, file: Path, out: Path) -> None:
-    """From rows in a file to draws in a file."""
-    if out.suffix != ".npz":
-        raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
-    if _GIVEN.value is not None or _PRIOR.value is not None:
-        raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            rows = dict(stored)
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"`--given-file` {file} is no .npz of arrays of numbers: {error}"
-        ) from error
-    found = api.load(workdir).generate(
-        rows, num_samples=_NUM_SAMPLES.value, seed=_SEED.value, noise=_NOISE.value
-    )
-    np.savez(out, **found)
-    print(out)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 import jnf_jax
-from jnf_jax import api, programs, sample
+from jnf_jax import api, programs
 from jnf_jax.data import own
 from jnf_jax.experiments import new_rows, run_folder
 from jnf_jax.experiments.experiment import open_experiment
@@ -187,15 +185,11 @@ def test_the_program_writes_the_same_numbers(model, tmp_path):
     rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
     np.savez(rows, **some(5, "assay"))
     options = {"num_samples": 2, "seed": 3, "noise": True}
-    with flagsaver.flagsaver():
-        flags.FLAGS.mark_as_parsed()
-        for name, value in options.items():
-            flags.FLAGS[name].value = value
-        sample._generate(model.folder, rows, out)
-        with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
-            sample._generate(model.folder, rows, Path("x.png"))
-        with pytest.raises(ValueError, match="`--given-file` .* is no .npz of arrays"):
-            sample._generate(model.folder, model.folder / "config.json", out)
+    api.generate_file(model.folder, rows, out, **options)
+    with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
+        api.generate_file(model.folder, rows, Path("x.png"), **options)
+    with pytest.raises(ValueError, match="`--given-file` .* is no .npz of arrays"):
+        api.generate_file(model.folder, model.folder / "config.json", out, **options)
     expected = model.generate(some(5, "assay"), **options)
     with np.load(out) as found:
         assert sorted(found) == ["count", "photo"]
