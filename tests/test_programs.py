@@ -211,7 +211,7 @@ def test_libraries_write_to_a_log_and_python_to_the_terminal(tmp_path):
     assert log[0] == "of XLA" and log[1].endswith("of absl")
 
 
-def test_a_run_tells_what_it_does_from_its_first_seconds(tmp_path, user_cache):
+def test_a_run_tells_what_it_does_from_its_first_seconds(tmp_path):
     config = tmp_path / "tiny_run.py"
     config.write_text(  # without chains, which take as long to compile as all else
         "import tiny\n\n\ndef get_config():\n"
@@ -221,6 +221,7 @@ def test_a_run_tells_what_it_does_from_its_first_seconds(tmp_path, user_cache):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT / "tests"),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),  # without classifiers of other tests
     }
     environment.pop("JAX_PLATFORMS", None)  # JAX looks for a TPU, and says so
     begin = time.monotonic()
