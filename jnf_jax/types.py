@@ -22,6 +22,10 @@ Subset = tuple[str, ...]
 Views = Mapping[str, jax.Array]
 """Modality name -> array ``[B, ...]``; iterated in sorted order."""
 
+Mask = Mapping[str, jax.Array]
+"""Modality name -> bool[B]: whether row i has, or is given, that view. Views that it
+hides may hold anything: whatever reads them puts zeros in their place first."""
+
 
 class GaussianCode(NamedTuple):
     """An encoder's answer about z: a mean, a scale, and features for a flow.
@@ -33,6 +37,18 @@ class GaussianCode(NamedTuple):
     mean: Float[Array, "*batch latent"]
     scale: Float[Array, "*batch latent"]
     context: Float[Array, "*batch context"] | None = None
+
+
+class MixtureCode(NamedTuple):
+    """An encoder's answer about z: a mixture of K normals, and features for a flow.
+
+    They describe Σ_k softmax(logits)_k N(mean_k, diag scale_k²).
+    """
+
+    logits: Float[Array, "*batch components"]
+    mean: Float[Array, "*batch components latent"]
+    scale: Float[Array, "*batch components latent"]
+    context: Float[Array, "*batch context"]
 
 
 class Verdict(NamedTuple):

@@ -25,7 +25,7 @@ from jnf_jax.experiments.options import STAGES as ALL_STAGES
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.product import Quotient, quotient_faults
-from jnf_jax.methods.registry import METHODS, STAGES
+from jnf_jax.methods.registry import METHODS, OWN_SECTIONS, STAGES, stages_of
 from jnf_jax.methods.settings import (
     FlowSettings,
     LikelihoodSettings,
@@ -149,7 +149,10 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         # Nobody knows how the rest would have to be read.
         raise ValueError(f"`method` is {method!r}, expected {among(method, STAGES)}")
     fitted_prior = _read_fitted_prior(reader)
-    all_stages = STAGES[method]
+    inferred_by = tree.get("subset_posterior", {})
+    all_stages = stages_of(
+        method, inferred_by.get("name", "") if isinstance(inferred_by, dict) else ""
+    )
     all_stages += ("prior",) if fitted_prior else ()
     all_stages += (DIFFUSION_DECODER,) if "denoiser" in tree else ()
     tree.setdefault("stages", ",".join(all_stages))
@@ -170,8 +173,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         # This method's, and those of others that every config has.
         sections={
             name: reader.read(cls, name, reader.section(name))
-            for module in METHODS.values()
-            for name, cls in module.SECTIONS.items()
+            for name, cls in OWN_SECTIONS.items()
             if name in METHODS[method].SECTIONS or name in IN_EVERY_CONFIG
         },
         fitted_prior=fitted_prior,
@@ -225,10 +227,15 @@ def _read_training(
         good, faults = check(TrainSettings, reader.section(name), name)
         shared |= good
         reader.faults += faults
-    return {
+    settings = {
         stage: reader.read(TrainSettings, stage, shared | reader.section(stage))
         for stage in stages
     }
+    for stage in ("unimodal", "subsets"):
+        # A config may say how it would train the other posterior of subsets.
+        if stage not in stages and stage in reader.tree:
+            reader.read(TrainSettings, stage, shared | reader.section(stage))
+    return settings
 
 
 def _read_fitted_prior(reader: _Reader) -> PriorFamily | None:
@@ -300,6 +307,14 @@ def _cross_faults(parts: Mapping[str, Any]) -> list[str]:
         for stage in parts["init"]
         if stage not in all_stages
     ]
+    inferred_by = parts["sections"].get("subset_posterior")
+    if inferred_by and inferred_by.name == "amortised":
+        able = [n for n, m in METHODS.items() if "subset_posterior" in m.SECTIONS]
+        if parts["method"] not in able:
+            found.append(
+                "`subset_posterior.name` is 'amortised', expected 'product' with "
+                f"method {parts['method']!r}: only {able} have the other"
+            )
     projectors = parts["sections"].get("projectors")
     if projectors and (shared := parts["training"]["shared"]):
         said = f"`shared.batch_size` is {shared.batch_size}"

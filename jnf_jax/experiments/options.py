@@ -19,7 +19,7 @@ from jnf_jax.evaluation.measures import MEASURES
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.registry import FAMILIES
 
-STAGES = ("shared", "joint", "unimodal", "prior", "diffusion_decoder")
+STAGES = ("shared", "joint", "unimodal", "subsets", "prior", "diffusion_decoder")
 """Every stage of any method; each may have a section of its own."""
 
 
@@ -52,6 +52,7 @@ _CHAINS = "jnf_jax.sampling.chain_settings:ChainSettings"
 SECTIONS = {
     "": ("jnf_jax.experiments.options:RunOptions",),
     "flow": ("jnf_jax.methods.settings:FlowSettings",),
+    "subset_posterior": ("jnf_jax.methods.amortised:SubsetPosteriorSettings",),
     "sampler": (_CHAINS, "jnf_jax.methods.product:Quotient"),
     "refinement": (_CHAINS,),
     "experts": ("jnf_jax.methods.mmvae_plus:ExpertSettings",),

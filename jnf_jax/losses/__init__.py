@@ -30,6 +30,7 @@ from jnf_jax.losses.mmvae_plus import (
     MixtureTerms,
     mmvae_plus,
 )
+from jnf_jax.losses.subsets import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "LogRatio",
     "MixtureModel",
     "MixtureTerms",
+    "SubsetModel",
     "UnimodalModel",
     "UnimodalTerms",
     "canonical_correlations",
@@ -54,7 +56,9 @@ __all__ = [
     "joint_elbo",
     "mmvae_plus",
     "nt_xent",
+    "proper_subsets",
     "sampled_log_ratio",
+    "subset_nll",
     "symmetric_info_nce",
     "tilted_kl",
     "unimodal_kl",

@@ -1,8 +1,9 @@
 """JNF (arXiv 2502.03952): a joint VAE, then flow posteriors fitted to it.
 
-Stage ``joint`` trains q(z|X) and the decoders; stage ``unimodal`` fits q_m(z|x_m) to
-the frozen, cached q(z|X); a subset is inferred from the product of its experts divided
-by the prior^(|S|−1).
+Stage ``joint`` trains q(z|X) and the decoders. In the paper stage ``unimodal`` fits
+q_m(z|x_m) to the frozen, cached q(z|X), and a subset is inferred from the product of
+its experts divided by the prior^(|S|−1). With ``subset_posterior.name`` "amortised"
+stage ``subsets`` fits one flow to every subset instead: see ``amortised.py``.
 """
 
 import functools
@@ -13,8 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import UnimodalModel, unimodal_nll
+from jnf_jax.methods.amortised import (
+    HeadFeatures,
+    SubsetPosteriorSettings,
+    build_amortised,
+)
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
+from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import (
@@ -29,31 +36,53 @@ from jnf_jax.stage import Stage
 from jnf_jax.types import Params, StageParams
 
 STAGES = ("joint", "unimodal")
-SECTIONS = {}
+SECTIONS = {"subset_posterior": SubsetPosteriorSettings}
 
 
-def faults(*, model: ModelSettings, **others: Any) -> list[str]:
+def faults(
+    *,
+    model: ModelSettings,
+    quotient: Quotient,
+    subset_posterior: SubsetPosteriorSettings,
+    **others: Any,
+) -> list[str]:
     """Faults of settings that are good by themselves, one line each."""
     del others
-    return model.prior.faults_beside("normal", "model.prior")
+    found = model.prior.faults_beside("normal", "model.prior")
+    if subset_posterior.name == "amortised" and quotient != Quotient():
+        found.append(
+            "`sampler.divisor` and `sampler.defensive_weight` are set, expected their "
+            "defaults with `subset_posterior.name` 'amortised': nothing is divided"
+        )
+    return found
 
 
 def build(
-    shapes: Shapes, *, model: ModelSettings, flow: FlowSettings, sampler: ChainSettings
+    shapes: Shapes,
+    *,
+    model: ModelSettings,
+    flow: FlowSettings,
+    sampler: ChainSettings,
+    subset_posterior: SubsetPosteriorSettings,
 ) -> Method:
     """JNF for modalities of ``shapes``.
 
     Args:
         shapes: {modality: event shape}.
         model: Networks, likelihoods and prior of stage ``joint``.
-        flow: The experts, of stage ``unimodal``.
-        sampler: How subsets with 1 < |S| < M are sampled.
+        flow: The experts, of stage ``unimodal``, or the flow of stage ``subsets``.
+        sampler: How products of experts are sampled.
+        subset_posterior: How subsets are inferred.
     """
     joint = build_joint_vae(shapes, model)
+    first = joint_stage(joint, model.has_convolutions(shapes))
+    if subset_posterior.name == "amortised":
+        return build_amortised(
+            joint, (first,), HeadFeatures(joint), flow, subset_posterior
+        )
     experts = build_experts(shapes, build_trunks(shapes, model), model, flow)
-    has_convolutions = model.has_convolutions(shapes)
     stages = (
-        joint_stage(joint, has_convolutions),
+        first,
         Stage(
             "unimodal",
             functools.partial(init_experts, experts),
@@ -63,7 +92,7 @@ def build(
             needs=("joint",),
             settings=("flow",),
             cache=joint.cached_posterior,
-            has_convolutions=has_convolutions,
+            has_convolutions=first.has_convolutions,
         ),
     )
     return Method(stages, SubsetInference(joint, experts, _stage_unimodal, sampler))

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from jnf_jax.losses import dcca, nt_xent, symmetric_info_nce
 from jnf_jax.methods import jnf
+from jnf_jax.methods.amortised import SubsetPosteriorSettings, build_amortised
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.settings import (
@@ -120,7 +121,7 @@ class Projection:
 
 
 STAGES = ("shared", "joint", "unimodal")
-SECTIONS = {"projectors": ProjectorSettings}
+SECTIONS = jnf.SECTIONS | {"projectors": ProjectorSettings}
 faults = jnf.faults
 
 
@@ -130,6 +131,7 @@ def build(
     model: ModelSettings,
     flow: FlowSettings,
     sampler: ChainSettings,
+    subset_posterior: SubsetPosteriorSettings,
     projectors: ProjectorSettings,
 ) -> Method:
     """JNF-Shared for modalities of ``shapes``.
@@ -137,18 +139,14 @@ def build(
     Args:
         shapes: {modality: event shape}.
         model: Networks, likelihoods and prior; trunks are those of projectors too.
-        flow: The experts q_m(z|g_m), of stage ``unimodal``; they read embeddings.
-        sampler: How subsets with 1 < |S| < M are sampled.
+        flow: The experts q_m(z|g_m), of stage ``unimodal``, which read embeddings; or
+            the flow of stage ``subsets``, which reads the joint encoder's heads as well.
+        sampler: How products of experts are sampled.
+        subset_posterior: How subsets are inferred.
         projectors: The networks g_m and the objective of stage ``shared``.
     """
     joint, trunks = build_joint_vae(shapes, model), build_trunks(shapes, model)
     projections = _projections(shapes, trunks, projectors)
-    experts = build_experts(
-        dict.fromkeys(shapes, (projectors.size,)),
-        dict.fromkeys(shapes, MlpTrunk(projectors.posterior_hidden_sizes)),
-        model,
-        flow,
-    )
     has_convolutions = model.has_convolutions(shapes)
     shared_stage = Stage(
         "shared",
@@ -156,6 +154,16 @@ def build(
         functools.partial(_loss, projections=projections, settings=projectors),
         settings=("projectors",),
         has_convolutions=has_convolutions,
+    )
+    first = (shared_stage, jnf.joint_stage(joint, has_convolutions))
+    if subset_posterior.name == "amortised":
+        features = HeadsAndEmbeddings(joint, projections, projectors.size)
+        return build_amortised(joint, first, features, flow, subset_posterior)
+    experts = build_experts(
+        dict.fromkeys(shapes, (projectors.size,)),
+        dict.fromkeys(shapes, MlpTrunk(projectors.posterior_hidden_sizes)),
+        model,
+        flow,
     )
     unimodal_stage = Stage(
         "unimodal",
@@ -173,7 +181,7 @@ def build(
         for expert, projection in zip(experts, projections, strict=True)
     )
     return Method(
-        (shared_stage, jnf.joint_stage(joint, has_convolutions), unimodal_stage),
+        (*first, unimodal_stage),
         SubsetInference(joint, on_pixels, _with_projectors, sampler),
     )
 
@@ -194,13 +202,35 @@ def _projections(
 def embed(
     projections: tuple[Projection, ...], params: Params, views: Views
 ) -> dict[str, jax.Array]:
-    """{m: g_m(x_m) f32[B, o]} from the parameters of stage ``shared``."""
+    """{m: g_m(x_m) f32[B, o]} of the views that there are, from stage ``shared``."""
     return {
         p.name: p.network.apply(
             {"params": _projector_params(params, p.name)}, views[p.name]
         )
         for p in projections
+        if p.name in views
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadsAndEmbeddings:
+    """Features of a view: its head in the joint encoder, and g_m(x_m)."""
+
+    joint: JointVAE
+    projections: tuple[Projection, ...]
+    embedding_size: int
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """{m: H + o}."""
+        size = self.joint.encoder.head_size + self.embedding_size
+        return dict.fromkeys(self.joint.modalities, size)
+
+    def __call__(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
+        """{m: f32[B, H + o]}."""
+        heads = self.joint.features(params["joint"], views)
+        embeddings = embed(self.projections, params["shared"], views)
+        return {m: jnp.concatenate([heads[m], embeddings[m]], axis=-1) for m in heads}
 
 
 def _projector_params(params: Params, name: str) -> Params:

@@ -104,6 +104,12 @@ class JointVAE:
         """Mean and scale of q(z|X), f32[B, D] each."""
         return self.encoder.apply({"params": params["encoder"]}, dict(views))
 
+    def features(self, params: Params, views: Views) -> dict[str, jax.Array]:
+        """{m: f32[B, H]}, the encoder's heads: all that q(z|X) reads of each view."""
+        return self.encoder.apply(
+            {"params": params["encoder"]}, dict(views), method="features"
+        )
+
     def cached_posterior(
         self, params: StageParams, views: Views
     ) -> dict[str, Float[Array, "batch latent"]]:

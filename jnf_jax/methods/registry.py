@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from jnf_jax.methods import jmvae, jnf, jnf_shared, mmvae_plus
+from jnf_jax.methods.amortised import STAGE as SUBSETS
 from jnf_jax.methods.diffusion_decoder import (
     DenoiserSettings,
     with_diffusion_decoder,
@@ -32,7 +33,17 @@ sampler, **sections) -> Method``; and ``faults(*, model, quotient, denoiser,
 **sections)``, one line for every fault of settings that are good by themselves.
 """
 
+OWN_SECTIONS = {n: cls for module in _MODULES for n, cls in module.SECTIONS.items()}
+"""Every section that some method has of its own, and its settings."""
+
 STAGES = {name: module.STAGES for name, module in METHODS.items()}
+
+
+def stages_of(name: str, subset_posterior: str) -> tuple[str, ...]:
+    """The stages of a method that infers subsets so, in order of training."""
+    is_amortised = subset_posterior == "amortised"
+    replaced = {"unimodal": SUBSETS} if is_amortised else {}
+    return tuple(replaced.get(stage, stage) for stage in STAGES[name])
 
 
 def build_method(

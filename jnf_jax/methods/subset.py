@@ -19,11 +19,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.methods.fitted_prior import bind_whitened
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import (
     Proposal,
     SubsetInfo,
-    check_prior_name,
     check_subset,
     propose_from,
 )
@@ -33,7 +32,6 @@ from jnf_jax.methods.product import (
     draw_gaussian,
 )
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
-from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
@@ -55,35 +53,20 @@ NUM_DIAGNOSTIC_CHAINS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class SubsetInference:
+class SubsetInference(JointInference):
     """Inference of a method with a joint VAE and experts; hashable, static under jit.
 
     Attributes:
-        joint: Joint encoder, decoders and prior; parameters ``params["joint"]``.
         experts: One unimodal posterior a modality.
         expert_params: ``params by stage -> {m: parameters}`` of the experts.
         chains: How subsets with 1 < |S| < M are sampled.
-        fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
         quotient: What products are divided by.
     """
 
-    joint: JointVAE
     experts: tuple[UnimodalPosterior, ...]
     expert_params: Callable[[StageParams], dict[str, Params]]
     chains: ChainSettings
-    fitted: PriorFamily | None = None
     quotient: Quotient = Quotient()
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Modality names, sorted."""
-        return self.joint.modalities
-
-    @property
-    def prior_names(self) -> tuple[str, ...]:
-        """The model's own prior, and "<name>_after" of one fitted afterwards."""
-        own = self.joint.prior.name
-        return (own, f"{self.fitted.name}_after") if self.fitted else (own,)
 
     def infer(
         self,
@@ -97,7 +80,7 @@ class SubsetInference:
         check_subset(subset, self.modalities)
         key, adapt_key = jax.random.split(rng_key)
         if len(subset) == len(self.modalities):
-            return self._draw_joint(params["joint"], key, dict(views)), None
+            return self.draw_joint(params["joint"], key, dict(views)), None
         flows, codes = self._experts_of(params, views, subset)
         if len(subset) == 1:
             return self._draw_expert(flows[0], key, codes[0]), None
@@ -165,42 +148,12 @@ class SubsetInference:
         _, codes = self._experts_of(params, views, subset)
         return self._base_product(self._priors(params), codes).scale
 
-    def joint_log_prob(
-        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
-    ) -> Float[Array, " batch"]:
-        """log q(z|X) of the joint encoder; nats."""
-        return self.joint.encode(params["joint"], views).log_prob(z)
-
     def unimodal_log_probs(
         self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
     ) -> dict[str, Float[Array, " batch"]]:
         """{m: log q_m(z|x_m)} of every expert; nats."""
         densities = posteriors_of(self.experts, self.expert_params(params), views)
         return {m: density.log_prob(z) for m, density in densities.items()}
-
-    def decode(
-        self, params: StageParams, z: Float[Array, "batch latent"]
-    ) -> dict[str, distrax.Distribution]:
-        """{m: p(x_m|z)}."""
-        return self.joint.decode(params["joint"], z)
-
-    def sample_prior(
-        self,
-        params: StageParams,
-        rng_key: jax.Array,
-        num_samples: int,
-        name: str | None = None,
-    ) -> Float[Array, "num_samples latent"]:
-        """z from the prior of that name in ``prior_names``; None: the model's own."""
-        name = check_prior_name(name, self.prior_names)
-        needed = {s: params[s] for s in ("joint", "prior") if s in params}
-        return self._draw_prior(needed, rng_key, num_samples, name)
-
-    def prior_of(self, params: StageParams, name: str) -> Prior:
-        """The prior of that name in ``prior_names``."""
-        if name == self.prior_names[0]:
-            return self.joint.prior_of(params["joint"])
-        return bind_whitened(self.fitted, params["prior"], self.joint.latent_size)
 
     # What follows is compiled. All experts have one family, as ``build_method`` makes
     # them. Experts come as tuples without names and share one architecture of flow, so
@@ -238,14 +191,6 @@ class SubsetInference:
                 for expert in members
             ),
         )
-
-    @functools.partial(jax.jit, static_argnums=(0, 3, 4))
-    def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
-        return self.prior_of(params, name).sample(rng_key, num_samples)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def _draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):
-        return self.joint.encode(joint_params, views).sample(seed=rng_key)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw_expert(self, flow: Params, rng_key: jax.Array, code: GaussianCode):

@@ -97,14 +97,23 @@ class JointEncoder(nn.Module):
     head_size: int
     dtype: str = "float32"
 
-    @nn.compact
+    def setup(self):
+        self.head = {name: nn.Dense(self.head_size) for name, _ in self.heads}
+        # Checkpoints have the trunk of the body under this name, beside it.
+        self.MlpTrunk_0 = MlpTrunk(self.hidden_sizes, self.dtype)
+        self.body = GaussianEncoder(self.MlpTrunk_0, self.latent_size)
+
+    def features(self, views: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """{m: f32[B, head_size]} of the views given: all that z depends on x_m by."""
+        return {
+            name: self.head[name](trunk(views[name]))
+            for name, trunk in self.heads
+            if name in views
+        }
+
     def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
         """views {m: f32[B, ...]} -> GaussianCode of f32[B, D], without a context."""
-        codes = [
-            nn.Dense(self.head_size, name=f"head_{name}")(trunk(views[name]))
-            for name, trunk in self.heads
-        ]
-        body = MlpTrunk(self.hidden_sizes, self.dtype)
-        return GaussianEncoder(body, self.latent_size, name="body")(
-            jnp.concatenate(codes, axis=-1)
+        features = self.features(views)
+        return self.body(
+            jnp.concatenate([features[name] for name, _ in self.heads], axis=-1)
         )

@@ -1,0 +1,403 @@
+"""One density q(z|x_S) for every subset S of the views: no chain, no quotient.
+
+Stage ``subsets`` fits it to the frozen, cached q(z|X), for every S from ∅ to all but
+one; its optimum is E[q(z|X) | x_S]. q(z|X) reads x_m through the few numbers of its
+head alone, so that these heads, frozen and cached for the whole set as its mean and
+scale are, are nearly all that q(z|x_S) needs: no step reads a pixel. Related: MUNITE
+(2026) fits subsets by flow matching, and names JNF; here the density is exact.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Protocol, runtime_checkable
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jnf_jax.flows import flow_posterior
+from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
+from jnf_jax.methods.joint_inference import JointInference
+from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.method import (
+    Batch,
+    Method,
+    Proposal,
+    SubsetInfo,
+    check_subset,
+    propose_from,
+)
+from jnf_jax.methods.settings import FlowSettings
+from jnf_jax.networks.made import Made, made_stack
+from jnf_jax.networks.subset import SubsetEncoder
+from jnf_jax.options import option
+from jnf_jax.priors.family import BoundPrior
+from jnf_jax.stage import Stage
+from jnf_jax.types import Mask, MixtureCode, Params, Prior, StageParams, Subset, Views
+
+STAGE = "subsets"
+
+POSTERIORS = ("product", "amortised")
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Frozen features of views; hashable."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """{m: H_m}."""
+        ...
+
+    def __call__(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
+        """{m: f32[B, H_m]} of the views that there are, from ``params`` by stage."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadFeatures:
+    """The heads of the joint encoder: all that q(z|X) knows of each view."""
+
+    joint: JointVAE
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """{m: H}."""
+        return dict.fromkeys(self.joint.modalities, self.joint.encoder.head_size)
+
+    def __call__(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
+        """{m: f32[B, H]}."""
+        return self.joint.features(params["joint"], views)
+
+
+@dataclasses.dataclass(frozen=True)
+class SubsetPosteriorSettings:
+    """How subsets of the views are inferred; the flow of either is ``flow``."""
+
+    name: str = option(
+        "product",
+        '"product" of unimodal experts over a power of the prior, by chains; or '
+        '"amortised", one flow for every subset.',
+        one_of=POSTERIORS,
+    )
+    num_components: int = option(
+        20, "Normals in the base of the amortised flow.", at_least=1
+    )
+    hidden_sizes: tuple[int, ...] = option(
+        (512, 512),
+        "MLP from the features of what is given to the amortised flow's base.",
+        at_least=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SubsetPosterior:
+    """q(z|x_S) from features of x_S: a mixture of normals pushed through a masked flow.
+
+    Parameters {"standard": {m: {"mean", "scale"}} of the features, not learnt;
+    "encoder"; "flow": {"0", "1", …}}.
+
+    Attributes:
+        sizes: (m, H_m), sorted: how many features each view has.
+        encoder: From features to base and context.
+        blocks: Of the flow; none is the mixture itself.
+        max_log_scale: Bound of each block's log-scale, nats.
+    """
+
+    sizes: tuple[tuple[str, int], ...]
+    encoder: SubsetEncoder
+    blocks: tuple[Made, ...]
+    max_log_scale: float
+
+    def init(self, rng_key: jax.Array) -> Params:
+        """Fresh parameters; the flow starts as the identity."""
+        encoder_key, *block_keys = jax.random.split(rng_key, len(self.blocks) + 1)
+        blank = {m: jnp.zeros((1, size)) for m, size in self.sizes}
+        given = {m: jnp.ones(1, bool) for m, _ in self.sizes}
+        code, variables = self.encoder.init_with_output(encoder_key, blank, given)
+        z = jnp.zeros((1, self.encoder.latent_size))
+        return {
+            "standard": {
+                m: {"mean": jnp.zeros(size), "scale": jnp.ones(size)}
+                for m, size in self.sizes
+            },
+            "encoder": variables["params"],
+            "flow": {
+                str(i): block.init(key, z, code.context)["params"]
+                for i, (block, key) in enumerate(
+                    zip(self.blocks, block_keys, strict=True)
+                )
+            },
+        }
+
+    def prepare(self, cached: Any) -> Params:
+        """Mean and standard deviation of the training data's features."""
+        return {
+            "standard": {
+                m: {
+                    "mean": np.mean(x, axis=0),
+                    "scale": np.maximum(np.std(x, axis=0), 1e-6),
+                }
+                for m, x in cached["features"].items()
+            }
+        }
+
+    def encode(self, params: Params, features: Views, given: Mask) -> MixtureCode:
+        """Base and context of q(z|x_S), S row by row; hidden features may be anything,
+        or be missing."""
+        standard = jax.lax.stop_gradient(params["standard"])
+        batch = next(iter(given.values())).shape[0]
+        known = {
+            m: (features[m] - standard[m]["mean"]) / standard[m]["scale"]
+            if m in features
+            else jnp.zeros((batch, size))
+            for m, size in self.sizes
+        }
+        return self.encoder.apply({"params": params["encoder"]}, known, given)
+
+    def distribution(self, params: Params, code: MixtureCode) -> distrax.Distribution:
+        """q(z|x_S), batch [B], event [D]."""
+
+        def conditioner(block: Made, own: Params):
+            return lambda z: block.apply({"params": own}, z, code.context)
+
+        base = distrax.MixtureSameFamily(
+            distrax.Categorical(logits=code.logits),
+            distrax.MultivariateNormalDiag(code.mean, code.scale),
+        )
+        return flow_posterior(
+            base,
+            [
+                conditioner(block, params["flow"][str(i)])
+                for i, block in enumerate(self.blocks)
+            ],
+            max_log_scale=self.max_log_scale,
+        )
+
+
+def build_amortised(
+    joint: JointVAE,
+    stages: tuple[Stage, ...],
+    features: Features,
+    flow: FlowSettings,
+    settings: SubsetPosteriorSettings,
+) -> Method:
+    """A method that infers subsets by one flow.
+
+    Args:
+        joint: Whose encoder is frozen.
+        stages: Those that ``joint`` and ``features`` are learnt in.
+        features: What q(z|x_S) reads of the views; cached.
+        flow: Blocks of the flow, size of its context, draws of z a datum and step.
+        settings: Its base and encoder.
+    """
+    posterior = SubsetPosterior(
+        tuple(sorted(features.sizes.items())),
+        SubsetEncoder(
+            joint.latent_size,
+            settings.num_components,
+            settings.hidden_sizes,
+            flow.context_size,
+        ),
+        made_stack(joint.latent_size, flow.hidden_sizes, flow.num_blocks),
+        flow.max_log_scale,
+    )
+
+    def cache(params: StageParams, views: Views) -> dict[str, Any]:
+        found = features(params, views)
+        return {**joint.cached_posterior(params, views), "features": found}
+
+    stage = Stage(
+        STAGE,
+        posterior.init,
+        functools.partial(
+            _loss, posterior=posterior, num_samples=flow.num_posterior_samples
+        ),
+        needs=tuple(stage.name for stage in stages),
+        settings=(
+            *("flow", "subset_posterior"),
+            *dict.fromkeys(name for stage in stages for name in stage.settings),
+        ),
+        cache=cache,
+        prepare=posterior.prepare,
+        has_convolutions=False,
+    )
+    return Method((*stages, stage), AmortisedInference(joint, posterior, features))
+
+
+def _loss(
+    params: Params,
+    frozen: None,
+    rng_key: jax.Array,
+    batch: Batch,
+    *,
+    posterior: SubsetPosterior,
+    num_samples: int,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean ``subset_nll`` over random subsets, one a row, and its mean by size."""
+    features = batch.cached["features"]
+    model = SubsetModel(
+        joint_posterior=lambda _, batch: distrax.MultivariateNormalDiag(
+            batch.cached["mean"], batch.cached["scale"]
+        ),
+        posterior=lambda params, batch, given: posterior.distribution(
+            params, posterior.encode(params, features, given)
+        ),
+    )
+    mask_key, draw_key = jax.random.split(rng_key)
+    present = {m: jnp.ones(x.shape[0], bool) for m, x in features.items()}
+    given = proper_subsets(mask_key, present)
+    nll = subset_nll(
+        params, frozen, draw_key, batch, given, model=model, num_samples=num_samples
+    )
+    size = sum(chosen.astype(jnp.int32) for chosen in given.values())
+    metrics = {}
+    for k in range(len(features)):
+        of_size = size == k
+        metrics[f"nll/{k}"] = jnp.sum(nll * of_size) / jnp.maximum(of_size.sum(), 1)
+    return jnp.mean(nll), metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class AggregatePosterior(BoundPrior):
+    """q(z|x_∅): the density of the aggregate posterior, as a prior to draw from."""
+
+    posterior: distrax.Distribution
+
+    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+        """log q(z|x_∅); nats."""
+        return self.posterior.log_prob(z[..., None, :])[..., 0]
+
+    def sample(
+        self, rng_key: jax.Array, num_samples: int
+    ) -> Float[Array, "num_samples latent"]:
+        """``num_samples`` draws."""
+        return self.posterior.sample(seed=rng_key, sample_shape=num_samples)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class AmortisedInference(JointInference):
+    """Inference of a joint VAE by one flow for every subset; static under jit.
+
+    Attributes:
+        joint: Joint encoder, decoders and prior; parameters ``params["joint"]``.
+        posterior: Parameters ``params["subsets"]``.
+        features: What it reads of the views.
+    """
+
+    posterior: SubsetPosterior
+    features: Features
+
+    @property
+    def prior_names(self) -> tuple[str, ...]:
+        """The model's own, "amortised" (q(z|x_∅)), and one fitted afterwards."""
+        own, *fitted = super().prior_names
+        return (own, "amortised", *fitted)
+
+    def prior_of(self, params: StageParams, name: str) -> Prior:
+        """The prior of that name in ``prior_names``."""
+        if name != "amortised":
+            return super().prior_of(params, name)
+        return AggregatePosterior(self._posterior_of(params, {}, (), 1))
+
+    def infer(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        views: Views,
+        subset: Subset,
+        step_size: None = None,
+    ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
+        """z ~ q(z|x_S), f32[B, D]; no sampler ran."""
+        del step_size
+        check_subset(subset, self.modalities)
+        key, _ = jax.random.split(rng_key)  # as where a sampler adapts
+        if len(subset) == len(self.modalities):
+            return self.draw_joint(params["joint"], key, dict(views)), None
+        features = self._read(params, {m: views[m] for m in subset})
+        batch = next(iter(features.values())).shape[0]
+        given = {m: jnp.full(batch, m in subset) for m in self.modalities}
+        return self._draw(
+            params[STAGE], key, self._padded(features, batch), given
+        ), None
+
+    def propose(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        views: Views,
+        subset: Subset,
+        num_samples: int,
+    ) -> Proposal:
+        """Draws of q(z|x_S), whose density is known for every S."""
+        check_subset(subset, self.modalities)
+        prior = self.joint.prior_of(params["joint"])
+        if len(subset) == len(self.modalities):
+            posterior = self.joint.encode(params["joint"], views)
+        else:
+            batch = views[subset[0]].shape[0]
+            posterior = self._posterior_of(params, views, subset, batch)
+        return propose_from([posterior], prior, rng_key, num_samples)
+
+    def base_scale(
+        self, params: StageParams, views: Views, subset: Subset
+    ) -> Float[Array, "batch latent"]:
+        """Standard deviations of q(z|x_S) before its flow; f32[B, D]."""
+        if len(subset) == len(self.modalities):
+            return self.joint.code(params["joint"], views).scale
+        code = self._code_of(params, views, subset, views[subset[0]].shape[0])
+        weights = jax.nn.softmax(code.logits)[..., None]
+        mean = jnp.sum(weights * code.mean, axis=-2)
+        spread = jnp.square(code.mean - mean[..., None, :]) + jnp.square(code.scale)
+        return jnp.sqrt(jnp.sum(weights * spread, axis=-2))
+
+    def unimodal_log_probs(
+        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
+    ) -> dict[str, Float[Array, " batch"]]:
+        """{m: log q(z|x_m)}; nats."""
+        return {
+            m: self.subset_log_prob(params, views, (m,), z) for m in self.modalities
+        }
+
+    def subset_log_prob(
+        self,
+        params: StageParams,
+        views: Views,
+        subset: Subset,
+        z: Float[Array, "batch latent"],
+    ) -> Float[Array, " batch"]:
+        """log q(z|x_S) of any S, ∅ too; nats."""
+        if len(subset) == len(self.modalities):
+            return self.joint_log_prob(params, views, z)
+        return self._posterior_of(params, views, subset, z.shape[0]).log_prob(z)
+
+    def _code_of(
+        self, params: StageParams, views: Views, subset: Subset, batch: int
+    ) -> MixtureCode:
+        features = self.features(params, {m: views[m] for m in subset})
+        given = {m: jnp.full(batch, m in subset) for m in self.modalities}
+        return self.posterior.encode(params[STAGE], features, given)
+
+    def _posterior_of(
+        self, params: StageParams, views: Views, subset: Subset, batch: int
+    ) -> distrax.Distribution:
+        code = self._code_of(params, views, subset, batch)
+        return self.posterior.distribution(params[STAGE], code)
+
+    def _padded(self, features: Views, batch: int) -> dict[str, jax.Array]:
+        """Zeros where nothing is given, so that one program draws for every subset."""
+        return {
+            m: features.get(m, jnp.zeros((batch, size)))
+            for m, size in self.posterior.sizes
+        }
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _read(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
+        return self.features(params, views)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _draw(self, params: Params, rng_key: jax.Array, features: Views, given: Mask):
+        code = self.posterior.encode(params, features, given)
+        return self.posterior.distribution(params, code).sample(seed=rng_key)

@@ -1,0 +1,96 @@
+"""What every inference of a joint VAE has in common, however it infers subsets."""
+
+import dataclasses
+import functools
+
+import distrax
+import jax
+from jaxtyping import Array, Float
+
+from jnf_jax.methods.fitted_prior import bind_whitened
+from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.method import check_prior_name
+from jnf_jax.priors.family import PriorFamily
+from jnf_jax.sampling import ChainDiagnostics
+from jnf_jax.types import Params, Prior, StageParams, Subset, Views
+
+
+@dataclasses.dataclass(frozen=True)
+class JointInference:
+    """The part of ``methods.Inference`` that needs the joint VAE alone; hashable.
+
+    Attributes:
+        joint: Joint encoder, decoders and prior; parameters ``params["joint"]``.
+        fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
+    """
+
+    joint: JointVAE
+    fitted: PriorFamily | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modality names, sorted."""
+        return self.joint.modalities
+
+    @property
+    def prior_names(self) -> tuple[str, ...]:
+        """The model's own prior, and "<name>_after" of one fitted afterwards."""
+        own = self.joint.prior.name
+        return (own, f"{self.fitted.name}_after") if self.fitted else (own,)
+
+    def adapt(
+        self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
+    ) -> Float[Array, ""] | None:
+        """None: no sampler runs."""
+        del params, rng_key, views, subset
+
+    def diagnose(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        views: Views,
+        subset: Subset,
+        step_size: Float[Array, ""] | None,
+    ) -> ChainDiagnostics | None:
+        """None: there is no chain."""
+        del params, rng_key, views, subset, step_size
+
+    def joint_log_prob(
+        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
+    ) -> Float[Array, " batch"]:
+        """log q(z|X) of the joint encoder; nats."""
+        return self.joint.encode(params["joint"], views).log_prob(z)
+
+    def decode(
+        self, params: StageParams, z: Float[Array, "batch latent"]
+    ) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z)}."""
+        return self.joint.decode(params["joint"], z)
+
+    def sample_prior(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        num_samples: int,
+        name: str | None = None,
+    ) -> Float[Array, "num_samples latent"]:
+        """z from the prior of that name in ``prior_names``; None: the model's own."""
+        name = check_prior_name(name, self.prior_names)
+        stages = ("joint", "prior", "subsets")
+        needed = {stage: params[stage] for stage in stages if stage in params}
+        return self._draw_prior(needed, rng_key, num_samples, name)
+
+    def prior_of(self, params: StageParams, name: str) -> Prior:
+        """The prior of that name in ``prior_names``."""
+        if name == self.prior_names[0]:
+            return self.joint.prior_of(params["joint"])
+        return bind_whitened(self.fitted, params["prior"], self.joint.latent_size)
+
+    @functools.partial(jax.jit, static_argnums=(0, 3, 4))
+    def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
+        return self.prior_of(params, name).sample(rng_key, num_samples)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):
+        """z ~ q(z|X), f32[B, D]."""
+        return self.joint.encode(joint_params, views).sample(seed=rng_key)

@@ -1,0 +1,49 @@
+"""The encoder of any subset of the views, on features of each that are known already."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.types import Mask, MixtureCode
+
+
+class SubsetEncoder(nn.Module):
+    """A mixture of normals, and a context for a flow, from features of what is given.
+
+    ::
+
+        h = MLP(b_1 φ_1, …, b_M φ_M, b_1, …, b_M),     b_m = 1 if m ∈ S else 0
+        logits, μ_k, log σ_k² and the context are linear in h
+
+    Missing features are zeros, and b tells them from features that are zero: one network
+    serves all 2^M − 1 subsets in one compiled program.
+    """
+
+    latent_size: int
+    num_components: int
+    hidden_sizes: tuple[int, ...]
+    context_size: int
+
+    @nn.compact
+    def __call__(self, features: dict[str, jax.Array], given: Mask) -> MixtureCode:
+        """features {m: f32[B, H_m]}, given {m: bool[B]} -> MixtureCode of f32[B, …]."""
+        names = sorted(features)
+        masked = [jnp.where(given[m][:, None], features[m], 0.0) for m in names]
+        flags = jnp.stack([given[m] for m in names], axis=-1).astype(jnp.float32)
+        h = MlpTrunk(self.hidden_sizes)(jnp.concatenate([*masked, flags], axis=-1))
+        shape = (h.shape[0], self.num_components, self.latent_size)
+        size = self.num_components * self.latent_size
+        # Means start apart, or all components would stay one.
+        mean = nn.Dense(size, bias_init=nn.initializers.normal(0.5), name="mean")(h)
+        log_variance = nn.Dense(
+            size,
+            kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"),
+            name="log_variance",
+        )(h)
+        return MixtureCode(
+            nn.Dense(self.num_components, name="logits")(h),
+            mean.reshape(shape),
+            jnp.exp(0.5 * log_variance).reshape(shape),
+            nn.Dense(self.context_size, name="context")(h),
+        )
