@@ -72,7 +72,8 @@ def subset_nll(
 
     Its optimum is q(z|x_S) = E[q(z|X) | x_S]: for S = ∅ the aggregate posterior, for
     S = {j} the unimodal posterior of arXiv 2502.03952, whose ``unimodal_nll`` has this
-    as its term ``nll[j]``. The KL stays above I(z; x_∖S | x_S), what the other views add.
+    as its term ``nll[j]``. The KL stays above I(z; x_∖S | x_S), which is what the other
+    views add.
 
     Args:
         params: Parameters of the posterior.

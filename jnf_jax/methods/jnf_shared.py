@@ -140,7 +140,7 @@ def build(
         shapes: {modality: event shape}.
         model: Networks, likelihoods and prior; trunks are those of projectors too.
         flow: The experts q_m(z|g_m), of stage ``unimodal``, which read embeddings; or
-            the flow of stage ``subsets``, which reads the joint encoder's heads as well.
+            the flow of stage ``subsets``, which reads the joint encoder's heads too.
         sampler: How products of experts are sampled.
         subset_posterior: How subsets are inferred.
         projectors: The networks g_m and the objective of stage ``shared``.

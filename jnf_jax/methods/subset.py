@@ -13,7 +13,6 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float

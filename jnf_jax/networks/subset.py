@@ -1,4 +1,4 @@
-"""The encoder of any subset of the views, on features of each that are known already."""
+"""The encoder of any subset of the views, on features that are known already."""
 
 import flax.linen as nn
 import jax
@@ -16,8 +16,8 @@ class SubsetEncoder(nn.Module):
         h = MLP(b_1 φ_1, …, b_M φ_M, b_1, …, b_M),     b_m = 1 if m ∈ S else 0
         logits, μ_k, log σ_k² and the context are linear in h
 
-    Missing features are zeros, and b tells them from features that are zero: one network
-    serves all 2^M − 1 subsets in one compiled program.
+    Missing features are zeros, and b tells them from features that are zero: one
+    network serves all 2^M − 1 subsets in one compiled program.
     """
 
     latent_size: int
