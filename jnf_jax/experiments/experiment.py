@@ -15,9 +15,9 @@ from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiments.config import Experiment, resolve
+from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
-from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.stage import Stage
 from jnf_jax.training import resume
 from jnf_jax.types import Params
@@ -65,7 +65,7 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
         **experiment.sections,
     )
     refines = experiment.refinement is not None
-    if refines and not isinstance(method.inference, SubsetInference):
+    if refines and not isinstance(method.inference, JointInference):
         raise ValueError(
             f"`refinement` is not for method {experiment.method!r}, expected one with "
             "a joint encoder: 'jnf', 'jnf_shared' or 'jmvae'"

@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import check_subset
-from jnf_jax.methods.subset import NUM_ADAPTATION_DATA, SubsetInference
+from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainInfo,
@@ -49,7 +50,7 @@ class DecoderPosterior:
         is_weighted: Whether λ_m is what it was in training; else it is 1.
     """
 
-    inference: SubsetInference
+    inference: JointInference
     chains: ChainSettings
     is_weighted: bool
 

@@ -17,6 +17,7 @@ from jnf_jax.evaluation.measures import MEASURES
 from jnf_jax.experiments import options
 from jnf_jax.experiments.config import resolve
 from jnf_jax.methods import registry as methods
+from jnf_jax.methods.amortised import POSTERIORS
 from jnf_jax.options import REQUIRED, faults
 from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 
@@ -59,7 +60,12 @@ def test_every_settings_class_of_a_registry_is_in_a_section():
     }
     of_priors = {name: load(place) for name, (place,) in options.PRIORS.items()}
     assert of_priors == dict(PRIORS) | dict(FITTED_FAMILIES)
-    of_methods = {stage for stages in methods.STAGES.values() for stage in stages}
+    of_methods = {
+        stage
+        for method in methods.STAGES
+        for posterior in POSTERIORS
+        for stage in methods.stages_of(method, posterior)
+    }
     assert set(options.STAGES) == of_methods | {"prior", "diffusion_decoder"}
 
 

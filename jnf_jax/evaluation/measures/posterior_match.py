@@ -36,7 +36,8 @@ from jnf_jax.evaluation.statistics.two_sample import NUM_FOLDS
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.method import shared_latent
-from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS, SubsetInference
+from jnf_jax.methods.joint_inference import JointInference
+from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.options import option
 
 
@@ -171,7 +172,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             f"two-sample accuracy {test.accuracy:.3f}"
         )
     chains = {}
-    if isinstance(inference, SubsetInference):
+    if isinstance(inference, JointInference):
         for subset in _chosen(names, settings.num_subsets):
             chains["+".join(subset)] = _against_chains(subject, subset, settings)
     else:
