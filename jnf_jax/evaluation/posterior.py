@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.types import Params, Views
 
@@ -72,6 +73,37 @@ def posterior_gap(
         {m: float(gap.mean()) for m, gap in gaps.items()},
         {m: float(gap.std(ddof=1) / len(gap) ** 0.5) for m, gap in gaps.items()},
     )
+
+
+def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
+    """Held-out log q(z|x_S) of every S but all, where it has a density; else {}.
+
+    ::
+
+        E_X E_{z ~ q(z|X)} log q(z|x_S)       (nats, one draw of z a tuple)
+
+    Like ``mean_unimodal_log_prob`` it compares posteriors under ONE joint encoder. At
+    the optimum it rises with S.
+
+    Returns:
+        {names joined by plus signs, "" of none: mean over tuples}.
+    """
+    inference, names = subject.inference, subject.inference.modalities
+    if not hasattr(inference, "subset_log_prob"):
+        return {}
+    rng_key = jax.random.key(subject.protocol.seed)
+    subsets = [(), *coherence.subsets(names)]
+
+    def look(number: int, views: Views) -> dict[str, jax.Array]:
+        key = jax.random.fold_in(rng_key, number)
+        z, _ = inference.infer(subject.params, key, views, names)
+        return {
+            "+".join(s): inference.subset_log_prob(subject.params, views, s, z)
+            for s in subsets
+        }
+
+    found = subject.over_tuples(look)
+    return {name: float(x.mean(dtype=np.float64)) for name, x in found.items()}
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -18,7 +18,10 @@ from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
 from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
-from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
+from jnf_jax.evaluation.posterior import (
+    mean_subset_log_prob,
+    mean_unimodal_log_prob,
+)
 from jnf_jax.evaluation.protocol import protocol_name
 from jnf_jax.evaluation.samples import (
     MAX_GROUPS,
@@ -155,6 +158,8 @@ def evaluate(
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets == "all":
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
+        if densities := mean_subset_log_prob(subject):
+            judged["subset_log_prob"] = densities
 
     def seconds() -> float:
         return time.monotonic() - begin + (kept.seconds if kept else 0.0)

@@ -316,12 +316,8 @@ class AmortisedInference(JointInference):
         key, _ = jax.random.split(rng_key)  # as where a sampler adapts
         if len(subset) == len(self.modalities):
             return self.draw_joint(params["joint"], key, dict(views)), None
-        features = self._read(params, {m: views[m] for m in subset})
-        batch = next(iter(features.values())).shape[0]
-        given = {m: jnp.full(batch, m in subset) for m in self.modalities}
-        return self._draw(
-            params[STAGE], key, self._padded(features, batch), given
-        ), None
+        read = self._read(params, views, subset, views[subset[0]].shape[0])
+        return self._draw(params[STAGE], key, *read), None
 
     def propose(
         self,
@@ -371,14 +367,30 @@ class AmortisedInference(JointInference):
         """log q(z|x_S) of any S, ∅ too; nats."""
         if len(subset) == len(self.modalities):
             return self.joint_log_prob(params, views, z)
-        return self._posterior_of(params, views, subset, z.shape[0]).log_prob(z)
+        return self._log_prob(
+            params[STAGE], *self._read(params, views, subset, z.shape[0]), z
+        )
+
+    # A view is read by a program of its own, and zeros stand for those that are not
+    # given: whatever S is, these programs and one that draws are all there are.
+
+    def _read(
+        self, params: StageParams, views: Views, subset: Subset, batch: int
+    ) -> tuple[dict[str, jax.Array], Mask]:
+        """Features of every view, zeros where it is not given, and the mask."""
+        features = {
+            m: self._read_one(params, {m: views[m]})[m]
+            if m in subset
+            else jnp.zeros((batch, size))
+            for m, size in self.posterior.sizes
+        }
+        return features, {m: jnp.full(batch, m in subset) for m in features}
 
     def _code_of(
         self, params: StageParams, views: Views, subset: Subset, batch: int
     ) -> MixtureCode:
-        features = self.features(params, {m: views[m] for m in subset})
-        given = {m: jnp.full(batch, m in subset) for m in self.modalities}
-        return self.posterior.encode(params[STAGE], features, given)
+        read = self._read(params, views, subset, batch)
+        return self.posterior.encode(params[STAGE], *read)
 
     def _posterior_of(
         self, params: StageParams, views: Views, subset: Subset, batch: int
@@ -386,18 +398,16 @@ class AmortisedInference(JointInference):
         code = self._code_of(params, views, subset, batch)
         return self.posterior.distribution(params[STAGE], code)
 
-    def _padded(self, features: Views, batch: int) -> dict[str, jax.Array]:
-        """Zeros where nothing is given, so that one program draws for every subset."""
-        return {
-            m: features.get(m, jnp.zeros((batch, size)))
-            for m, size in self.posterior.sizes
-        }
-
     @functools.partial(jax.jit, static_argnums=0)
-    def _read(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
-        return self.features(params, views)
+    def _read_one(self, params: StageParams, view: Views) -> dict[str, jax.Array]:
+        return self.features(params, view)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _draw(self, params: Params, rng_key: jax.Array, features: Views, given: Mask):
         code = self.posterior.encode(params, features, given)
         return self.posterior.distribution(params, code).sample(seed=rng_key)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _log_prob(self, params: Params, features: Views, given: Mask, z: jax.Array):
+        code = self.posterior.encode(params, features, given)
+        return self.posterior.distribution(params, code).log_prob(z)

@@ -137,6 +137,8 @@ def test_every_option_can_be_set_from_the_command_line(section):
         path = f"{field}.{name}" if field else name
         if path in ("method", "stages", "evaluation.measures") or name == "name":
             continue  # others are read by what they say
+        if path == "init.subsets":
+            continue  # whole configs infer by products
         changed = config.copy_and_resolve_references()
         options.override(changed, {path: "?"})
         try:

@@ -35,8 +35,8 @@ from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.statistics.two_sample import NUM_FOLDS
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
-from jnf_jax.methods.method import shared_latent
 from jnf_jax.methods.joint_inference import JointInference
+from jnf_jax.methods.method import shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.options import option
 

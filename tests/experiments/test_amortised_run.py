@@ -1,0 +1,81 @@
+"""A run whose subsets are amortised: from config to record, and what is refused."""
+
+import pytest
+from tiny import tiny_config
+
+from jnf_jax.experiments import experiment
+from jnf_jax.experiments.config import resolve
+from jnf_jax.experiments.run import train_and_evaluate
+
+pytestmark = pytest.mark.usefixtures("user_cache", "quick_compiles")
+
+
+def amortised(**changes):
+    own = dict(
+        stages="joint,subsets",
+        subset_posterior__name="amortised",
+        subset_posterior__num_components=3,
+        subset_posterior__hidden_sizes=(8,),
+        flow__context_size=4,
+        subsets=dict(num_steps=20, batch_size=16),
+    )
+    return tiny_config(**own | changes)
+
+
+def test_a_run_ends_in_a_record_without_chains(tmp_path):
+    record = train_and_evaluate(
+        amortised(), tmp_path, config_name="digits/jnf", command="python -m …"
+    )
+    assert record["sampler"] == {} and set(record["coherence"]["conditional"]) == {
+        "1",
+        "2",
+    }
+    assert set(record["coherence"]["joint"]) == {"normal", "amortised"}
+    densities = record["subset_log_prob"]
+    assert set(densities) == {"", "m0", "m1", "m2", "m0+m1", "m0+m2", "m1+m2"}
+    # One z a tuple for both, and one density: the same numbers twice.
+    assert record["unimodal_log_prob"] == pytest.approx(
+        {m: densities[m] for m in ("m0", "m1", "m2")}, rel=1e-5
+    )
+    for name in ("any_to_any.png", "unconditional_amortised.png"):
+        assert (tmp_path / "samples" / name).stat().st_size > 0
+
+
+def test_its_stage_says_what_it_reads():
+    setup = experiment.open_experiment(amortised())
+    joint, subsets = setup.method.stages
+    assert (joint.name, subsets.name) == ("joint", "subsets")
+    # JNF's own joint stage: its checkpoints serve products and amortised flows alike.
+    product = experiment.open_experiment(tiny_config())
+    assert experiment.stage_identity(setup, joint, {}) == experiment.stage_identity(
+        product, product.method.stages[0], {}
+    )
+    identity = experiment.stage_identity(setup, subsets, {"joint": "x"})
+    other = experiment.open_experiment(amortised(subset_posterior__num_components=4))
+    assert identity != experiment.stage_identity(
+        other, other.method.stages[1], {"joint": "x"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(stages="joint,unimodal"), "`stages` has 'unimodal', expected one of"),
+        (dict(init__unimodal="x"), "`init.unimodal` is unknown"),
+        (dict(sampler__defensive_weight=0.1), "nothing is divided"),
+        (dict(subset_posterior__num_components=0), "is 0, expected >= 1"),
+        (
+            dict(method="jmvae", stages="joint"),
+            "expected 'product' with method 'jmvae'",
+        ),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(changes, told):
+    with pytest.raises(ValueError, match="(?s)" + told.replace(".", r"\.")):
+        experiment.open_experiment(amortised(**changes))
+
+
+def test_a_config_may_say_how_it_would_train_the_other_posterior():
+    assert set(resolve(amortised()).training) == {"joint", "subsets"}
+    changed = amortised(subset_posterior__name="product", stages="joint,unimodal")
+    assert set(resolve(changed).training) == {"joint", "unimodal"}
