@@ -30,14 +30,10 @@ DIGITS = 16
 
 
 def identity(kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """``about`` as JSON gives it back, with the format number of ``kind``.
+    """``about`` as JSON gives it back, with the format number of ``kind`` if not 1.
 
-    Args:
-      kind: of what is kept, a name in ``FORMATS``.
-      about: everything that decides its numbers. Tuples count as lists.
-
-    Returns:
-      Plain dictionaries, lists, texts and numbers; with "format" where that is not 1.
+    ``about`` says everything that decides the numbers of what is kept. Tuples count as
+    lists.
 
     Raises:
       ValueError: an unknown kind; or a value that JSON does not have, named by its

@@ -36,7 +36,7 @@ def bernoulli(output: Float[Array, "batch ..."], scale: float) -> distrax.Distri
 
 
 class _Tokens(distrax.OneHotCategorical):
-    """One-hot tokens, whose mean are their probabilities."""
+    """One-hot tokens; their mean are the probabilities."""
 
     def mean(self) -> jax.Array:
         return self.probs
@@ -85,7 +85,7 @@ class _Pen(distrax.Distribution):
 
 
 def pen(output: Float[Array, "batch points 3"], scale: float) -> distrax.Distribution:
-    """Of a trajectory (x, y, l): normal positions, and Bernoulli l, "lifted after".
+    """A trajectory (x, y, l) has normal positions, and Bernoulli l, "lifted after".
 
     ::
 

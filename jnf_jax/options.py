@@ -17,6 +17,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import operator
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,6 +32,14 @@ _KINDS = {
     str: ("text", str),
     tuple[int, ...]: ("integers", int),
     tuple[float, ...]: ("numbers", (int, float)),
+}
+
+
+_HOLDS = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<": operator.lt,
+    "to": lambda number, bound: bound[0] <= number <= bound[1],
 }
 
 
@@ -131,11 +140,11 @@ def check(
 def _values(cls: type, section: Mapping[str, Any]) -> dict[str, Any]:
     """Those that ``cls`` knows; lists as tuples, integers as floats where asked."""
     known, values = kinds(cls), {}
-    for name, value in section.items():
-        if name in known:
-            value = tuple(value) if isinstance(value, list) else value
-            is_float = known[name] is float and _has_type(value, float)
-            values[name] = float(value) if is_float else value
+    for name in [name for name in section if name in known]:
+        value = section[name]
+        value = tuple(value) if isinstance(value, list) else value
+        is_float = known[name] is float and _has_type(value, float)
+        values[name] = float(value) if is_float else value
     return values
 
 
@@ -180,38 +189,33 @@ def _has_type(value: Any, kind: Any) -> bool:
 
 
 def _inner_faults(settings: Any, field: str) -> list[str]:
-    """What is wrong with settings inside these, and between fields."""
-    found, values = (
-        [],
-        {name: getattr(settings, name) for name in kinds(type(settings))},
-    )
+    """Faults of settings inside these, and between fields."""
+    found = []
+    values = {name: getattr(settings, name) for name in kinds(type(settings))}
     for name, value in values.items():
         inner = {name: value}
         if isinstance(value, Mapping):
             inner = {f"{name}.{key}": entry for key, entry in value.items()}
         for path, entry in inner.items():
-            found += faults(entry, _join(field, path)) if _is_settings(entry) else []
+            if dataclasses.is_dataclass(entry) and not isinstance(entry, type):
+                found += faults(entry, _join(field, path))
     # A comparison of two fields needs values that can be compared.
     if hasattr(settings, "cross_faults") and _are_typed(type(settings), values):
         found += settings.cross_faults(field)
     return found
 
 
-def _is_settings(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
-
 def _value_faults(cls: type, values: Mapping[str, Any], field: str) -> list[str]:
-    """What is wrong with each value by itself, at most a line for each."""
-    found = []
-    for name, value in values.items():
-        wrong = _wrong(cls, name, value) if kinds(cls)[name] in _KINDS else None
-        found += [f"`{_join(field, name)}` is {wrong}"] if wrong else []
-    return found
+    """Faults of each value by itself, at most a line for each."""
+    return [
+        f"`{_join(field, name)}` is {wrong}"
+        for name, value in values.items()
+        if kinds(cls)[name] in _KINDS and (wrong := _wrong(cls, name, value))
+    ]
 
 
 def _wrong(cls: type, name: str, value: Any) -> str | None:
-    """What a value is and what was expected, None where it is that."""
+    """A bad value and the expected one, in words; None where it is as expected."""
     kind, rules = kinds(cls)[name], cls.__dataclass_fields__[name].metadata
     expected, bounds = _expected(cls, name), rules.get("bounds", {})
     if not _has_type(value, kind):
@@ -222,20 +226,11 @@ def _wrong(cls: type, name: str, value: Any) -> str | None:
     if rules.get("one_of") and value not in rules["one_of"]:
         return f"{value!r}, expected {among(value, rules['one_of'])}"
     is_empty = rules.get("not_empty") and not value
-    if is_empty or not all(_holds(n, bounds) for n in numbers):
+    holds = (_HOLDS[sign](n, bounds[sign]) for n in numbers for sign in bounds)
+    if is_empty or not all(holds):
         is_number = kind in (int, float)
         return f"{value!r}, expected {_told(bounds) if is_number else expected}"
     return None
-
-
-def _holds(number: Any, bounds: Mapping[str, Any]) -> bool:
-    holds = {
-        ">=": lambda bound: number >= bound,
-        ">": lambda bound: number > bound,
-        "<": lambda bound: number < bound,
-        "to": lambda bound: bound[0] <= number <= bound[1],
-    }
-    return all(holds[sign](bound) for sign, bound in bounds.items())
 
 
 def _told(bounds: Mapping[str, Any]) -> str:
@@ -246,7 +241,7 @@ def _told(bounds: Mapping[str, Any]) -> str:
 
 
 def _expected(cls: type, name: str) -> str:
-    """What an option takes, in words."""
+    """The values that an option takes, in words."""
     kind, rules = kinds(cls)[name], cls.__dataclass_fields__[name].metadata
     if rules.get("one_of"):
         return among("", rules["one_of"])

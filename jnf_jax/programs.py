@@ -1,4 +1,4 @@
-"""What the programs share: the config flag, a workdir's config, how faults are told.
+"""The programs share the config flag, a workdir's config, and how faults are told.
 
 JAX takes seconds to import: only what runs after the flags were parsed does.
 """
@@ -59,9 +59,7 @@ def config_of(
 ) -> tuple[ml_collections.ConfigDict, str]:
     """The config of the flag, or else the one that ``workdir`` was trained with.
 
-    Returns:
-        The config with what the command line changes, locked, and its name as records
-        have it.
+    It is locked, has the command line's changes, and comes with its name in records.
 
     Raises:
         ValueError: If there is neither.
@@ -101,7 +99,7 @@ def _without_folder(match: re.Match) -> str:
 
 
 def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """``main``, but what a user did wrong is one message and exit code 2, no traceback.
+    """``main``, but a user's fault is one message and exit code 2, no traceback.
 
     Of several processes those that lose one say so and end at once, code 1, as waiting
     for it is in vain. Anything else is a fault of ours and keeps its traceback.
@@ -131,7 +129,7 @@ def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; what is wrong with them is one line and exit code 2.
+    """Parses the flags; a fault of theirs is one line and exit code 2.
 
     Those of fields, ``--config.FIELD=VALUE``, are kept with the flag ``--config``.
     """

@@ -1,5 +1,5 @@
-"""A stage of training: data that a method declares, a data set completes, one trainer
-runs."""
+"""A stage of training is data: a method declares it, a data set completes it, one
+trainer runs it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -12,28 +12,28 @@ import numpy as np
 
 
 def check_leaves(what: str, stored: dict, wanted: dict) -> None:
-    """Compares names, shapes and dtypes of two flat trees.
-
-    Args:
-      what: begins the message.
-      stored: key path -> leaf (anything with ``shape`` and ``dtype``) that is there.
-      wanted: the same, of what should be there.
+    """Compares names, shapes and dtypes of two flat trees, {key path: leaf}.
 
     Raises:
-      ValueError: lists each leaf that is missing (+), superfluous (-) or different (≠).
+      ValueError: begins with ``what`` and lists each leaf that is missing (+),
+        superfluous (-) or different (≠).
     """
-    lines = [f"+ {join_path(name)} {_describe(wanted[name])}: not in the checkpoint"
-             for name in sorted(wanted.keys() - stored.keys())]  # fmt: skip
-    lines += [f"- {join_path(name)} {_describe(stored[name])}: only in the checkpoint"
-              for name in sorted(stored.keys() - wanted.keys())]  # fmt: skip
-    for name in sorted(wanted.keys() & stored.keys()):
-        got, expected = _describe(stored[name]), _describe(wanted[name])
-        if got != expected:
-            lines.append(f"≠ {join_path(name)}: got {got}, expected {expected}")
+    lines = []
+    for name in sorted(wanted.keys() | stored.keys()):
+        path = join_path(name)
+        got, expected = (
+            _describe(tree[name]) if name in tree else "" for tree in (stored, wanted)
+        )
+        if not got:
+            lines.append(f"+ {path} {expected}: not in the checkpoint")
+        elif not expected:
+            lines.append(f"- {path} {got}: only in the checkpoint")
+        elif got != expected:
+            lines.append(f"≠ {path}: got {got}, expected {expected}")
     if lines:
+        told = "\n  ".join(lines)
         raise ValueError(
-            f"{what} does not fit (+ missing, - superfluous, ≠ different):\n  "
-            + "\n  ".join(lines)
+            f"{what} does not fit (+ missing, - superfluous, ≠ different):\n  {told}"
         )
 
 
@@ -44,12 +44,6 @@ def join_path(name: tuple[str, ...]) -> str:
 
 def flatten_tree(tree: Any) -> dict[tuple[str, ...], Any]:
     """Leaves by key path, in the order of ``jax.tree.leaves``.
-
-    Args:
-      tree: any pytree but a bare leaf.
-
-    Returns:
-      Key path -> leaf.
 
     Raises:
       ValueError: a bare leaf, or two key paths that are the same text.
@@ -82,13 +76,10 @@ def nest_tree(flat: dict[tuple[str, ...], Any]) -> dict[str, Any]:
 
 
 def digest_tree(tree: Any) -> str:
-    """SHA-256 over names, dtypes, shapes and values of all leaves.
+    """SHA-256 (hex) over names, dtypes, shapes and values of all leaves.
 
-    Args:
-      tree: pytree of arrays, whole on this process.
-
-    Returns:
-      64 hex digits; they depend on nothing else, the structure's types neither.
+    It depends on nothing else, the structure's types neither. The arrays are whole on
+    this process.
     """
     digest = hashlib.sha256()
     for name, leaf in sorted(flatten_tree(tree).items()):

@@ -18,12 +18,8 @@ def write_manifest(path: Path, step: int, params_sha256: str) -> None:
     """Writes ``manifest.json`` for every file below ``path``, by atomic rename.
 
     Every file is synced to disk first, so that a manifest never vouches for data that a
-    power cut can still lose.
-
-    Args:
-      path: the checkpoint, complete but for its manifest.
-      step: recorded.
-      params_sha256: recorded; see ``checkpoint.checkpoint_id``.
+    power cut can still lose. It records the step, and ``params_sha256`` for
+    ``checkpoint.checkpoint_id``.
     """
     files = {}
     for file in sorted(path.rglob("*")):
@@ -50,50 +46,39 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / "manifest.json"
     if not file.is_file():
-        raise DamagedCheckpointError(
-            f"damaged checkpoint {path}: manifest.json is missing, so its writing was "
-            "interrupted"
-        )
+        told = "manifest.json is missing, so its writing was interrupted"
+        raise _damaged(path, told)
     try:
         manifest = json.loads(file.read_text())
         claimed = manifest.pop("self_sha256")
     except (ValueError, KeyError, AttributeError, TypeError):
         claimed = manifest = None
     if manifest is None or _hash_json(manifest) != claimed:
-        raise DamagedCheckpointError(
-            f"damaged checkpoint {path}: manifest.json is truncated or altered"
-        )
+        raise _damaged(path, "manifest.json is truncated or altered")
     return manifest
 
 
 def verify(path: Path, *, hashes: bool = True) -> None:
-    """Compares every file of a checkpoint with its manifest.
-
-    Args:
-      path: the checkpoint.
-      hashes: False compares sizes only.
+    """Compares every file of a checkpoint with its manifest; without hashes, sizes.
 
     Raises:
       DamagedCheckpointError: names the first file that is missing or differs.
     """
     files = read_manifest(path)["files"]
     for name, expected in sorted(files.items()):
-        file = path / name
+        file, size = path / name, expected["size"]
         if not file.is_file():
-            raise DamagedCheckpointError(
-                f"damaged checkpoint {path}: {name} is missing"
-            )
-        size = file.stat().st_size
-        if size != expected["size"]:
-            raise DamagedCheckpointError(
-                f"damaged checkpoint {path}: {name} has {size} bytes, its manifest "
-                f"says {expected['size']}"
-            )
+            raise _damaged(path, f"{name} is missing")
+        if (found := file.stat().st_size) != size:
+            told = f"{name} has {found} bytes, its manifest says {size}"
+            raise _damaged(path, told)
         if hashes and _hash_file(file) != expected["sha256"]:
-            raise DamagedCheckpointError(
-                f"damaged checkpoint {path}: the SHA-256 of {name} is not the one in "
-                "its manifest"
-            )
+            told = f"the SHA-256 of {name} is not the one in its manifest"
+            raise _damaged(path, told)
+
+
+def _damaged(path: Path, why: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(f"damaged checkpoint {path}: {why}")
 
 
 def _hash_json(body: Any) -> str:

@@ -67,8 +67,8 @@ def save(
       params: pytree of arrays that later stages read.
       train_state: pytree of arrays with everything else that resuming needs.
       metadata: JSON-able; given back by ``read_metadata``.
-      keep: how many complete checkpoints to keep, at least 1. Completeness of the
-        older ones is judged by file sizes, not by hashing them again.
+      keep: at least 1. Completeness of the older ones is judged by file sizes, not by
+        hashing them again.
 
     Returns:
       The directory of the new checkpoint.
@@ -79,7 +79,8 @@ def save(
         was written of it is removed; the checkpoints before it stay.
     """
     if keep < 1 or step < 0:
-        raise ValueError(f"keep must be >= 1 and step >= 0, got {keep} and {step}")
+        told = "expected `keep` >= 1 and `step` >= 0"
+        raise ValueError(f"`keep` is {keep} and `step` is {step}, {told}")
     directory = Path(directory).absolute()
     path = directory / f"{step:0{_STEP_DIGITS}d}"
     items = {
@@ -116,14 +117,10 @@ def save(
 
 
 def newest_intact(directory: Path) -> tuple[Path | None, list[tuple[Path, str]]]:
-    """Finds the newest checkpoint whose every file agrees with its manifest.
+    """The newest checkpoint whose every file agrees with its manifest, None without.
 
-    Args:
-      directory: a stage's directory; may be missing or empty.
-
-    Returns:
-      The checkpoint, or None where there is none, and ``(path, reason)`` of each
-      damaged one that is newer.
+    With it come ``(path, reason)`` of each damaged one that is newer. The directory of
+    the stage may be missing or empty.
     """
     damaged: list[tuple[Path, str]] = []
     for path in _list_newest_first(directory):
@@ -138,12 +135,6 @@ def newest_intact(directory: Path) -> tuple[Path | None, list[tuple[Path, str]]]
 
 def resolve(path: Path) -> Path:
     """The checkpoint that ``path`` names: itself, or the newest below it; no fallback.
-
-    Args:
-      path: a checkpoint, or a stage's directory holding some.
-
-    Returns:
-      The directory of an intact checkpoint.
 
     Raises:
       ValueError: nothing there, or (as ``DamagedCheckpointError``) it is damaged.
@@ -184,12 +175,10 @@ def restore_params(path: Path, like: Any, *, sharding: Any = None) -> Any:
 
     Args:
       path: the checkpoint (see ``resolve``).
-      like: pytree of ``jax.ShapeDtypeStruct`` (or arrays), as from ``jax.eval_shape``.
+      like: pytree of ``jax.ShapeDtypeStruct`` (or arrays), as from ``jax.eval_shape``;
+        returned with a ``jax.Array`` for each leaf.
       sharding: where every leaf goes, whatever it was saved from: one ``Sharding``, or
         a pytree of them like ``like``; None is the first device.
-
-    Returns:
-      ``like`` with a ``jax.Array`` for each leaf.
 
     Raises:
       ValueError: lists each missing (+), superfluous (-) and different (≠) leaf.
@@ -230,9 +219,8 @@ def _restore(path: Path, item: str, like: Any, sharding: Any) -> Any:
     for name, leaf in leaves.items():
         if not isinstance(leaf, jax.Array):
             raise TypeError(f"{item} of {path}: {join_path(name)} is {type(leaf)}")
-    return jax.tree.unflatten(
-        jax.tree.structure(like), [leaves[name] for name in wanted]
-    )
+    read = [leaves[name] for name in wanted]
+    return jax.tree.unflatten(jax.tree.structure(like), read)
 
 
 def _step_of_name(name: str) -> int | None:
@@ -243,13 +231,11 @@ def _step_of_name(name: str) -> int | None:
 
 def _list_newest_first(directory: Path) -> list[Path]:
     directory = Path(directory).absolute()
-    found = []
-    if directory.is_dir():
-        for path in directory.iterdir():
-            step = _step_of_name(path.name)
-            if step is not None and path.is_dir():
-                found.append((step, path.name, path))
-    return [path for _, _, path in sorted(found, reverse=True)]
+    folders = (
+        [p for p in directory.iterdir() if p.is_dir()] if directory.is_dir() else []
+    )
+    steps = {p: step for p in folders if (step := _step_of_name(p.name)) is not None}
+    return sorted(steps, key=lambda path: (steps[path], path.name), reverse=True)
 
 
 def _save_items(path: Path, items: dict[str, Any]) -> None:
@@ -282,17 +268,16 @@ def _remove_step(directory: Path, step: int) -> None:
 
 
 def _prune(directory: Path, keep: int) -> None:
-    """Deletes what is not among the newest ``keep`` complete checkpoints."""
-    complete = 0
+    """Deletes all but the newest ``keep`` complete checkpoints."""
     for path in _list_newest_first(directory):
         try:
             verify(path, hashes=False)
-            complete += 1
-            keep_this = complete <= keep
+            keep -= 1
         except DamagedCheckpointError:
-            keep_this = False
-        if not keep_this:
             shutil.rmtree(path)
+        else:
+            if keep < 0:
+                shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import collections
 import gzip
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, list[str]]:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"data.captions_file: {path} is not there, expected a file of lines "
+            f"`data.captions_file`: {path} is not there, expected a file of lines "
             '"picture<TAB>caption" or a folder of <class>/<picture>.txt'
         )
     found: dict[str, list[str]] = {}
@@ -48,21 +48,20 @@ def read(path: Path) -> dict[str, list[str]]:
                 name, tab, caption = line.rstrip("\n").partition("\t")
                 if not tab:
                     raise ValueError(
-                        f"data.captions_file: {path}, line {number}: got "
+                        f"`data.captions_file`: {path}, line {number}: got "
                         f'{name[:60]!r}, expected "picture<TAB>caption"'
                     )
                 found.setdefault(Path(name).stem, []).append(caption.strip())
     if not found:
-        raise ValueError(f"data.captions_file: {path} holds no captions")
+        raise ValueError(f"`data.captions_file`: {path} holds no captions")
     return found
 
 
 def tokenize(caption: str) -> list[str]:
     """Words and marks in lower case.
 
-    Example:
-      >>> tokenize("A bird's wing, black.")
-      ['a', 'bird', "'", 's', 'wing', ',', 'black', '.']
+    >>> tokenize("A bird's wing, black.")
+    ['a', 'bird', "'", 's', 'wing', ',', 'black', '.']
     """
     return _TOKEN.findall(caption.lower())
 
@@ -70,9 +69,7 @@ def tokenize(caption: str) -> list[str]:
 def build_vocabulary(captions: Iterable[Sequence[str]], *, min_count: int) -> list[str]:
     """`UNKNOWN`, `END`, then the words seen at least ``min_count`` times, common first.
 
-    Args:
-      captions: tokens of each.
-      min_count: words seen less often are unknown.
+    ``captions`` are the tokens of each.
     """
     counts = collections.Counter(word for caption in captions for word in caption)
     words = [word for word, count in counts.items() if count >= min_count]
@@ -86,7 +83,7 @@ def encode(
 
     A caption of more than ``length`` − 1 tokens is cut, and ends all the same.
     """
-    number: Mapping[str, int] = {word: k for k, word in enumerate(vocabulary)}
+    number = {word: k for k, word in enumerate(vocabulary)}
     tokens = np.full((len(captions), length), PADDING, np.int16)
     for row, caption in zip(tokens, captions, strict=True):
         kept = [number.get(word, 0) for word in caption[: length - 1]] + [1]
@@ -97,11 +94,9 @@ def encode(
 def to_text(
     tokens: Float[np.ndarray, "length words"], vocabulary: Sequence[str]
 ) -> str:
-    """The most probable word at each place, up to the first `END`.
+    """The most probable word at each place, up to the first `END` or row of zeros.
 
-    Args:
-      tokens: one-hot, or probabilities; a row of zeros is padding.
-      vocabulary: as `build_vocabulary` made it.
+    ``tokens`` are one-hot, or probabilities.
     """
     words = []
     for row in np.asarray(tokens):

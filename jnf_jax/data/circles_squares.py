@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jnf_jax.data import dataset
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 SIZE = 32
 RADII = (0.3, 0.9)
@@ -31,11 +31,9 @@ class Settings:
     """Settings of `circles_squares`; the sizes are the paper's."""
 
     seed: int = option(42, "Seed of radii and bits.", between=(0, 2**31 - 1))
-    num_train: int = option(140_000, "Pairs to train on.", between=(2, 10_000_000))
-    num_validation: int = option(
-        30_000, "Pairs to select with.", between=(2, 10_000_000)
-    )
-    num_test: int = option(30_000, "Pairs held out.", between=(2, 10_000_000))
+    num_train: int = option(140_000, "Pairs to train on.", between=(2, 10**7))
+    num_validation: int = option(30_000, "Pairs to select by.", between=(2, 10**7))
+    num_test: int = option(30_000, "Pairs held out.", between=(2, 10**7))
     noise: float = option(
         0.0,
         "Largest amount a by which a picture's waves move a pixel towards the other "
@@ -60,16 +58,7 @@ def render(
     radii: Float[Array, " batch"],
     filled: UInt8[Array, " batch"],
 ) -> Float[Array, "batch height width 1"]:
-    """Pictures: ρ ≤ r where filled, |ρ − r| ≤ 1/8 where not; 1 on ink, else 0.
-
-    Args:
-      norm: f32[height, width] ρ on the grid.
-      radii: f32[B] r.
-      filled: u8[B] 1 for full, 0 for a ring.
-
-    Returns:
-      f32[B, height, width, 1].
-    """
+    """Pictures: ρ ≤ r where filled, |ρ − r| ≤ 1/8 where not; 1 on ink, else 0."""
     beyond = norm - radii[:, None, None]
     ring = jnp.abs(beyond) <= HALF_THICKNESS
     ink = jnp.where(filled[:, None, None] > 0, beyond <= 0.0, ring)
@@ -95,30 +84,22 @@ def fetch(
     arrays: Mapping[str, Array | np.ndarray],
     indices: Int[Array, " batch"] | Int[np.ndarray, " batch"],
 ) -> dict[str, Float[Array, "batch height width 1"]]:
-    """Renders pairs.
+    """Renders pairs: {"circle", "square"}: f32[B, 32, 32, 1].
 
-    Args:
-      arrays: ``radii`` f32[N, 2], a column for each of `MODALITIES`; ``filled`` u8[N];
-        with noise ``coefficients`` f32[N, 2, K] of `waves` and ``noise`` a, f32[].
-      indices: i32[B].
-
-    Returns:
-      {"circle", "square"}: f32[B, 32, 32, 1], 0 or 1; with noise |ink − a · waves|.
+    ``arrays`` are ``radii`` f32[N, 2], a column for each of `MODALITIES`, and
+    ``filled`` u8[N]; pictures are then 0 or 1. With ``coefficients`` f32[N, 2, K] of
+    `waves` and ``noise`` a, f32[], they are |ink − a · waves|.
     """
     indices = jnp.asarray(indices)
     radii = jnp.asarray(arrays["radii"])[indices]
     filled = jnp.asarray(arrays["filled"])[indices]
-    pictures = {
-        name: render(norm, radii[:, column], filled)
-        for column, (name, norm) in enumerate(distances().items())
-    }
-    if "noise" not in arrays:
-        return pictures
-    coefficients = jnp.asarray(arrays["coefficients"])[indices]
-    return {
-        name: jnp.abs(ink - arrays["noise"] * waves(coefficients[:, column]))
-        for column, (name, ink) in enumerate(pictures.items())
-    }
+    pictures = {}
+    for column, (name, norm) in enumerate(distances().items()):
+        pictures[name] = render(norm, radii[:, column], filled)
+        if "noise" in arrays:
+            own = waves(jnp.asarray(arrays["coefficients"])[indices][:, column])
+            pictures[name] = jnp.abs(pictures[name] - arrays["noise"] * own)
+    return pictures
 
 
 def is_filled(
@@ -128,12 +109,6 @@ def is_filled(
 
     The 12 pixels with |x| + |y| < 0.15 are ink in every filled shape and empty in every
     ring, whichever the modality, so the bit of a true picture is always read right.
-
-    Args:
-      pictures: f32[..., 32, 32, 1] in [0, 1], e.g. decoder means.
-
-    Returns:
-      bool[...].
     """
     middle = jnp.asarray(distances()["square"] < 0.15)
     ink = jnp.where(middle, pictures[..., 0], 0.0).sum((-2, -1))
@@ -142,7 +117,6 @@ def is_filled(
 
 def load(settings: Settings) -> dataset.Dataset:
     """Draws radii and bits; half of each split is filled, in random order."""
-    require(settings, "data")
     sizes = (settings.num_train, settings.num_validation, settings.num_test)
     splits = {}
     for split, size in zip(dataset.SPLITS, sizes, strict=True):
@@ -157,9 +131,9 @@ def load(settings: Settings) -> dataset.Dataset:
             arrays["coefficients"] = coefficients.astype(np.float32)
             arrays["noise"] = np.asarray(settings.noise, np.float32)
         splits[split] = dataset.Split(arrays, size, filled)
+    suffix = f"_noise_{settings.noise:g}" if settings.noise else ""
     return dataset.Dataset(
-        name="circles_squares"
-        + (f"_noise_{settings.noise:g}" if settings.noise else ""),
+        name=f"circles_squares{suffix}",
         shapes=dict.fromkeys(MODALITIES, (SIZE, SIZE, 1)),
         splits=splits,
         fetch=fetch,

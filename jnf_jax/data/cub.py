@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import captions, dataset, pairing, rendering
 from jnf_jax.data.tfds_cache import cache_entry, load_images, load_or_build
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 NAME = "caltech_birds2011"
 SIDE = 64
@@ -47,13 +47,8 @@ class Settings:
         4, "Words seen less often in training are unknown.", between=(1, 1000)
     )
     captions_file: str = option("", "File or folder of captions, see `captions.read`.")
-    data_dir: str = option(
-        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
-    )
-    cache_dir: str = option(
-        "",
-        "Folder for decoded pictures, vocabulary and tokens; '' for ~/.cache/jnf_jax.",
-    )
+    data_dir: str = option("", "TFDS folder; '' for $TFDS_DATA_DIR or its default.")
+    cache_dir: str = option("", "Folder for computed arrays; '' for ~/.cache/jnf_jax.")
 
 
 def fetch(
@@ -62,12 +57,8 @@ def fetch(
     *,
     num_words: int,
 ) -> dict[str, Float[Array, "batch ..."]]:
-    """Gathers tuples.
-
-    Args:
-      arrays: ``image`` u8[n, 64, 64, 3]; ``tokens`` i16[N, T]; ``image_of`` i32[N].
-      indices: i32[B].
-      num_words: size of the vocabulary.
+    """Gathers tuples from ``image`` u8[n, 64, 64, 3], ``tokens`` i16[N, T] and
+    ``image_of`` i32[N].
 
     Returns:
       {"image": f32[B, 64, 64, 3] in [0, 1], "text": f32[B, T, num_words], one-hot, rows
@@ -86,12 +77,11 @@ def load(settings: Settings) -> dataset.Dataset:
     Raises:
       FileNotFoundError: the pictures are not prepared (the message has the command),
         or the captions are not there.
-      ValueError: bad settings; captions of unknown pictures, or pictures without any.
+      ValueError: captions of unknown pictures, or pictures without any.
     """
-    require(settings, "data")
     if not settings.captions_file:
         raise FileNotFoundError(
-            "data.captions_file: got '', expected the file or folder of the captions; "
+            "`data.captions_file` is '', expected the file or folder of the captions; "
             "see jnf_jax/data/captions.py"
         )
     places = {"data_dir": settings.data_dir, "cache_dir": settings.cache_dir}
@@ -101,11 +91,8 @@ def load(settings: Settings) -> dataset.Dataset:
     )
     written = _match(captions.read(Path(settings.captions_file)), names)
     held_out = (settings.validation_fraction, settings.test_fraction)
-    rows = pairing.split_by_image(
-        np.zeros(len(names), np.int32),
-        (1 - sum(held_out), *held_out),
-        seed=settings.seed,
-    )
+    shares, one_class = (1 - sum(held_out), *held_out), np.zeros(len(names), np.int32)
+    rows = pairing.split_by_image(one_class, shares, seed=settings.seed)
     text = _load_text(settings, written, rows)
     words = [str(word) for word in text["vocabulary"]]
     splits = {}
@@ -132,27 +119,22 @@ def load(settings: Settings) -> dataset.Dataset:
         fetch=functools.partial(fetch, num_words=len(words)),
         num_classes=None,
         record=dataset.build_record(settings, splits, checksums),
-        presentations={
-            "text": dataset.Presentation(
-                picture=lambda x: captions.draw(_texts(x, words)),
-                write=functools.partial(_write_texts, vocabulary=words),
-            )
-        },
+        presentations={"text": _presentation(words)},
     )
 
 
-def _texts(tokens: np.ndarray, vocabulary: Sequence[str]) -> list[str]:
-    return [captions.to_text(row, vocabulary) for row in tokens]
+def _presentation(vocabulary: Sequence[str]) -> dataset.Presentation:
+    """Captions as pictures of text, and in a file of a line a caption."""
 
+    def texts(tokens: np.ndarray) -> list[str]:
+        return [captions.to_text(row, vocabulary) for row in tokens]
 
-def _write_texts(
-    stem: Path, tokens: np.ndarray, *, vocabulary: Sequence[str]
-) -> list[Path]:
-    """A line a caption."""
-    path = stem.with_suffix(".txt")
-    lines = "\n".join(_texts(tokens, vocabulary))
-    path.write_text(f"{lines}\n", encoding="utf-8")
-    return [path]
+    def write(stem: Path, tokens: np.ndarray) -> list[Path]:
+        path = stem.with_suffix(".txt")
+        path.write_text("\n".join([*texts(tokens), ""]), encoding="utf-8")
+        return [path]
+
+    return dataset.Presentation(lambda x: captions.draw(texts(x)), write)
 
 
 def _match(found: dict[str, list[str]], names: np.ndarray) -> list[list[str]]:
@@ -165,7 +147,7 @@ def _match(found: dict[str, list[str]], names: np.ndarray) -> list[list[str]]:
     ):
         if some:
             raise ValueError(
-                f"data.captions_file: got {what}: {len(some)}, such as {some[:3]}; "
+                f"`data.captions_file` has {what}: {len(some)}, such as {some[:3]}; "
                 f"expected those of its {len(stems)} pictures, named as {stems[0]!r}"
             )
     return [found[stem] for stem in stems]
@@ -175,22 +157,19 @@ def _load_text(
     settings: Settings, written: list[list[str]], rows: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """``vocabulary`` str[V] and ``tokens_<split>`` i16[N, T], cached."""
-    about = {
-        "captions": written,
-        "rows": [r.tolist() for r in rows],
-        "num_tokens": settings.num_tokens,
-        "min_count": settings.min_count,
-    }
+    length, min_count = settings.num_tokens, settings.min_count
+    about = {"captions": written, "rows": [r.tolist() for r in rows]}
+    about |= {"num_tokens": length, "min_count": min_count}
 
     def build() -> dict[str, np.ndarray]:
         tokens = {
-            split: [captions.tokenize(text) for i in own for text in written[i]]
+            f"tokens_{split}": [captions.tokenize(t) for i in own for t in written[i]]
             for split, own in zip(dataset.SPLITS, rows, strict=True)
         }
-        words = captions.build_vocabulary(tokens["train"], min_count=settings.min_count)
+        words = captions.build_vocabulary(tokens["tokens_train"], min_count=min_count)
         return {"vocabulary": np.array(words)} | {
-            f"tokens_{split}": captions.encode(own, words, length=settings.num_tokens)
-            for split, own in tokens.items()
+            name: captions.encode(own, words, length=length)
+            for name, own in tokens.items()
         }
 
     entry = cache_entry("cub-captions", about, settings.cache_dir)

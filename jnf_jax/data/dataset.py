@@ -1,14 +1,14 @@
-"""What a data set is here: arrays for the device, a pure `fetch`, and a record.
+"""A data set is arrays for the device, a pure `fetch`, and a record of what they are.
 
 The arrays of a split go to the device once, as uint8 and int32. `fetch` gathers and
 renders a batch from them inside the jitted step, so no pixel crosses the host again.
-Of data that do not fit, `Split.read` reads a batch's rows on the host first.
+Where the data do not fit, `Split.read` reads a batch's rows on the host first.
 """
 
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ def has_picture_shape(shape: tuple[int, ...]) -> bool:
 
 
 class Rows(NamedTuple):
-    """Tuples that were read on the host; what `fetch` takes in place of their indices.
+    """Tuples that were read on the host; `fetch` takes them in place of their indices.
 
     ``indices`` are i32[B], ``views`` {modality: u8 or f32[B, *shape]}, as stored.
     """
@@ -36,13 +36,13 @@ class Rows(NamedTuple):
 
 
 def indices_of(rows: Any) -> Any:
-    """i32[B] of what `fetch` takes: itself, or the field of ``Rows``."""
+    """The indices i32[B], whether `fetch` takes them alone or as ``Rows``."""
     return rows.indices if isinstance(rows, Rows) else rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """One split: what goes to the device, how many tuples it makes, their labels.
+    """One split: the arrays on the device, the number of its tuples, their labels.
 
     Attributes:
       arrays: pytree of numpy arrays, argument 0 of `Dataset.fetch`.
@@ -60,17 +60,16 @@ class Split:
     read: Callable[[np.ndarray], Rows] | None = None
 
     def rows(self, indices: np.ndarray) -> np.ndarray | Rows:
-        """What argument 1 of `Dataset.fetch` is for these tuples."""
+        """Argument 1 of `Dataset.fetch` for these tuples."""
         return indices if self.read is None else self.read(indices)
 
 
 class Presentation(NamedTuple):
     """How people look at a modality that is not, or not only, a picture.
 
-    Attributes:
-      picture: f32[N, *shape] -> f32[N, height, width, 1 or 3]; None: it is one.
-      write: ``(path without suffix, f32[N, *shape]) -> files that it wrote``, beside
-        the pictures; None: nothing.
+    ``picture`` maps f32[N, *shape] to f32[N, height, width, 1 or 3]; None: it is one.
+    ``write(path without suffix, f32[N, *shape])`` returns the files that it wrote
+    beside the pictures; None: it writes nothing.
     """
 
     picture: Callable[[Any], Any] | None = None
@@ -78,7 +77,7 @@ class Presentation(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """How values of a modality were standardised: (x − mean) / scale.
+    """A modality is standardised as (x − mean) / scale.
 
     Both are f32[C], over the last axis of the event, in the units of x.
     """
@@ -122,16 +121,15 @@ class Dataset:
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
 
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as data have them: to [0, 1], but for those of `unbounded`."""
+        """Clips values to [0, 1], where data lie, but for those of `unbounded`."""
         return {m: x if m in self.unbounded else x.clip(0, 1) for m, x in views.items()}
 
 
 def checksum(array: np.ndarray) -> str:
     """SHA-256 (hex) of an array's dtype, shape and bytes in C order.
 
-    Example:
-      >>> checksum(np.zeros(2, np.uint8))[:8]
-      '11170b97'
+    >>> checksum(np.zeros(2, np.uint8))[:8]
+    '11170b97'
     """
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
@@ -142,42 +140,34 @@ def checksum(array: np.ndarray) -> str:
 def contents(
     dataset: Dataset, *, splits: tuple[str, ...] = SPLITS, with_labels: bool = True
 ) -> dict[str, Any]:
-    """What a data set holds: all that a content key needs to know of it, JSON-able.
+    """All that a content key needs to know about a data set's values, JSON-able.
 
-    It does not depend on where the tuples are, nor on folders.
+    It depends neither on where the tuples are nor on folders. Checksums that belong to
+    a split alone are those of ``splits``.
 
-    Args:
-      dataset: any.
-      splits: those that matter; what is of the others alone is left out.
-      with_labels: whether labels and their classes matter. No stage of a method reads
-        labels, so those of a set may be corrected without training again; classifiers,
-        coherence and probes do.
-
-    Returns:
-      "name", "checksums" and "shapes"; "dtypes" of sets that are stored view by view;
-      with labels also "num_classes", "labels", a checksum a split, and what decides how
-      judges see a view: "unbounded" and whether a rule reads the label.
+    No stage of a method reads labels, so a set's labels may be corrected without
+    training again: ``with_labels=False`` leaves them out. Classifiers, coherence and
+    probes do read them, and need to know how judges see a view: "unbounded", and
+    "by_rule" where a rule reads the label.
     """
     others = set(SPLITS) - set(splits)
-    checksums = dataset.record["checksums"]
     found: dict[str, Any] = {
         "name": dataset.name,
         "checksums": {
             name: value
-            for name, value in checksums.items()
+            for name, value in dataset.record["checksums"].items()
             if name.rpartition("_")[2] not in others
         },
         "shapes": {m: [int(n) for n in s] for m, s in dataset.shapes.items()},
     }
-    if "dtypes" in dataset.record:
+    if "dtypes" in dataset.record:  # of sets that are stored view by view
         found["dtypes"] = dataset.record["dtypes"]
     if with_labels:
-        of_splits = {split: dataset.splits[split].labels for split in splits}
+        labels = {split: dataset.splits[split].labels for split in splits}
         found |= {
             "num_classes": dataset.num_classes,
             "labels": {
-                split: None if labels is None else checksum(labels)
-                for split, labels in of_splits.items()
+                s: None if x is None else checksum(x) for s, x in labels.items()
             },
             "unbounded": sorted(dataset.unbounded),
             "by_rule": dataset.read_label is not None,
@@ -186,7 +176,7 @@ def contents(
 
 
 def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.ndarray:
-    """Labels i32[size], none of them changed on the way.
+    """Labels i32[size] from 0 to ``num_classes`` − 1, none of them changed on the way.
 
     Args:
       labels: integers, or floats that are whole, [size].
@@ -216,12 +206,33 @@ def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.
     return found.astype(np.int32)
 
 
+def check_same_rows(arrays: Mapping[str, Any], where: str) -> None:
+    """Raises ValueError unless all arrays have as many rows as each other."""
+    rows = {name: len(array) for name, array in arrays.items()}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"{where}: unequal numbers of rows: {rows}")
+
+
+def find_files(folder: str, names: Iterable[str], about: str) -> Path:
+    """The folder ``data.data_dir``, which must hold files of all these names.
+
+    Raises:
+      FileNotFoundError: names all that are missing; ``about`` ends the message.
+    """
+    root = Path(folder).expanduser()
+    missing = [name for name in names if not folder or not (root / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"`data.data_dir` is {folder!r}, expected a folder with "
+            f"{', '.join(missing)}, {about}"
+        )
+    return root
+
+
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """A numpy generator of its own for each purpose, from one seed.
 
-    Args:
-      seed: non-negative.
-      *purpose: words and numbers that tell this stream from the others of the seed.
+    ``purpose`` are words and numbers that tell this stream from the seed's others.
     """
     words = [p if isinstance(p, int) else zlib.crc32(p.encode()) for p in purpose]
     return np.random.default_rng([seed, *words])
@@ -242,16 +253,13 @@ def build_record(
 ) -> dict[str, Any]:
     """The JSON-able record of a data set; ``checksums`` None are `array_checksums`.
 
-    Folders and files are left out of the settings: where the data lay says nothing of
-    what they were, and the checksums say all.
+    Folders and files are left out of the settings: where the data lay says nothing
+    about their values, and the checksums say all.
     """
     fields = dataclasses.asdict(settings).items()
+    is_place = ("_dir", "_file")
     return {
-        "settings": {
-            name: value
-            for name, value in fields
-            if not name.endswith(("_dir", "_file"))
-        },
+        "settings": {name: x for name, x in fields if not name.endswith(is_place)},
         "sizes": {name: split.size for name, split in splits.items()},
         "checksums": array_checksums(splits) if checksums is None else checksums,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jnf_jax.data import dataset, pairing, rendering, textures
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 THRESHOLD = 7.3
 """Grey from which a pixel is ink. No enlarged grey is near it: rounding is harmless."""
@@ -59,15 +59,7 @@ def cubic_weights(size: int, source: int) -> np.ndarray:
 
 
 def enlarge(greys: np.ndarray, size: int) -> np.ndarray:
-    """Ink of the enlarged digits.
-
-    Args:
-      greys: f64[n, 8, 8], 0 to 16.
-      size: side of the result in pixels.
-
-    Returns:
-      bool[n, size, size]: True on ink.
-    """
+    """Where the enlarged digits, f64[n, 8, 8] greys, have ink: bool[n, size, size]."""
     weights = cubic_weights(size, greys.shape[-1])
     return weights @ greys @ weights.T >= THRESHOLD
 
@@ -75,7 +67,7 @@ def enlarge(greys: np.ndarray, size: int) -> np.ndarray:
 def read_greys() -> tuple[np.ndarray, np.ndarray]:
     """The greys f64[1797, 8, 8] and digits i32[1797] in scikit-learn's own order.
 
-    Of its file, without importing it: that takes longer than all else here together.
+    They come from its file: importing it takes longer than all else here together.
     """
     folder = Path(importlib.util.find_spec("sklearn").origin).parent
     table = np.loadtxt(folder / "datasets/data/digits.csv.gz", delimiter=",")
@@ -84,31 +76,29 @@ def read_greys() -> tuple[np.ndarray, np.ndarray]:
 
 def load(settings: Settings) -> dataset.Dataset:
     """Builds the data set in memory (a fraction of a second)."""
-    require(settings, "data")
     greys, labels = read_greys()
-    ink = enlarge(greys, settings.image_size)
-    modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
+    seed, size = settings.seed, settings.image_size
     backgrounds = {
-        name: textures.texture(
-            m, seed=settings.seed, wavelength=1.875 * settings.image_size
-        )
-        for m, name in enumerate(modalities)
+        f"m{m}": textures.texture(m, seed=seed, wavelength=1.875 * size)
+        for m in range(settings.num_modalities)
     }
+    modalities = tuple(backgrounds)
     repeats = (settings.repeats, settings.validation_repeats, settings.test_repeats)
-    parts = pairing.split_by_image(labels, FRACTIONS, seed=settings.seed)
+    parts = pairing.split_by_image(labels, FRACTIONS, seed=seed)
+    ink = enlarge(greys, size)
     splits, checksums = {}, {"images": dataset.checksum(ink)}
     for split, part, passes in zip(dataset.SPLITS, parts, repeats, strict=True):
         rows, of_class = pairing.pair_by_class(
             [labels[part]] * len(modalities),
             repeats=passes,
-            seed=settings.seed,
+            seed=seed,
             split=split,
         )
         arrays = {
             "ink": ink[part],
             "pairing": rows,
             "backgrounds": backgrounds,
-            "crop_key": rendering.split_key(settings.seed, split, "crops"),
+            "crop_key": rendering.split_key(seed, split, "crops"),
         }
         splits[split] = dataset.Split(arrays, len(rows), of_class)
         checksums[f"pairing_{split}"] = dataset.checksum(part[rows])
@@ -117,10 +107,10 @@ def load(settings: Settings) -> dataset.Dataset:
     }
     return dataset.Dataset(
         name="digits",
-        shapes={name: (settings.image_size,) * 2 + (3,) for name in modalities},
+        shapes=dict.fromkeys(modalities, (size, size, 3)),
         splits=splits,
         fetch=functools.partial(
-            rendering.fetch_paired, modalities=modalities, size=settings.image_size
+            rendering.fetch_paired, modalities=modalities, size=size
         ),
         num_classes=10,
         record=dataset.build_record(settings, splits, checksums),

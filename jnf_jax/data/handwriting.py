@@ -25,13 +25,12 @@ import gzip
 import math
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jnf_jax.data import dataset, pairing, rendering, speech, strokes
 from jnf_jax.data.tfds_cache import cache_entry, load_or_build
-from jnf_jax.options import option, require
+from jnf_jax.options import among, option
 
 NUM_POINTS = 64
 SHAPES = {
@@ -85,12 +84,18 @@ def load(settings: Settings) -> dataset.Dataset:
     Raises:
       FileNotFoundError: a file is missing; all missing ones are named.
       ModuleNotFoundError: librosa is not installed, and nothing is cached.
-      ValueError: bad settings; a speaker that is not in the file; files with unequal
-        numbers of digits, or other classes.
+      ValueError: a speaker that is not in the file; files with unequal numbers of
+        digits, or other classes.
     """
-    require(settings, "data")
-    arrays = _load_arrays(settings)
-    labels, count = arrays["labels"], arrays["num_train"]
+    root = dataset.find_files(
+        settings.data_dir,
+        FILES,
+        "as the docstring of jnf_jax.data.handwriting describes them",
+    )
+    about = {name: sha256((root / name).read_bytes()).hexdigest() for name in FILES}
+    entry = cache_entry("handwriting", about, settings.cache_dir)
+    arrays = load_or_build(entry, lambda: _build(root))
+    labels, count = arrays["labels"], int(arrays["num_train"])
     kept, carved = pairing.hold_out(
         labels[:count], settings.validation_fraction, seed=settings.seed
     )
@@ -138,51 +143,30 @@ def _write_speech(stem: Path, spectrograms: np.ndarray) -> list[Path]:
 def _split_speakers(
     settings: Settings, speakers: np.ndarray, names: np.ndarray
 ) -> list[np.ndarray]:
-    """Which clips each split hears, in the order of `dataset.SPLITS`."""
-    known = [str(name) for name in names]
+    """The clips that each split hears, in the order of `dataset.SPLITS`."""
+    known, apart = [str(name) for name in names], []
     for field in ("validation_speaker", "test_speaker"):
-        if getattr(settings, field) not in known:
+        speaker = getattr(settings, field)
+        if speaker not in known:
             raise ValueError(
-                f"data.{field}: got {getattr(settings, field)!r}, expected one of "
-                f"{known}"
+                f"`data.{field}` is {speaker!r}, expected {among(speaker, known)}"
             )
-    apart = [known.index(settings.validation_speaker)]
-    apart += [known.index(settings.test_speaker)]
+        apart.append(known.index(speaker))
     rest = [k for k in range(len(known)) if k not in apart]
     return [np.flatnonzero(np.isin(speakers, k)) for k in (rest, *apart)]
 
 
-def _load_arrays(settings: Settings) -> dict[str, Any]:
-    """All digits, MNIST's training ones first, and all clips."""
-    root = Path(settings.data_dir).expanduser()
-    missing = [name for name in FILES if not (root / name).is_file()]
-    if not settings.data_dir or missing:
-        raise FileNotFoundError(
-            f"data.data_dir: got {settings.data_dir!r}, expected a folder with "
-            f"{', '.join(missing)}; the docstring of jnf_jax.data.handwriting says "
-            "what they hold and where they come from"
-        )
-    about = {name: sha256((root / name).read_bytes()).hexdigest() for name in FILES}
-    entry = cache_entry("handwriting", about, settings.cache_dir)
-    arrays = load_or_build(entry, lambda: _build(root))
-    return arrays | {"num_train": int(arrays["num_train"])}
-
-
 def _build(root: Path) -> dict[str, np.ndarray]:
-    parts: dict[str, list[np.ndarray]] = {
-        "images": [],
-        "labels": [],
-        "trajectories": [],
-    }
+    """All digits, MNIST's training ones first, and all clips."""
+    parts: dict[str, list] = {"images": [], "labels": [], "trajectories": []}
     with np.load(root / "mnist_strokes.npz", allow_pickle=False) as file:
         written = dict(file)
     for split, prefix in (("train", "train"), ("test", "t10k")):
         images = read_idx(root / f"mnist/{prefix}-images-idx3-ubyte.gz")
         labels = read_idx(root / f"mnist/{prefix}-labels-idx1-ubyte.gz")
         steps, length = written[f"seq_{split}"], written[f"len_{split}"]
-        sizes = {"images": len(images), "labels": len(labels), "strokes": len(steps)}
-        if len(set(sizes.values())) > 1:
-            raise ValueError(f"{root}: unequal numbers of rows in {split}: {sizes}")
+        digits = {"images": images, "labels": labels, "strokes": steps}
+        dataset.check_same_rows(digits, f"{root}, {split}")
         if not np.array_equal(labels, written[f"y_{split}"]):
             raise ValueError(
                 f"{root}: the classes of mnist_strokes.npz in {split} are not MNIST's: "
@@ -194,7 +178,8 @@ def _build(root: Path) -> dict[str, np.ndarray]:
             strokes.resample(s[:n, :2], s[:n, 2] > 0, num_points=NUM_POINTS, side=28)
             for s, n in zip(steps, length, strict=True)
         ]
-        parts["trajectories"].append(strokes.to_bytes(np.stack(paths)))
+        points = np.clip(np.stack(paths), 0.0, 1.0)
+        parts["trajectories"].append(rendering.to_bytes(points, "trajectories"))
     return {
         **{name: np.concatenate(both) for name, both in parts.items()},
         "num_train": np.array(len(parts["labels"][0])),
@@ -203,13 +188,10 @@ def _build(root: Path) -> dict[str, np.ndarray]:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array u8[...] in a gzipped file of MNIST's format.
+    """The array u8[...] in a gzipped file of MNIST's format; ValueError if it is none.
 
     A magic number says the type (8: unsigned bytes) and the number of axes; their
     lengths follow, then the bytes.
-
-    Raises:
-      ValueError: not such a file, of another type than bytes, or cut short.
     """
     try:
         raw = gzip.decompress(path.read_bytes())
@@ -229,17 +211,17 @@ def read_idx(path: Path) -> np.ndarray:
 def _build_speech(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         spoken = dict(file)
-    length = spoken["length"]
-    rows = {name: len(spoken[name]) for name in ("length", "y", "speaker")}
-    if len(set(rows.values())) > 1 or length.sum() != len(spoken["wave"]):
+    length, wave = spoken["length"], spoken["wave"]
+    columns = {name: spoken[name] for name in ("length", "y", "speaker")}
+    dataset.check_same_rows(columns, str(path))
+    if length.sum() != len(wave):
         raise ValueError(
-            f"{path}: unequal numbers of rows: {rows}, of {length.sum()} samples in "
-            f"all; `wave` has {len(spoken['wave'])}"
+            f"{path}: got {len(wave)} samples, expected {length.sum()}, all of `length`"
         )
     clips = np.zeros((len(length), speech.NUM_SAMPLES), np.int16)
     ends = np.cumsum(length)
     for clip, start, stop in zip(clips, ends - length, ends, strict=True):
-        heard = spoken["wave"][start:stop][: speech.NUM_SAMPLES]
+        heard = wave[start:stop][: speech.NUM_SAMPLES]
         clip[: len(heard)] = heard
     return {
         "speech": speech.log_mel(clips),

@@ -7,16 +7,10 @@ from jaxtyping import Float
 def draw(
     values: Float[np.ndarray, "count ..."], *, low: float, high: float
 ) -> Float[np.ndarray, "count height width 1"]:
-    """(x − low) / (high − low), clipped to [0, 1].
+    """(x − low) / (high − low), clipped to [0, 1]; black where high is not above low.
 
-    Args:
-      values: vectors f32[N, F], one row of F cells; sequences f32[N, T, C], a row a
-        channel and a column a token; or f32[N, H, W, C], channels side by side.
-      low: value of a black cell.
-      high: of a white one; where it is not more than ``low`` all cells are black.
-
-    Returns:
-      f32[N, 1, F, 1], f32[N, C, T, 1] or f32[N, H, C·W, 1].
+    Vectors f32[N, F] are one row of F cells, sequences f32[N, T, C] a row a channel and
+    a column a token, and f32[N, H, W, C] have their channels side by side.
 
     >>> draw(np.array([[0.0, 1.0, 2.0]]), low=0.0, high=2.0)[0, 0, :, 0]
     array([0. , 0.5, 1. ], dtype=float32)

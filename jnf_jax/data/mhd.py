@@ -22,10 +22,15 @@ from jaxtyping import Float
 
 from jnf_jax.data import dataset, pairing, rendering, strokes, torch_file
 from jnf_jax.data.tfds_cache import cache_entry, load_or_build, stamps
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 FILES = {"train": "mhd_train.pt", "test": "mhd_test.pt"}
 NUM_MELS, NUM_FRAMES, NUM_POINTS, SIDE = 32, 128, 100, 28
+_LAYOUTS = {
+    "image": "[N, 1 or 3, 28, 28]",
+    "trajectory": "[N, 200]",
+    "audio": "[N, blocks, steps, 32] with 128 steps in all, or [N, 1, 32, 128]",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,32 +53,25 @@ def load(settings: Settings) -> dataset.Dataset:
 
     Raises:
       FileNotFoundError: a file is missing; all missing ones are named.
-      ValueError: bad settings; a file with other contents than the module describes.
+      ValueError: a file with other contents than the module describes.
     """
-    require(settings, "data")
-    root = Path(settings.data_dir).expanduser()
-    missing = [name for name in FILES.values() if not (root / name).is_file()]
-    if not settings.data_dir or missing:
-        raise FileNotFoundError(
-            f"data.data_dir: got {settings.data_dir!r}, expected a folder with "
-            f"{', '.join(missing)}, as the authors of MHD publish them"
-        )
+    about = "as the authors of MHD publish them"
+    root = dataset.find_files(settings.data_dir, FILES.values(), about)
     about = {"files": stamps(root / name for name in FILES.values())}
     entry = cache_entry("mhd", about, settings.cache_dir)
-    return _assemble(settings, load_or_build(entry, lambda: _build(root)))
-
-
-def _assemble(settings: Settings, stored: dict[str, np.ndarray]) -> dataset.Dataset:
+    stored = load_or_build(entry, lambda: _build(root))
     kept, carved = pairing.hold_out(
         stored["labels_train"], settings.validation_fraction, seed=settings.seed
     )
-    everything = np.arange(len(stored["labels_test"]))
     splits = {}
-    for split, rows in zip(dataset.SPLITS, (kept, carved, everything), strict=True):
-        own = "test" if split == "test" else "train"
-        arrays = {m: stored[f"{m}_{own}"][rows] for m in _READERS}
-        splits[split] = dataset.Split(arrays, len(rows), stored[f"labels_{own}"][rows])
-    record = dataset.build_record(settings, splits)
+    for split, own, rows in (
+        ("train", "train", kept),
+        ("validation", "train", carved),
+        ("test", "test", slice(None)),
+    ):
+        labels = stored[f"labels_{own}"][rows]
+        arrays = {m: stored[f"{m}_{own}"][rows] for m in sorted(_LAYOUTS)}
+        splits[split] = dataset.Split(arrays, len(labels), labels)
     ranges = {m: stored[f"range_{m}"].tolist() for m in ("audio", "trajectory")}
     return dataset.Dataset(
         name="mhd",
@@ -81,7 +79,7 @@ def _assemble(settings: Settings, stored: dict[str, np.ndarray]) -> dataset.Data
         splits=splits,
         fetch=rendering.fetch_stored,
         num_classes=10,
-        record=record | {"ranges": ranges},
+        record=dataset.build_record(settings, splits) | {"ranges": ranges},
         presentations={"trajectory": dataset.Presentation(picture=draw)},
     )
 
@@ -98,61 +96,39 @@ def _build(root: Path) -> dict[str, np.ndarray]:
     """All arrays of both files, named ``<what>_<split>``; and the training ranges."""
     arrays: dict[str, np.ndarray] = {}
     for split, name in FILES.items():
-        found = torch_file.load_tuple(root / name)
+        where, found = f"{root / name}", torch_file.load_tuple(root / name)
         if len(found) != 6 or any(tensor is None for tensor in found[:4]):
             raise ValueError(
-                f"{root / name}: got {len(found)} entries, expected six, of which the "
-                "first four are tensors: classes, pictures, trajectories and sounds"
+                f"{where}: got {len(found)} entries, expected six, of which the first "
+                "four are tensors: classes, pictures, trajectories and sounds"
             )
-        labels, *views = found[:4]
-        rows = {m: x.shape[:1] for m, x in zip(_NAMES, found[:4], strict=True)}
-        if len(set(rows.values())) > 1:
-            raise ValueError(f"{root / name}: unequal numbers of rows: {rows}")
+        tensors = dict(zip(("labels", *_LAYOUTS), found[:4], strict=True))
+        labels = tensors.pop("labels")
         arrays[f"labels_{split}"] = dataset.check_labels(
-            labels, size=labels.size, num_classes=10, where=f"{root / name}: classes"
+            labels, size=labels.size, num_classes=10, where=f"{where}: classes"
         )
-        for modality, tensor in zip(_NAMES[1:], views, strict=True):
-            event = _READERS[modality](tensor, f"{root / name}: {modality}")
+        dataset.check_same_rows({"labels": labels, **tensors}, where)
+        for modality, tensor in tensors.items():
+            event = _event(modality, tensor, f"{where}: {modality}")
             if modality != "image":
                 bounds = np.array([event.min(), event.max()])
                 low, high = arrays.setdefault(f"range_{modality}", bounds)
                 event = np.clip((event - low) / max(high - low, 1e-12), 0.0, 1.0)
-            levels = rendering.to_bytes(event, f"{root / name}: {modality}")
+            levels = rendering.to_bytes(event, f"{where}: {modality}")
             arrays[f"{modality}_{split}"] = np.ascontiguousarray(levels)
     return arrays
 
 
-def _read_image(pixels: np.ndarray, where: str) -> np.ndarray:
-    if pixels.shape[1:] not in ((1, SIDE, SIDE), (3, SIDE, SIDE)):
-        raise ValueError(
-            f"{where}: got shape {pixels.shape}, expected [N, 1 or 3, 28, 28]"
-        )
-    return pixels.transpose(0, 2, 3, 1)
-
-
-def _read_trajectory(points: np.ndarray, where: str) -> np.ndarray:
-    """Points: [N, 100, 2]."""
-    if points.shape[1:] != (2 * NUM_POINTS,):
-        raise ValueError(f"{where}: got shape {points.shape}, expected [N, 200]")
-    return points.reshape(-1, 2, NUM_POINTS).transpose(0, 2, 1)
-
-
-def _read_audio(sounds: np.ndarray, where: str) -> np.ndarray:
-    """Blocks of time steps, end to end: [N, 32, 128, 1]."""
-    shape = sounds.shape
-    if shape[1:] == (1, NUM_MELS, NUM_FRAMES):
-        return sounds.transpose(0, 2, 3, 1)
-    if len(shape) != 4 or shape[3] != NUM_MELS or shape[1] * shape[2] != NUM_FRAMES:
-        raise ValueError(
-            f"{where}: got shape {shape}, expected [N, blocks, steps, 32] with 128 "
-            "steps in all, or [N, 1, 32, 128]"
-        )
-    return sounds.reshape(-1, NUM_FRAMES, NUM_MELS).transpose(0, 2, 1)[..., None]
-
-
-_NAMES = ("labels", "image", "trajectory", "audio")
-_READERS = {
-    "audio": _read_audio,
-    "image": _read_image,
-    "trajectory": _read_trajectory,
-}
+def _event(modality: str, x: np.ndarray, where: str) -> np.ndarray:
+    """Pictures [N, 28, 28, C], points [N, 100, 2], or sounds [N, 32, 128, 1]."""
+    shape = x.shape[1:]
+    if modality == "image" and shape in ((1, SIDE, SIDE), (3, SIDE, SIDE)):
+        return x.transpose(0, 2, 3, 1)
+    if modality == "trajectory" and shape == (2 * NUM_POINTS,):
+        return x.reshape(-1, 2, NUM_POINTS).transpose(0, 2, 1)
+    if modality == "audio" and shape == (1, NUM_MELS, NUM_FRAMES):
+        return x.transpose(0, 2, 3, 1)
+    is_blocks = len(shape) == 3 and shape[2] == NUM_MELS
+    if modality == "audio" and is_blocks and shape[0] * shape[1] == NUM_FRAMES:
+        return x.reshape(-1, NUM_FRAMES, NUM_MELS).transpose(0, 2, 1)[..., None]
+    raise ValueError(f"{where}: got shape {x.shape}, expected {_LAYOUTS[modality]}")

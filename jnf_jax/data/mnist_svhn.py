@@ -11,7 +11,7 @@ import dataclasses
 import functools
 
 from jnf_jax.data import dataset, pairing, rendering, tfds_cache
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 PER_CLASS = 10_000
 OFFICIAL_SVHN_TRAIN = 73_257
@@ -25,18 +25,13 @@ class Settings:
     seed: int = option(42, "Seed of split and pairing.", between=(0, 2**31 - 1))
     multiplier: int = option(
         5,
-        'Passes over the training images ("dm"; 5 is the authors\'). Validation and '
-        "test tuples are one pass (protocol v1).",
+        'Passes over the training images ("dm"; 5 is the authors\'); one over others.',
         between=(1, 1000),
     )
     validation_fraction: float = option(
-        0.1,
-        "Share of the training images of each set that validation takes.",
-        between=(0.001, 0.5),
+        0.1, "Share of each set's training images.", between=(0.001, 0.5)
     )
-    data_dir: str = option(
-        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
-    )
+    data_dir: str = option("", "TFDS folder; '' for $TFDS_DATA_DIR or its default.")
     svhn_data_dir: str = option("", "TFDS data folder of SVHN; '' for `data_dir`.")
     cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
@@ -49,7 +44,6 @@ def load(settings: Settings) -> dataset.Dataset:
     Raises:
       FileNotFoundError: a set is not prepared; gives the command that prepares it.
     """
-    require(settings, "data")
     folders = (settings.data_dir, settings.svhn_data_dir or settings.data_dir)
     # One list for each split, of (images, labels) in the order of MODALITIES.
     parts: dict[str, list] = {split: [] for split in dataset.SPLITS}

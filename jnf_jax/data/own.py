@@ -48,9 +48,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 def as_array(x: Any, argument: str) -> np.ndarray:
     """One view of every row: u8[N, H, W, C], or f32[N, ...] of two to four axes.
 
-    Args:
-        x: anything that numpy takes for numbers.
-        argument: what the user calls it, in messages.
+    ``argument`` is the user's name for it, in messages.
 
     Raises:
         ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot
@@ -76,15 +74,16 @@ def as_array(x: Any, argument: str) -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         converted = x.astype(np.float32)
-    if x.dtype.kind in "iu" and not (converted == x).all():
+    changed, bad = x[converted != x], int((~np.isfinite(converted)).sum())
+    if x.dtype.kind in "iu" and len(changed):
         raise ValueError(
-            f"`{argument}` has {np.sum(converted != x)} integers that float32 cannot "
-            f"hold exactly, as {x[converted != x][0]}: expected scaled floats"
+            f"`{argument}` has {len(changed)} integers that float32 cannot hold "
+            f"exactly, as {changed[0]}: expected scaled floats"
         )
-    if not np.isfinite(converted).all():
+    if bad:
         raise ValueError(
-            f"`{argument}` has {np.sum(~np.isfinite(converted))} values that are NaN, "
-            "infinite or beyond float32, expected none"
+            f"`{argument}` has {bad} values that are NaN, infinite or beyond float32, "
+            "expected none"
         )
     return converted
 
@@ -115,15 +114,9 @@ def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
 def as_labels(
     labels: Any, num_rows: int, num_classes: int | None = None
 ) -> tuple[np.ndarray, int]:
-    """i32[N], and the number of classes.
+    """Labels i32[N] as ``dataset.check_labels`` has them, and the number of classes.
 
-    Args:
-        labels: integers, or floats that are whole.
-        num_rows: N.
-        num_classes: C; None: one more than the largest label, at most N.
-
-    Raises:
-        ValueError: as ``dataset.check_labels``.
+    ``num_classes`` None is one more than the largest label, at most N.
     """
     most = num_rows if num_classes is None else num_classes
     found = check_labels(labels, size=num_rows, num_classes=most, where="`labels`")
@@ -136,14 +129,8 @@ def write(
     """Checks and converts arrays, and writes them as a data set.
 
     Rows are permuted by ``seed``; the first tenth of them is the split "test", the next
-    one "validation", the rest "train"; in each they keep their order. Written there
-    before, the same arrays are left alone.
-
-    Args:
-        folder: new, or one that this function wrote.
-        views: {name: array [N, ...]} of two or more, see the table above.
-        labels: N integers from 0, or None.
-        seed: of the splits.
+    one "validation", the rest "train"; in each they keep their order. Where ``folder``
+    holds the same arrays already, they are left alone.
 
     Raises:
         ValueError: before anything is written: as ``as_arrays`` and ``as_labels``;
@@ -167,35 +154,33 @@ def write(
         if x.dtype == np.float32 and (x.min() < 0 or x.max() > 1)
     }
     arrays = {m: _to_model(x, scaling.get(m)) for m, x in arrays.items()}
-    about = {
-        "source": {
-            "views": {m: checksum(x) for m, x in arrays.items()},
-            "labels": None if labels is None else checksum(labels),
-            "seed": seed,
-        },
-        "scaling": {m: to_json(of) for m, of in scaling.items()},
-        "spread": {
-            m: float(x[rows["train"]].std(axis=0, dtype=np.float64).mean())
-            for m, x in arrays.items()
-            if x.dtype == np.float32
-        },
+    source = {
+        "views": {m: checksum(x) for m, x in arrays.items()},
+        "labels": None if labels is None else checksum(labels),
+        "seed": seed,
     }
     if (folder / "manifest.json").exists():
         there = json.loads((folder / "manifest.json").read_text())
-        if there.get("source") == about["source"]:
+        if there.get("source") == source:
             return
         raise ValueError(f"{folder} holds other data, or another seed's splits of them")
-    parts = {
-        split: [
-            (
-                {m: x[rows[split]] for m, x in arrays.items()},
-                None if labels is None else labels[rows[split]],
-            )
-        ]
-        for split in SPLITS
+
+    def part(split: str) -> record_files.Part:
+        own = {m: x[rows[split]] for m, x in arrays.items()}
+        return own, None if labels is None else labels[rows[split]]
+
+    spread = {
+        m: float(x.std(axis=0, dtype=np.float64).mean())
+        for m, x in part("train")[0].items()
+        if x.dtype == np.float32
     }
+    scaled = {m: to_json(of) for m, of in scaling.items()}
     record_files.write(
-        folder, name="own", num_classes=num_classes, splits=parts, about=about
+        folder,
+        name="own",
+        num_classes=num_classes,
+        splits={split: [part(split)] for split in SPLITS},
+        about={"source": source, "scaling": scaled, "spread": spread},
     )
 
 
@@ -216,10 +201,8 @@ def to_model(
 ) -> dict[str, Any]:
     """New rows of some modalities as a model reads them: {m: f32[N, *shape]}.
 
-    Args:
-        dataset: that the model was trained on; its splits are not read.
-        views: {m: array [N, ...]} in the user's units; bytes of pictures are x / 255.
-        argument: what the user calls them, in messages.
+    ``views`` are in the user's units, bytes of pictures are x / 255. The splits of
+    ``dataset``, on which the model was trained, are not read.
 
     Raises:
         ValueError: as ``as_arrays``; an unknown name; another shape; pictures outside
@@ -236,14 +219,10 @@ def to_model(
             raise ValueError(
                 f"`{argument}.{m}` has shape {x.shape}, expected {(len(x), *shape)}"
             )
+        is_unit = m not in dataset.unbounded
         if x.dtype == np.uint8:
-            x = x.astype(np.float32)
-            x = x if m in dataset.unbounded else x * np.float32(1 / 255)
-        elif (
-            len(shape) == 3
-            and m not in dataset.unbounded
-            and (x.min() < 0 or x.max() > 1)
-        ):
+            x = x.astype(np.float32) * np.float32(1 / 255 if is_unit else 1)
+        elif len(shape) == 3 and is_unit and (x.min() < 0 or x.max() > 1):
             raise ValueError(
                 f"`{argument}.{m}` goes from {x.min():g} to {x.max():g}, expected "
                 "bytes, or floats in [0, 1]"
@@ -254,30 +233,30 @@ def to_model(
 
 def to_user(dataset: Dataset, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A model's values {m: f32[..., *shape]} in the units of the data."""
-    found = {}
-    for m, x in views.items():
-        scaling = dataset.scaling.get(m)
-        found[m] = x if scaling is None else x * scaling.scale + scaling.mean
-    return found
+    scaling = dataset.scaling
+    return {
+        m: x * scaling[m].scale + scaling[m].mean if m in scaling else x
+        for m, x in views.items()
+    }
 
 
 def log_volume(dataset: Dataset, modalities: Any) -> float:
     """log |∂ user's units / ∂ model's| of these modalities together, nats."""
     total = 0.0
-    for m in modalities:
-        if (scaling := dataset.scaling.get(m)) is not None:
-            num_each = math.prod(dataset.shapes[m]) / len(scaling.scale)
-            total += num_each * float(np.log(scaling.scale).sum(dtype=np.float64))
+    for m in filter(dataset.scaling.__contains__, modalities):
+        scale = dataset.scaling[m].scale
+        num_each = math.prod(dataset.shapes[m]) / len(scale)
+        total += num_each * float(np.log(scale).sum(dtype=np.float64))
     return total
 
 
 def to_json(scaling: Scaling) -> dict[str, list[float]]:
-    """Lists, which JSON has."""
+    """A scaling as lists, which JSON has."""
     return {name: array.tolist() for name, array in scaling._asdict().items()}
 
 
 def _scaling_of(x: np.ndarray) -> Scaling:
-    """Mean and standard deviation of the last axis; 1 where a feature is constant."""
+    """Mean and standard deviation over all but the last axis; 1 for a constant."""
     axes = tuple(range(x.ndim - 1))
     mean, scale = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)

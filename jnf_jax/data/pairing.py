@@ -43,14 +43,6 @@ def hold_out(
     return kept, held_out
 
 
-def _permutations(
-    rng: np.random.Generator, members: np.ndarray, count: int
-) -> np.ndarray:
-    """The first ``count`` entries of permutations of ``members``, end to end."""
-    rounds = -(-count // len(members)) if count else 1
-    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count]
-
-
 def pair_by_class(
     labels: Sequence[np.ndarray],
     *,
@@ -82,20 +74,17 @@ def pair_by_class(
     Raises:
       ValueError: `reuse` of a class that a modality does not have.
 
-    Example:
-      >>> digits = np.array([0, 0, 1, 1, 1])
-      >>> rows, of_class = pair_by_class(
-      ...     [digits, digits], repeats=2, seed=0, split="train")
-      >>> rows.shape, bool((digits[rows] == of_class[:, None]).all())
-      ((10, 2), True)
+    >>> digits = np.array([0, 0, 1, 1, 1])
+    >>> rows, of_class = pair_by_class([digits] * 2, repeats=2, seed=0, split="train")
+    >>> rows.shape, bool((digits[rows] == of_class[:, None]).all())
+    ((10, 2), True)
     """
-    classes = np.unique(labels[0])
-    members = [[np.flatnonzero(one == c) for c in classes] for one in labels]
-    pairs, of_class = [], []
+    pairs = []
     for repeat in range(repeats):
         rows = []
-        for k, label in enumerate(classes):
-            sizes = [len(of_modality[k]) for of_modality in members]
+        for label in np.unique(labels[0]):
+            members = [np.flatnonzero(one == label) for one in labels]
+            sizes = [len(images) for images in members]
             if reuse and not all(sizes):
                 raise ValueError(
                     f"class {label} of split {split!r} has {sizes} images in the "
@@ -103,20 +92,15 @@ def pair_by_class(
                 )
             count = max(sizes) if reuse else min(sizes)
             count = min(count, limit) if limit else count
-            columns = [
-                _permutations(
-                    generator(seed, "pairing", split, repeat, int(label), m),
-                    of_modality[k],
-                    count,
-                )
-                for m, of_modality in enumerate(members)
-            ]
+            columns = []
+            for m, images in enumerate(members):
+                rng = generator(seed, "pairing", split, repeat, int(label), m)
+                rounds = -(-count // len(images)) if count else 1
+                drawn = [rng.permutation(images) for _ in range(rounds)]
+                columns.append(np.concatenate(drawn)[:count])
             rows.append(np.stack(columns, axis=1))
         rows = np.concatenate(rows)
         order = generator(seed, "order", split, repeat).permutation(len(rows))
         pairs.append(rows[order])
-        of_class.append(np.asarray(labels[0])[rows[order, 0]])
-    return (
-        np.concatenate(pairs).astype(np.int32),
-        np.concatenate(of_class).astype(np.int32),
-    )
+    rows = np.concatenate(pairs).astype(np.int32)
+    return rows, np.asarray(labels[0])[rows[:, 0]].astype(np.int32)

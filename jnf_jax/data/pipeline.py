@@ -9,26 +9,11 @@ rows of five 28 × 28 × 3 pictures, 256 a batch, shuffled, files in the page ca
 step beside it, and not yet run on an accelerator's host).
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 NUM_THREADS = 4
 BATCHES_AHEAD = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class _Batches:
-    """A random-access source, as grain wants one."""
-
-    make_batch: Callable[[int], Any]
-    num_batches: int
-
-    def __len__(self) -> int:
-        return self.num_batches
-
-    def __getitem__(self, number: int) -> Any:
-        return self.make_batch(number)
 
 
 def open_stream(make_batch: Callable[[int], Any], num_batches: int) -> Any:
@@ -47,21 +32,18 @@ def open_stream(make_batch: Callable[[int], Any], num_batches: int) -> Any:
     # Not at the top: grain takes a second to import, which most runs need not spend.
     import grain
 
-    batches = grain.MapDataset.source(_Batches(make_batch, num_batches))
     options = grain.ReadOptions(
         num_threads=NUM_THREADS, prefetch_buffer_size=BATCHES_AHEAD
     )
-    return iter(batches.to_iter_dataset(options))
+    numbers = grain.MapDataset.range(num_batches)
+    return iter(numbers.map(make_batch).to_iter_dataset(options))
 
 
 def restore_position(stream: Any, position: dict[str, Any] | None, step: int) -> None:
     """Lets a new stream go on after ``step`` batches.
 
-    Args:
-      stream: from ``open_stream``.
-      position: ``get_state()`` of the stream that was stopped; None where the steps
-        before were taken with the data on the device.
-      step: number of batches taken.
+    ``position`` is ``get_state()`` of the stream that was stopped; None where the steps
+    before were taken with the data on the device.
 
     Raises:
       ValueError: ``position`` is not that of ``step``.

@@ -44,16 +44,13 @@ _PART = 1_000
 
 
 def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
-    """The same data set, where it is wanted.
+    """The same data set with its tuples where they are wanted, and the same record.
 
     Args:
       dataset: on the device or in files.
       placement: "device"; "stream", which writes its tuples to files below
         ``cache_dir`` unless they are there; or "auto", which chooses by size.
       cache_dir: see `tfds_cache.cache_root`; each machine's own, or one for all.
-
-    Returns:
-      A data set with the same record: runs do not tell the two apart.
 
     Raises:
       ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch;
@@ -65,23 +62,10 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
         placement = "device" if num_bytes(dataset) <= MAX_ON_DEVICE else "stream"
     if in_files == (placement == "stream"):
         return dataset
-    if in_files:
-        return _read_whole(dataset)
-    key = content_key("stored tuples", contents(dataset))
-    return _in_files(dataset, Path(cache_dir) / "records" / f"{dataset.name}-{key}")
+    if not in_files:
+        key = content_key("stored tuples", contents(dataset))
+        return _in_files(dataset, Path(cache_dir) / "records" / f"{dataset.name}-{key}")
 
-
-def num_bytes(dataset: Dataset) -> int:
-    """What all splits take up on the device."""
-    return sum(
-        sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(split.arrays))
-        if split.read is None
-        else split.size * sum(x.nbytes for x in split.read(np.arange(1)).views.values())
-        for split in dataset.splits.values()
-    )
-
-
-def _read_whole(dataset: Dataset) -> Dataset:
     def whole(split: Split) -> Split:
         rows = split.read(np.arange(split.size, dtype=np.int32))
         return dataclasses.replace(split, arrays=rows.views, read=None)
@@ -90,13 +74,20 @@ def _read_whole(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
+def num_bytes(dataset: Dataset) -> int:
+    """Bytes that all splits take up on the device."""
+    return sum(
+        sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(split.arrays))
+        if split.read is None
+        else split.size * sum(x.nbytes for x in split.read(np.arange(1)).views.values())
+        for split in dataset.splits.values()
+    )
+
+
 def _in_files(dataset: Dataset, folder: Path) -> Dataset:
     fresh = [name for name, split in dataset.splits.items() if split.num_epochs > 1]
     if fresh:
-        raise ValueError(
-            f"data.placement: got 'stream' for {dataset.name!r}, expected 'device': "
-            f"its tuples are drawn afresh every epoch in {fresh}"
-        )
+        raise _refused(dataset, f"tuples are drawn afresh every epoch in {fresh}")
     fetch = jax.jit(dataset.fetch)
     train = dataset.splits["train"]
     rows = np.arange(_PART, dtype=np.int32) % train.size
@@ -135,11 +126,14 @@ def _render(
         views = {m: x[: len(rows)] for m, x in views.items()}
         stored = {m: _bytes_of(x) if m in in_bytes else x for m, x in views.items()}
         if missed := [m for m, x in stored.items() if x is None]:
-            raise ValueError(
-                f"data.placement: got 'stream' for {dataset.name!r}, expected "
-                f"'device': some of its {missed} is bytes / 255, but not all"
-            )
+            raise _refused(dataset, f"some of {missed} is bytes / 255, but not all")
         yield stored, None if split.labels is None else split.labels[rows]
+
+
+def _refused(dataset: Dataset, why: str) -> ValueError:
+    return ValueError(
+        f"`data.placement` is 'stream', expected 'device' for {dataset.name!r}: {why}"
+    )
 
 
 def _bytes_of(x: np.ndarray) -> np.ndarray | None:

@@ -29,7 +29,7 @@ from jnf_jax.data import (
     tfds_cache,
     torch_file,
 )
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 SIDE = 28
 INK = 128
@@ -77,72 +77,58 @@ class Settings:
         "are used. '' for procedural textures.",
     )
     official_dir: str = option("", "Folder of the published pictures; see above.")
-    data_dir: str = option(
-        "", "TFDS data folder; '' for $TFDS_DATA_DIR or TFDS's default."
-    )
+    data_dir: str = option("", "TFDS folder; '' for $TFDS_DATA_DIR or its default.")
     cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
     def cross_faults(self, field: str) -> list[str]:
         """The published pictures cannot be drawn otherwise than they were."""
-        found = []
-        if self.official_dir and self.backgrounds_dir:
-            found.append(
-                f"`{field}.official_dir` is {self.official_dir!r}, expected '' beside "
-                f"`backgrounds_dir` {self.backgrounds_dir!r}"
-            )
-        if self.official_dir and self.variant == "fresh":
-            found.append(
-                f"`{field}.variant` is 'fresh', expected 'fixed' with `official_dir`, "
-                "whose tuples are published"
-            )
-        if self.official_dir and self.scale != 1:
-            found.append(
-                f"`{field}.scale` is {self.scale}, expected 1 with `official_dir`, "
-                "whose digits are drawn already"
-            )
-        return found
+        drawn = {
+            "backgrounds_dir": ("", "whose backgrounds are drawn already"),
+            "variant": ("fixed", "whose tuples are published"),
+            "scale": (1, "whose digits are drawn already"),
+        }
+        return [
+            f"`{field}.{name}` is {getattr(self, name)!r}, expected {value!r} with "
+            f"`official_dir`, {why}"
+            for name, (value, why) in drawn.items()
+            if self.official_dir and getattr(self, name) != value
+        ]
 
 
 def load_backgrounds(folder: str, num: int) -> list[np.ndarray]:
     """The first `num` pictures of a folder in the order of their names, as RGB.
 
-    Args:
-      folder: holds the pictures; its subfolders and other files are passed over.
-      num: how many are needed.
-
-    Returns:
-      `num` arrays u8[rows, columns, 3], each at least 28 × 28.
+    Each is u8[rows, columns, 3]; subfolders and other files are passed over.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: fewer pictures than `num`, or one smaller than 28 × 28.
     """
-    from PIL import Image
-
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"data.backgrounds_dir: {root} is no folder")
-    paths = [
-        path
-        for path in sorted(root.iterdir())
-        if path.is_file() and path.suffix.lower() in SUFFIXES
-    ]
+        raise FileNotFoundError(f"`data.backgrounds_dir`: {root} is no folder")
+    paths = sorted(path for path in root.iterdir() if path.is_file())
+    paths = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if len(paths) < num:
         raise ValueError(
-            f"data.backgrounds_dir: got {len(paths)} pictures in {root}, expected at "
+            f"`data.backgrounds_dir`: got {len(paths)} pictures in {root}, expected at "
             f"least {num}, one for each modality ({', '.join(SUFFIXES)})"
         )
-    pictures = []
-    for path in paths[:num]:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-        if min(pixels.shape[:2]) < SIDE:
+    pictures = [_read_rgb(path) for path in paths[:num]]
+    for path, (height, width, _) in zip(paths, map(np.shape, pictures), strict=False):
+        if min(height, width) < SIDE:
             raise ValueError(
-                f"data.backgrounds_dir: {path} has {pixels.shape[0]} × "
-                f"{pixels.shape[1]} pixels, expected at least {SIDE} × {SIDE}"
+                f"`data.backgrounds_dir`: {path} has {height} × {width} pixels, "
+                f"expected at least {SIDE} × {SIDE}"
             )
-        pictures.append(pixels)
     return pictures
+
+
+def _read_rgb(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def fetch(
@@ -151,18 +137,12 @@ def fetch(
     *,
     modalities: tuple[str, ...],
 ) -> dict[str, Float[Array, "batch 28 28 3"]]:
-    """Gathers and renders tuples.
+    """Gathers and renders tuples: {modality: f32[B, 28, 28, 3]} in [0, 1].
 
-    Args:
-      arrays: of a `Split`. With ``pairing`` i32[N, M] tuples are the stored ones; else
-        they are fresh, from ``members`` i32[n] (images sorted by class), ``first`` and
-        ``count`` i32[10], and ``classes`` i32[n]. See `rendering.render_tuples` for
-        the rest.
-      indices: i32[B].
-      modalities: names, in the order of the pairing's columns.
-
-    Returns:
-      {modality: f32[B, 28, 28, 3]} in [0, 1].
+    With ``pairing`` i32[N, M] in the ``arrays`` of a `Split`, tuples are the stored
+    ones; else they are fresh, from ``members`` i32[n] (images sorted by class),
+    ``first`` and ``count`` i32[10], and ``classes`` i32[n]. `rendering.render_tuples`
+    describes the rest; ``modalities`` are in the order of the pairing's columns.
     """
     if "pairing" in arrays:
         return rendering.fetch_paired(arrays, indices, modalities=modalities, size=SIDE)
@@ -187,9 +167,8 @@ def load(settings: Settings) -> dataset.Dataset:
     Raises:
       FileNotFoundError: MNIST is not prepared (the message has the command), or a
         folder is missing.
-      ValueError: bad settings, backgrounds or published pictures.
+      ValueError: bad backgrounds or published pictures.
     """
-    require(settings, "data")
     modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
     build = _load_official if settings.official_dir else _load_rendered
     name, splits, checksums, fetch_tuples = build(settings, modalities)
@@ -226,10 +205,7 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
         fresh = settings.variant == "fresh" and split == "train"
         tuples = _fresh_tuples if fresh else _fixed_tuples
         arrays, of_class = tuples(settings, labels, split)
-        checksums[split] = {
-            "images": dataset.checksum(images),
-            **{key: dataset.checksum(array) for key, array in arrays.items()},
-        }
+        checksums[split] = jax.tree.map(dataset.checksum, {"images": images, **arrays})
         greys, side = images[..., 0], int(SIDE * settings.scale)
         if side < SIDE:
             greys = np.stack([tfds_cache.resize(grey, side) for grey in greys])
@@ -284,10 +260,7 @@ def _fresh_tuples(settings: Settings, labels: np.ndarray, split: str) -> tuple:
 def _load_official(settings: Settings, modalities: tuple[str, ...]) -> tuple:
     """Published pictures do not say which MNIST image they show, so validation can
     only be carved by tuple here, not by image."""
-    train, test = (
-        load_published(settings.official_dir, split, modalities, settings.cache_dir)
-        for split in ("train", "test")
-    )
+    train, test = (_load_published(settings, s, modalities) for s in ("train", "test"))
     splits, checksums = {}, {}
     for split, arrays in _splits(settings, train, test).items():
         checksums[split] = jax.tree.map(dataset.checksum, arrays)
@@ -297,41 +270,28 @@ def _load_official(settings: Settings, modalities: tuple[str, ...]) -> tuple:
     return "polymnist_official", splits, checksums, rendering.fetch_stored
 
 
-def load_published(
-    official_dir: str, split: str, modalities: tuple[str, ...], cache_dir: str
+def _load_published(
+    settings: Settings, split: str, modalities: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """One published split, decoded once to a checked cache.
+    """{modality: u8[n, 28, 28, 3], "labels": i32[n]}, decoded once to a checked cache.
 
-    Args:
-      official_dir: the unpacked folder, with or without the last part ``MMNIST``.
-      split: "train" or "test".
-      modalities: names "m0", "m1", …
-      cache_dir: for decoded images; '' for the default.
-
-    Returns:
-      {modality: u8[n, 28, 28, 3], "labels": i32[n]}.
-
-    Raises:
-      FileNotFoundError: neither form is there.
-      ValueError: NaN, a wrong shape or range, or tuples that do not match.
+    The folder may be given with or without its last part ``MMNIST``.
     """
-    root = Path(official_dir).expanduser()
-    folder = next(
-        (f for f in (root / split, root / "MMNIST" / split) if f.is_dir()), None
-    )
-    if folder is None:
+    root = Path(settings.official_dir).expanduser()
+    folders = [f for f in (root / split, root / "MMNIST" / split) if f.is_dir()]
+    if not folders:
         raise FileNotFoundError(
-            f"data.official_dir: no {root / split}; expected {FORMS}"
+            f"`data.official_dir`: no {root / split}; expected {FORMS}"
         )
+    folder = folders[0]
     tensors = (folder / f"{modalities[0]}.pt").exists()
     names = [f"{m}.pt" for m in (*modalities, "labels")] if tensors else modalities
-    missing = [name for name in names if not (folder / name).exists()]
-    if missing:
+    if missing := [name for name in names if not (folder / name).exists()]:
         raise FileNotFoundError(
-            f"data.official_dir: {folder} lacks {missing}; expected {FORMS}"
+            f"`data.official_dir`: {folder} lacks {missing}; expected {FORMS}"
         )
     about = {"files": tfds_cache.stamps(folder / name for name in names)}
-    entry = tfds_cache.cache_entry("polymnist-official", about, cache_dir)
+    entry = tfds_cache.cache_entry("polymnist-official", about, settings.cache_dir)
     read = _read_tensors if tensors else _read_pngs
     return tfds_cache.load_or_build(entry, lambda: read(folder, modalities))
 
@@ -346,16 +306,13 @@ def _read_tensors(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.nda
     for name in modalities:
         path = folder / f"{name}.pt"
         pixels = torch_file.load_tensor(path)
-        shape = (len(labels), 3, SIDE, SIDE)
-        if pixels.shape != shape:
-            raise ValueError(f"{path}: got shape {pixels.shape}, expected {shape}")
-        arrays[name] = rendering.to_bytes(pixels, str(path)).transpose(0, 2, 3, 1)
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        _check_shape(path, pixels, (len(labels), 3, SIDE, SIDE))
+        levels = rendering.to_bytes(pixels, str(path)).transpose(0, 2, 3, 1)
+        arrays[name] = np.ascontiguousarray(levels)
+    return arrays
 
 
 def _read_pngs(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.ndarray]:
-    from PIL import Image
-
     first, arrays = None, {}
     for modality in modalities:
         files = {}
@@ -365,20 +322,20 @@ def _read_pngs(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.ndarra
                 raise ValueError(f"{path}: expected a name <index>.<digit>.png")
             files[int(index), int(digit)] = path
         rows = sorted(files)
-        if not rows or (first is not None and rows != first):
+        first = rows if first is None else first
+        if not rows or rows != first:
             raise ValueError(
                 f"{folder / modality}: its {len(rows)} indices and digits do not match "
                 f"those of {modalities[0]}"
             )
-        first = rows
-        pictures = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
+        arrays[modality] = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
         for place, row in enumerate(rows):
-            with Image.open(files[row]) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-            if pixels.shape != (SIDE, SIDE, 3):
-                raise ValueError(
-                    f"{files[row]}: got shape {pixels.shape}, expected (28, 28, 3)"
-                )
-            pictures[place] = pixels
-        arrays[modality] = pictures
+            pixels = _read_rgb(files[row])
+            _check_shape(files[row], pixels, (SIDE, SIDE, 3))
+            arrays[modality][place] = pixels
     return {**arrays, "labels": np.array([digit for _, digit in first], np.int32)}
+
+
+def _check_shape(path: Path, x: np.ndarray, expected: tuple[int, ...]) -> None:
+    if x.shape != expected:
+        raise ValueError(f"{path}: got shape {x.shape}, expected {expected}")

@@ -18,11 +18,7 @@ NAMES = ("caltech_birds2011", "mnist", "svhn_cropped")
 
 
 def prepare(name: str, data_dir: str) -> Path:
-    """Downloads and prepares one set; returns the folder it is in.
-
-    Args:
-      name: one of `NAMES`.
-      data_dir: TFDS data folder.
+    """Downloads and prepares one set of `NAMES`; returns the folder it is in.
 
     Raises:
       ModuleNotFoundError: TensorFlow is not installed.
@@ -38,7 +34,7 @@ def prepare(name: str, data_dir: str) -> Path:
     found = present.info.file_format.value if present.is_prepared() else ARRAY_RECORD
     if found != ARRAY_RECORD:
         raise FileExistsError(
-            f"data_dir: {present.data_path} holds {name!r} as {found}, expected "
+            f"`data_dir`: {present.data_path} holds {name!r} as {found}, expected "
             f"{ARRAY_RECORD}; give another data_dir, or remove that folder"
         )
     builder = tfds.builder(name, data_dir=data_dir, file_format=ARRAY_RECORD)

@@ -56,14 +56,14 @@ DTYPES = ("uint8", "float32")
 
 
 class Kind(NamedTuple):
-    """What every tuple has of a modality: its event shape, and one of ``DTYPES``."""
+    """The event shape of a modality, and its type, one of ``DTYPES``."""
 
     shape: tuple[int, ...]
     dtype: str
 
     @property
     def num_bytes(self) -> int:
-        """Of one tuple."""
+        """Bytes of the modality in one tuple."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
@@ -79,7 +79,7 @@ def write(
 
     Args:
       folder: must not exist yet.
-      name: what results will call the set.
+      name: results will call the set so.
       num_classes: of the labels; None without labels.
       splits: "train", "validation" and "test": their tuples in parts of any size.
       about: more that the manifest is to hold, as `own.write` has it.
@@ -106,42 +106,63 @@ def write(
     kinds: dict[str, Kind] = {}
     ranges: dict[str, list[float]] = {}
     for split in SPLITS:
-        found, parts = _kinds_of(split, splits[split])
-        kinds = kinds or found
-        checked = (_check_part(split, part, kinds, num_classes) for part in parts)
-        ranged = (_widen(ranges, part) for part in checked)
-        manifest["splits"][split] = _write_split(partial, split, ranged)
+        parts = _checked(split, splits[split], kinds, ranges, num_classes)
+        manifest["splits"][split] = _write_split(partial, split, parts)
     manifest["shapes"] = {m: kind.shape for m, kind in kinds.items()}
     manifest["floats"] = ranges
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
     partial.rename(folder)
 
 
-def _kinds_of(
-    split: str, parts: Iterable[Part]
-) -> tuple[dict[str, Kind], Iterator[Part]]:
-    """What the first part has, and all parts."""
-    parts = iter(parts)
-    first = next(parts, None)
-    if first is None:
+def _checked(
+    split: str,
+    parts: Iterable[Part],
+    kinds: dict[str, Kind],
+    ranges: dict[str, list[float]],
+    num_classes: int | None,
+) -> Iterator[Part]:
+    """The parts of a split that are as they should be; others raise ValueError.
+
+    ``kinds`` is filled from the first part of all, ``ranges`` with the least and the
+    largest value of each modality of floats.
+    """
+    is_empty = True
+    for views, labels in parts:
+        if not kinds:
+            kinds |= {
+                m: Kind(x.shape[1:], str(x.dtype)) for m, x in sorted(views.items())
+            }
+        _check_views(split, views, kinds)
+        if (labels is None) != (num_classes is None):
+            raise ValueError(
+                f"split {split!r}: labels go with num_classes, which is {num_classes}; "
+                f"got {'none' if labels is None else 'some'}"
+            )
+        if labels is not None:
+            size, where = len(next(iter(views.values()))), f"split {split!r}: labels"
+            labels = check_labels(
+                labels, size=size, num_classes=num_classes, where=where
+            )
+        for m, x in views.items():
+            if x.dtype == np.float32:
+                low, high = ranges.get(m, (np.inf, -np.inf))
+                ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
+        yield views, labels
+        is_empty = False
+    if is_empty:
         raise ValueError(f"split {split!r} has no tuples")
-    kinds = {m: Kind(x.shape[1:], str(x.dtype)) for m, x in sorted(first[0].items())}
-    return kinds, itertools.chain([first], parts)
 
 
-def _check_part(
-    split: str, part: Part, kinds: dict[str, Kind], num_classes: int | None
-) -> Part:
-    views, labels = part
+def _check_views(
+    split: str, views: Mapping[str, np.ndarray], kinds: dict[str, Kind]
+) -> None:
     size = len(next(iter(views.values()), ()))
     got = {m: (x.shape, str(x.dtype)) for m, x in sorted(views.items())}
     expected = {m: ((size, *kind.shape), kind.dtype) for m, kind in kinds.items()}
-    if (
-        got != expected
-        or not size
-        or any(len(kind.shape) not in (1, 2, 3) for kind in kinds.values())
-        or any(kind.dtype not in DTYPES for kind in kinds.values())
-    ):
+    is_known = all(
+        len(k.shape) in (1, 2, 3) and k.dtype in DTYPES for k in kinds.values()
+    )
+    if got != expected or not size or not is_known:
         raise ValueError(
             f"split {split!r}: got views {got}, expected uint8 or float32 of shapes "
             f"[{size or 'b'}, height, width, channel], [{size or 'b'}, tokens, "
@@ -153,32 +174,14 @@ def _check_part(
                 f"split {split!r}: modality {m!r} has {np.sum(~np.isfinite(x))} values "
                 "that are not finite, expected none"
             )
-    if (labels is None) != (num_classes is None):
-        raise ValueError(
-            f"split {split!r}: labels go with num_classes, which is {num_classes}; got "
-            f"{'none' if labels is None else 'some'}"
-        )
-    if labels is not None:
-        where = f"split {split!r}: labels"
-        labels = check_labels(labels, size=size, num_classes=num_classes, where=where)
-    return views, labels
-
-
-def _widen(ranges: dict[str, list[float]], part: Part) -> Part:
-    """Smallest and largest value of each modality of floats, up to this part."""
-    for m, x in part[0].items():
-        if x.dtype == np.float32:
-            low, high = ranges.get(m, (np.inf, -np.inf))
-            ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
-    return part
 
 
 def _write_split(folder: Path, split: str, parts: Iterable[Part]) -> dict[str, Any]:
-    """Writes its files; returns what the manifest says of it."""
+    """Writes the files of a split; returns its entry of the manifest."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    digest, labels, files, size = hashlib.sha256(), [], {}, 0
-    writer, path, written = None, None, 0
+    digest, labels, paths, size = hashlib.sha256(), [], [], 0
+    writer, written = None, 0
     for views, of_part in parts:
         flat = [
             np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
@@ -190,29 +193,25 @@ def _write_split(folder: Path, split: str, parts: Iterable[Part]) -> dict[str, A
         digest.update(table.data)
         for row in table:
             if writer is None:
-                path = folder / f"{split}-{len(files):05d}.array_record"
+                paths.append(folder / f"{split}-{len(paths):05d}.array_record")
                 # A row alone is a chunk: random access reads nothing else.
-                writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+                writer = ArrayRecordWriter(str(paths[-1]), "group_size:1,uncompressed")
             writer.write(row.tobytes())
             written += row.nbytes
             if written > FILE_BYTES:
                 writer.close()
-                files[path.name], writer, written = path.stat().st_size, None, 0
+                writer, written = None, 0
     if writer is not None:
         writer.close()
-        files[path.name] = path.stat().st_size
     if labels:
-        path = folder / f"{split}-labels.npy"
-        np.save(path, np.concatenate(labels))
-        files[path.name] = path.stat().st_size
+        paths.append(folder / f"{split}-labels.npy")
+        np.save(paths[-1], np.concatenate(labels))
+    files = {path.name: path.stat().st_size for path in paths}
     return {"size": size, "sha256": digest.hexdigest(), "files": files}
 
 
 def open_dataset(folder: Path) -> Dataset:
     """A data set whose tuples stay in their files: every split has a ``read``.
-
-    Args:
-      folder: that `write` wrote.
 
     Raises:
       FileNotFoundError: no such folder, or no manifest in it.
@@ -236,17 +235,15 @@ def open_dataset(folder: Path) -> Dataset:
         m: Kind(tuple(shape), "float32" if m in ranges else "uint8")
         for m, shape in manifest["shapes"].items()
     }
-    outside = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
-    unbounded = tuple(sorted(outside))
-    told = manifest["splits"]
-    num_classes = manifest["num_classes"]
-    splits = {
-        name: _open_split(folder, name, told[name], kinds, num_classes) for name in told
-    }
+    unbounded = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
+    told, num_classes = manifest["splits"], manifest["num_classes"]
     return Dataset(
         name=manifest["name"],
         shapes={m: kind.shape for m, kind in kinds.items()},
-        splits=splits,
+        splits={
+            name: _open_split(folder, name, told[name], kinds, num_classes)
+            for name in told
+        },
         fetch=fetch_stored,
         num_classes=num_classes,
         record={
@@ -261,7 +258,7 @@ def open_dataset(folder: Path) -> Dataset:
             for low, high in [ranges.get(m, (0.0, 1.0))]
             if m in unbounded or not has_picture_shape(kind.shape)
         },
-        unbounded=unbounded,
+        unbounded=tuple(sorted(unbounded)),
         scaling=scaling_of(manifest),
     )
 
@@ -294,39 +291,36 @@ def _open_split(
             )
     names = sorted(name for name in told["files"] if name.endswith(".array_record"))
     source = grain.sources.ArrayRecordDataSource([str(folder / n) for n in names])
-    if len(source) != told["size"]:
+    size, labels = told["size"], None
+    if len(source) != size:
         raise ValueError(
-            f"{folder}: split {split!r} has {len(source)} rows, expected {told['size']}"
+            f"{folder}: split {split!r} has {len(source)} rows, expected {size}"
         )
-    widths = [kind.num_bytes for kind in kinds.values()]
-    labels, path = None, folder / f"{split}-labels.npy"
     if num_classes is not None:
+        path = folder / f"{split}-labels.npy"
         labels = check_labels(
             np.load(path, allow_pickle=False),
-            size=told["size"],
+            size=size,
             num_classes=num_classes,
             where=str(path),
         )
+    widths = [kind.num_bytes for kind in kinds.values()]
 
     def read(indices: np.ndarray) -> Rows:
         """Raises ValueError where a row is damaged."""
+        indices = np.asarray(indices, np.int32)
         try:
-            table = _read_table(source, indices, sum(widths))
+            joined = b"".join(source.__getitems__(indices.tolist()))
         except RuntimeError as error:
             raise ValueError(
                 f"{folder}: a row of split {split!r} is damaged: {error}"
             ) from error
+        table = np.frombuffer(joined, np.uint8).reshape(len(indices), sum(widths))
         columns = np.split(table, list(itertools.accumulate(widths))[:-1], axis=1)
         views = {
             m: np.ascontiguousarray(x).view(kind.dtype).reshape(len(x), *kind.shape)
             for (m, kind), x in zip(kinds.items(), columns, strict=True)
         }
-        return Rows(np.asarray(indices, np.int32), views)
+        return Rows(indices, views)
 
-    return Split({}, told["size"], labels, read=read)
-
-
-def _read_table(source: Any, indices: np.ndarray, row_bytes: int) -> np.ndarray:
-    """u8[B, row_bytes]."""
-    joined = b"".join(source.__getitems__(np.asarray(indices).tolist()))
-    return np.frombuffer(joined, np.uint8).reshape(len(indices), row_bytes)
+    return Split({}, size, labels, read=read)

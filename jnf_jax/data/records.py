@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from jnf_jax.data import dataset, record_files
-from jnf_jax.options import option, require
+from jnf_jax.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +21,7 @@ class Settings:
 
 
 def load(settings: Settings) -> dataset.Dataset:
-    """Opens the files; reads no picture yet.
-
-    Raises:
-      FileNotFoundError: no finished data set in `records_dir`.
-      ValueError: bad settings, or damaged files.
-    """
-    require(settings, "data")
+    """Opens the files, as `record_files.open_dataset`; reads no picture yet."""
     if not settings.records_dir:
         raise ValueError("`data.records_dir` is '', expected the folder of the records")
     return record_files.open_dataset(Path(settings.records_dir).expanduser())

@@ -20,29 +20,23 @@ NAMES = (
 """Modules of this folder with ``Settings`` and ``load``; a literal, which is also read
 from the source, by what must not import jax."""
 
-_MODULES = [importlib.import_module(f"jnf_jax.data.{name}") for name in NAMES]
+_MODULES = {name: importlib.import_module(f"jnf_jax.data.{name}") for name in NAMES}
 
 DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
-    name: (module.Settings, module.load)
-    for name, module in zip(NAMES, _MODULES, strict=True)
+    name: (module.Settings, module.load) for name, module in _MODULES.items()
 }
 """Name -> (settings dataclass, load)."""
 
 
 def load(name: str, **settings: Any) -> Dataset:
-    """Loads a data set by its name.
-
-    Args:
-      name: one of `DATASETS`.
-      **settings: fields of its settings dataclass; the rest keep their defaults.
+    """Loads a data set by its name, with the settings that differ from their defaults.
 
     Raises:
       ValueError: the name or a setting is unknown, or a setting has a bad value; the
         message names the known ones, or every bad field.
 
-    Example:
-      >>> load("digits", num_modalities=2).shapes["m1"]
-      (16, 16, 3)
+    >>> load("digits", num_modalities=2).shapes["m1"]
+    (16, 16, 3)
     """
     if name not in DATASETS:
         raise ValueError(f"`data.name` is {name!r}, expected {among(name, DATASETS)}")

@@ -32,6 +32,22 @@ def split_key(seed: int, split: str, purpose: str) -> UInt32[np.ndarray, "2"]:
     return np.asarray(jax.random.key_data(key))
 
 
+def _corners(
+    key_data: UInt32[Array, "2"],
+    modality: int,
+    indices: Int[Array, " batch"],
+    spans: Any,
+) -> Int[Array, "batch 2"]:
+    """Each tuple's (top, left) below ``spans``, all equally probable."""
+    key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
+    key = jax.random.fold_in(key, modality)
+
+    def corner(index):
+        return jax.random.randint(jax.random.fold_in(key, index), (2,), 0, spans)
+
+    return jax.vmap(corner)(indices)
+
+
 def random_crops(
     background: UInt8[Array, "rows columns 3"],
     key_data: UInt32[Array, "2"],
@@ -41,25 +57,15 @@ def random_crops(
 ) -> UInt8[Array, "batch size size 3"]:
     """One random ``size``² crop of a background for each tuple.
 
-    Args:
-      background: u8[rows, columns, 3], at least ``size`` both ways.
-      key_data: u32[2] from `split_key`, for "crops".
-      modality: position of the modality, folded into the key.
-      indices: i32[B] tuples.
-      size: side of the crop in pixels.
-
-    Returns:
-      u8[B, size, size, 3].
+    The background is at least as large, ``key_data`` is `split_key` for "crops", and
+    ``modality`` the position of the modality.
     """
-    key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
-    key = jax.random.fold_in(key, modality)
-    spans = jnp.array([background.shape[0], background.shape[1]]) - size + 1
+    spans = jnp.array(background.shape[:2]) - size + 1
 
-    def crop(index):
-        top, left = jax.random.randint(jax.random.fold_in(key, index), (2,), 0, spans)
-        return jax.lax.dynamic_slice(background, (top, left, 0), (size, size, 3))
+    def crop(corner):
+        return jax.lax.dynamic_slice(background, (*corner, 0), (size, size, 3))
 
-    return jax.vmap(crop)(indices)
+    return jax.vmap(crop)(_corners(key_data, modality, indices, spans))
 
 
 def place_at_random(
@@ -71,25 +77,15 @@ def place_at_random(
 ) -> Bool[Array, "batch size size"]:
     """Each tuple's ink somewhere in a blank picture, all places equally probable.
 
-    Args:
-      ink: bool[B, side, side].
-      key_data: u32[2] from `split_key`, for "places".
-      modality: position of the modality, folded into the key.
-      indices: i32[B] tuples.
-      size: side of the picture, at least that of the ink.
-
-    Returns:
-      bool[B, size, size].
+    ``key_data`` is `split_key` for "places"; ``size`` is at least the side of the ink.
     """
-    key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
-    key = jax.random.fold_in(key, modality)
-    blank, span = jnp.zeros((size, size), bool), size - ink.shape[-1] + 1
+    blank = jnp.zeros((size, size), bool)
+    corners = _corners(key_data, modality, indices, size - ink.shape[-1] + 1)
 
-    def place(index, ink):
-        corner = jax.random.randint(jax.random.fold_in(key, index), (2,), 0, span)
-        return jax.lax.dynamic_update_slice(blank, ink, (corner[0], corner[1]))
+    def place(corner, ink):
+        return jax.lax.dynamic_update_slice(blank, ink, tuple(corner))
 
-    return jax.vmap(place)(indices, ink)
+    return jax.vmap(place)(corners, ink)
 
 
 def to_unit(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -100,19 +96,15 @@ def to_unit(pixels: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
 def to_bytes(pixels: np.ndarray, name: str) -> np.ndarray:
     """8-bit pixels: u8 as it is; float in [0, 1] times 255, rounded.
 
-    Args:
-      pixels: u8 or float array.
-      name: what the messages call it.
-
     Raises:
-      ValueError: another dtype, NaN or infinity, or values outside [0, 1].
+      ValueError: another dtype, NaN or infinity, or values outside [0, 1]; the message
+        begins with ``name``.
     """
     if pixels.dtype == np.uint8:
         return pixels
     if not np.issubdtype(pixels.dtype, np.floating):
         raise ValueError(f"{name}: got dtype {pixels.dtype}, expected uint8 or float")
-    bad = int((~np.isfinite(pixels)).sum())
-    if bad:
+    if bad := int((~np.isfinite(pixels)).sum()):
         raise ValueError(f"{name}: {bad} values are NaN or infinite, expected none")
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0.0 or high > 1.0:
@@ -135,7 +127,7 @@ def render_tuples(
     modalities: tuple[str, ...],
     size: int,
 ) -> dict[str, Float[Array, "batch size size 3"]]:
-    """Draws the pictures of tuples over crops of the backgrounds.
+    """Draws the pictures of tuples over crops of the backgrounds, f32 in [0, 1].
 
     Args:
       arrays: ``ink`` bool[n, side, side]; ``backgrounds`` {modality: u8[rows, columns,
@@ -145,9 +137,6 @@ def render_tuples(
       indices: i32[B] number of each tuple, which fixes its crops and places.
       modalities: names, in the order of the columns of `rows`.
       size: side of the pictures.
-
-    Returns:
-      {modality: f32[B, size, size, 3]} in [0, 1].
     """
     views = {}
     for m, name in enumerate(modalities):
@@ -168,8 +157,7 @@ def fetch_paired(
     size: int,
 ) -> dict[str, Float[Array, "batch size size 3"]]:
     """`render_tuples` for rows of a stored pairing, ``arrays["pairing"]`` i32[N, M]."""
-    arrays = jax.tree.map(jnp.asarray, arrays)
-    indices = jnp.asarray(indices)
+    arrays, indices = jax.tree.map(jnp.asarray, (arrays, indices))
     return render_tuples(arrays, arrays["pairing"][indices], indices, modalities, size)
 
 
@@ -181,10 +169,8 @@ def fetch_columns(
 ) -> dict[str, Float[Array, "batch ..."]]:
     """Stored bytes that a pairing brings together: {modality: f32[B, *shape]} / 255.
 
-    Args:
-      arrays: {modality: u8[n, *shape]} and ``pairing`` i32[N, C].
-      indices: i32[B], rows of the pairing.
-      columns: modality -> the column of the pairing that says its row.
+    ``arrays`` are {modality: u8[n, *shape]} and ``pairing`` i32[N, C]; ``columns`` says
+    which column of the pairing holds a modality's rows.
     """
     rows = jnp.asarray(arrays["pairing"])[jnp.asarray(indices)]
     return {
@@ -199,9 +185,7 @@ def fetch_stored(
 ) -> dict[str, Float[Array, "batch ..."]]:
     """Views that are stored: {modality: f32[B, *shape]}, bytes divided by 255.
 
-    Args:
-      arrays: {modality: u8 or f32[N, *shape]}; not read with ``Rows``.
-      rows: i32[B] of `arrays`, or the views themselves, read on the host.
+    They are ``rows`` of ``arrays``, or for ``Rows`` the views in these.
     """
     if isinstance(rows, Rows):
         stored = {m: jnp.asarray(x) for m, x in rows.views.items()}

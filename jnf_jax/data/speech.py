@@ -44,16 +44,13 @@ def log_mel(
 
         255 · max(0, 1 + (10 log₁₀ S − max 10 log₁₀ S) / 80 dB),   S mel power
 
-    Args:
-      clips: `NUM_SAMPLES` each, at `SAMPLE_RATE`.
-
     Raises:
       ModuleNotFoundError: librosa is not installed.
-      ValueError: clips of another length.
+      ValueError: clips are not of `NUM_SAMPLES`, at `SAMPLE_RATE`.
     """
     if clips.shape[1] != NUM_SAMPLES:
         raise ValueError(
-            f"clips: got {clips.shape[1]} samples each, expected {NUM_SAMPLES}"
+            f"`clips` have {clips.shape[1]} samples each, expected {NUM_SAMPLES}"
         )
     power = _librosa().feature.melspectrogram(
         y=clips.astype(np.float32) / 32768.0,
@@ -73,14 +70,8 @@ def to_wave(
 ) -> Int16[np.ndarray, " samples"]:
     """A wave with about this spectrogram (Griffin and Lim, 1984), peak at one half.
 
-    Args:
-      spectrogram: as `log_mel` makes them, over 255; clipped to [0, 1].
-
-    Returns:
-      i16[`NUM_SAMPLES`] at `SAMPLE_RATE`.
-
-    Raises:
-      ModuleNotFoundError: librosa is not installed.
+    ``spectrogram`` is one of `log_mel` over 255, clipped to [0, 1]. Without librosa
+    this raises ModuleNotFoundError.
     """
     unit = np.clip(np.asarray(spectrogram, np.float32)[::-1, :, 0], 0.0, 1.0)
     librosa = _librosa()

@@ -1,7 +1,7 @@
 """Pen trajectories: fixed numbers of points along the path, and drawings of them."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8, UInt8
+from jaxtyping import Bool, Float, Int8
 
 
 def resample(
@@ -42,19 +42,12 @@ def resample(
     return np.column_stack([points, last])
 
 
-def to_bytes(points: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """The nearest byte / 255."""
-    return np.rint(255.0 * np.clip(points, 0.0, 1.0)).astype(np.uint8)
-
-
 def draw(
     trajectories: Float[np.ndarray, "count points 3"], *, size: int = 84
 ) -> Float[np.ndarray, "count size size 1"]:
-    """Drawings, white on black: f32[N, size, size, 1] in [0, 1].
+    """Drawings in [0, 1], white on black; the pen is lifted where its mark is over 1/2.
 
-    Args:
-      trajectories: as `resample` makes them; "lifted" is what is over 1/2.
-      size: side of a drawing in pixels.
+    ``trajectories`` are as `resample` makes them.
     """
     from PIL import Image, ImageDraw
 

@@ -69,10 +69,8 @@ def _cells(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
         for dx in (-1, 0, 1):
             row, column = np.floor(y).astype(int) + dy, np.floor(x).astype(int) + dx
             point = jitter[row % cells, column % cells]
-            distance = (row + point[..., 0] - y) ** 2 + (
-                column + point[..., 1] - x
-            ) ** 2
-            nearest = np.minimum(nearest, distance)
+            rise, run = row + point[..., 0] - y, column + point[..., 1] - x
+            nearest = np.minimum(nearest, rise**2 + run**2)
     return np.sqrt(nearest) + 0.6 * octaves(rng, size, cells)
 
 
@@ -141,15 +139,9 @@ def texture(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """One colour texture; its kind, hue and noise follow from (seed, index).
 
-    Args:
-      index: which texture, from 0; five kinds, then the same with other hues and noise.
-      seed: of the noise.
-      size: side in pixels.
-      wavelength: of the largest features, in pixels; detail is 1/2, 1/4 and 1/8 of it,
-        and colours drift over 3 times it.
-
-    Returns:
-      u8[size, size, 3].
+    There are five kinds, then the same with other hues and noise. The largest features
+    are ``wavelength`` pixels, detail is 1/2, 1/4 and 1/8 of it, and colours drift over
+    3 times it.
     """
     rng = generator(seed, "texture", index)
     cells = max(round(2 * size / wavelength), 4)

@@ -29,11 +29,9 @@ def default_data_dir() -> str:
 
 
 def cache_root(cache_dir: str = "") -> Path:
-    """Where decoded images go: `cache_dir`, else jnf_jax in ``$XDG_CACHE_HOME``.
+    """The folder of all caches: ``cache_dir``, or for '' the user's.
 
-    Args:
-      cache_dir: folder, made when missing; '' for the default, which is
-        ``~/.cache/jnf_jax`` where the variable is not set.
+    That is ``$XDG_CACHE_HOME/jnf_jax``, or ``~/.cache/jnf_jax`` without the variable.
     """
     if cache_dir:
         return Path(cache_dir).expanduser()
@@ -55,9 +53,7 @@ def locked(folder: Path) -> Iterator[None]:
 def find_prepared(name: str, data_dir: str = "") -> Path:
     """The folder of the newest prepared version of a TFDS set, in array_record format.
 
-    Args:
-      name: as TFDS knows it, e.g. "mnist".
-      data_dir: TFDS data folder; '' for ``$TFDS_DATA_DIR`` or TFDS's default.
+    ``name`` is TFDS's, e.g. "mnist"; ``data_dir`` '' is `default_data_dir`.
 
     Raises:
       FileNotFoundError: not there, or in another format; gives the command that
@@ -76,22 +72,11 @@ def find_prepared(name: str, data_dir: str = "") -> Path:
     found = f"only {sorted(set(formats.values()))} files" if formats else "nothing"
     target = root if not formats else f"{root}_{ARRAY_RECORD}"
     raise FileNotFoundError(
-        f"data_dir: expected {name!r} prepared as {ARRAY_RECORD} in {root}, found "
+        f"`data_dir`: expected {name!r} prepared as {ARRAY_RECORD} in {root}, found "
         f"{found}. Prepare it once (needs TensorFlow, and a network) with\n"
         f"  pip install 'jnf_jax[prepare]' && "
         f"python -m jnf_jax.data.prepare {name} --data_dir={target}\n"
         "or say where it is: set TFDS_DATA_DIR or the data_dir of the data settings."
-    )
-
-
-def _open(name: str, split: str, folder: Path) -> Any:
-    import tensorflow_datasets as tfds
-
-    return tfds.data_source(
-        f"{name}:{folder.name}",
-        split=split,
-        data_dir=folder.parent.parent,
-        download=False,
     )
 
 
@@ -101,8 +86,7 @@ def load_images(
     """Images of one split of a TFDS image set, and their labels or file names.
 
     Args:
-      name: as TFDS knows it, e.g. "mnist".
-      split: as TFDS knows it, e.g. "train".
+      name: as TFDS knows it, e.g. "mnist"; so is ``split``, e.g. "train".
       data_dir: where TFDS has prepared it (only read); '' for the default.
       cache_dir: where the decoded arrays are kept; '' for the default.
       side: pictures of any shape are reduced to squares of so many pixels (bilinear);
@@ -123,22 +107,28 @@ def load_images(
         "info": (folder / "dataset_info.json").read_text(),
         "side": side,
     }
-    return load_or_build(
-        cache_entry(f"{name}-{folder.name}-{split}", about, cache_dir),
-        lambda: _decode(_open(name, split, folder), side),
+    entry = cache_entry(f"{name}-{folder.name}-{split}", about, cache_dir)
+    return load_or_build(entry, lambda: _decode(name, split, folder, side))
+
+
+def _decode(name: str, split: str, folder: Path, side: int) -> dict[str, np.ndarray]:
+    import tensorflow_datasets as tfds
+
+    source = tfds.data_source(
+        f"{name}:{folder.name}",
+        split=split,
+        data_dir=folder.parent.parent,
+        download=False,
     )
-
-
-def _decode(source: Any, side: int) -> dict[str, np.ndarray]:
     images, known = [], []
     for start in range(0, len(source), _CHUNK):
         rows = list(range(start, min(start + _CHUNK, len(source))))
         for example in source.__getitems__(rows):
             images.append(resize(example["image"], side) if side else example["image"])
             known.append(example["image/filename" if side else "label"])
-    named = {"names": np.array([name.decode() for name in known])} if side else {}
-    labelled = {} if side else {"labels": np.array(known, np.int32)}
-    return {"images": np.stack(images)} | named | labelled
+    if side:
+        return {"images": np.stack(images), "names": np.char.decode(known)}
+    return {"images": np.stack(images), "labels": np.array(known, np.int32)}
 
 
 def resize(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -156,25 +146,18 @@ def cache_entry(name: str, about: dict[str, Any], cache_dir: str = "") -> Path:
 
 def stamps(paths: Iterable[Path]) -> list[list[Any]]:
     """Place, size and time of files, which tell them from others without a reading."""
-    return [
-        [str(path.resolve()), found.st_size, found.st_mtime_ns]
-        for path in paths
-        for found in [path.stat()]
-    ]
+    told = [(path.resolve(), path.stat()) for path in paths]
+    return [[str(path), found.st_size, found.st_mtime_ns] for path, found in told]
 
 
 def load_or_build(
     folder: Path, build: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """Arrays from a cache folder, or built and put there.
+    """Arrays from the folder of a cache entry, or built and put there.
 
     The folder holds ``<name>.npy`` for each array and ``sha256.json``, written last;
     every file appears by an atomic rename. A file that does not match its checksum is
     named in a warning and everything is built again.
-
-    Args:
-      folder: of this cache entry alone.
-      build: makes the arrays.
     """
     manifest = folder / "sha256.json"
     if manifest.exists():

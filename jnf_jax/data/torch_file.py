@@ -3,7 +3,7 @@
 Such a file holds raw storages and a pickle that says how they make tensors: a zip of
 both since torch 1.6, one stream before. We never run that pickle: `pickletools`
 disassembles it, a few opcodes rebuild its *description* out of tuples and dictionaries,
-and anything but dense tensors is refused.
+and anything but dense tensors is refused. All arrays that are returned are copies.
 """
 
 import contextlib
@@ -32,25 +32,19 @@ _LITERALS = {
     "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
 }  # fmt: skip
 _CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_CONTAINERS = {
-    "EMPTY_DICT", "EMPTY_LIST", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD",
-}  # fmt: skip
+_TUPLES = {"TUPLE": None, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _REBUILD = ("global", "torch._utils _rebuild_tensor_v2")
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _MARK = object()
 _STREAM_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickled magic number that opens a file of torch before 1.6."""
 
+_Storages = Callable[[str], bytes]
+"""Key of a storage -> its raw values, little endian."""
+
 
 def load_tensor(path: Path) -> np.ndarray:
     """The tensor in a ``.pt`` file written by ``torch.save(tensor, path)``.
-
-    Args:
-      path: file of torch, in its zip format or the one before.
-
-    Returns:
-      The array, a copy of its own.
 
     Raises:
       ValueError: not such a file, or it holds anything but one dense tensor.
@@ -62,12 +56,6 @@ def load_tensor(path: Path) -> np.ndarray:
 
 def load_tensors(path: Path) -> dict[str, np.ndarray]:
     """The tensors in a file written by ``torch.save(module.state_dict(), path)``.
-
-    Args:
-      path: as `load_tensor`.
-
-    Returns:
-      {name: array}, copies.
 
     Raises:
       ValueError: not such a file, or anything but names with dense tensors.
@@ -83,14 +71,9 @@ def load_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def load_tuple(path: Path) -> list[np.ndarray | None]:
-    """The tensors in a file written by ``torch.save((a, b, …), path)``.
+    """The tensors in a file written by ``torch.save((a, b, …), path)``, in order.
 
-    Args:
-      path: as `load_tensor`.
-
-    Returns:
-      An array for each dense tensor, in order, copies; None for each entry that is
-      something else, which is neither built nor run.
+    An entry that is something else is None, and is neither built nor run.
 
     Raises:
       ValueError: not such a file, or it holds no tuple or list; a damaged tensor.
@@ -99,15 +82,16 @@ def load_tuple(path: Path) -> list[np.ndarray | None]:
     if not isinstance(description, tuple | list) or description[:1] == ("call",):
         raise ValueError(f"{path}: expected a tuple of tensors")
     with _expecting(path, "dense tensors"):
-        return [_tensor(x, storages) if _is_tensor(x) else None for x in description]
+        return [
+            _tensor(entry, storages)
+            if isinstance(entry, tuple) and entry[:2] == ("call", _REBUILD)
+            else None
+            for entry in description
+        ]
 
 
-Storages = Callable[[str], bytes]
-"""Key of a storage -> its raw values, little endian."""
-
-
-def _open(path: Path) -> tuple[Any, Storages]:
-    """What the file's pickle would build, as a description; and its storages."""
+def _open(path: Path) -> tuple[Any, _Storages]:
+    """A description of what the file's pickle would build; and its storages."""
     if not zipfile.is_zipfile(path):
         return _open_stream(path)
     with zipfile.ZipFile(path) as archive:
@@ -126,7 +110,7 @@ def _open(path: Path) -> tuple[Any, Storages]:
     return _described(path, io.BytesIO(pickled))[0], read
 
 
-def _open_stream(path: Path) -> tuple[Any, Storages]:
+def _open_stream(path: Path) -> tuple[Any, _Storages]:
     """The format of torch before 1.6.
 
     Five pickles (magic number, version, byte order and sizes, the object, keys of the
@@ -149,9 +133,15 @@ def _open_stream(path: Path) -> tuple[Any, Storages]:
     return description, raw.__getitem__
 
 
-def _tensor(description: Any, storages: Storages) -> np.ndarray:
+def _tensor(description: Any, storages: _Storages) -> np.ndarray:
     """The array that one tensor's description stands for."""
-    storage_class, key, start, shape, strides = _dense_tensor(description)
+    kind, function, arguments = description
+    if (kind, function) != ("call", _REBUILD):
+        raise ValueError(f"found {description[:2]!r}")
+    (persistent, storage), start, shape, strides = arguments[:4]
+    if persistent != "persistent":
+        raise ValueError(f"found storage {storage!r}")
+    storage_class, key = _storage(storage)
     dtype = np.dtype(_DTYPES[storage_class])
     flat = np.frombuffer(storages(key), dtype)
     last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
@@ -159,28 +149,8 @@ def _tensor(description: Any, storages: Storages) -> np.ndarray:
         np.prod(shape) and last >= len(flat)
     ):
         raise ValueError(f"shape {shape} does not fit its {len(flat)} values")
-    view = np.lib.stride_tricks.as_strided(
-        flat[start:],
-        shape,
-        [step * dtype.itemsize for step in strides],
-        writeable=False,
-    )
-    return view.copy()
-
-
-def _is_tensor(description: Any) -> bool:
-    return isinstance(description, tuple) and description[:2] == ("call", _REBUILD)
-
-
-def _dense_tensor(description: Any) -> tuple:
-    """Storage class, key, offset, shape, strides of a described tensor."""
-    kind, function, arguments = description
-    if (kind, function) != ("call", _REBUILD):
-        raise ValueError(f"found {description[:2]!r}")
-    (persistent, storage), start, shape, strides = arguments[:4]
-    if persistent != "persistent":
-        raise ValueError(f"found storage {storage!r}")
-    return *_storage(storage), start, shape, strides
+    steps = [step * dtype.itemsize for step in strides]
+    return np.lib.stride_tricks.as_strided(flat[start:], shape, steps).copy()
 
 
 def _storage(identity: Any) -> tuple[str, str]:
@@ -193,6 +163,7 @@ def _storage(identity: Any) -> tuple[str, str]:
 
 
 def _described(path: Path, pickled: io.BufferedIOBase) -> tuple[Any, dict[str, str]]:
+    """`_describe`, with the class of each storage by its key."""
     with _expecting(path, "dense tensors"):
         description, identities = _describe(pickled)
         storages = map(_storage, identities)
@@ -201,7 +172,7 @@ def _described(path: Path, pickled: io.BufferedIOBase) -> tuple[Any, dict[str, s
 
 @contextlib.contextmanager
 def _expecting(path: Path, what: str) -> Iterator[None]:
-    """Whatever a description lacks, or has too much of, is told of the file."""
+    """Tells of the file whatever a description lacks, or has too much of."""
     try:
         yield
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -209,13 +180,11 @@ def _expecting(path: Path, what: str) -> Iterator[None]:
 
 
 def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
-    """What a pickle would build, as tuples: nothing is imported and nothing called.
+    """Describes what a pickle would build by tuples; imports nothing, calls nothing.
 
     Lists and dictionaries are themselves; an ordered dictionary is a plain one and has
-    no attributes. ``pickled`` is read to the end of the pickle.
-
-    Returns:
-      The description, and the identities of the storages that it names.
+    no attributes. ``pickled`` is read to the end of the pickle. Returned are the
+    description, and the identities of the storages that it names.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -234,8 +203,18 @@ def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
             stack.append(("global", argument))
         elif name == "MARK":
             stack.append(_MARK)
-        elif name == "TUPLE" or name in _TUPLES:
-            stack.append(_popped(stack, _TUPLES.get(name)))
+        elif name in _TUPLES:
+            stack.append(_popped(stack, _TUPLES[name]))
+        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name in ("APPEND", "APPENDS"):
+            items = _popped(stack, 1 if name == "APPEND" else None)
+            stack[-1].extend(items)
+        elif name in ("SETITEM", "SETITEMS"):
+            items = _popped(stack, 2 if name == "SETITEM" else None)
+            stack[-1].update(zip(items[::2], items[1::2], strict=True))
+        elif name == "BUILD":  # attributes: torch keeps versions of modules there
+            stack.pop()
         elif name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
@@ -247,8 +226,6 @@ def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
             arguments, function = stack.pop(), stack.pop()
             is_dict = function == _ORDERED_DICT and arguments == ()
             stack.append({} if is_dict else ("call", function, arguments))
-        elif name in _CONTAINERS:
-            _fill(name, stack)
         else:
             raise ValueError(f"opcode {name} has no place in a tensor")
     raise ValueError("the pickle has no end")
@@ -260,17 +237,3 @@ def _popped(stack: list, size: int | None) -> tuple:
     items = tuple(stack[len(stack) - count :])
     del stack[len(stack) - count - (size is None) :]
     return items
-
-
-def _fill(name: str, stack: list) -> None:
-    """Opcodes that make lists and dictionaries, and put entries into them."""
-    if name in ("EMPTY_DICT", "EMPTY_LIST"):
-        stack.append({} if name == "EMPTY_DICT" else [])
-    elif name == "BUILD":  # attributes: torch keeps versions of modules there
-        stack.pop()
-    else:
-        items = _popped(stack, {"SETITEM": 2, "APPEND": 1}.get(name))
-        if name in ("APPEND", "APPENDS"):
-            stack[-1].extend(items)
-        else:
-            stack[-1].update(zip(items[::2], items[1::2], strict=True))

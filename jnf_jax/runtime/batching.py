@@ -26,19 +26,14 @@ def batches(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
 def map_batches(
     program: Callable[[int, np.ndarray], Any], size: int, batch_size: int
 ) -> Any:
-    """``program`` of every batch, joined on the host.
+    """``program`` of every batch, joined on the host in the order of the data.
 
-    Args:
-      program: (number of the batch, i32[batch_size]) -> pytree of [batch_size, ...].
-      size: number of data, at least 1.
-      batch_size: data in one call; more than ``size`` is taken as ``size``.
-
-    Returns:
-      The same pytree, of NumPy arrays [size, ...], in the order of the data.
+    ``program`` maps the number of a batch and its rows i32[batch_size] to a pytree of
+    [batch_size, ...]; joined, its leaves are NumPy arrays [size, ...]. A ``batch_size``
+    above ``size`` is taken as ``size``, which is at least 1.
     """
     parts = []
     for number, (rows, count) in enumerate(batches(size, min(batch_size, size))):
-        found = program(number, rows)
-        found = processes.to_host(found)
+        found = processes.to_host(program(number, rows))
         parts.append(jax.tree.map(lambda a, n=count: a[:n], found))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

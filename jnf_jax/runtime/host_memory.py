@@ -28,10 +28,9 @@ def keep_freed_memory() -> bool:
     the heap does not shrink; two arenas, one for this thread and one for all others,
     find freed blocks again. Programs are run by the thread that calls them, not by
     another: beyond the first arena a heap ends at 64 MB, and what is larger would be
-    mapped after all. Of what is free at the heap's end 2 GB stay.
+    mapped after all. Up to 2 GB that are free at the heap's end stay.
 
-    Returns:
-        Whether it was done: on Linux with glibc, without an accelerator.
+    Returned is whether it was done: on Linux with glibc, without an accelerator.
     """
     if _expects_accelerator() or platform.libc_ver()[0] != "glibc":
         return False
@@ -53,12 +52,11 @@ def collect_rarely() -> None:
 
 
 def _expects_accelerator() -> bool:
-    """What ``JAX_PLATFORMS`` says, or else whether a plugin of JAX is installed.
+    """Whether ``JAX_PLATFORMS`` names one, or else a plugin of JAX is installed.
 
     JAX itself can be asked only once it has looked for devices.
     """
-    asked = os.environ.get("JAX_PLATFORMS", "")
-    if asked:
+    if asked := os.environ.get("JAX_PLATFORMS", ""):
         return asked != "cpu"
     plugins = ("jax_plugins", "libtpu")
     return any(importlib.util.find_spec(name) for name in plugins)

@@ -28,8 +28,8 @@ def make_cores_devices() -> None:
 
     For chains and other long loops of small matrix products: XLA gives one of 500 rows
     to a single thread, so that devices side by side are faster (docs/speed.md). Nothing
-    changes where ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` say
-    a number, nor among several processes.
+    changes where ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` say a number, nor among
+    several processes.
     """
     if (
         jax.config.jax_num_cpu_devices != -1
@@ -42,16 +42,10 @@ def make_cores_devices() -> None:
 
 
 def make_mesh(num_devices: int | None = None) -> Mesh:
-    """A one-dimensional mesh with the axis ``data``.
+    """A mesh with the axis ``data`` of the first ``num_devices``; None is all of them.
 
     The axis type is Auto: ``jax.make_mesh`` defaults to Explicit axes, where ordinary
     code (a gather, ``x.T @ x``) raises ShardingTypeError.
-
-    Args:
-      num_devices: how many of ``jax.devices()``, from the first; None is all of them.
-
-    Returns:
-      The mesh.
 
     Raises:
       ValueError: ``num_devices`` is not between 1 and the number of devices.
@@ -63,8 +57,8 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     num_devices = len(devices) if num_devices is None else num_devices
     if not 1 <= num_devices <= len(devices):
         raise ValueError(
-            f"num_devices must be between 1 and {len(devices)} (the devices that JAX "
-            f"sees), got {num_devices}"
+            f"`num_devices` is {num_devices}, expected 1 to {len(devices)}, as many as "
+            "JAX sees"
         )
     return _mesh_over(devices[:num_devices])
 
@@ -97,7 +91,7 @@ def batch_sharding(mesh: Mesh | None, *, axis: int = 0) -> jax.sharding.Sharding
 
 
 def num_shards(mesh: Mesh | None) -> int:
-    """Into how many parts a batch is split."""
+    """The number of parts into which a batch is split."""
     return 1 if mesh is None else mesh.shape[AXIS]
 
 
@@ -120,18 +114,13 @@ def dividing_mesh(mesh: Mesh | None, size: int) -> Mesh | None:
 
 
 def state_sharding(shapes: Any, mesh: Mesh | None, parameters: str) -> Any:
-    """Where each leaf of a train state lives.
+    """A ``Sharding`` for each leaf of a train state, any pytree of ``shape``s.
 
-    Args:
-      shapes: pytree of anything with ``shape``, as from ``jax.eval_shape``.
-      mesh: its devices.
-      parameters: "replicated", whole on each; or "sharded" (fully sharded data
-        parallel, arXiv 1910.02054): along its largest axis that the devices divide, the
-        first of equals; a leaf without one is whole. Moments, averages and best
-        parameters have the shapes of the parameters, hence their shardings.
-
-    Returns:
-      The pytree with a ``Sharding`` for each leaf.
+    ``parameters`` are "replicated", whole on each device of ``mesh``; or "sharded"
+    (fully sharded data parallel, arXiv 1910.02054): along a leaf's largest axis that
+    the devices divide, the first of equals; a leaf without one is whole. Moments,
+    averages and best parameters have the shapes of the parameters, hence their
+    shardings.
     """
 
     def sharding_of(leaf: Any) -> jax.sharding.Sharding:
@@ -144,15 +133,10 @@ def state_sharding(shapes: Any, mesh: Mesh | None, parameters: str) -> Any:
 
 
 def put(tree: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Arrays onto devices, those of other processes included.
+    """Arrays onto devices, those of other processes included; one sharding for all.
 
-    Args:
-      tree: pytree of arrays; those on the host are whole, and the same, on every
-        process, which copies only what its own devices hold.
-      sharding: of every leaf.
-
-    Returns:
-      The pytree, of ``jax.Array``.
+    Those on the host are whole, and the same, on every process, which copies only what
+    its own devices hold.
     """
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
@@ -204,13 +188,7 @@ def own_rows(batch_size: int, mesh: Mesh | None) -> slice:
 def join_batch(local: Any, batch_size: int, mesh: Mesh | None) -> Any:
     """Global arrays [B, ...], split over the mesh, of what each process supplies.
 
-    Args:
-      local: pytree of [b, ...] on the host: the rows ``own_rows(batch_size, mesh)``.
-      batch_size: B.
-      mesh: of all processes.
-
-    Returns:
-      The pytree on the devices.
+    That is a pytree of [b, ...] on the host: the rows ``own_rows(batch_size, mesh)``.
     """
     sharding, first = batch_sharding(mesh), own_rows(batch_size, mesh).start
 
@@ -231,9 +209,6 @@ def check_batch_size(batch_size: int, mesh: Mesh | None) -> None:
     if batch_size % num_devices:
         near = max(batch_size // num_devices, 1) * num_devices
         raise ValueError(
-            f"batch size {batch_size} is not divisible by {num_devices} devices; the "
-            f"nearest smaller one that is: {near}"
-            if near < batch_size
-            else f"batch size {batch_size} is not divisible by {num_devices} devices; "
-            f"the smallest one that is: {near}"
+            f"`batch_size` is {batch_size}, expected a multiple of the {num_devices} "
+            f"devices, such as {near}"
         )

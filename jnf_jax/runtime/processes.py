@@ -92,12 +92,7 @@ def on_first(action: Callable[[], None]) -> None:
 
 
 def require_same(what: str, number: int) -> None:
-    """Raises ValueError unless ``number`` is the same in all processes.
-
-    Args:
-      what: begins the message.
-      number: an integer.
-    """
+    """Raises ValueError, which begins with ``what``, unless all processes agree."""
     if jax.process_count() == 1:
         return
     found = multihost_utils.process_allgather(np.asarray(number, np.int32)).tolist()

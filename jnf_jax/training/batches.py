@@ -21,18 +21,11 @@ def batch_indices(
     batch_size: int,
     seed: int,
 ) -> np.ndarray:
-    """Which data the steps ``first_step``, ``first_step + 1``, … see.
+    """The data that ``num_steps`` steps from ``first_step`` on see.
 
-    Each epoch is a permutation, drawn from (seed, name, epoch); its last partial batch
-    is dropped. A pure function of the step, so that resuming needs no position.
-
-    Args:
-      first_step: number of steps taken before.
-      num_steps: how many steps.
-      name: of the stage.
-      size: number of training data.
-      batch_size: at most ``size``.
-      seed: of the run.
+    Each epoch is a permutation of the ``size`` training data, drawn from (seed, name of
+    the stage, epoch); its last partial batch is dropped. A pure function of the step,
+    so that resuming needs no position.
 
     Returns:
       i32[num_steps, batch_size].
@@ -42,8 +35,8 @@ def batch_indices(
     """
     if not 1 <= batch_size <= size:
         raise ValueError(
-            f"stage {name!r}: batch_size must be between 1 and the number of training "
-            f"data, {size}, got {batch_size}"
+            f"`{name}.batch_size` is {batch_size}, expected 1 to {size}, the number of "
+            "training data"
         )
     per_epoch = size // batch_size
     rows = []
@@ -55,19 +48,12 @@ def batch_indices(
 
 
 def validation_indices(size: int, batch_size: int) -> np.ndarray:
-    """Batches of one size that cover the validation split.
+    """Batches i32[num_batches, size_of_each] that cover the validation split.
 
     As few batches as ``batch_size`` allows, all equally large, so that their plain mean
     is the mean over the split and one program serves all. What does not divide is left
     out: fewer data than there are batches, the same ones always. The number of devices
     has no say, so that a loss means the same on any.
-
-    Args:
-      size: number of validation data, at least 1.
-      batch_size: largest batch.
-
-    Returns:
-      i32[num_batches, size_of_each].
 
     >>> validation_indices(10, 4).tolist()
     [[0, 1, 2], [3, 4, 5], [6, 7, 8]]

@@ -21,23 +21,15 @@ _CPU_OPTIONS = tuple(
 _CPU_OPTIONS_ONCE = ({"xla_backend_optimization_level": 1},)
 
 
-def compiler_options(backend: str) -> dict[str, str | int]:
+@functools.cache
+def compiler_options(backend: str, once: bool = False) -> dict[str, str | int]:
     """The ``compiler_options`` that ``jax.jit`` of a training step gets on a backend.
 
-    Options go with the program, not into XLA_FLAGS: there an unknown name would end the
-    process. Here it is refused with an error; where all are, none is used.
+    ``once`` asks for those of the program that makes the first state. Options go with
+    the program, not into XLA_FLAGS: there an unknown name would end the process. Here
+    it is refused with an error; where all are, none is used.
     """
-    return _first_known(backend, is_for_once=False)
-
-
-def compiler_options_once(backend: str) -> dict[str, str | int]:
-    """As ``compiler_options``, for the program that makes the first state."""
-    return _first_known(backend, is_for_once=True)
-
-
-@functools.cache
-def _first_known(backend: str, is_for_once: bool) -> dict[str, str | int]:
-    choices = _CPU_OPTIONS_ONCE if is_for_once else _CPU_OPTIONS
+    choices = _CPU_OPTIONS_ONCE if once else _CPU_OPTIONS
     for options in choices if backend == "cpu" else ():
         try:
             jax.jit(lambda: 0, compiler_options=options).lower().compile()

@@ -24,7 +24,7 @@ class Feed(NamedTuple):
     Attributes:
       take: ``take(step, count)``: those of the next ``count`` steps, ``step`` the first
         of them; leaves [B, ...], or [count, B, ...] where ``count`` is more than 1.
-      position: what a checkpoint keeps, JSON-able; None where the step says all.
+      position: JSON-able, for a checkpoint to keep; None where the step says all.
       close: stops reading.
     """
 
@@ -40,17 +40,10 @@ def open_feed(
     step: int,
     position: dict[str, Any] | None,
 ) -> Feed:
-    """The rows of a stage from ``step`` on.
+    """The rows of a stage after ``step`` steps, split over the devices of ``mesh``.
 
-    Args:
-      stage: says whether its rows are read.
-      settings: batch size, seed, number of steps.
-      mesh: the rows are split over its devices.
-      step: number of steps taken before.
-      position: ``Feed.position()`` then; None where the data were on the device.
-
-    Raises:
-      ValueError: ``position`` is not that of ``step``.
+    ``position`` is what ``Feed.position()`` said then, None where the data were on the
+    device; one that is not of ``step`` raises ValueError.
     """
 
     def indices_of_steps(step: int, count: int) -> np.ndarray:

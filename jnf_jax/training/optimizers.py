@@ -134,29 +134,21 @@ class TrainSettings:
 
 
 def make_schedule(settings: TrainSettings) -> optax.Schedule:
-    """Learning rate by step, without what "plateau" multiplies it with.
-
-    Args:
-      settings: see ``TrainSettings``.
-
-    Returns:
-      A function of the step number.
-    """
+    """Learning rate by step, without what "plateau" multiplies it with."""
     peak, warmup = settings.learning_rate, settings.warmup_steps
+    after = optax.constant_schedule(peak)
     if settings.schedule == "cosine":
         after = optax.cosine_decay_schedule(peak, max(settings.num_steps - warmup, 1))
-    else:
-        after = optax.constant_schedule(peak)
     if not warmup:
         return after
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after],
-                                [warmup])  # fmt: skip
+    rise = optax.linear_schedule(0.0, peak, warmup)
+    return optax.join_schedules([rise, after], [warmup])
 
 
 def _by_group(
     scaled: Callable[[], optax.GradientTransformation], groups: Mapping[str, Group]
 ) -> optax.GradientTransformation:
-    """``scaled`` of each group is its own, and begins at the group's ``start_step``.
+    """Each group has a ``scaled`` of its own, which begins at its ``start_step``.
 
     Before it the gradients of a group are not looked at: those of a network whose last
     layer is still zero would leave second moments of zero behind, and the first steps
@@ -185,17 +177,10 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments, both apart for each group → learning rate → plateau. ``update``
-    takes the training loss as ``value=``, which "plateau" averages over an epoch (as
-    PyTorch's ReduceLROnPlateau, which the authors use, stepped once an epoch).
-
-    Args:
-      settings: see ``TrainSettings``.
-      steps_per_epoch: optimiser steps in one pass over the training data.
-      groups: see ``Stage.groups``.
-
-    Returns:
-      An optax transformation.
+    Clipping → moments, both apart for each of ``Stage.groups`` → learning rate →
+    plateau. ``update`` takes the training loss as ``value=``, which "plateau" averages
+    over an epoch (as PyTorch's ReduceLROnPlateau, which the authors use, stepped once
+    an epoch).
 
     Raises:
       ValueError: lists every bad field of ``settings``.

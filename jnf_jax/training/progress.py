@@ -11,6 +11,24 @@ import numpy as np
 from tqdm import asyncio, auto
 
 
+class Clock:
+    """Seconds of training: what is done inside ``paused`` does not count."""
+
+    def __init__(self):
+        self._paused = 0.0
+
+    def now(self) -> float:
+        """The time, of no meaning but in differences."""
+        return time.monotonic() - self._paused
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stands still."""
+        begin = time.monotonic()
+        yield
+        self._paused += time.monotonic() - begin
+
+
 class Progress:
     """Tells how far a stage is: step, loss, samples/s and time left, on stderr.
 
@@ -27,10 +45,12 @@ class Progress:
         *,
         first: str = "compiling…",
         is_shown: bool = True,
+        clock: Clock | None = None,
     ):
         """Says what comes ``first``, at step ``start`` of ``total``."""
         self._stage, self._total, self._is_shown = stage, total, is_shown
-        self._step, self._time = start, None  # no clock before the first call
+        self._clock = clock or Clock()
+        self._step, self._time = start, None  # no time before the first call
         self._rate: float | None = None  # steps a second, smoothed
         self._bar, self._interval = None, 10.0
         if not is_shown:
@@ -49,7 +69,7 @@ class Progress:
         """Shows the step reached and a recent loss, if the last time is long ago."""
         if not self._is_shown:
             return
-        now, is_last = time.monotonic(), step == self._total
+        now, is_last = self._clock.now(), step == self._total
         if self._time is None:  # the first call is over, and with it compilation
             self._step, self._time = step, now
             if not is_last:
@@ -66,24 +86,14 @@ class Progress:
         left = self._rate and (self._total - step) / self._rate
         self._show(step, describe_progress(loss, samples, left))
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Time spent inside does not count as training."""
-        begin = time.monotonic()
-        yield
-        if self._time is not None:
-            self._time += time.monotonic() - begin
-
     def _show(self, step: int, text: str) -> None:
-        if self._bar is None:
-            step = (
-                f"step {step:,} of {self._total:,}, " if self._time is not None else ""
-            )
-            print(f"stage {self._stage}: {step}{text}", file=sys.stderr, flush=True)
-        else:
+        if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
             self._bar.refresh()
+            return
+        place = f"step {step:,} of {self._total:,}, " if self._time is not None else ""
+        print(f"stage {self._stage}: {place}{text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Ends the bar's line."""
@@ -94,15 +104,9 @@ class Progress:
 def describe_progress(
     loss: float, samples_per_second: float | None, left: float | None
 ) -> str:
-    """The changing part of a progress line.
+    """The changing part of a progress line: a recent loss, the rate, seconds ``left``.
 
-    Args:
-      loss: a recent one.
-      samples_per_second: rate of training; None before any step was timed.
-      left: expected seconds to the end; None likewise.
-
-    Returns:
-      One line.
+    Both are None before any step was timed.
 
     >>> describe_progress(1.25, 2048.0, 75.0)
     'loss 1.25, 2,048 samples/s, 1:15 left'
@@ -120,40 +124,35 @@ def describe_progress(
     )
 
 
-def summarise(name: str, values: list[Any]) -> float:
-    """One number of a metric over steps or batches, of one or several each: its mean.
+def summarise(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each metric over steps or batches, one or several in each of a list.
 
-    A "…/first_<event>" is 0 where the event did not come; of it this is the smallest of
+    A "…/first_<event>" is 0 where the event did not come; it becomes the smallest of
     the others: in a mean the zeros would hide how early it comes where it does.
 
-    >>> summarise("loss", [0.0, 3.0]), summarise("chains/first_stop", [0, 7, 3])
-    (1.5, 3.0)
+    >>> summarise([{"loss": 0.0, "a/first_stop": 7}, {"loss": 3.0, "a/first_stop": 0}])
+    {'loss': 1.5, 'a/first_stop': 7.0}
     """
-    flat = np.concatenate([np.ravel(value) for value in values])
-    if "/first_" in name:
-        return float(min(flat[flat > 0], default=0.0))
-    return float(np.mean(flat))
+    found, fetched = {}, jax.device_get(metrics)
+    for name in fetched[0]:
+        flat = np.concatenate([np.ravel(of_call[name]) for of_call in fetched])
+        is_first = "/first_" in name
+        found[name] = float(min(flat[flat > 0], default=0) if is_first else flat.mean())
+    return found
 
 
 class MetricsWindow:
     """Metrics of the steps since the last log line, left on the device until then."""
 
-    def __init__(self, first_step: int):
-        """Starts the clock at ``first_step``."""
-        self.first_step = first_step
+    def __init__(self, first_step: int, clock: Clock | None = None):
+        """Starts at ``first_step``, now."""
+        self.first_step, self._clock = first_step, clock or Clock()
         self._metrics: list[dict[str, Any]] = []
-        self._start = time.monotonic()
+        self._start = self._clock.now()
 
     def add(self, metrics: dict[str, Any]) -> None:
         """Keeps the metrics of a call, without waiting for them."""
         self._metrics.append(metrics)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Time spent inside does not count as training."""
-        begin = time.monotonic()
-        yield
-        self._start += time.monotonic() - begin
 
     def largest(self) -> dict[str, float]:
         """The largest value of every metric in these steps."""
@@ -163,8 +162,7 @@ class MetricsWindow:
 
     def summary(self, step: int, batch_size: int) -> dict[str, float]:
         """Every metric up to ``step``, summarised, and ``samples_per_second``."""
-        fetched = jax.device_get(self._metrics)
-        found = {n: summarise(n, [m[n] for m in fetched]) for n in fetched[0]}
-        elapsed = time.monotonic() - self._start
+        found = summarise(self._metrics)
         samples = (step - self.first_step) * batch_size
+        elapsed = self._clock.now() - self._start
         return {**found, "samples_per_second": samples / elapsed}

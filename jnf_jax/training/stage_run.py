@@ -4,6 +4,7 @@
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ import numpy as np
 from jnf_jax import checkpoint
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
-from jnf_jax.training import resume, train_step
-from jnf_jax.training.compiling import compiler_options, compiler_options_once
+from jnf_jax.training import train_step
+from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.progress import MetricsWindow, summarise
+from jnf_jax.training.resume import check_identity
 from jnf_jax.training.train_step import TrainState
 
 
@@ -37,7 +39,7 @@ class Programs(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What does not change while a stage trains."""
+    """Everything that does not change while a stage trains."""
 
     stage: Stage
     settings: TrainSettings
@@ -49,8 +51,12 @@ class Run(NamedTuple):
 
     @property
     def field(self) -> str:
-        """Which field of the state is handed on."""
+        """The field of the state that is handed on."""
         return train_step.selected_field(self.settings)
+
+    def key(self, purpose: str = "") -> jax.Array:
+        """The stage's key of a purpose; "" is that into which steps are folded."""
+        return train_step.stage_key(self.settings.seed, f"{self.stage.name}{purpose}")
 
     def record(self, event: str, step: int, values: dict[str, Any]) -> None:
         """Logs one flat record; one process of a run does."""
@@ -69,13 +75,9 @@ def compile_programs(
 ) -> Programs:
     """Wraps the functions of ``train_step`` in jit; compilation waits for their use.
 
-    Args:
-      stage: what to train; captured, so its ``loss`` may be any closure.
-      settings: how.
-      mesh: where; every result but a state is whole on each of its devices.
-
-    Returns:
-      The programs. Those that take a state and return one donate it.
+    The stage is captured, so its ``loss`` may be any closure. Every result but a state
+    is whole on each device of ``mesh``; programs that take a state and return one
+    donate it.
     """
     optimizer = make_optimizer(
         settings, stage.steps_per_epoch(settings.batch_size), stage.groups
@@ -89,22 +91,21 @@ def compile_programs(
     state = parallel.state_sharding(
         jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
     )
-    backend = jax.default_backend()
     own_mesh = validation_mesh(stage, settings, mesh)
     validate = train_step.make_validation(stage, own_mesh)
 
     def compiled(
-        function: Callable, *donate: int, to: Any = whole, options=compiler_options
+        function: Callable, *donate: int, to: Any = whole, once: bool = False
     ) -> Callable:
         return jax.jit(
             function,
             donate_argnums=donate,
             out_shardings=to,
-            compiler_options=options(backend),
+            compiler_options=compiler_options(jax.default_backend(), once),
         )
 
     return Programs(
-        init=compiled(init, to=state, options=compiler_options_once),
+        init=compiled(init, to=state, once=True),
         copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree), to=state),
         step=compiled(step, 0, to=(state, whole)),
         steps=compiled(train_step.make_steps(step), 0, to=(state, whole)),
@@ -115,33 +116,46 @@ def compile_programs(
     )
 
 
+def new_state(run: Run) -> TrainState:
+    """The state before the first step."""
+    # Not the key that steps are folded into: splitting a key may repeat those.
+    return run.programs.init(run.key("/init"))
+
+
 def restored_state(run: Run) -> tuple[TrainState | None, float, dict[str, Any] | None]:
     """The newest intact state, the seconds spent on it and its position in the data.
 
-    None, 0.0 and None where there is none.
+    None, 0.0 and None where there is none. Each damaged checkpoint that is passed over
+    is named in a warning.
+
+    Raises:
+      ValueError: the checkpoint is of another identity, listing what differs, or does
+        not fit the stage; the processes of this run do not find the same one.
     """
-    like = jax.eval_shape(run.programs.init, _init_key(run))
-    state, seconds, position = resume.restore_state(
-        run.directory,
-        like,
-        field=run.field,
-        identity=run.identity,
-        sharding=parallel.state_sharding(like, run.mesh, run.settings.parameters),
-    )
-    if state is None:
+    path, damaged = checkpoint.newest_intact(run.directory)
+    for _, reason in damaged:
+        warnings.warn(f"{reason}; resuming from {path or 'step 0'}", stacklevel=2)
+    newest = -1 if path is None else checkpoint.read_step(path)
+    told = f"the step of the newest checkpoint in {run.directory}"
+    processes.require_same(told, newest)
+    if path is None:
         return None, 0.0, None
+    stored = checkpoint.read_metadata(path)
+    check_identity(path, stored["identity"], run.identity)
+    like = jax.eval_shape(run.programs.init, run.key("/init"))
+    places = parallel.state_sharding(like, run.mesh, run.settings.parameters)
+    # The parameters that later stages read are an item of their own.
+    (params, rest), (params_at, rest_at) = _split(run, like), _split(run, places)
+    params = checkpoint.restore_params(path, params, sharding=params_at)
+    rest = checkpoint.restore_train_state(path, rest, sharding=rest_at)
     # What was read may share memory with the reader's buffers; a donated state may not.
-    return run.programs.copy(state), seconds, position
+    state = run.programs.copy(rest._replace(**{run.field: params}))
+    return state, stored["seconds"], stored.get("position")
 
 
-def new_state(run: Run) -> TrainState:
-    """The state before the first step."""
-    return run.programs.init(_init_key(run))
-
-
-def _init_key(run: Run) -> jax.Array:
-    # Not the key that steps are folded into: splitting a key may repeat those.
-    return train_step.stage_key(run.settings.seed, f"{run.stage.name}/init")
+def _split(run: Run, state: TrainState) -> tuple[Any, TrainState]:
+    """The field that is handed on, and the state without it."""
+    return getattr(state, run.field), state._replace(**{run.field: None})
 
 
 def make_advance(
@@ -152,10 +166,9 @@ def make_advance(
     A ``count`` of 1 is the step itself, more are a scan: two programs in all, as long
     as ``count`` takes one other value.
     """
-    stage, settings = run.stage, run.settings
-    rng_key = train_step.stage_key(settings.seed, stage.name)
+    stage = run.stage
     frozen, arrays, rng_key = parallel.put(
-        (stage.frozen, stage.train_arrays, rng_key), parallel.replicated(run.mesh)
+        (stage.frozen, stage.train_arrays, run.key()), parallel.replicated(run.mesh)
     )
 
     def advance(state: TrainState, step: int, count: int) -> tuple[TrainState, dict]:
@@ -173,31 +186,24 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
     mesh = validation_mesh(stage, settings, run.mesh)
     all_rows, num_batches = validation_rows(stage, settings, mesh)
     # The same noise every time: differences between steps are those of parameters.
-    rng_key = train_step.stage_key(settings.seed, f"{stage.name}/validation")
+    rng_keys = list(jax.random.split(run.key("/validation"), num_batches))
     frozen, arrays, rng_keys = parallel.put(
-        (
-            stage.frozen,
-            stage.validation_arrays,
-            list(jax.random.split(rng_key, num_batches)),
-        ),
-        parallel.replicated(mesh),
+        (stage.frozen, stage.validation_arrays, rng_keys), parallel.replicated(mesh)
     )
 
     def validate(state: TrainState, step: int) -> TrainState:
         judged = state.ema_params if settings.ema_decay else state.params, state.memory
         if mesh != run.mesh:
             judged = parallel.put(judged, parallel.replicated(mesh))
-        metrics = jax.device_get(
+        found = summarise(
             [
                 run.programs.validate(*judged, frozen, arrays, rows, rng_key)
                 for rows, rng_key in zip(all_rows(), rng_keys, strict=True)
             ]
         )
-        found = {n: summarise(n, [m[n] for m in metrics]) for n in metrics[0]}
         if not np.isfinite(found["loss"]):
-            raise FloatingPointError(
-                f"stage {stage.name!r}: the validation loss after step {step} is "
-                f"{found['loss']}; {_describe_last_good(run)}"
+            raise _diverged(
+                run, f"the validation loss after step {step} is {found['loss']}"
             )
         run.record_metrics("validation", step, found)
         return run.programs.record_validation(state, np.float32(found["loss"]))
@@ -208,19 +214,15 @@ def make_validate(run: Run) -> Callable[[TrainState, int], TrainState]:
 def fit(run: Run, state: TrainState) -> tuple[TrainState, float]:
     """``Stage.fit`` in place of the one step: validated and saved as trained ones are.
 
-    Args:
-      run: of a stage with ``fit``.
-      state: a new one, whose parameters say the shapes and dtypes.
-
-    Returns:
-      The state after it, and the seconds that it took.
+    Returned are the state after it, and the seconds that it took. The parameters of
+    ``state``, a new one, say the shapes and dtypes.
 
     Raises:
       ValueError: ``fit`` gave other shapes or dtypes than ``Stage.init``.
       FloatingPointError: a parameter or the validation loss is not finite.
     """
     begin = time.monotonic()
-    params = run.stage.fit(train_step.stage_key(run.settings.seed, run.stage.name))
+    params = run.stage.fit(run.key())
     got, expected = (
         jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)
         for tree in (params, state.params)
@@ -240,21 +242,20 @@ def fit(run: Run, state: TrainState) -> tuple[TrainState, float]:
 def check_loss(run: Run, state: TrainState, window: MetricsWindow, step: int) -> None:
     """Raises FloatingPointError if a loss in these steps was not finite."""
     bad = int(state.first_bad_step)
-    if bad < 0:
-        return
-    failure = run.stage.watch(window.largest()).failure
-    why = f": {failure}" if failure else ""
-    raise FloatingPointError(
-        f"stage {run.stage.name!r}: the loss is not finite at step {bad}, found in "
-        f"steps {window.first_step} to {step}{why}; {_describe_last_good(run)}"
-    )
+    if bad >= 0:
+        failure = run.stage.watch(window.largest()).failure
+        raise _diverged(
+            run,
+            f"the loss is not finite at step {bad}, found in steps "
+            f"{window.first_step} to {step}{': ' if failure else ''}{failure}",
+        )
 
 
-def _describe_last_good(run: Run) -> str:
+def _diverged(run: Run, what: str) -> FloatingPointError:
     path, _ = checkpoint.newest_intact(run.directory)
-    if path is None:
-        return "there is no checkpoint before it"
-    return f"the last good checkpoint is {path}"
+    last = f"the last good checkpoint is {path}"
+    last = last if path else "there is no checkpoint before it"
+    return FloatingPointError(f"stage {run.stage.name!r}: {what}; {last}")
 
 
 def save_if_finite(
@@ -282,17 +283,13 @@ def save_if_finite(
     check_loss(run, state, window, step)
     # A gradient can be NaN where the loss is not.
     if not run.programs.all_finite((state.params, state.ema_params)):
-        raise FloatingPointError(
-            f"stage {run.stage.name!r}: a parameter is not finite, found in steps "
-            f"{window.first_step} to {step}; {_describe_last_good(run)}"
-        )
-    path = resume.save_state(
+        steps = f"steps {window.first_step} to {step}"
+        raise _diverged(run, f"a parameter is not finite, found in {steps}")
+    path = checkpoint.save(
         run.directory,
-        state,
-        field=run.field,
-        seconds=seconds,
-        position=position,
-        identity=run.identity,
+        int(state.step),
+        *_split(run, state),
+        {"identity": run.identity, "seconds": seconds, "position": position},
         keep=run.settings.keep_checkpoints,
     )
     identifier = checkpoint.checkpoint_id(path)

@@ -16,7 +16,7 @@ EXIT_CODE = 143  # 128 + SIGTERM, by which a scheduler knows to requeue
 
 @contextlib.contextmanager
 def catch_sigterm(mesh: jax.sharding.Mesh | None) -> Iterator[Callable[..., bool]]:
-    """A function that tells whether to stop; only the main thread hears signals.
+    """Yields a function that tells whether to stop; only the main thread hears signals.
 
     ``asked()`` is called once after each step (or scan of steps), by every process. In
     one process it is true as soon as SIGTERM came. Of several, one that got it tells

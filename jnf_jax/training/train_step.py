@@ -57,15 +57,8 @@ def init_state(
 ) -> TrainState:
     """The state before the first step.
 
-    Args:
-      rng_key: key of the stage.
-      stage: supplies ``init`` and ``init_memory``.
-      optimizer: see ``optimizers.make_optimizer``.
-      settings: decide whether an average and the best parameters are kept.
-
-    Returns:
-      The state. Compile this function with ``out_shardings``: buffers of its own for
-      every leaf are what makes donating the state safe.
+    Compile this function with ``out_shardings``: buffers of its own for every leaf are
+    what makes donating the state safe.
     """
     params = stage.init(rng_key)
     # Not a small number: splitting the key, as ``init`` may, repeats those.
@@ -95,12 +88,8 @@ def make_step(
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """One optimiser step as a pure function.
 
-    Args:
-      stage: supplies ``loss`` and ``fetch``.
-      optimizer: see ``optimizers.make_optimizer``.
-      settings: ``ema_decay`` is read.
-      mesh: splits the batch over its devices; parameters that are split as well are
-        put together for the loss.
+    ``mesh`` splits the batch over its devices; parameters that are split as well are
+    put together for the loss.
 
     Returns:
       ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
@@ -109,11 +98,7 @@ def make_step(
     """
 
     def step(
-        state: TrainState,
-        frozen: Any,
-        arrays: Any,
-        rows: Any,
-        rng_key: jax.Array,
+        state: TrainState, frozen: Any, arrays: Any, rows: Any, rng_key: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
 
@@ -166,14 +151,9 @@ def make_steps(step: Callable) -> Callable:
 def make_validation(
     stage: Stage, mesh: jax.sharding.Mesh | None = None
 ) -> Callable[..., dict[str, jax.Array]]:
-    """Loss and metrics of one validation batch.
+    """Loss and metrics of one validation batch, split over the devices of ``mesh``:
 
-    Args:
-      stage: supplies ``loss`` and ``fetch``.
-      mesh: splits the batch over its devices.
-
-    Returns:
-      ``validate(params, memory, frozen, arrays, rows, rng_key) -> metrics``.
+    ``validate(params, memory, frozen, arrays, rows, rng_key) -> metrics``.
     """
 
     def validate(
@@ -199,14 +179,12 @@ def record_validation(state: TrainState, loss: Float[Array, ""]) -> TrainState:
         return state
     candidate = state.params if state.ema_params is None else state.ema_params
     is_better = loss < state.best_loss
-    return state._replace(
-        best_loss=jnp.where(is_better, loss, state.best_loss),
-        best_params=jax.tree.map(
-            lambda new, old: jnp.where(is_better, new, old),
-            candidate,
-            state.best_params,
-        ),
+    best_loss, best_params = jax.tree.map(
+        lambda new, old: jnp.where(is_better, new, old),
+        (loss, candidate),
+        (state.best_loss, state.best_params),
     )
+    return state._replace(best_loss=best_loss, best_params=best_params)
 
 
 def all_finite(tree: Any) -> jax.Array:
@@ -220,7 +198,7 @@ def check_scalars(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
     for name, value in metrics.items():
         if jnp.shape(value):
             raise ValueError(
-                f"metric {name!r} must be a scalar, got shape {jnp.shape(value)}; the "
+                f"metric {name!r} has shape {jnp.shape(value)}, expected a scalar: the "
                 "loss of a stage takes the mean over its batch"
             )
     return metrics

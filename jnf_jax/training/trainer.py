@@ -24,12 +24,12 @@ from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
 from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
-from jnf_jax.training.progress import MetricsWindow, Progress
+from jnf_jax.training.progress import Clock, MetricsWindow, Progress
 from jnf_jax.training.train_step import TrainState
 
 
 class TrainResult(NamedTuple):
-    """What a finished stage hands on.
+    """A finished stage, as it is handed on.
 
     Attributes:
       params: the selected parameters, whole on each device of the mesh.
@@ -57,24 +57,15 @@ def choose_steps_per_dispatch(
     """How many steps one compiled call takes: the one place that decides.
 
     On CPU the gradient of a convolution inside a loop is 10 to 200 times slower than
-    outside (jax-ml/jax#12868), so there convolutional stages take one step a call.
-
-    Args:
-      backend: ``jax.default_backend()``.
-      has_convolutions: ``Stage.has_convolutions``.
-      requested: a positive number is obeyed; 0 chooses.
-
-    Returns:
-      Steps per call, at least 1.
+    outside (jax-ml/jax#12868), so there convolutional stages take one step a call. A
+    positive ``requested`` is obeyed.
 
     >>> choose_steps_per_dispatch("cpu", True), choose_steps_per_dispatch("gpu", True)
     (1, 50)
     """
     if requested < 0:
-        raise ValueError(f"steps_per_dispatch must be >= 0, got {requested}")
-    if requested:
-        return requested
-    return 1 if backend == "cpu" and has_convolutions else 50
+        raise ValueError(f"`requested` is {requested}, expected >= 0")
+    return requested or (1 if backend == "cpu" and has_convolutions else 50)
 
 
 def train(
@@ -89,6 +80,8 @@ def train(
 ) -> TrainResult:
     """Trains a stage to its last step, from its newest intact checkpoint if it has one.
 
+    A stage that is already finished is read, not trained.
+
     Args:
       stage: what to train.
       settings: how.
@@ -102,10 +95,6 @@ def train(
         "checkpoint"), "stage", "step" and scalars; see ``logs.MetricsLog``.
       show_progress: whether to write a progress line to stderr. It and ``log`` are the
         first process's alone.
-
-    Returns:
-      The selected parameters and where they were saved. A stage that is already
-      finished is read, not trained.
 
     Raises:
       ValueError: bad settings or sizes; the directory holds another config; a
@@ -125,10 +114,9 @@ def train(
         log=log,
         programs=stage_run.compile_programs(stage, settings, mesh),
     )
-    plan = make_plan(stage, settings, jax.default_backend())
     state, seconds, position = stage_run.restored_state(run)
     start = 0 if state is None else int(state.step)
-    is_to_train = start < settings.num_steps
+    is_to_train, clock = start < settings.num_steps, Clock()
     with contextlib.ExitStack() as stack:
         bar = Progress(
             stage.name,
@@ -136,6 +124,7 @@ def train(
             start,
             first="compiling…" if stage.fit is None else "fitting…",
             is_shown=show_progress and processes.is_first() and is_to_train,
+            clock=clock,
         )
         stack.callback(bar.close)
         if state is None:
@@ -147,7 +136,7 @@ def train(
             asked_to_stop = stack.enter_context(stopping.catch_sigterm(mesh))
             rows = feed.open_feed(stage, settings, mesh, start, position)
             stack.callback(rows.close)
-            state, seconds = _loop(run, plan, rows, state, seconds, bar, asked_to_stop)
+            state, seconds = _loop(run, rows, state, seconds, clock, bar, asked_to_stop)
     path, _ = checkpoint.newest_intact(run.directory)
     best = settings.select == "best"
     loss = float(state.best_loss if best else state.validation_loss)
@@ -192,49 +181,42 @@ class Plan(NamedTuple):
 
 def make_plan(stage: Stage, settings: TrainSettings, backend: str) -> Plan:
     """Resolves the zeros of ``settings``; see ``TrainSettings`` for the rules."""
+    num_steps, log_every = settings.num_steps, settings.log_every
     per_epoch = stage.steps_per_epoch(settings.batch_size)
-    default = min(max(per_epoch, settings.num_steps // 20), settings.num_steps)
+    default = min(max(per_epoch, num_steps // 20), num_steps)
     evaluate_every = settings.evaluate_every or default
     checkpoint_every = settings.checkpoint_every or evaluate_every
-    periods = [settings.num_steps, settings.log_every, checkpoint_every]
-    if stage.validation_size:
-        periods.append(evaluate_every)
+    evaluate_every = evaluate_every if stage.validation_size else 0
     steps = choose_steps_per_dispatch(
         backend, stage.has_convolutions, settings.steps_per_dispatch
     )
-    return Plan(
-        num_steps=settings.num_steps,
-        log_every=settings.log_every,
-        evaluate_every=evaluate_every if stage.validation_size else 0,
-        checkpoint_every=checkpoint_every,
-        steps_per_dispatch=min(steps, *periods),
-    )
+    periods = (num_steps, log_every, checkpoint_every, evaluate_every or num_steps)
+    steps = min(steps, *periods)
+    return Plan(num_steps, log_every, evaluate_every, checkpoint_every, steps)
 
 
 def _check(
     stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh | None
 ) -> None:
-    found = faults(settings, stage.name)
-    found += settings.faults_of_fit(stage.name) if stage.fit else []
+    field = stage.name
+    found = faults(settings, field)
+    found += settings.faults_of_fit(field) if stage.fit else []
+    if not found and settings.batch_size > stage.train_size:
+        found = [
+            f"`{field}.batch_size` is {settings.batch_size}, expected <= "
+            f"{stage.train_size}, the number of training data"
+        ]
+    if not found and settings.select == "best" and not stage.validation_size:
+        found = [f"`{field}.select` is 'best', expected 'last' without validation data"]
     if found:
         raise ValueError("\n".join(found))
-    if settings.batch_size > stage.train_size:
-        raise ValueError(
-            f"stage {stage.name!r}: batch_size must be at most the number of training "
-            f"data, got {settings.batch_size} for {stage.train_size}"
-        )
-    if settings.select == "best" and not stage.validation_size:
-        raise ValueError(
-            f"stage {stage.name!r}: select='best' needs validation data, got "
-            "validation_size 0; use select='last'"
-        )
     parallel.check_batch_size(settings.batch_size, mesh)
 
 
 def _identify(
     stage: Stage, settings: TrainSettings, metadata: dict[str, Any]
 ) -> dict[str, Any]:
-    """What runs that continue one another must share, as JSON gives it back."""
+    """The identity that runs which continue one another share, as JSON has it."""
     named = {
         option.name: getattr(settings, option.name)
         for option in dataclasses.fields(settings)
@@ -255,17 +237,18 @@ def _identify(
 
 def _loop(
     run: stage_run.Run,
-    plan: Plan,
     rows: feed.Feed,
     state: TrainState,
     seconds: float,
+    clock: Clock,
     bar: Progress,
     asked_to_stop: Callable[..., bool],
 ) -> tuple[TrainState, float]:
     """Takes the remaining steps; returns the last state and the seconds spent."""
-    step = int(state.step)
+    plan = make_plan(run.stage, run.settings, jax.default_backend())
+    step, batch_size = int(state.step), run.settings.batch_size
     advance, validate = stage_run.make_advance(run, rows), stage_run.make_validate(run)
-    begin, window = time.monotonic() - seconds, MetricsWindow(step)
+    begin, window = time.monotonic() - seconds, MetricsWindow(step, clock)
     running = None  # the losses of the latest call
     while step < plan.num_steps:
         count = plan.next_count(step)
@@ -275,33 +258,25 @@ def _loop(
         # Waits for the call before this one: while one runs the next is prepared, yet a
         # signal never waits for a long queue.
         if running is not None:
-            loss = float(np.ravel(running)[-1])
-            bar.update(step - count, loss, run.settings.batch_size)
+            bar.update(step - count, float(np.ravel(running)[-1]), batch_size)
         running = metrics["loss"]
         logging, validating, saving = plan.due(step)
         if logging or validating:
             stage_run.check_loss(run, state, window, step)
         if logging:
-            found = window.summary(step, run.settings.batch_size)
-            run.record_metrics("train", step, found)
-            window = MetricsWindow(step)
+            run.record_metrics("train", step, window.summary(step, batch_size))
+            window = MetricsWindow(step, clock)
         if validating:
-            with window.paused(), bar.paused():
+            with clock.paused():
                 state = validate(state, step)
         is_stopping = asked_to_stop() and step < plan.num_steps
         if saving or is_stopping:
-            with window.paused(), bar.paused():
-                stage_run.save_if_finite(
-                    run,
-                    state,
-                    window,
-                    step,
-                    time.monotonic() - begin,
-                    rows.position(),
-                )
+            spent, position = time.monotonic() - begin, rows.position()
+            with clock.paused():
+                stage_run.save_if_finite(run, state, window, step, spent, position)
         if is_stopping:
             raise SystemExit(stopping.EXIT_CODE)
-    bar.update(step, float(np.ravel(running)[-1]), run.settings.batch_size)
+    bar.update(step, float(np.ravel(running)[-1]), batch_size)
     if asked_to_stop(now=True):  # in the last call: all is saved, yet asked is asked
         raise SystemExit(stopping.EXIT_CODE)
     return state, time.monotonic() - begin

@@ -250,5 +250,5 @@ def test_a_process_lost_while_saving_is_no_full_disk(tmp_path, monkeypatch):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match="keep must be >= 1"):
+    with pytest.raises(ValueError, match="`keep` is 0 .*expected `keep` >= 1"):
         save(tmp_path, 1, keep=0)

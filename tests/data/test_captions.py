@@ -23,7 +23,9 @@ def test_files_and_folders_are_read(tmp_path):
 
 
 def test_what_cannot_be_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match="data.captions_file: .* is not there"):
+    with pytest.raises(
+        FileNotFoundError, match="`data.captions_file`: .* is not there"
+    ):
         captions.read(tmp_path / "none.tsv")
     (tmp_path / "a.tsv").write_text("a.jpg\tfine\nno picture here\n")
     with pytest.raises(ValueError, match="line 2: got 'no picture here', expected"):

@@ -161,7 +161,7 @@ def test_captions_and_pictures_must_match(places, tmp_path):
 
 
 def test_what_is_missing(places, tmp_path):
-    with pytest.raises(FileNotFoundError, match="data.captions_file: got ''"):
+    with pytest.raises(FileNotFoundError, match="`data.captions_file` is ''"):
         load("cub")
     with pytest.raises(FileNotFoundError, match="prepare caltech_birds2011"):
         load("cub", captions_file=places["captions_file"], data_dir=str(tmp_path))

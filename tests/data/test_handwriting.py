@@ -77,7 +77,7 @@ def _copy_with(root, tmp_path, name, **arrays):
         (
             "mnist_strokes.npz",
             {"seq_train": np.zeros((79, 3, 4), np.int8)},
-            "unequal numbers of rows in train.*'strokes': 79",
+            "train: unequal numbers of rows.*'strokes': 79",
         ),
         ("mnist_strokes.npz", {"y_test": np.full(20, 3)}, "are not MNIST's"),
         ("fsdd_wave.npz", {"y": np.zeros(29, np.uint8)}, "unequal numbers .*'y': 29"),
@@ -94,12 +94,14 @@ def test_missing_files_are_all_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="t10k-labels.*fsdd_wave") as caught:
         load("handwriting", data_dir=str(tmp_path))
     assert "mnist_strokes.npz" not in str(caught.value)
-    with pytest.raises(FileNotFoundError, match="got '', expected a folder"):
+    with pytest.raises(
+        FileNotFoundError, match="`data.data_dir` is '', expected a folder"
+    ):
         load("handwriting")
 
 
 def test_speakers_must_be_known_and_two(files, tmp_path):
-    with pytest.raises(ValueError, match="got 'nicolas', expected one of .*'ann'"):
+    with pytest.raises(ValueError, match="is 'nicolas', expected one of .*'ann'"):
         load("handwriting", data_dir=str(files), cache_dir=str(tmp_path))
     with pytest.raises(ValueError, match="is 'theo', expected another"):
         load("handwriting", validation_speaker="theo", test_speaker="theo")

@@ -95,7 +95,7 @@ def _change(entries, number, value):
         (1, np.zeros((40, 28, 28), np.float32), r"image: got shape \(40, 28, 28\)"),
         (1, np.full((40, 1, 28, 28), 2, np.float32), r"image: .*expected \[0, 1\]"),
         (2, np.zeros((40, 199), np.float32), r"trajectory: got shape \(40, 199\)"),
-        (2, np.zeros((39, 200), np.float32), r"unequal numbers .*'trajectory': \(39"),
+        (2, np.zeros((39, 200), np.float32), r"unequal numbers .*'trajectory': 39"),
         (3, np.zeros((40, 4, 32, 16), np.float32), "audio: got shape"),
         (3, {"max": 1.0}, "expected six, of which the first four are tensors"),
     ],
@@ -111,5 +111,7 @@ def test_files_of_another_layout(tmp_path, torch_save, number, value, message):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="mhd_train.pt, mhd_test.pt"):
         load("mhd", data_dir=str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="got '', expected a folder"):
+    with pytest.raises(
+        FileNotFoundError, match="`data.data_dir` is '', expected a folder"
+    ):
         load("mhd")

@@ -130,7 +130,7 @@ def test_a_background_that_is_too_small(places, pictures):
 
 
 def test_no_such_folder(places):
-    with pytest.raises(FileNotFoundError, match="backgrounds_dir: .* is no folder"):
+    with pytest.raises(FileNotFoundError, match="backgrounds_dir`: .* is no folder"):
         load("polymnist", backgrounds_dir="/no/such/folder", **places)
 
 
@@ -151,7 +151,7 @@ def test_bad_settings_are_all_named():
     for line in (
         "`data.variant` is 'new', expected one of 'fixed', 'fresh'",
         "`data.validation_fraction` is 0.9, expected 0.001 to 0.5",
-        "`data.official_dir` is 'a', expected '' beside `backgrounds_dir` 'b'",
+        "`data.backgrounds_dir` is 'b', expected '' with `official_dir`",
     ):
         assert line in str(caught.value)
     with pytest.raises(ValueError, match="whose tuples are published"):

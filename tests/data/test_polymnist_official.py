@@ -134,5 +134,5 @@ def test_wrong_files_are_refused(as_files):
 def test_missing_parts_are_named(as_tensors):
     with pytest.raises(FileNotFoundError, match=r"lacks \['m2.pt'\]"):
         read(as_tensors, num_modalities=3)
-    with pytest.raises(FileNotFoundError, match="data.official_dir: no .*train"):
+    with pytest.raises(FileNotFoundError, match="`data.official_dir`: no .*train"):
         read(as_tensors / "cache")

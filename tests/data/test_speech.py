@@ -45,5 +45,5 @@ def test_back_to_a_wave_with_the_same_spectrogram(tmp_path):
 
 
 def test_another_length_is_refused():
-    with pytest.raises(ValueError, match="got 100 samples each, expected 8064"):
+    with pytest.raises(ValueError, match="have 100 samples each, expected 8064"):
         speech.log_mel(np.zeros((1, 100), np.int16))

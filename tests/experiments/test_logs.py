@@ -157,13 +157,14 @@ def test_progress_is_plain_lines_away_from_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    line = progress.Progress("joint", total=1000, start=0)
+    clock = progress.Clock()
+    line = progress.Progress("joint", total=1000, start=0, clock=clock)
     now[0] += 60.0  # compilation, which says nothing of the steps
     for step in range(10, 1001, 10):  # a step every 50 ms: 50 s in all
         line.update(step, loss=12.5, batch_size=64)
         now[0] += 0.5
         if step == 200:
-            with line.paused():
+            with clock.paused():
                 now[0] += 30.0  # validation, which does not either
     line.close()
     lines = stream.getvalue().splitlines()

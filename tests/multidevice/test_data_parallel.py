@@ -81,7 +81,7 @@ def test_a_checkpoint_of_eight_devices_resumes_on_fewer(tmp_path, on_one, num_de
 def test_batch_size_must_divide(tmp_path):
     done = train_on(8, tmp_path, "--batch-size", "30")
     assert done.returncode == 1
-    assert "batch size 30 is not divisible by 8 devices" in done.stderr
+    assert "`batch_size` is 30, expected a multiple of the 8 devices" in done.stderr
 
 
 def test_a_mesh_may_be_smaller_than_the_machine(tmp_path, on_one):

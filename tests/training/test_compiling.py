@@ -7,12 +7,10 @@ import pytest
 from jnf_jax.training import compiling
 
 
-@pytest.mark.parametrize(
-    "options_on", [compiling.compiler_options, compiling.compiler_options_once]
-)
-def test_options_of_this_version_compile(options_on):
+@pytest.mark.parametrize("once", [False, True])
+def test_options_of_this_version_compile(once):
     a = jax.random.normal(jax.random.key(0), (40, 30))
-    options = options_on("cpu")
+    options = compiling.compiler_options("cpu", once)
     assert options
     product = jax.jit(lambda a: a @ a.T, compiler_options=options)
     np.testing.assert_allclose(product(a), np.asarray(a) @ np.asarray(a).T, atol=1e-4)
@@ -22,16 +20,16 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
     unknown, known = {"xla_cpu_of_another_year": "1"}, compiling._CPU_OPTIONS
     for offered, taken in ((unknown,), {}), ((unknown, *known), known[0]):
         monkeypatch.setattr(compiling, "_CPU_OPTIONS", offered)
-        compiling._first_known.cache_clear()
+        compiling.compiler_options.cache_clear()
         assert compiling.compiler_options("cpu") == taken
-    compiling._first_known.cache_clear()
+    compiling.compiler_options.cache_clear()
 
 
 def test_drawing_parameters_gives_the_same_bits_at_either_level():
     def draw(key):
         return jax.nn.initializers.he_normal()(key, (30, 7)), jax.random.normal(key)
 
-    once = jax.jit(draw, compiler_options=compiling.compiler_options_once("cpu"))
+    once = jax.jit(draw, compiler_options=compiling.compiler_options("cpu", once=True))
     options = compiling.compiler_options("cpu")
     for key in jax.random.split(jax.random.key(0), 3):
         often = jax.jit(draw, compiler_options=options)(key)
@@ -40,4 +38,4 @@ def test_drawing_parameters_gives_the_same_bits_at_either_level():
 
 def test_other_backends_keep_their_defaults():
     assert compiling.compiler_options("gpu") == {}
-    assert compiling.compiler_options_once("gpu") == {}
+    assert compiling.compiler_options("gpu", once=True) == {}
