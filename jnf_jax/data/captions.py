@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 UNKNOWN, END = "<exc>", "<eos>"
-"""A word that is not in the vocabulary; what every text ends with."""
+"""A word that is not in the vocabulary; the end of every text."""
 
 PADDING = -1
-"""What follows the end: no class at all, so that one-hot it is a row of zeros."""
+"""It follows the end, and is no class at all: one-hot it is a row of zeros."""
 
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 

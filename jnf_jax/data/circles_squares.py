@@ -102,9 +102,7 @@ def fetch(
     return pictures
 
 
-def is_filled(
-    pictures: Float[Array, "*batch height width 1"],
-) -> Bool[Array, "*batch"]:
+def is_filled(pictures: Float[Array, "*batch height width 1"]) -> Bool[Array, "*batch"]:
     """The full/empty bit that a picture shows: is the middle more ink than not?
 
     The 12 pixels with |x| + |y| < 0.15 are ink in every filled shape and empty in every

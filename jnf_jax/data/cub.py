@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import captions, dataset, pairing, rendering
-from jnf_jax.data.tfds_cache import cache_entry, load_images, load_or_build
+from jnf_jax.data.tfds_cache import cached, load_images
 from jnf_jax.options import option
 
 NAME = "caltech_birds2011"
@@ -35,11 +35,9 @@ class Settings:
 
     seed: int = option(42, "Seed of the split.", between=(0, 2**31 - 1))
     validation_fraction: float = option(
-        0.1, "Share of all pictures that validation takes.", between=(0.001, 0.4)
+        0.1, "Share of all pictures.", between=(0.001, 0.4)
     )
-    test_fraction: float = option(
-        0.1, "Share of all pictures that the test takes.", between=(0.001, 0.4)
-    )
+    test_fraction: float = option(0.1, "Share of all pictures.", between=(0.001, 0.4))
     num_tokens: int = option(
         32, "Most tokens of a caption, with the one that ends it.", between=(2, 512)
     )
@@ -172,5 +170,4 @@ def _load_text(
             for name, own in tokens.items()
         }
 
-    entry = cache_entry("cub-captions", about, settings.cache_dir)
-    return load_or_build(entry, build)
+    return cached("cub-captions", about, settings.cache_dir, build)

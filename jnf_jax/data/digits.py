@@ -33,9 +33,7 @@ class Settings:
     )
     image_size: int = option(16, "Side of the pictures, pixels.", between=(8, 64))
     repeats: int = option(
-        16,
-        "Passes over the training images, each paired afresh (1,258 a pass).",
-        between=(1, 1000),
+        16, "Passes over the training images, paired afresh.", between=(1, 1000)
     )
     validation_repeats: int = option(
         8, "Passes over the validation images (180 a pass).", between=(1, 1000)
@@ -59,7 +57,7 @@ def cubic_weights(size: int, source: int) -> np.ndarray:
 
 
 def enlarge(greys: np.ndarray, size: int) -> np.ndarray:
-    """Where the enlarged digits, f64[n, 8, 8] greys, have ink: bool[n, size, size]."""
+    """The ink of enlarged digits, f64[n, 8, 8] greys: bool[n, size, size]."""
     weights = cubic_weights(size, greys.shape[-1])
     return weights @ greys @ weights.T >= THRESHOLD
 
@@ -89,10 +87,7 @@ def load(settings: Settings) -> dataset.Dataset:
     splits, checksums = {}, {"images": dataset.checksum(ink)}
     for split, part, passes in zip(dataset.SPLITS, parts, repeats, strict=True):
         rows, of_class = pairing.pair_by_class(
-            [labels[part]] * len(modalities),
-            repeats=passes,
-            seed=seed,
-            split=split,
+            [labels[part]] * len(modalities), repeats=passes, seed=seed, split=split
         )
         arrays = {
             "ink": ink[part],

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from jnf_jax.data import dataset, pairing, rendering, speech, strokes
-from jnf_jax.data.tfds_cache import cache_entry, load_or_build
+from jnf_jax.data.tfds_cache import cached
 from jnf_jax.options import among, option
 
 NUM_POINTS = 64
@@ -57,14 +57,10 @@ class Settings:
         1, "Passes over the training digits, each with other speech.", between=(1, 1000)
     )
     validation_fraction: float = option(
-        0.1,
-        "Share of MNIST's training digits that validation takes.",
-        between=(0.001, 0.5),
+        0.1, "Share of MNIST's training digits.", between=(0.001, 0.5)
     )
-    validation_speaker: str = option(
-        "nicolas", "Speaker whose clips only validation hears."
-    )
-    test_speaker: str = option("theo", "Speaker whose clips only the test hears.")
+    validation_speaker: str = option("nicolas", "Only validation hears this speaker.")
+    test_speaker: str = option("theo", "Only the test hears this speaker.")
     data_dir: str = option("", "Folder of the files; see above.")
     cache_dir: str = option("", "Folder for computed arrays; '' for ~/.cache/jnf_jax.")
 
@@ -93,8 +89,7 @@ def load(settings: Settings) -> dataset.Dataset:
         "as the docstring of jnf_jax.data.handwriting describes them",
     )
     about = {name: sha256((root / name).read_bytes()).hexdigest() for name in FILES}
-    entry = cache_entry("handwriting", about, settings.cache_dir)
-    arrays = load_or_build(entry, lambda: _build(root))
+    arrays = cached("handwriting", about, settings.cache_dir, lambda: _build(root))
     labels, count = arrays["labels"], int(arrays["num_train"])
     kept, carved = pairing.hold_out(
         labels[:count], settings.validation_fraction, seed=settings.seed

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jnf_jax.data import dataset, pairing, rendering, strokes, torch_file
-from jnf_jax.data.tfds_cache import cache_entry, load_or_build, stamps
+from jnf_jax.data.tfds_cache import cached, stamps
 from jnf_jax.options import option
 
 FILES = {"train": "mhd_train.pt", "test": "mhd_test.pt"}
@@ -58,8 +58,7 @@ def load(settings: Settings) -> dataset.Dataset:
     about = "as the authors of MHD publish them"
     root = dataset.find_files(settings.data_dir, FILES.values(), about)
     about = {"files": stamps(root / name for name in FILES.values())}
-    entry = cache_entry("mhd", about, settings.cache_dir)
-    stored = load_or_build(entry, lambda: _build(root))
+    stored = cached("mhd", about, settings.cache_dir, lambda: _build(root))
     kept, carved = pairing.hold_out(
         stored["labels_train"], settings.validation_fraction, seed=settings.seed
     )

@@ -30,8 +30,7 @@ class Placement:
 
     placement: str = option(
         "auto",
-        "Where the tuples are while a model trains: on the device, streamed from "
-        "files, or as their size says.",
+        "Where tuples are: on the device, in files, or as their size says.",
         one_of=PLACEMENTS,
     )
 

@@ -21,14 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jnf_jax.data import (
-    dataset,
-    pairing,
-    rendering,
-    textures,
-    tfds_cache,
-    torch_file,
-)
+from jnf_jax.data import dataset, pairing, rendering, textures, tfds_cache, torch_file
 from jnf_jax.options import option
 
 SIDE = 28
@@ -67,14 +60,10 @@ class Settings:
         between=(2 / SIDE, 1),
     )
     fresh_epochs: int = option(
-        100,
-        'Epochs of fresh tuples that `splits["train"].size` counts.',
-        between=(1, 1000),
+        100, "Epochs of fresh tuples that a split's size counts.", between=(1, 1000)
     )
     backgrounds_dir: str = option(
-        "",
-        "Folder of pictures of your own; sorted by name, the first `num_modalities` "
-        "are used. '' for procedural textures.",
+        "", "Folder of pictures; the first by name are used. '': procedural textures."
     )
     official_dir: str = option("", "Folder of the published pictures; see above.")
     data_dir: str = option("", "TFDS folder; '' for $TFDS_DATA_DIR or its default.")
@@ -291,9 +280,13 @@ def _load_published(
             f"`data.official_dir`: {folder} lacks {missing}; expected {FORMS}"
         )
     about = {"files": tfds_cache.stamps(folder / name for name in names)}
-    entry = tfds_cache.cache_entry("polymnist-official", about, settings.cache_dir)
     read = _read_tensors if tensors else _read_pngs
-    return tfds_cache.load_or_build(entry, lambda: read(folder, modalities))
+    return tfds_cache.cached(
+        "polymnist-official",
+        about,
+        settings.cache_dir,
+        lambda: read(folder, modalities),
+    )
 
 
 def _read_tensors(folder: Path, modalities: tuple[str, ...]) -> dict[str, np.ndarray]:

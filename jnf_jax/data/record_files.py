@@ -24,11 +24,10 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -53,18 +52,6 @@ Part = tuple[Mapping[str, np.ndarray], np.ndarray | None]
 """Some consecutive tuples: {modality: u8 or f32[b, *shape]}, labels i32[b]."""
 
 DTYPES = ("uint8", "float32")
-
-
-class Kind(NamedTuple):
-    """The event shape of a modality, and its type, one of ``DTYPES``."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the modality in one tuple."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def write(
@@ -96,101 +83,96 @@ def write(
     if folder.exists():
         raise FileExistsError(f"{folder} exists: remove it, or write to another folder")
     if set(splits) != set(SPLITS):
-        raise ValueError(f"splits: got {sorted(splits)}, expected {sorted(SPLITS)}")
+        raise ValueError(f"`splits` is {sorted(splits)}, expected {sorted(SPLITS)}")
     partial = folder.with_name(f"{folder.name}.partial")
     if partial.exists():  # left by a process that was killed
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    manifest: dict[str, Any] = {"format": FORMAT, "name": name, **(about or {})}
-    manifest |= {"num_classes": num_classes, "splits": {}}
-    kinds: dict[str, Kind] = {}
-    ranges: dict[str, list[float]] = {}
+    entries, ranges, row_type = {}, {}, None
     for split in SPLITS:
-        parts = _checked(split, splits[split], kinds, ranges, num_classes)
-        manifest["splits"][split] = _write_split(partial, split, parts)
-    manifest["shapes"] = {m: kind.shape for m, kind in kinds.items()}
-    manifest["floats"] = ranges
+        parts = iter(splits[split])
+        if (first := next(parts, None)) is None:
+            raise ValueError(f"split {split!r} has no tuples")
+        row_type = _row_type(first[0]) if row_type is None else row_type
+        tables = (
+            _table(split, part, row_type, num_classes, ranges)
+            for part in itertools.chain([first], parts)
+        )
+        entries[split] = _write_split(partial, split, tables)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        **(about or {}),
+        "num_classes": num_classes,
+        "splits": entries,
+        "shapes": {m: row_type[m].shape for m in row_type.names},
+        "floats": ranges,
+    }
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
     partial.rename(folder)
 
 
-def _checked(
+def _row_type(views: Mapping[str, np.ndarray]) -> np.dtype:
+    """The type of one tuple: its views in the order of their names, end to end."""
+    return np.dtype([(m, x.dtype, x.shape[1:]) for m, x in sorted(views.items())])
+
+
+def _table(
     split: str,
-    parts: Iterable[Part],
-    kinds: dict[str, Kind],
-    ranges: dict[str, list[float]],
+    part: Part,
+    row_type: np.dtype,
     num_classes: int | None,
-) -> Iterator[Part]:
-    """The parts of a split that are as they should be; others raise ValueError.
+    ranges: dict[str, list[float]],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Tuples as an array of ``row_type``, and their labels; ValueError if unfit.
 
-    ``kinds`` is filled from the first part of all, ``ranges`` with the least and the
-    largest value of each modality of floats.
+    ``ranges`` widens to the least and the largest value of each modality of floats.
     """
-    is_empty = True
-    for views, labels in parts:
-        if not kinds:
-            kinds |= {
-                m: Kind(x.shape[1:], str(x.dtype)) for m, x in sorted(views.items())
-            }
-        _check_views(split, views, kinds)
-        if (labels is None) != (num_classes is None):
-            raise ValueError(
-                f"split {split!r}: labels go with num_classes, which is {num_classes}; "
-                f"got {'none' if labels is None else 'some'}"
-            )
-        if labels is not None:
-            size, where = len(next(iter(views.values()))), f"split {split!r}: labels"
-            labels = check_labels(
-                labels, size=size, num_classes=num_classes, where=where
-            )
-        for m, x in views.items():
-            if x.dtype == np.float32:
-                low, high = ranges.get(m, (np.inf, -np.inf))
-                ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
-        yield views, labels
-        is_empty = False
-    if is_empty:
-        raise ValueError(f"split {split!r} has no tuples")
-
-
-def _check_views(
-    split: str, views: Mapping[str, np.ndarray], kinds: dict[str, Kind]
-) -> None:
-    size = len(next(iter(views.values()), ()))
-    got = {m: (x.shape, str(x.dtype)) for m, x in sorted(views.items())}
-    expected = {m: ((size, *kind.shape), kind.dtype) for m, kind in kinds.items()}
-    is_known = all(
-        len(k.shape) in (1, 2, 3) and k.dtype in DTYPES for k in kinds.values()
-    )
-    if got != expected or not size or not is_known:
+    views, labels = part
+    size, sizes = len(next(iter(views.values()), ())), {len(x) for x in views.values()}
+    kinds = [row_type[m] for m in row_type.names]
+    is_known = all(len(k.shape) in (1, 2, 3) and str(k.base) in DTYPES for k in kinds)
+    if _row_type(views) != row_type or sizes != {size} or not size or not is_known:
+        got = {m: (x.shape, str(x.dtype)) for m, x in sorted(views.items())}
         raise ValueError(
             f"split {split!r}: got views {got}, expected uint8 or float32 of shapes "
             f"[{size or 'b'}, height, width, channel], [{size or 'b'}, tokens, "
-            f"channel] or [{size or 'b'}, features], the same as the first: {kinds}"
+            f"channel] or [{size or 'b'}, features], the same as the first: {row_type}"
         )
-    for m, x in views.items():
+    if (labels is None) != (num_classes is None):
+        raise ValueError(
+            f"split {split!r}: labels go with num_classes, which is {num_classes}; got "
+            f"{'none' if labels is None else 'some'}"
+        )
+    if labels is not None:
+        where = f"split {split!r}: labels"
+        labels = check_labels(labels, size=size, num_classes=num_classes, where=where)
+    table = np.empty(size, row_type)
+    for m, x in sorted(views.items()):
         if not np.isfinite(x).all():
             raise ValueError(
                 f"split {split!r}: modality {m!r} has {np.sum(~np.isfinite(x))} values "
                 "that are not finite, expected none"
             )
+        if x.dtype == np.float32:
+            low, high = ranges.get(m, (np.inf, -np.inf))
+            ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
+        table[m] = x
+    return table, labels
 
 
-def _write_split(folder: Path, split: str, parts: Iterable[Part]) -> dict[str, Any]:
+def _write_split(
+    folder: Path, split: str, parts: Iterable[tuple[np.ndarray, np.ndarray | None]]
+) -> dict[str, Any]:
     """Writes the files of a split; returns its entry of the manifest."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     digest, labels, paths, size = hashlib.sha256(), [], [], 0
     writer, written = None, 0
-    for views, of_part in parts:
-        flat = [
-            np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8)
-            for _, x in sorted(views.items())
-        ]
-        table = np.concatenate(flat, axis=1)
+    for table, of_part in parts:
         labels += [] if of_part is None else [of_part]
         size += len(table)
-        digest.update(table.data)
+        digest.update(table.view(np.uint8))
         for row in table:
             if writer is None:
                 paths.append(folder / f"{split}-{len(paths):05d}.array_record")
@@ -231,32 +213,31 @@ def open_dataset(folder: Path) -> Dataset:
             f"{folder}: got format {manifest['format']}, expected {FORMAT}"
         )
     ranges = manifest.get("floats", {})  # written before there were floats: none
-    kinds = {
-        m: Kind(tuple(shape), "float32" if m in ranges else "uint8")
-        for m, shape in manifest["shapes"].items()
-    }
+    shapes = {m: tuple(shape) for m, shape in manifest["shapes"].items()}
+    dtypes = {m: "float32" if m in ranges else "uint8" for m in shapes}
+    row_type = np.dtype([(m, dtypes[m], shape) for m, shape in shapes.items()])
     unbounded = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
     told, num_classes = manifest["splits"], manifest["num_classes"]
     return Dataset(
         name=manifest["name"],
-        shapes={m: kind.shape for m, kind in kinds.items()},
+        shapes=shapes,
         splits={
-            name: _open_split(folder, name, told[name], kinds, num_classes)
+            name: _open_split(folder, name, told[name], row_type, num_classes)
             for name in told
         },
         fetch=fetch_stored,
         num_classes=num_classes,
         record={
             "settings": {},
-            "dtypes": {m: kind.dtype for m, kind in kinds.items()},
+            "dtypes": dtypes,
             "sizes": {split: told[split]["size"] for split in told},
             "checksums": {split: told[split]["sha256"] for split in told},
         },
         presentations={
             m: Presentation(functools.partial(heat_map.draw, low=low, high=high))
-            for m, kind in kinds.items()
+            for m, shape in shapes.items()
             for low, high in [ranges.get(m, (0.0, 1.0))]
-            if m in unbounded or not has_picture_shape(kind.shape)
+            if m in unbounded or not has_picture_shape(shape)
         },
         unbounded=tuple(sorted(unbounded)),
         scaling=scaling_of(manifest),
@@ -275,7 +256,7 @@ def _open_split(
     folder: Path,
     split: str,
     told: dict[str, Any],
-    kinds: dict[str, Kind],
+    row_type: np.dtype,
     num_classes: int | None,
 ) -> Split:
     # Not at the top: grain takes a second to import, which most runs need not spend.
@@ -304,7 +285,6 @@ def _open_split(
             num_classes=num_classes,
             where=str(path),
         )
-    widths = [kind.num_bytes for kind in kinds.values()]
 
     def read(indices: np.ndarray) -> Rows:
         """Raises ValueError where a row is damaged."""
@@ -315,12 +295,7 @@ def _open_split(
             raise ValueError(
                 f"{folder}: a row of split {split!r} is damaged: {error}"
             ) from error
-        table = np.frombuffer(joined, np.uint8).reshape(len(indices), sum(widths))
-        columns = np.split(table, list(itertools.accumulate(widths))[:-1], axis=1)
-        views = {
-            m: np.ascontiguousarray(x).view(kind.dtype).reshape(len(x), *kind.shape)
-            for (m, kind), x in zip(kinds.items(), columns, strict=True)
-        }
-        return Rows(indices, views)
+        table = np.frombuffer(joined, row_type)
+        return Rows(indices, {m: table[m].copy() for m in row_type.names})
 
     return Split({}, size, labels, read=read)

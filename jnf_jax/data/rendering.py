@@ -18,7 +18,7 @@ _UNIT = np.float32(1.0 / 255.0)  # 255 · _UNIT is exactly 1 in float32
 
 
 PURPOSES = ("crops", "pairing", "places")
-"""What random numbers of a tuple are for; each has keys of its own."""
+"""Uses of a tuple's random numbers; each has keys of its own."""
 
 
 def split_key(seed: int, split: str, purpose: str) -> UInt32[np.ndarray, "2"]:
@@ -113,8 +113,7 @@ def to_bytes(pixels: np.ndarray, name: str) -> np.ndarray:
 
 
 def invert_on_ink(
-    crops: UInt8[Array, "batch height width 3"],
-    ink: Bool[Array, "batch height width"],
+    crops: UInt8[Array, "batch height width 3"], ink: Bool[Array, "batch height width"]
 ) -> Float[Array, "batch height width 3"]:
     """x / 255 off the ink and (255 − x) / 255 on it: f32[B, height, width, 3]."""
     return to_unit(jnp.where(ink[..., None], jnp.uint8(255) - crops, crops))

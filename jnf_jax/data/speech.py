@@ -14,10 +14,10 @@ from jaxtyping import Float, Int16, UInt8
 SAMPLE_RATE = 8000
 NUM_MELS, NUM_FRAMES = 32, 64
 WINDOW, HOP = 256, 128
-"""Samples: 32 ms, every 16 ms."""
+"""In samples: 32 ms, every 16 ms."""
 
 NUM_SAMPLES = (NUM_FRAMES - 1) * HOP
-"""Of a clip: 1.008 s."""
+"""The length of a clip: 1.008 s."""
 
 RANGE_DB = 80.0
 """From the loudest cell of a clip down to what counts as silence."""

@@ -107,8 +107,10 @@ def load_images(
         "info": (folder / "dataset_info.json").read_text(),
         "side": side,
     }
-    entry = cache_entry(f"{name}-{folder.name}-{split}", about, cache_dir)
-    return load_or_build(entry, lambda: _decode(name, split, folder, side))
+    set_name = f"{name}-{folder.name}-{split}"
+    return cached(
+        set_name, about, cache_dir, lambda: _decode(name, split, folder, side)
+    )
 
 
 def _decode(name: str, split: str, folder: Path, side: int) -> dict[str, np.ndarray]:
@@ -139,26 +141,25 @@ def resize(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((side, side), how))
 
 
-def cache_entry(name: str, about: dict[str, Any], cache_dir: str = "") -> Path:
-    """The folder for arrays computed from ``about``, under the name of their set."""
-    return cache_root(cache_dir) / f"{name}-{content_key('decoded', about)}"
-
-
 def stamps(paths: Iterable[Path]) -> list[list[Any]]:
     """Place, size and time of files, which tell them from others without a reading."""
     told = [(path.resolve(), path.stat()) for path in paths]
     return [[str(path), found.st_size, found.st_mtime_ns] for path, found in told]
 
 
-def load_or_build(
-    folder: Path, build: Callable[[], dict[str, np.ndarray]]
+def cached(
+    name: str,
+    about: dict[str, Any],
+    cache_dir: str,
+    build: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-    """Arrays from the folder of a cache entry, or built and put there.
+    """Arrays computed from ``about``: from the cache, or built and put there.
 
-    The folder holds ``<name>.npy`` for each array and ``sha256.json``, written last;
-    every file appears by an atomic rename. A file that does not match its checksum is
-    named in a warning and everything is built again.
+    Their folder, under ``name``, holds ``<array>.npy`` for each and ``sha256.json``,
+    written last; every file appears by an atomic rename. A file that does not match its
+    checksum is named in a warning and everything is built again.
     """
+    folder = cache_root(cache_dir) / f"{name}-{content_key('decoded', about)}"
     manifest = folder / "sha256.json"
     if manifest.exists():
         try:
@@ -170,9 +171,9 @@ def load_or_build(
             )
     arrays = build()
     folder.mkdir(parents=True, exist_ok=True)
-    for name, array in arrays.items():
-        write_whole(folder / f"{name}.npy", lambda file, a=array: np.save(file, a))
-    sums = json.dumps({name: checksum(array) for name, array in arrays.items()})
+    for key, array in arrays.items():
+        write_whole(folder / f"{key}.npy", lambda file, a=array: np.save(file, a))
+    sums = json.dumps({key: checksum(array) for key, array in arrays.items()})
     write_whole(manifest, lambda file: file.write(sums.encode()))
     return arrays
 

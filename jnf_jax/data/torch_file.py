@@ -31,8 +31,15 @@ _LITERALS = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE",
     "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
 }  # fmt: skip
-_CONSTANTS = {"NEWTRUE": True, "NEWFALSE": False, "NONE": None, "EMPTY_TUPLE": ()}
-_TUPLES = {"TUPLE": None, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MADE = {
+    "EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "MARK": lambda: _MARK,
+    "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "NONE": lambda: None,
+}  # fmt: skip
+_TAKEN = {
+    "TUPLE": None, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3,
+    "APPEND": 1, "APPENDS": None, "SETITEM": 2, "SETITEMS": None,
+}  # fmt: skip
+"""Opcode -> the entries that it takes from the stack; None: all above a mark."""
 _REBUILD = ("global", "torch._utils _rebuild_tensor_v2")
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _MARK = object()
@@ -197,22 +204,18 @@ def _describe(pickled: io.BufferedIOBase) -> tuple[Any, list]:
             return stack.pop(), storages
         if name in _LITERALS:
             stack.append(argument)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
+        elif name in _MADE:
+            stack.append(_MADE[name]())
         elif name == "GLOBAL":
             stack.append(("global", argument))
-        elif name == "MARK":
-            stack.append(_MARK)
-        elif name in _TUPLES:
-            stack.append(_popped(stack, _TUPLES[name]))
-        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append({} if name == "EMPTY_DICT" else [])
-        elif name in ("APPEND", "APPENDS"):
-            items = _popped(stack, 1 if name == "APPEND" else None)
-            stack[-1].extend(items)
-        elif name in ("SETITEM", "SETITEMS"):
-            items = _popped(stack, 2 if name == "SETITEM" else None)
-            stack[-1].update(zip(items[::2], items[1::2], strict=True))
+        elif name in _TAKEN:
+            items = _popped(stack, _TAKEN[name])
+            if name.startswith("TUPLE"):
+                stack.append(items)
+            elif name.startswith("APPEND"):
+                stack[-1].extend(items)
+            else:
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
         elif name == "BUILD":  # attributes: torch keeps versions of modules there
             stack.pop()
         elif name in ("BINPUT", "LONG_BINPUT"):

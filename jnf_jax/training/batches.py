@@ -13,13 +13,7 @@ def _epoch_order(seed: int, name: str, epoch: int, size: int) -> np.ndarray:
 
 
 def batch_indices(
-    first_step: int,
-    num_steps: int,
-    *,
-    name: str,
-    size: int,
-    batch_size: int,
-    seed: int,
+    first_step: int, num_steps: int, *, name: str, size: int, batch_size: int, seed: int
 ) -> np.ndarray:
     """The data that ``num_steps`` steps from ``first_step`` on see.
 

@@ -21,15 +21,10 @@ class TrainSettings:
     num_steps: int = option(REQUIRED, "Optimiser steps in all.", at_least=1)
     batch_size: int = option(
         REQUIRED,
-        "Data in one step over all devices; the last partial batch of an epoch is "
-        "dropped.",
+        "Data in a step over all devices; an epoch's last partial batch is dropped.",
         at_least=1,
     )
-    seed: int = option(
-        0,
-        "Seed of initialisation, order of the data and noise of the loss.",
-        at_least=0,
-    )
+    seed: int = option(0, "Seed of initialisation, order and noise.", at_least=0)
     learning_rate: float = option(1e-3, "Peak of the learning rate.", above=0)
     schedule: str = option(
         "constant",
@@ -39,10 +34,7 @@ class TrainSettings:
         one_of=SCHEDULES,
     )
     warmup_steps: int = option(
-        0,
-        "Steps in which the rate grows linearly from zero to its peak; also before "
-        '"plateau".',
-        at_least=0,
+        0, 'Steps of a linear rise to the peak; also before "plateau".', at_least=0
     )
     optimizer: str = option(
         "adam",
@@ -77,10 +69,7 @@ class TrainSettings:
         0, "Steps between checkpoints; 0 is as `evaluate_every`.", at_least=0
     )
     keep_checkpoints: int = option(
-        2,
-        "Checkpoints that are kept; 2 leave one to fall back to.",
-        at_least=1,
-        of_identity=False,
+        2, "Checkpoints that are kept; 2 leave a spare.", at_least=1, of_identity=False
     )
     evaluate_every: int = option(
         0,
@@ -90,21 +79,15 @@ class TrainSettings:
     )
     select: str = option(
         "best",
-        '"best" hands on the parameters of the lowest validation loss, "last" those of '
-        "the last step.",
+        'Parameters to hand on: "best" of the validation loss, or the "last".',
         one_of=SELECTIONS,
     )
     steps_per_dispatch: int = option(
-        0,
-        "Steps of one compiled call; 0 lets `trainer.choose_steps_per_dispatch` "
-        "choose.",
-        at_least=0,
+        0, "Steps of a compiled call; 0: `choose_steps_per_dispatch`.", at_least=0
     )
     plateau_patience_epochs: int = option(30, "See `schedule`.", at_least=1)
     plateau_factor: float = option(0.1, "See `schedule`.", above=0, below=1)
-    log_every: int = option(
-        50, "Steps whose metrics are averaged into one line of the log.", at_least=1
-    )
+    log_every: int = option(50, "Steps averaged in one line of the log.", at_least=1)
     parameters: str = option(
         "replicated",
         '"replicated", whole on each device, or "sharded" over them, see '

@@ -224,7 +224,7 @@ FLOATS["a"][3, 0, 0, 0] = 0
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"splits": {"train": []}}, r"splits: got \['train'\], expected \['test', "),
+        ({"splits": {"train": []}}, r"`splits` is \['train'\], expected \['test', "),
         (_with_train(), "'train' has no tuples"),
         (_with_train(({}, LABELS)), "got views {}"),
         (

@@ -81,8 +81,9 @@ def test_a_write_that_fails_leaves_no_cache_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds_cache.np, "save", broken)
     with pytest.raises(OSError, match="disk full"):
-        tfds_cache.load_or_build(tmp_path / "a", lambda: {"x": np.zeros(3)})
-    assert list((tmp_path / "a").iterdir()) == []
+        tfds_cache.cached("a", {}, str(tmp_path), lambda: {"x": np.zeros(3)})
+    (folder,) = tmp_path.glob("a-*")
+    assert list(folder.iterdir()) == []
 
 
 def test_another_preparation_of_the_same_version_has_its_own_cache(prepared, tmp_path):
