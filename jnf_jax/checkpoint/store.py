@@ -26,13 +26,7 @@ from typing import Any
 
 import jax
 
-from jnf_jax.checkpoint.key_paths import (
-    check_leaves,
-    digest_tree,
-    flatten_tree,
-    join_path,
-    nest_tree,
-)
+from jnf_jax.checkpoint import key_paths
 from jnf_jax.checkpoint.manifest import (
     DamagedCheckpointError,
     read_manifest,
@@ -84,11 +78,11 @@ def save(
     directory = Path(directory).absolute()
     path = directory / f"{step:0{_STEP_DIGITS}d}"
     items = {
-        "params": nest_tree(flatten_tree(params)),
-        "train_state": nest_tree(flatten_tree(train_state)),
+        "params": key_paths.nest_tree(key_paths.flatten_tree(params)),
+        "train_state": key_paths.nest_tree(key_paths.flatten_tree(train_state)),
     }
     record = json.dumps({"format": FORMAT, "step": step, "metadata": metadata})
-    digest = digest_tree(processes.to_host(params))
+    digest = key_paths.digest_tree(processes.to_host(params))
 
     def begin() -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -204,21 +198,23 @@ def _restore(path: Path, item: str, like: Any, sharding: Any) -> Any:
     wanted = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
         for (name, leaf), place in zip(
-            flatten_tree(like).items(), jax.tree.leaves(sharding), strict=True
+            key_paths.flatten_tree(like).items(), jax.tree.leaves(sharding), strict=True
         )
     }
     with _quiet_orbax():
         reader = ocp.Checkpointer(ocp.StandardCheckpointHandler())
-        stored = flatten_tree(reader.metadata(path / item).item_metadata.tree)
-        check_leaves(f"{item} of {path}", stored, wanted)
+        stored = key_paths.flatten_tree(reader.metadata(path / item).item_metadata.tree)
+        key_paths.check_leaves(f"{item} of {path}", stored, wanted)
         tree = reader.restore(
-            path / item, args=ocp.args.StandardRestore(nest_tree(wanted))
+            path / item, args=ocp.args.StandardRestore(key_paths.nest_tree(wanted))
         )
-    leaves = flatten_tree(tree)
-    check_leaves(f"{item} of {path}, as read", leaves, wanted)
+    leaves = key_paths.flatten_tree(tree)
+    key_paths.check_leaves(f"{item} of {path}, as read", leaves, wanted)
     for name, leaf in leaves.items():
         if not isinstance(leaf, jax.Array):
-            raise TypeError(f"{item} of {path}: {join_path(name)} is {type(leaf)}")
+            raise TypeError(
+                f"{item} of {path}: {key_paths.join_path(name)} is {type(leaf)}"
+            )
     read = [leaves[name] for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), read)
 

@@ -31,17 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from jnf_jax.data import heat_map
-from jnf_jax.data.dataset import (
-    SPLITS,
-    Dataset,
-    Presentation,
-    Rows,
-    Scaling,
-    Split,
-    check_labels,
-    has_picture_shape,
-)
+from jnf_jax.data import dataset, heat_map
+from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Scaling, Split
 from jnf_jax.data.rendering import fetch_stored
 
 FORMAT = 1
@@ -146,7 +137,9 @@ def _table(
         )
     if labels is not None:
         where = f"split {split!r}: labels"
-        labels = check_labels(labels, size=size, num_classes=num_classes, where=where)
+        labels = dataset.check_labels(
+            labels, size=size, num_classes=num_classes, where=where
+        )
     table = np.empty(size, row_type)
     for m, x in sorted(views.items()):
         if not np.isfinite(x).all():
@@ -234,10 +227,12 @@ def open_dataset(folder: Path) -> Dataset:
             "checksums": {split: told[split]["sha256"] for split in told},
         },
         presentations={
-            m: Presentation(functools.partial(heat_map.draw, low=low, high=high))
+            m: dataset.Presentation(
+                functools.partial(heat_map.draw, low=low, high=high)
+            )
             for m, shape in shapes.items()
             for low, high in [ranges.get(m, (0.0, 1.0))]
-            if m in unbounded or not has_picture_shape(shape)
+            if m in unbounded or not dataset.has_picture_shape(shape)
         },
         unbounded=tuple(sorted(unbounded)),
         scaling=scaling_of(manifest),
@@ -279,7 +274,7 @@ def _open_split(
         )
     if num_classes is not None:
         path = folder / f"{split}-labels.npy"
-        labels = check_labels(
+        labels = dataset.check_labels(
             np.load(path, allow_pickle=False),
             size=size,
             num_classes=num_classes,

@@ -92,7 +92,7 @@ def compile_programs(
         jax.eval_shape(init, jax.random.key(0)), mesh, settings.parameters
     )
     own_mesh = validation_mesh(stage, settings, mesh)
-    validate = train_step.make_validation(stage, own_mesh)
+    judge = train_step.make_loss(stage, own_mesh)
 
     def compiled(
         function: Callable, *donate: int, to: Any = whole, once: bool = False
@@ -109,7 +109,7 @@ def compile_programs(
         copy=compiled(lambda tree: jax.tree.map(jnp.copy, tree), to=state),
         step=compiled(step, 0, to=(state, whole)),
         steps=compiled(train_step.make_steps(step), 0, to=(state, whole)),
-        validate=compiled(validate, to=parallel.replicated(own_mesh)),
+        validate=compiled(lambda *x: judge(*x)[1][0], to=parallel.replicated(own_mesh)),
         record_validation=compiled(train_step.record_validation, 0, to=state),
         all_finite=compiled(train_step.all_finite),
         gather=compiled(lambda tree: tree),
@@ -266,15 +266,10 @@ def save_if_finite(
     seconds: float,
     position: dict[str, Any] | None,
 ) -> None:
-    """Saves, unless something in the state is not finite.
+    """Saves the state after ``step`` steps, unless something in it is not finite.
 
-    Args:
-      run: its directory and identity.
-      state: after ``step`` steps.
-      window: metrics since somebody looked for NaN; for the message.
-      step: number of steps taken.
-      seconds: wall time of training so far.
-      position: ``Feed.position()`` now.
+    ``window`` has the metrics since somebody looked for NaN, ``seconds`` is the wall
+    time of training so far, ``position`` is ``Feed.position()`` now.
 
     Raises:
       FloatingPointError: a loss in the window or a parameter is not finite.

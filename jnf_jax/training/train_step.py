@@ -80,6 +80,35 @@ def init_state(
     )
 
 
+def make_loss(
+    stage: Stage, mesh: jax.sharding.Mesh | None = None
+) -> Callable[..., tuple[jax.Array, tuple[dict[str, jax.Array], tuple]]]:
+    """The loss of rows, fetched and split over the devices of ``mesh``::
+
+        loss(params, memory, frozen, arrays, rows, rng_key) -> (loss, (metrics, memory))
+
+    ``rows`` are as ``Stage.fetch`` takes them; ``metrics`` are f32[] by name, "loss"
+    among them. Parameters that are split as well are put together.
+    """
+
+    def loss_of(
+        params: Any, memory: tuple, frozen: Any, arrays: Any, rows: Any, rng_key: Any
+    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], tuple]]:
+        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
+        params = parallel.constrain_whole(params, mesh)
+        loss, metrics, *memory = stage.loss(params, frozen, rng_key, batch, *memory)
+        metrics = {**metrics, "loss": loss}
+        for name, value in metrics.items():
+            if jnp.shape(value):
+                raise ValueError(
+                    f"metric {name!r} has shape {jnp.shape(value)}, expected a scalar: "
+                    "the loss of a stage takes the mean over its batch"
+                )
+        return loss, (metrics, tuple(memory))
+
+    return loss_of
+
+
 def make_step(
     stage: Stage,
     optimizer: optax.GradientTransformationExtraArgs,
@@ -88,39 +117,25 @@ def make_step(
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """One optimiser step as a pure function.
 
-    ``mesh`` splits the batch over its devices; parameters that are split as well are
-    put together for the loss.
-
-    Returns:
-      ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)`` with ``rows``
-      as ``Stage.fetch`` takes them and ``rng_key`` the stage's key; ``metrics`` are
-      f32[] by name, "loss" among them.
+    That is ``step(state, frozen, arrays, rows, rng_key) -> (state, metrics)``, see
+    ``make_loss``, with the stage's key.
     """
+    gradient = jax.value_and_grad(make_loss(stage, mesh), has_aux=True)
 
     def step(
         state: TrainState, frozen: Any, arrays: Any, rows: Any, rng_key: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
-
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[dict, tuple]]:
-            params = parallel.constrain_whole(params, mesh)
-            step_key = jax.random.fold_in(rng_key, state.step)
-            loss, metrics, *memory = stage.loss(
-                params, frozen, step_key, batch, *state.memory
-            )
-            return loss, (metrics, tuple(memory))
-
-        (loss, (metrics, memory)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params
+        step_key = jax.random.fold_in(rng_key, state.step)
+        (loss, (metrics, memory)), grads = gradient(
+            state.params, state.memory, frozen, arrays, rows, step_key
         )
         updates, opt_state = optimizer.update(
             grads, state.opt_state, state.params, value=loss
         )
-        params = optax.apply_updates(state.params, updates)
-        ema_params = state.ema_params
+        params, ema_params = optax.apply_updates(state.params, updates), None
         if settings.ema_decay:
             ema_params = optax.incremental_update(
-                params, ema_params, 1.0 - settings.ema_decay
+                params, state.ema_params, 1.0 - settings.ema_decay
             )
         is_first_bad = ~jnp.isfinite(loss) & (state.first_bad_step < 0)
         state = state._replace(
@@ -131,7 +146,7 @@ def make_step(
             step=state.step + 1,
             first_bad_step=jnp.where(is_first_bad, state.step, state.first_bad_step),
         )
-        return state, check_scalars({**metrics, "loss": loss})
+        return state, metrics
 
     return step
 
@@ -146,30 +161,6 @@ def make_steps(step: Callable) -> Callable:
         return jax.lax.scan(body, state, rows)
 
     return steps
-
-
-def make_validation(
-    stage: Stage, mesh: jax.sharding.Mesh | None = None
-) -> Callable[..., dict[str, jax.Array]]:
-    """Loss and metrics of one validation batch, split over the devices of ``mesh``:
-
-    ``validate(params, memory, frozen, arrays, rows, rng_key) -> metrics``.
-    """
-
-    def validate(
-        params: Any,
-        memory: tuple,
-        frozen: Any,
-        arrays: Any,
-        rows: Any,
-        rng_key: jax.Array,
-    ) -> dict[str, jax.Array]:
-        batch = parallel.constrain_batch(stage.fetch(arrays, rows), mesh)
-        params = parallel.constrain_whole(params, mesh)
-        loss, metrics, *_ = stage.loss(params, frozen, rng_key, batch, *memory)
-        return check_scalars({**metrics, "loss": loss})
-
-    return validate
 
 
 def record_validation(state: TrainState, loss: Float[Array, ""]) -> TrainState:
@@ -191,14 +182,3 @@ def all_finite(tree: Any) -> jax.Array:
     """Whether every floating-point value of ``tree`` is finite; bool[]."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]).all()
-
-
-def check_scalars(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Raises ValueError, while tracing, unless every metric is a scalar."""
-    for name, value in metrics.items():
-        if jnp.shape(value):
-            raise ValueError(
-                f"metric {name!r} has shape {jnp.shape(value)}, expected a scalar: the "
-                "loss of a stage takes the mean over its batch"
-            )
-    return metrics
