@@ -88,7 +88,18 @@ def faults(settings: Any, field: str = "") -> list[str]:
         field: Where it is in the config, "joint"; "" is the config itself.
     """
     values = {name: getattr(settings, name) for name in kinds(type(settings))}
-    return _value_faults(type(settings), values, field) + _inner_faults(settings, field)
+    found = _value_faults(type(settings), values, field)
+    for name, value in values.items():
+        inner = {name: value}
+        if isinstance(value, Mapping):
+            inner = {f"{name}.{key}": entry for key, entry in value.items()}
+        for path, entry in inner.items():
+            if dataclasses.is_dataclass(entry) and not isinstance(entry, type):
+                found += faults(entry, _join(field, path))
+    # A comparison of two fields needs values that can be compared.
+    if hasattr(settings, "cross_faults") and _are_typed(type(settings), values):
+        found += settings.cross_faults(field)
+    return found
 
 
 def require(settings: Any, field: str = "") -> None:
@@ -106,21 +117,17 @@ def read(
         The instance, None where a type is wrong or a required field is missing; and
         one line for every fault.
     """
-    values = _values(cls, section)
+    values, found = _values(cls, section), check(cls, section, field)[1]
     missing = [
-        own.name
+        f"`{_join(field, own.name)}` is missing, expected {_expected(cls, own.name)}"
         for own in dataclasses.fields(cls)
         if own.name not in values
         and own.default is own.default_factory is dataclasses.MISSING
     ]
-    found = check(cls, section, field)[1] + [
-        f"`{_join(field, name)}` is missing, expected {_expected(cls, name)}"
-        for name in missing
-    ]
     if missing or not _are_typed(cls, values):
-        return None, found
+        return None, found + missing
     settings = cls(**values)
-    return settings, found + _inner_faults(settings, field)
+    return settings, list(dict.fromkeys(found + faults(settings, field)))
 
 
 def check(
@@ -186,23 +193,6 @@ def _has_type(value: Any, kind: Any) -> bool:
         (kind, _) = typing.get_args(kind)
         return isinstance(value, tuple) and all(_has_type(each, kind) for each in value)
     return isinstance(value, of_one) and (kind is bool or not isinstance(value, bool))
-
-
-def _inner_faults(settings: Any, field: str) -> list[str]:
-    """Faults of settings inside these, and between fields."""
-    found = []
-    values = {name: getattr(settings, name) for name in kinds(type(settings))}
-    for name, value in values.items():
-        inner = {name: value}
-        if isinstance(value, Mapping):
-            inner = {f"{name}.{key}": entry for key, entry in value.items()}
-        for path, entry in inner.items():
-            if dataclasses.is_dataclass(entry) and not isinstance(entry, type):
-                found += faults(entry, _join(field, path))
-    # A comparison of two fields needs values that can be compared.
-    if hasattr(settings, "cross_faults") and _are_typed(type(settings), values):
-        found += settings.cross_faults(field)
-    return found
 
 
 def _value_faults(cls: type, values: Mapping[str, Any], field: str) -> list[str]:

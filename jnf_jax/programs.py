@@ -85,17 +85,12 @@ def command_line() -> str:
     section = r"(?:data|evaluation\.\w+)"
     folder = rf"((?:--?config\.|(?:--?set=)?){section}\.\w+_(?:dir|file))"
     own = r"(?:--?config=)?own/jnf(?:_shared:\w+)?"
-    arguments = [
-        "DIR"
-        if re.fullmatch(folder, before)
-        else re.sub(rf"^{folder}=.*|^({own}):.*", _without_folder, argument)
-        for before, argument in itertools.pairwise(sys.argv)
-    ]
+    arguments = []
+    for before, argument in itertools.pairwise(sys.argv):
+        argument = re.sub(rf"^{folder}=.*", r"\1=DIR", argument)
+        argument = re.sub(rf"^({own}):.*", r"\1:DIR", argument)
+        arguments.append("DIR" if re.fullmatch(folder, before) else argument)
     return shlex.join([*program.split(), *arguments])
-
-
-def _without_folder(match: re.Match) -> str:
-    return f"{match[1]}=DIR" if match[1] else f"{match[2]}:DIR"
 
 
 def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
