@@ -117,22 +117,26 @@ def load(settings: Settings) -> dataset.Dataset:
         fetch=functools.partial(fetch, num_words=len(words)),
         num_classes=None,
         record=dataset.build_record(settings, splits, checksums),
-        presentations={"text": _presentation(words)},
+        presentations={
+            "text": dataset.Presentation(
+                picture=lambda x: captions.draw(_texts(x, words)),
+                write=functools.partial(_write_texts, vocabulary=words),
+            )
+        },
     )
 
 
-def _presentation(vocabulary: Sequence[str]) -> dataset.Presentation:
-    """Captions as pictures of text, and in a file of a line a caption."""
+def _texts(tokens: np.ndarray, vocabulary: Sequence[str]) -> list[str]:
+    return [captions.to_text(row, vocabulary) for row in tokens]
 
-    def texts(tokens: np.ndarray) -> list[str]:
-        return [captions.to_text(row, vocabulary) for row in tokens]
 
-    def write(stem: Path, tokens: np.ndarray) -> list[Path]:
-        path = stem.with_suffix(".txt")
-        path.write_text("\n".join([*texts(tokens), ""]), encoding="utf-8")
-        return [path]
-
-    return dataset.Presentation(lambda x: captions.draw(texts(x)), write)
+def _write_texts(
+    stem: Path, tokens: np.ndarray, *, vocabulary: Sequence[str]
+) -> list[Path]:
+    """A line a caption."""
+    path = stem.with_suffix(".txt")
+    path.write_text("\n".join([*_texts(tokens, vocabulary), ""]), encoding="utf-8")
+    return [path]
 
 
 def _match(found: dict[str, list[str]], names: np.ndarray) -> list[list[str]]:

@@ -131,7 +131,7 @@ def summarise(metrics: list[dict[str, Any]]) -> dict[str, float]:
     the others: in a mean the zeros would hide how early it comes where it does.
 
     >>> summarise([{"loss": 0.0, "a/first_stop": 7}, {"loss": 3.0, "a/first_stop": 0}])
-    {'loss': 1.5, 'a/first_stop': 7.0}
+    {'a/first_stop': 7.0, 'loss': 1.5}
     """
     found, fetched = {}, jax.device_get(metrics)
     for name in fetched[0]:

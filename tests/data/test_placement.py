@@ -111,7 +111,7 @@ def test_what_cannot_be_streamed(tmp_path):
         is_train = arrays["a"].shape[0] == stored_tuples.SIZES["train"]
         return jax.tree.map(lambda x: x if is_train else x / 2, views)
 
-    with pytest.raises(ValueError, match=r"some of its \['a', 'b'\] is bytes / 255"):
+    with pytest.raises(ValueError, match=r"some of \['a', 'b'\] is bytes / 255"):
         place(dataclasses.replace(data, fetch=some), "stream", tmp_path)
     assert not list(tmp_path.glob("records/*/manifest.json"))
 
