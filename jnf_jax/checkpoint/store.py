@@ -167,12 +167,9 @@ def checkpoint_id(path: Path) -> str:
 def restore_params(path: Path, like: Any, *, sharding: Any = None) -> Any:
     """Reads the parameters of a checkpoint, all of them and nothing else.
 
-    Args:
-      path: the checkpoint (see ``resolve``).
-      like: pytree of ``jax.ShapeDtypeStruct`` (or arrays), as from ``jax.eval_shape``;
-        returned with a ``jax.Array`` for each leaf.
-      sharding: where every leaf goes, whatever it was saved from: one ``Sharding``, or
-        a pytree of them like ``like``; None is the first device.
+    ``like`` has the shapes and dtypes, as from ``jax.eval_shape``; it comes back with a
+    ``jax.Array`` for each leaf. ``sharding`` says where every leaf goes, whatever it
+    was saved from: one ``Sharding``, or a pytree of them; None is the first device.
 
     Raises:
       ValueError: lists each missing (+), superfluous (-) and different (≠) leaf.

@@ -22,9 +22,8 @@ _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 def read(path: Path) -> dict[str, list[str]]:
     """Captions by the stem of their picture's file name.
 
-    Args:
-      path: a text file (or .gz) of lines "file name<TAB>caption"; or a folder as Reed
-        et al. (2016) publish it, with ``<class>/<picture>.txt``, a caption a line.
+    ``path`` is a text file (or .gz) of lines "file name<TAB>caption"; or a folder as
+    Reed et al. (2016) publish it, with ``<class>/<picture>.txt``, a caption a line.
 
     Raises:
       FileNotFoundError: nothing there.

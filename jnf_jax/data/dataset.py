@@ -178,14 +178,11 @@ def contents(
 def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.ndarray:
     """Labels i32[size] from 0 to ``num_classes`` − 1, none of them changed on the way.
 
-    Args:
-      labels: integers, or floats that are whole, [size].
-      size: how many there must be.
-      num_classes: all must be from 0 to one less.
-      where: file or split, which begins the message.
+    They may be integers, or floats that are whole.
 
     Raises:
-      ValueError: another shape or type, or the first row with anything but a class.
+      ValueError: another shape or type, or the first row with anything but a class; the
+        message begins with ``where``, a file or a split.
 
     >>> check_labels([0, 2, 1.7], size=3, num_classes=3, where="`labels`")
     Traceback (most recent call last):

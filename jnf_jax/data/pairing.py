@@ -15,14 +15,9 @@ def split_by_image(
 ) -> list[np.ndarray]:
     """Cuts the images of every class into disjoint parts of the given fractions.
 
-    Args:
-      labels: i32[n] class of each image.
-      fractions: share of each part, at most 1 in all; a class of k images gives part j
-        the ones of its permutation from round(k·Σ_{i<j} f_i) to round(k·Σ_{i≤j} f_i).
-      seed: of the permutation of each class.
-
-    Returns:
-      One sorted i32 array of image indices for each fraction; no image in two of them.
+    ``labels`` are the class of each image, fractions are at most 1 in all. A class of k
+    images gives part j the ones of its permutation, which ``seed`` decides, from
+    round(k·Σ_{i<j} f_i) to round(k·Σ_{i≤j} f_i). Parts are sorted image indices, i32.
     """
     edges = np.cumsum([0.0, *fractions])
     parts: list[list[np.ndarray]] = [[] for _ in fractions]

@@ -19,10 +19,8 @@ BATCHES_AHEAD = 4
 def open_stream(make_batch: Callable[[int], Any], num_batches: int) -> Any:
     """Batches 0, 1, … in order, a few of them made before they are asked for.
 
-    Args:
-      make_batch: number -> batch; called in threads, so that reading files and the copy
-        to the device, if it does both, overlap with the step.
-      num_batches: how many there are.
+    ``make_batch`` is called in threads, so that reading files and the copy to the
+    device, if it does both, overlap with the step.
 
     Returns:
       A ``grain.DatasetIterator``: ``get_state()`` is JSON-able and counts what was

@@ -45,11 +45,9 @@ _PART = 1_000
 def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
     """The same data set with its tuples where they are wanted, and the same record.
 
-    Args:
-      dataset: on the device or in files.
-      placement: "device"; "stream", which writes its tuples to files below
-        ``cache_dir`` unless they are there; or "auto", which chooses by size.
-      cache_dir: see `tfds_cache.cache_root`; each machine's own, or one for all.
+    ``placement`` is "device"; "stream", which writes the tuples to files below
+    ``cache_dir`` (each machine's own, or one for all) unless they are there; or "auto",
+    which chooses by size.
 
     Raises:
       ValueError: an unknown placement; "stream" for tuples drawn afresh every epoch;

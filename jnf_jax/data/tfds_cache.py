@@ -85,12 +85,9 @@ def load_images(
 ) -> dict[str, np.ndarray]:
     """Images of one split of a TFDS image set, and their labels or file names.
 
-    Args:
-      name: as TFDS knows it, e.g. "mnist"; so is ``split``, e.g. "train".
-      data_dir: where TFDS has prepared it (only read); '' for the default.
-      cache_dir: where the decoded arrays are kept; '' for the default.
-      side: pictures of any shape are reduced to squares of so many pixels (bilinear);
-        0 for sets whose pictures have one shape.
+    They are read from ``data_dir``, where TFDS has prepared them, and kept decoded in
+    ``cache_dir``. With a ``side`` pictures of any shape are reduced to squares of so
+    many pixels (bilinear).
 
     Returns:
       "images" u8[n, height, width, channel]; "labels" i32[n], or "names" str[n] where

@@ -26,11 +26,9 @@ def start(
 ) -> None:
     """Joins the processes of one run; before JAX looks for devices.
 
-    Args:
-      coordinator: "HOST:PORT" of process 0, reachable by all; "auto" lets JAX find all
-        three out from the cluster (SLURM, Cloud TPU, GKE, Open MPI).
-      num_processes: of the run.
-      process_id: of this one, from 0.
+    ``coordinator`` is "HOST:PORT" of process 0, reachable by all; "auto" lets JAX find
+    all three out from the cluster (SLURM, Cloud TPU, GKE, Open MPI). The id of this
+    process counts from 0.
 
     Raises:
       ValueError: "auto" with one of the others; or without "auto" one missing, or an id
