@@ -6,7 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from jnf_jax.losses import canonical_correlations, dcca
+from jnf_jax import losses
+
+canonical_correlations = jax.jit(losses.canonical_correlations, static_argnames="ridge")
+dcca = jax.jit(losses.dcca, static_argnames=("ridge", "num_correlations"))
 
 PLANTED = np.array([0.9, 0.6, 0.3])
 NUM_HELD_OUT = 200_000
@@ -49,9 +52,8 @@ def test_float32_agrees_with_symmetric_whitening_in_float64(ridge):
 
 def test_gradient_agrees_with_differences_in_float64():
     a, b = correlated(1, num=60)
-    gradient = jax.grad(
-        lambda a: dcca({"a": a, "b": b}, ridge=1e-3, num_correlations=2)
-    )(a)
+    loss = lambda a: dcca({"a": a, "b": b}, ridge=1e-3, num_correlations=2)  # noqa: E731
+    gradient = np.asarray(jax.jit(jax.grad(loss))(a))
     direction = np.random.default_rng(2).standard_normal(a.shape)
     ahead, behind = (
         -reference(np.asarray(a, np.float64) + step * direction, b, 1e-3)[:2].sum()
@@ -86,7 +88,7 @@ def test_ridge_shrinks_one_dimension_as_it_should():
 
 def test_noise_correlates_in_small_batches():
     """Means over draws of independent embeddings, 64 rows of 16 dimensions."""
-    draws = jax.random.normal(jax.random.key(0), (10, 2, 64, 16))
+    draws = np.float32(np.random.default_rng(0).standard_normal((10, 2, 64, 16)))
     found = np.stack([canonical_correlations(*d, ridge=1e-3) for d in draws])
     # A draw's largest has a standard deviation of 0.03: s.e. 0.01.
     np.testing.assert_allclose(found.mean(), 0.43, atol=0.02)
@@ -106,26 +108,28 @@ def test_all_pairs_are_summed():
 @pytest.mark.parametrize("case", ["equal", "collapsed", "orthogonal"])
 def test_gradients_are_finite_for_repeated_singular_values(case):
     a, _ = correlated(7, num=64, sizes=(4, 4))
-    white, _ = jnp.linalg.qr(jnp.concatenate([jnp.ones((64, 1)), a, a**2], axis=1))
+    a = np.asarray(a)
+    white, _ = np.linalg.qr(np.concatenate([np.ones((64, 1), "f"), a, a**2], axis=1))
     views = {
         "equal": {"a": a, "b": a},  # every correlation is 1
         "collapsed": {"a": jnp.ones((64, 4)), "b": jnp.zeros((64, 4))},
         "orthogonal": {"a": white[:, 1:5], "b": white[:, 5:9]},  # every one is 0
     }[case]
-    value, gradients = jax.value_and_grad(dcca)(views, ridge=1e-3, num_correlations=4)
+    ask = lambda views: dcca(views, ridge=1e-3, num_correlations=4)  # noqa: E731
+    value, gradients = jax.jit(jax.value_and_grad(ask))(views)
     expected = {"equal": -4.0, "collapsed": 0.0, "orthogonal": 0.0}[case]
     np.testing.assert_allclose(value, expected, atol=0.02)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
 
 
-def planted_views(rng_key, num, mixing):
+def planted_views(seed, mixing, *size):
     """Two views of three latents each, correlated as PLANTED, mixed and noisy."""
-    keys = jax.random.split(rng_key, 4)
-    latent_a, fresh = jax.random.normal(keys[0], (2, num, 3))
+    rng = np.random.default_rng(seed)
+    latent_a, fresh, noise_a, noise_b = rng.standard_normal((4, *size, 3))
     latent_b = PLANTED * latent_a + np.sqrt(1 - PLANTED**2) * fresh
     return {
-        m: jnp.concatenate([latent, jax.random.normal(key, (num, 3))], 1) @ mixing[m]
-        for m, latent, key in (("a", latent_a, keys[1]), ("b", latent_b, keys[2]))
+        m: np.float32(np.concatenate([latent, noise], -1) @ mixing[m])
+        for m, latent, noise in (("a", latent_a, noise_a), ("b", latent_b, noise_b))
     }
 
 
@@ -133,7 +137,7 @@ def test_linear_projectors_find_planted_correlations():
     """Views of six dimensions, three of them noise of their own; data always fresh."""
     rng = np.random.default_rng(8)
     rotations = np.linalg.qr(rng.standard_normal((2, 6, 6)))[0]
-    mixing = dict(zip("ab", jnp.asarray(rotations, jnp.float32), strict=True))
+    mixing = dict(zip("ab", rotations, strict=True))
     params = {m: jnp.asarray(rng.standard_normal((6, 3)), jnp.float32) for m in "ab"}
     optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 200))
 
@@ -141,25 +145,23 @@ def test_linear_projectors_find_planted_correlations():
         return {m: views[m] @ params[m] for m in views}
 
     @jax.jit
-    def train(params):
-        def step(carry, rng_key):
+    def train(params, batches):
+        def step(carry, views):
             params, state = carry
             gradient = jax.grad(
-                lambda p: dcca(
-                    embed(p, planted_views(rng_key, 2_000, mixing)),
-                    ridge=1e-6,
-                    num_correlations=3,
-                )
+                lambda p: dcca(embed(p, views), ridge=1e-6, num_correlations=3)
             )(params)
             updates, state = optimizer.update(gradient, state)
             return (optax.apply_updates(params, updates), state), None
 
-        keys = jax.random.split(jax.random.key(0), 200)
-        return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+        return jax.lax.scan(step, (params, optimizer.init(params)), batches)[0][0]
 
-    held_out = planted_views(jax.random.key(1), NUM_HELD_OUT, mixing)
-    embedded = embed(train(params), held_out)
-    found = canonical_correlations(*embedded.values(), ridge=1e-6)
+    @jax.jit
+    def correlations(params, views):
+        return canonical_correlations(*embed(params, views).values(), ridge=1e-6)
+
+    trained = train(params, planted_views(0, mixing, 200, 2_000))
+    found = correlations(trained, planted_views(1, mixing, NUM_HELD_OUT))
     # (1 − ρ²)/√n is at most 0.002.
     np.testing.assert_allclose(found, PLANTED, atol=0.01)
 

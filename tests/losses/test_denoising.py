@@ -22,58 +22,69 @@ def exact_given(condition):
 
 
 def test_the_exact_conditional_score_has_the_loss_of_the_closed_form():
-    keys = jax.random.split(jax.random.key(0), 3)
-    condition = jax.random.normal(keys[0], (20_000, 1, 2))
-    x = condition + SD * jax.random.normal(keys[1], condition.shape)
+    rng = np.random.default_rng(0)
+    condition, noise = np.float32(rng.standard_normal((2, 20_000, 1, 2)))
+    x = condition + np.asarray(SD) * noise
     loss = lambda factor: denoising_loss(  # noqa: E731
-        factor, keys[2], x, scaled_score=exact_given(condition), schedule=SCHEDULE
-    )
-    found = loss(1.0)
+        factor, jax.random.key(2), jnp.asarray(x),
+        scaled_score=exact_given(condition), schedule=SCHEDULE,
+    )  # fmt: skip
+    mean = lambda factor: loss(factor).mean()  # noqa: E731
+    slope_of = jax.grad(mean)
+    ask = jax.jit(lambda x: (loss(x), slope_of(x), jax.grad(slope_of)(x)))
+    found, slope, curvature = jax.device_get(ask(1.0))
     assert found.shape == (20_000,)
     # E‖ŝ + ξ‖² = E_t Σ_d a²σ_d² / (a²σ_d² + v), by averaging over t alone.
-    t = jnp.linspace(SMALLEST_TIME, 1, 20_001)[:, None]
-    a, v = SCHEDULE.signal(t) ** 2, SCHEDULE.noise(t) ** 2
-    expected = float(jnp.mean(jnp.sum(a * SD**2 / (a * SD**2 + v), axis=-1)))
+    t = np.linspace(SMALLEST_TIME, 1, 20_001, dtype=np.float32)[:, None]
+    signal, noise = jax.jit(lambda t: (SCHEDULE.signal(t), SCHEDULE.noise(t)))(t)
+    kept = np.asarray(signal) ** 2 * np.asarray(SD) ** 2
+    expected = (kept / (kept + np.asarray(noise) ** 2)).sum(-1).mean()
     error = float(found.std()) / len(x) ** 0.5
     assert abs(float(found.mean()) - expected) < 5 * error
     # The same noise: the minimum is at the exact score, and not beside it.
-    slope = jax.grad(lambda factor: loss(factor).mean())(1.0)
-    curvature = jax.grad(jax.grad(lambda factor: loss(factor).mean()))(1.0)
     assert curvature > 0.1 and abs(slope) < 0.02 * curvature
 
 
 def test_the_velocity_weight_gives_the_squared_error_of_the_velocity():
     """Where x is 0, ŝ = −√v x_t − a F has the error ‖F − a ξ‖² for any F."""
-    seen = []
 
-    def scaled_score(params, x, t):
-        a, noise = SCHEDULE.signal(t)[:, None], SCHEDULE.noise(t)[:, None]
-        seen.append((a, x / noise))
-        return -(noise * x + a * params)
+    @jax.jit
+    def ask(velocity, key):
+        seen = []
 
-    velocity = jnp.array([0.5, -0.2])
-    found = denoising_loss(
-        velocity, jax.random.key(0), jnp.zeros((500, 2)), scaled_score=scaled_score,
-        schedule=SCHEDULE, weight=lambda t: SCHEDULE.signal(t) ** -2,
-    )  # fmt: skip
-    ((a, xi),) = seen
-    expected = jnp.square(velocity - a * xi).sum(-1)
+        def scaled_score(params, x, t):
+            a, noise = SCHEDULE.signal(t)[:, None], SCHEDULE.noise(t)[:, None]
+            seen.append((a, x / noise))
+            return -(noise * x + a * params)
+
+        found = denoising_loss(
+            velocity, key, jnp.zeros((500, 2)), scaled_score=scaled_score,
+            schedule=SCHEDULE, weight=lambda t: SCHEDULE.signal(t) ** -2,
+        )  # fmt: skip
+        ((a, xi),) = seen
+        return found, jnp.square(velocity - a * xi).sum(-1)
+
+    found, expected = ask(jnp.array([0.5, -0.2]), jax.random.key(0))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_times_are_uniform_and_spread_over_a_batch():
-    seen = []
 
-    def watching(params, x, t):
-        seen.append(t)
-        return jnp.zeros_like(x)
+    @jax.jit
+    @jax.vmap
+    def times_of(key):
+        seen = []
 
-    for seed in range(200):
+        def watching(params, x, t):
+            seen.append(t)
+            return jnp.zeros_like(x)
+
         denoising_loss(
-            {}, jax.random.key(seed), jnp.zeros((5, 1)), scaled_score=watching,
-            schedule=SCHEDULE,
-        )  # fmt: skip
-    times = np.stack(seen)
+            {}, key, jnp.zeros((5, 1)), scaled_score=watching, schedule=SCHEDULE
+        )
+        return seen[0]
+
+    times = np.asarray(times_of(jax.random.split(jax.random.key(0), 200)))
     assert times.min() >= SMALLEST_TIME and times.max() <= 1
     gaps = np.diff(np.sort(times, axis=1), axis=1)
     np.testing.assert_allclose(gaps, (1 - SMALLEST_TIME) / 5, rtol=1e-4)
@@ -82,10 +93,16 @@ def test_times_are_uniform_and_spread_over_a_batch():
 
 
 def test_time_of_inverts_the_log_ratio():
-    t = jnp.linspace(SMALLEST_TIME, 1, 50)
-    ratio = SCHEDULE.log_ratio(t)
-    np.testing.assert_allclose(SCHEDULE.time_of(ratio), t, rtol=2e-3)
-    expected = jnp.log(SCHEDULE.signal(t) / SCHEDULE.noise(t))
+
+    @jax.jit
+    def ask(t):
+        ratio = SCHEDULE.log_ratio(t)
+        signal_to_noise = SCHEDULE.signal(t) / SCHEDULE.noise(t)
+        return ratio, SCHEDULE.time_of(ratio), jnp.log(signal_to_noise)
+
+    t = np.linspace(SMALLEST_TIME, 1, 50, dtype=np.float32)
+    ratio, time, expected = ask(t)
+    np.testing.assert_allclose(time, t, rtol=2e-3)
     np.testing.assert_allclose(ratio, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,5 +1,7 @@
 """The joint objective against the linear-Gaussian model, where all of it is known."""
 
+import functools
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -7,17 +9,16 @@ import numpy as np
 import pytest
 from oracles import linear_gaussian
 
-from jnf_jax.losses import (
-    JointModel,
-    gaussian_kl,
-    iwae_bound,
-    joint_elbo,
-    sampled_log_ratio,
-    tilted_kl,
-)
+from jnf_jax import losses
+from jnf_jax.losses import JointModel, gaussian_kl, sampled_log_ratio, tilted_kl
 from jnf_jax.priors.energy import EnergyTiltedPrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LangevinSettings
+
+joint_elbo = jax.jit(losses.joint_elbo, static_argnames=("model", "log_ratio"))
+iwae_bound = jax.jit(
+    losses.iwae_bound, static_argnames=("model", "num_importance_samples")
+)
 
 TRUTH = linear_gaussian({"a": 4, "b": 6, "c": 5}, latent_size=3, diagonal=True)
 VIEWS = {m: jnp.asarray(x, jnp.float32) for m, x in TRUTH.sample(0, 7)[1].items()}
@@ -64,9 +65,10 @@ def test_terms_add_up_and_carry_no_weight():
     weights = {"a": 2.0, "b": 0.5, "c": 1.0}
     key = jax.random.key(1)
     plain = joint_elbo(WRONG, key, VIEWS, model=MODEL)
-    weighted = joint_elbo(
-        WRONG, key, VIEWS, model=MODEL, likelihood_weights=weights, beta=2.5
+    weighted = functools.partial(
+        losses.joint_elbo, model=MODEL, likelihood_weights=weights, beta=2.5
     )
+    plain, weighted = jax.device_get((plain, jax.jit(weighted)(WRONG, key, VIEWS)))
     for m in weights:
         np.testing.assert_array_equal(
             plain.log_likelihood[m], weighted.log_likelihood[m]
@@ -80,26 +82,39 @@ def test_terms_add_up_and_carry_no_weight():
 
 def test_elbo_falls_short_by_the_divergence_to_the_true_posterior():
     keys = jax.random.split(jax.random.key(0), 4000)
-    objective = jax.vmap(
-        lambda key: joint_elbo(WRONG, key, VIEWS, model=MODEL).objective
-    )(keys)
-    exact, wrong = encode(EXACT, VIEWS), encode(WRONG, VIEWS)
-    gap = LOG_MARGINAL - np.asarray(wrong.kl_divergence(exact))
+
+    @jax.jit
+    @jax.vmap
+    def objective_of(key):
+        return joint_elbo(WRONG, key, VIEWS, model=MODEL).objective
+
+    @jax.jit
+    def divergence():
+        return encode(WRONG, VIEWS).kl_divergence(encode(EXACT, VIEWS))
+
+    objective = np.asarray(objective_of(keys))
+    gap = LOG_MARGINAL - np.asarray(divergence())
     # Monte-Carlo standard error of each datum's mean, five of them allowed.
-    error = np.asarray(objective.std(axis=0)) / np.sqrt(len(keys))
+    error = objective.std(axis=0) / np.sqrt(len(keys))
     assert (np.abs(objective.mean(axis=0) - gap) < 5 * error).all()
 
 
 def test_gaussian_kl_is_the_mean_of_the_sampled_log_ratio():
-    posterior = encode(WRONG, VIEWS)
-    z = posterior.sample(seed=jax.random.key(3), sample_shape=20_000)
-    sampled = sampled_log_ratio(posterior, PRIOR, z)
-    closed = gaussian_kl(posterior, PRIOR, z[0])
-    standard_normal = distrax.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
-    np.testing.assert_allclose(
-        closed, posterior.kl_divergence(standard_normal), rtol=1e-5
-    )
-    error = np.asarray(sampled.std(axis=0)) / np.sqrt(len(z))
+
+    @jax.jit
+    def ask(key):
+        posterior = encode(WRONG, VIEWS)
+        z = posterior.sample(seed=key, sample_shape=20_000)
+        standard_normal = distrax.MultivariateNormalDiag(jnp.zeros(3), jnp.ones(3))
+        return (
+            sampled_log_ratio(posterior, PRIOR, z),
+            gaussian_kl(posterior, PRIOR, z[0]),
+            posterior.kl_divergence(standard_normal),
+        )
+
+    sampled, closed, expected = jax.device_get(ask(jax.random.key(3)))
+    np.testing.assert_allclose(closed, expected, rtol=1e-5)
+    error = sampled.std(axis=0) / np.sqrt(len(sampled))
     assert (np.abs(sampled.mean(axis=0) - closed) < 5 * error).all()
 
 
@@ -124,9 +139,7 @@ def test_gaussian_kl_refuses_what_is_not_gaussian():
 def test_iwae_is_a_bound_that_tightens():
     key = jax.random.key(0)
     bounds = [
-        float(
-            iwae_bound(WRONG, key, VIEWS, model=MODEL, num_importance_samples=k).mean()
-        )
+        np.mean(iwae_bound(WRONG, key, VIEWS, model=MODEL, num_importance_samples=k))
         for k in (1, 10, 1000)
     ]
     assert bounds == sorted(bounds)
@@ -143,12 +156,12 @@ def test_iwae_at_the_exact_posterior_is_log_p_of_x():
 
 
 def test_order_of_modalities_and_batch_does_not_matter():
-    key = jax.random.key(0)
-    forward = joint_elbo(WRONG, key, VIEWS, model=MODEL).objective
-    backward = joint_elbo(
-        WRONG, key, dict(reversed(VIEWS.items())), model=MODEL
-    ).objective
-    np.testing.assert_array_equal(forward, backward)
+    def objective(views):  # as a constant: jit would sort the names of an argument
+        ask = lambda key: losses.joint_elbo(WRONG, key, views, model=MODEL)  # noqa: E731
+        return jax.jit(ask)(jax.random.key(0)).objective
+
+    backwards = dict(reversed(VIEWS.items()))
+    np.testing.assert_array_equal(objective(VIEWS), objective(backwards))
 
 
 def test_one_trace_over_many_steps():
@@ -159,18 +172,20 @@ def test_one_trace_over_many_steps():
         return decode(params, z)
 
     model = JointModel(encode, counted, lambda params: PRIOR)
-    step = jax.jit(joint_elbo, static_argnames=("model", "log_ratio"))
     for seed in range(5):
-        step(WRONG, jax.random.key(seed), VIEWS, model=model, log_ratio=gaussian_kl)
+        joint_elbo(
+            WRONG, jax.random.key(seed), VIEWS, model=model, log_ratio=gaussian_kl
+        )
     assert len(traces) == 1
 
 
 @pytest.mark.parametrize("weights", [{"a": 1.0}, dict.fromkeys("abcd", 1.0)])
 def test_wrong_likelihood_weights_are_refused(weights):
+    weighted = functools.partial(
+        losses.joint_elbo, model=MODEL, likelihood_weights=weights
+    )
     with pytest.raises(ValueError, match="likelihood_weights.*expected"):
-        joint_elbo(
-            EXACT, jax.random.key(0), VIEWS, model=MODEL, likelihood_weights=weights
-        )
+        jax.eval_shape(weighted, EXACT, jax.random.key(0), VIEWS)
 
 
 def test_no_importance_sample_is_refused():
@@ -195,19 +210,26 @@ def test_losses_also_run_under_pmap():
 def test_kl_to_a_tilted_gaussian_is_that_to_the_gaussian_it_is():
     slope = jnp.array([0.5, -1.0, 2.0])
     mean, scale = jnp.array([0.3, 1.0, -2.0]), jnp.array([0.1, 1.0, 3.0])
-    posterior = distrax.MultivariateNormalDiag(
-        *(jnp.tile(x, (4_000, 1)) for x in (mean, scale))
-    )
-    # exp(b·z) N(0, I) is N(b, I) up to Z = exp(½‖b‖²).
-    tilted = EnergyTiltedPrior(lambda z: z @ slope, PRIOR, LangevinSettings())
-    log_z = 0.5 * jnp.sum(slope**2)
-    exact = posterior.kl_divergence(distrax.MultivariateNormalDiag(slope, jnp.ones(3)))
-    # A linear tilt's expectation is its value at the mean.
-    at_mean = tilted_kl(posterior, tilted, posterior.mean()) + log_z
+
+    @jax.jit
+    def ask(key):
+        posterior = distrax.MultivariateNormalDiag(
+            *(jnp.tile(x, (4_000, 1)) for x in (mean, scale))
+        )
+        tilted = EnergyTiltedPrior(lambda z: z @ slope, PRIOR, LangevinSettings())
+        z = posterior.sample(seed=key)
+        # exp(b·z) N(0, I) is N(b, I) up to Z = exp(½‖b‖²).
+        log_z = 0.5 * jnp.sum(slope**2)
+        shifted = distrax.MultivariateNormalDiag(slope, jnp.ones(3))
+        return (
+            posterior.kl_divergence(shifted),
+            # A linear tilt's expectation is its value at the mean.
+            tilted_kl(posterior, tilted, posterior.mean()) + log_z,
+            sampled_log_ratio(posterior, tilted, z) - tilted_kl(posterior, tilted, z),
+        )
+
+    exact, at_mean, difference = jax.device_get(ask(jax.random.key(0)))
     np.testing.assert_allclose(at_mean, exact, rtol=1e-5)
-    z = posterior.sample(seed=jax.random.key(0))
-    sampled = sampled_log_ratio(posterior, tilted, z)
-    closed = tilted_kl(posterior, tilted, z)
     # The same expectation: 4 standard errors of the difference.
-    error = (sampled - closed).std() / np.sqrt(len(z))
-    assert abs(float((sampled - closed).mean())) < 4 * float(error)
+    error = difference.std() / np.sqrt(len(difference))
+    assert abs(difference.mean()) < 4 * error

@@ -22,8 +22,6 @@ from jnf_jax.networks.made import made_stack
 from jnf_jax.networks.subset import SubsetEncoder
 from jnf_jax.sampling import ChainSettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 SHAPES = {"a": (3,), "b": (2, 2), "c": (5,)}
 
 

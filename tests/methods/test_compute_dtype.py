@@ -15,8 +15,6 @@ from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSett
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.sampling import ChainSettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 SHAPES = {"a": (16, 16, 3), "b": (16, 16, 1)}
 SETTINGS = ModelSettings(
     latent_dim=8,

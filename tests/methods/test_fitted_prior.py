@@ -19,8 +19,6 @@ from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
 from jnf_jax.priors.whitening import Whitening, fit_whitening, identity
 from jnf_jax.sampling import ChainSettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 SHAPES = {"a": (3,), "b": (2,)}
 
 
@@ -57,79 +55,87 @@ def test_one_gaussian_finds_the_moments_of_the_draws_not_of_the_means():
         return optax.apply_updates(params, updates), state
 
     # Not the whitening of these draws: with it there is nothing left to learn.
-    params = stage.init(jax.random.key(0))
-    state = optimizer.init(params)
+    params = start = jax.jit(stage.init)(jax.random.key(0))
+    state = jax.jit(optimizer.init)(params)
     for number in range(600):
         params, state = step(params, state, jax.random.key(number))
-    variance = cached["mean"].var(0) + (cached["scale"] ** 2).mean(0)
-    density = params["density"]
-    np.testing.assert_allclose(density["means"][0], cached["mean"].mean(0), atol=0.02)
+    mean, scale = np.asarray(cached["mean"]), np.asarray(cached["scale"])
+    variance = mean.var(0) + (scale**2).mean(0)
+    density = jax.device_get(params["density"])
+    np.testing.assert_allclose(density["means"][0], mean.mean(0), atol=0.02)
     np.testing.assert_allclose(
-        jnp.exp(density["log_scales"][0]), jnp.sqrt(variance), rtol=0.02
+        np.exp(density["log_scales"][0]), np.sqrt(variance), rtol=0.02
     )
     z = method.inference.sample_prior(
         {"prior": params}, jax.random.key(1), 20_000, "mixture_after"
     )
+    z = np.asarray(z)
     # 5 standard errors of a mean and of a sd.
-    assert (
-        jnp.abs(z.mean(0) - density["means"][0]) < 5 * (variance / 2e4) ** 0.5
-    ).all()
-    np.testing.assert_allclose(z.std(0), jnp.sqrt(variance), rtol=0.03)
+    assert (np.abs(z.mean(0) - density["means"][0]) < 5 * (variance / 2e4) ** 0.5).all()
+    np.testing.assert_allclose(z.std(0), np.sqrt(variance), rtol=0.03)
     jax.tree.map(
         np.testing.assert_array_equal,
         params["whitening"],
-        stage.init(jax.random.key(0))["whitening"],
+        start["whitening"],
     )
 
 
-def narrow(rng_key):
+def narrow(seed):
     """q(z|X) whose draws have sd 2 and 0.1, and a correlation of 0.98."""
-    root = jnp.array([[2.0, 0.0], [0.098, 0.02]])
-    mean = jnp.array([3.0, -1.0]) + jax.random.normal(rng_key, (4_000, 2)) @ root.T
-    return {"mean": mean, "scale": jnp.full((4_000, 2), 1e-3)}
+    root = np.array([[2.0, 0.0], [0.098, 0.02]])
+    mean = [3.0, -1.0] + np.random.default_rng(seed).standard_normal(
+        (4_000, 2)
+    ) @ root.T
+    return {
+        "mean": jnp.asarray(mean, jnp.float32),
+        "scale": jnp.asarray(np.full((4_000, 2), 1e-3), jnp.float32),
+    }
 
 
 @pytest.mark.parametrize("name", sorted({*FITTED_FAMILIES} - {"diffusion"}))
 def test_each_family_starts_from_the_moments_of_the_draws(name):
     family = FITTED_FAMILIES[name]()
-    method, cached = make(family), narrow(jax.random.key(7))
+    method, cached = make(family), narrow(7)
     stage = method.stages[-1]
     prepared, key = stage.prepare(cached), jax.random.key(1)
-    params = stage.init(key) | prepared
+    params = jax.jit(stage.init)(key) | prepared
     params = stage.fit(key, cached) if stage.fit else params
     z = method.inference.sample_prior(
         {"prior": params}, jax.random.key(2), 4_000, f"{name}_after"
     )
-    u = fit_whitening(np.asarray(cached["mean"])).whiten(z)
+    u = np.asarray(jax.jit(fit_whitening(np.asarray(cached["mean"])).whiten)(z))
     # A mixture's means are its own, within [−1, 1]: they add at most 1/3 (and 5 √(2/40)
     # of that, for 40 of them) to a variance.
-    assert (jnp.abs(u.mean(0)) < 0.5).all()
-    variances = jnp.linalg.eigvalsh(jnp.cov(u.T))
+    assert (np.abs(u.mean(0)) < 0.5).all()
+    variances = np.linalg.eigvalsh(np.cov(u.T))
     assert 0.7 < variances[0] and variances[1] < 1.7
 
 
 @pytest.mark.parametrize("name", ["energy", "flow", "mixture"])
 def test_the_loss_is_of_z_not_of_its_whitened_coordinates(name):
     """A log density of u = C^(−1/2) (z − m) misses log|det C|/2, −3.2 nats here."""
-    family, cached = FITTED_FAMILIES[name](), narrow(jax.random.key(7))
+    family, cached = FITTED_FAMILIES[name](), narrow(7)
     method = make(family)
     stage = method.stages[-1]
-    params = stage.init(jax.random.key(1)) | stage.prepare(cached)
-    prior = method.inference.prior_of({"prior": params}, f"{name}_after")
-    z = cached["mean"]
-    own = family.bind(params["density"], 2)
-    whitening = Whitening(**params["whitening"])
+    params = jax.jit(stage.init)(jax.random.key(1)) | stage.prepare(cached)
+
+    def log_density(params, z):
+        prior = method.inference.prior_of({"prior": params}, f"{name}_after")
+        return prior.log_density(z)
+
+    found = np.asarray(jax.jit(log_density)(params, cached["mean"]))
+    z = np.asarray(cached["mean"])
+    whitening = jax.device_get(Whitening(**params["whitening"]))
     root = (whitening.axes * whitening.scales) @ whitening.axes.T
-    u = jnp.linalg.solve(root, (z - whitening.mean).T).T
+    u = np.linalg.solve(root, (z - whitening.mean).T).T
+    own = jax.jit(lambda params, u: family.bind(params, 2).log_density(u))
     shift = 0.5 * np.linalg.slogdet(np.cov(z.T))[1]
-    np.testing.assert_allclose(
-        prior.log_density(z), own.log_density(u) - shift, atol=5e-3
-    )
+    np.testing.assert_allclose(found, own(params["density"], u) - shift, atol=5e-3)
     if name != "energy":
-        loss, metrics = stage.loss(params, None, jax.random.key(3), Batch({}, cached))
-        expected = float(prior.log_density(z).mean())
-        assert float(loss) == pytest.approx(-expected, abs=0.05)
-        assert metrics["log_density"] == -loss
+        ask = jax.jit(lambda p, key: stage.loss(p, None, key, Batch({}, cached)))
+        loss, metrics = ask(params, jax.random.key(3))
+        assert float(loss) == pytest.approx(-found.mean(), abs=0.05)
+        assert float(metrics["log_density"]) == -float(loss)
 
 
 def test_a_whitened_diffusion_has_its_score_in_z(monkeypatch):
@@ -137,7 +143,7 @@ def test_a_whitened_diffusion_has_its_score_in_z(monkeypatch):
     schedule = DiffusionFamily().schedule
     exact = lambda self, params, u, t: -schedule.noise(t)[:, None] * u  # noqa: E731
     monkeypatch.setattr(DiffusionFamily, "scaled_score", exact)
-    cached, method = narrow(jax.random.key(7)), make(DiffusionFamily())
+    cached, method = narrow(7), make(DiffusionFamily())
     prior = method.inference.prior_of(
         {"prior": {"density": {}} | method.stages[-1].prepare(cached)},
         "diffusion_after",
@@ -145,7 +151,8 @@ def test_a_whitened_diffusion_has_its_score_in_z(monkeypatch):
     z = np.asarray(cached["mean"], np.float64)
     centre, inverse = z.mean(0), np.linalg.inv(np.cov(z.T))
     expected = -(z[:9] - centre) @ inverse
-    got = prior.score(cached["mean"][:9], jnp.linspace(0.1, 0.9, 9))
+    times = np.linspace(0.1, 0.9, 9, dtype=np.float32)
+    got = jax.jit(prior.score)(np.float32(z[:9]), times)
     # Of the narrow axis float32 and q's own scale of 1e-3 leave a few parts in 1,000.
     np.testing.assert_allclose(
         got, expected, rtol=1e-2, atol=0.02 * np.abs(expected).max()
@@ -176,12 +183,11 @@ def test_each_family_is_a_stage_of_its_own(name, method_name):
     assert plain.inference.prior_names == ("normal",)
     assert method.inference.prior_names == ("normal", f"{name}_after")
     stage = method.stages[-1]
-    params = stage.init(jax.random.key(0))
+    params = jax.jit(stage.init)(jax.random.key(0))
     cached = {"mean": jnp.ones((6, 2)), "scale": jnp.full((6, 2), 0.5)}
-    gradient = jax.grad(
-        lambda p: stage.loss(p, None, jax.random.key(1), Batch({}, cached))[0]
-    )(params)
-    assert any(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(gradient))
+    loss = lambda p: stage.loss(p, None, jax.random.key(1), Batch({}, cached))[0]  # noqa: E731
+    gradient = jax.jit(jax.grad(loss))(params)
+    assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
     draws = {
         prior: method.inference.sample_prior(
             {"joint": {}, "prior": params}, jax.random.key(2), 5, prior

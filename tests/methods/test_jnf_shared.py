@@ -21,8 +21,6 @@ from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.runtime import parallel
 from jnf_jax.sampling import ChainSettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 KEY = jax.random.key(9)  # for losses that draw nothing
 SHAPES = {"a": (6,), "b": (4,)}
 DCCA = ProjectorSettings("dcca", 1, posterior_hidden_sizes=(8,))
@@ -46,18 +44,22 @@ def make(projectors, name="jnf_shared"):
 
 
 def fresh_params(method):
-    keys = jax.random.split(jax.random.key(0), len(method.stages))
-    return {s.name: s.init(k) for s, k in zip(method.stages, keys, strict=True)}
+    def init(key):
+        keys = jax.random.split(key, len(method.stages))
+        return {s.name: s.init(k) for s, k in zip(method.stages, keys, strict=True)}
+
+    return jax.jit(init)(jax.random.key(0))
 
 
-def views_with_a_shared_bit(rng_key, num):
+def views_with_a_shared_bit(seed, *size):
     """One coordinate of each modality says the bit; the others are private."""
-    bit_key, *keys = jax.random.split(rng_key, len(SHAPES) + 1)
-    bit = jax.random.bernoulli(bit_key, 0.5, (num,))
-    views = {
-        m: jax.random.normal(key, (num, *shape)).at[:, 0].set(2.0 * bit - 1.0)
-        for (m, shape), key in zip(SHAPES.items(), keys, strict=True)
-    }
+    rng = np.random.default_rng(seed)
+    bit = rng.random(size) < 0.5
+    views = {}
+    for m, shape in SHAPES.items():
+        x = rng.standard_normal((*size, *shape))
+        x[..., 0] = 2.0 * bit - 1.0
+        views[m] = jnp.asarray(x, jnp.float32)
     return views, bit
 
 
@@ -67,20 +69,22 @@ def test_projectors_find_the_shared_bit(projectors):
     stage, optimizer = method.stages[0], optax.adam(1e-2)
 
     @jax.jit
-    def train(params):
-        def step(carry, rng_key):
+    def train(params, batches):
+        def step(carry, views):
             params, state = carry
-            batch = Batch(views_with_a_shared_bit(rng_key, 128)[0])
-            gradient = jax.grad(lambda p: stage.loss(p, None, rng_key, batch)[0])
+            batch = Batch(views)
+            gradient = jax.grad(lambda p: stage.loss(p, None, KEY, batch)[0])
             updates, state = optimizer.update(gradient(params), state)
             return (optax.apply_updates(params, updates), state), None
 
-        keys = jax.random.split(jax.random.key(0), 300)
-        return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+        return jax.lax.scan(step, (params, optimizer.init(params)), batches)[0][0]
 
-    views, bit = views_with_a_shared_bit(jax.random.key(1), 500)
-    params = fresh_params(method) | {"shared": train(stage.init(jax.random.key(2)))}
-    embeddings = method.stages[-1].cache(params, views)["embeddings"]
+    params = fresh_params(method)
+    batches, _ = views_with_a_shared_bit(0, 300, 128)
+    params = params | {"shared": train(params["shared"], batches)}
+    views, bit = views_with_a_shared_bit(1, 500)
+    cached = jax.device_get(jax.jit(method.stages[-1].cache)(params, views))
+    embeddings = cached["embeddings"]
     for h in embeddings.values():
         # Along the line between the bits' means, as a linear reader would see it.
         across = h[bit].mean(0) - h[~bit].mean(0)
@@ -99,8 +103,8 @@ def test_stages():
     assert unimodal.needs == ("shared", "joint") and not joint.needs
     assert joint.of == "jnf" and not shared.of and not unimodal.of
     assert not unimodal.has_convolutions
-    params = fresh_params(make(NT_XENT))
-    jnf_params = fresh_params(make(None, "jnf"))
+    params = jax.eval_shape(lambda: fresh_params(make(NT_XENT)))
+    jnf_params = jax.eval_shape(lambda: fresh_params(make(None, "jnf")))
     assert jax.tree.structure(params["joint"]) == jax.tree.structure(
         jnf_params["joint"]
     )
@@ -108,43 +112,51 @@ def test_stages():
 
 
 def test_a_head_is_shared_by_contrastive_projectors_only():
-    contrastive = make(NT_XENT).stages[0].init(jax.random.key(0))
+    contrastive = jax.eval_shape(make(NT_XENT).stages[0].init, KEY)
     assert set(contrastive) == {"projectors", "head"}
     assert all("head" not in own for own in contrastive["projectors"].values())
-    assert set(make(DCCA).stages[0].init(jax.random.key(0))) == {"projectors"}
+    dcca = jax.eval_shape(make(DCCA).stages[0].init, KEY)
+    assert set(dcca) == {"projectors"}
 
 
 @pytest.mark.parametrize("projectors", [DCCA, NT_XENT])
 def test_stage_two_on_cached_embeddings_is_what_inference_does_with_pixels(projectors):
     method = make(projectors)
     params, unimodal = fresh_params(method), method.stages[-1]
-    views, _ = views_with_a_shared_bit(jax.random.key(3), 7)
-    cached = unimodal.cache(params, views)
+    views, _ = views_with_a_shared_bit(3, 7)
+    cached = jax.jit(unimodal.cache)(params, views)
     if projectors is NT_XENT:
         norms = np.linalg.norm(cached["embeddings"]["a"], axis=-1)
         np.testing.assert_allclose(norms, 1.0, rtol=1e-5)
     rng_key = jax.random.key(4)
-    # No pixels: the cache is all that is read.
-    _, metrics = unimodal.loss(params["unimodal"], None, rng_key, Batch({}, cached))
-    noise = jax.random.normal(rng_key, (1, 7, 2))[0]
-    z = cached["mean"] + cached["scale"] * noise
-    log_probs = method.inference.unimodal_log_probs(params, views, z)
+
+    @jax.jit
+    def ask(params, rng_key):
+        # No pixels: the cache is all that is read.
+        batch = Batch({}, cached)
+        _, metrics = unimodal.loss(params["unimodal"], None, rng_key, batch)
+        noise = jax.random.normal(rng_key, (1, 7, 2))[0]
+        z = cached["mean"] + cached["scale"] * noise
+        return metrics, method.inference.unimodal_log_probs(params, views, z)
+
+    metrics, log_probs = jax.device_get(ask(params, rng_key))
     for m in SHAPES:
         np.testing.assert_allclose(metrics[f"nll/{m}"], -log_probs[m].mean(), rtol=1e-5)
 
 
 def test_a_learnt_temperature_has_a_gradient_and_a_floor():
     stage = make(dataclasses.replace(NT_XENT, learns_temperature=True)).stages[0]
-    params = stage.init(jax.random.key(0))
-    above = jnp.exp(params["log_temperature"])
+    params = jax.jit(stage.init)(jax.random.key(0))
+    above = np.exp(params["log_temperature"])
     np.testing.assert_allclose(above, 0.1 - MIN_TEMPERATURE, rtol=1e-6)
-    batch = Batch(views_with_a_shared_bit(jax.random.key(1), 16)[0])
-    gradient, metrics = jax.grad(stage.loss, has_aux=True)(params, None, KEY, batch)
+    batch = Batch(views_with_a_shared_bit(1, 16)[0])
+    differentiate = jax.jit(jax.grad(stage.loss, has_aux=True))
+    gradient, metrics = differentiate(params, None, KEY, batch)
     assert abs(gradient["log_temperature"]) > 0
     np.testing.assert_allclose(metrics["temperature"], 0.1, rtol=1e-6)
     # Near the floor it can still rise.
     cold = params | {"log_temperature": jnp.float32(-10.0)}
-    gradient, metrics = jax.grad(stage.loss, has_aux=True)(cold, None, KEY, batch)
+    gradient, metrics = differentiate(cold, None, KEY, batch)
     np.testing.assert_allclose(metrics["temperature"], MIN_TEMPERATURE, rtol=0.01)
     assert abs(gradient["log_temperature"]) > 0
     frozen = dataclasses.replace(NT_XENT, learns_temperature=True, temperature=0.01)
@@ -155,13 +167,13 @@ def test_a_learnt_temperature_has_a_gradient_and_a_floor():
 
 def test_dcca_sums_as_many_correlations_as_are_asked():
     """0 asks for all; each adds less than the one before."""
-    batch = Batch(views_with_a_shared_bit(jax.random.key(1), 200)[0])
+    batch = Batch(views_with_a_shared_bit(1, 200)[0])
     losses = []
     for num_correlations in (1, 2, 0):
         settings = dataclasses.replace(DCCA, size=3, num_correlations=num_correlations)
         stage = make(settings).stages[0]
-        params = stage.init(jax.random.key(0))
-        loss, metrics = stage.loss(params, None, KEY, batch)
+        params = jax.jit(stage.init)(jax.random.key(0))
+        loss, metrics = jax.device_get(jax.jit(stage.loss)(params, None, KEY, batch))
         count = num_correlations or 3
         np.testing.assert_allclose(
             metrics["mean_correlation"], -loss / count, rtol=1e-6
@@ -196,8 +208,8 @@ def test_faults_are_all_told():
 @pytest.mark.parametrize("projectors", [DCCA, NT_XENT, INFO_NCE])
 def test_the_loss_is_of_the_whole_batch_on_any_devices(projectors):
     stage = make(projectors).stages[0]
-    params = stage.init(KEY)
-    batch = Batch(views_with_a_shared_bit(KEY, 64)[0])
+    params = jax.jit(stage.init)(KEY)
+    batch = Batch(views_with_a_shared_bit(0, 64)[0])
 
     @jax.jit
     def loss_and_gradient(params, batch):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import random_like
+from scipy import special
 
 from jnf_jax.methods.method import Batch, ImportanceInference, propose_from
 from jnf_jax.methods.product import Quotient
@@ -18,8 +19,6 @@ from jnf_jax.priors.mixture import MixtureFamily
 from jnf_jax.priors.normal import NormalFamily, NormalPrior
 from jnf_jax.priors.whitening import identity
 from jnf_jax.sampling import ChainSettings, gaussian_product
-
-pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 SHAPES = {"a": (3, 3, 1), "b": (4, 4, 1), "c": (2, 2, 3)}
 NETWORK = NetworkSettings("mlp", hidden_sizes=(8,))
@@ -57,17 +56,35 @@ def make_views(num, seed=0, shapes=SHAPES):
     }
 
 
+def codes_of(inference, params, views, subset):
+    """What the experts say, as NumPy arrays."""
+    return jax.device_get(inference._experts_of(params, views, subset)[1])
+
+
+def grid_moments(density, ticks):
+    """Mean and sd of a density over a square grid, {[N, 2] -> [N]}."""
+    grid = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+    weights = np.float64(density(np.float32(grid)))[:, None]
+    weights /= weights.sum()
+    mean = (weights * grid).sum(0)
+    return mean, np.sqrt((weights * (grid - mean) ** 2).sum(0))
+
+
 @pytest.mark.parametrize("name", ["jnf", "jmvae"])
 def test_gaussian_experts_are_multiplied_in_closed_form(name):
     method, params = make(name, num_blocks=0)
     inference, views = method.inference, make_views(20_000)
-    z, info = inference.infer(params, jax.random.key(0), views, ("a", "c"))
-    _, codes = inference._experts_of(params, views, ("a", "c"))
-    expected = gaussian_product(
-        jnp.stack([code.mean[0] for code in codes]),
-        jnp.stack([code.scale[0] for code in codes]),
+    z, info = jax.device_get(
+        inference.infer(params, jax.random.key(0), views, ("a", "c"))
     )
-    error = np.asarray(expected.scale) / np.sqrt(len(z))  # of the mean
+    codes = codes_of(inference, params, views, ("a", "c"))
+    expected = jax.device_get(
+        jax.jit(gaussian_product)(
+            np.stack([code.mean[0] for code in codes]),
+            np.stack([code.scale[0] for code in codes]),
+        )
+    )
+    error = expected.scale / np.sqrt(len(z))  # of the mean
     assert (np.abs(z.mean(0) - expected.mean) < 5 * error).all()
     np.testing.assert_allclose(z.std(0), expected.scale, rtol=0.03)  # 5 / √(2 · 20,000)
     assert (info.improper == ~expected.is_proper).all() and (info.acceptance == 1).all()
@@ -89,17 +106,15 @@ def test_chains_have_the_moments_of_a_grid_integration():
         expert["encoder"]["log_variance"]["bias"] -= 2.0
     inference, views = method.inference, make_views(1_000)
     subset = ("a", "b")
-    z, info = inference.infer(params, jax.random.key(1), views, subset)
+    z, info = jax.device_get(inference.infer(params, jax.random.key(1), views, subset))
 
     flows, codes = inference._experts_of(params, views, subset)
-    one = jax.tree.map(lambda leaf: leaf[0], codes)
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], codes)
     log_density = inference._log_density(params, flows)
-    ticks = jnp.linspace(-8, 8, 321)
-    grid = jnp.stack(jnp.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
-    log_p = jax.jit(jax.vmap(lambda point: log_density(point, one)))(grid)
-    weight = np.asarray(jax.nn.softmax(log_p), np.float64)[:, None]
-    mean = (weight * grid).sum(0)
-    sd = np.sqrt((weight * (grid - mean) ** 2).sum(0))
+    log_p = jax.jit(jax.vmap(lambda point: log_density(point, one)))
+    mean, sd = grid_moments(
+        lambda grid: special.softmax(log_p(grid)), np.linspace(-8, 8, 321)
+    )
 
     # 1,000 chains of 200 transitions, one draw each: independent.
     assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
@@ -139,10 +154,7 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, weight, subset
         "fitted": lambda z: of_u.log_density((z - centre) @ jnp.linalg.inv(root)),
     }[divisor]
     inference, views = method.inference, make_views(1_000, shapes=shapes)
-    z, _ = inference.infer(params, jax.random.key(1), views, subset)
-
-    ticks = jnp.linspace(-6, 6, 241)
-    grid = jnp.stack(jnp.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+    z, _ = jax.device_get(inference.infer(params, jax.random.key(1), views, subset))
     one = {m: x[:1] for m, x in views.items()}
 
     @jax.jit
@@ -151,11 +163,11 @@ def test_the_divisor_of_choice_has_the_moments_of_a_grid(divisor, weight, subset
         found = log_q(grid)
         return log_d(grid), [found[m][:, 0] for m in subset]
 
-    d, qs = jax.tree.map(lambda x: np.exp(np.float64(x)), log_probs(grid))
-    density = d * np.prod([q / ((1 - weight) * d + weight * q) for q in qs], axis=0)
-    weights = (density / density.sum())[:, None]
-    mean = (weights * grid).sum(0)
-    sd = np.sqrt((weights * (grid - mean) ** 2).sum(0))
+    def density(grid):
+        d, qs = jax.tree.map(lambda x: np.exp(np.float64(x)), log_probs(grid))
+        return d * np.prod([q / ((1 - weight) * d + weight * q) for q in qs], axis=0)
+
+    mean, sd = grid_moments(density, np.linspace(-6, 6, 241))
     # 1,000 chains of 200 transitions, one draw each: independent.
     assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
     np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
@@ -187,11 +199,11 @@ def test_a_score_divides_what_unadjusted_langevin_samples(monkeypatch, subset):
     halves = identity(2)._replace(scales=jnp.full(2, 2.0))
     params["prior"]["whitening"] = halves._asdict()
     inference, views = method.inference, make_views(20_000, shapes=SHAPES | {"d": (3,)})
-    z, _ = inference.infer(params, jax.random.key(0), views, subset)
+    z, _ = jax.device_get(inference.infer(params, jax.random.key(0), views, subset))
 
-    _, codes = inference._experts_of(params, views, subset)
-    t = jnp.array(0.01)
-    a, noise = schedule.signal(t), schedule.noise(t)
+    codes = codes_of(inference, params, views, subset)
+    m, s = np.asarray(m), np.asarray(s)
+    a, noise = (float(f(jnp.array(0.01))) for f in (schedule.signal, schedule.noise))
     power, blurred = len(subset) - 1, a**2 * s**2 + 4 * noise**2
     precision = sum(code.scale[0] ** -2 for code in codes) - power / blurred
     pull = sum(code.mean[0] * code.scale[0] ** -2 for code in codes)
@@ -251,10 +263,12 @@ def test_subsets_of_one_size_share_a_program():
 def test_all_modalities_ask_the_joint_encoder():
     method, params = make()
     views = make_views(20_000)
-    z, info = method.inference.infer(params, jax.random.key(0), views, ("a", "b", "c"))
-    joint = method.inference.joint.encode(params["joint"], views)
-    np.testing.assert_allclose(z.mean(0), joint.loc[0], atol=0.1)
-    np.testing.assert_allclose(z.std(0), joint.scale_diag[0], rtol=0.03)
+    z, info = jax.device_get(
+        method.inference.infer(params, jax.random.key(0), views, ("a", "b", "c"))
+    )
+    code = jax.jit(method.inference.joint.code)(params["joint"], make_views(1))
+    np.testing.assert_allclose(z.mean(0), code.mean[0], atol=0.1)
+    np.testing.assert_allclose(z.std(0), code.scale[0], rtol=0.03)
     assert info is None
 
 
@@ -273,10 +287,12 @@ def test_stage_two_reads_the_cache_alone():
     method, params = make()
     stage = method.stages[1]
     views = make_views(5)
-    cached = stage.cache(params, views)
+    cached = jax.jit(stage.cache)(params, views)
     assert {k: v.shape for k, v in cached.items()} == {"mean": (5, 2), "scale": (5, 2)}
-    loss, metrics = stage.loss(
-        params["unimodal"], None, jax.random.key(0), Batch(views, cached)
+    loss, metrics = jax.device_get(
+        jax.jit(stage.loss)(
+            params["unimodal"], None, jax.random.key(0), Batch(views, cached)
+        )
     )
     np.testing.assert_allclose(loss, sum(metrics.values()), rtol=1e-6)
     assert set(metrics) == {"nll/a", "nll/b", "nll/c"}
@@ -304,12 +320,19 @@ def test_proposals_have_the_law_and_the_density_of_experts_or_the_encoder(subset
         params, jax.random.key(0), views, subset, 2_001
     )
     assert z.shape == (2_001, 3, 2) and log_ratio.shape == (2_001, 3)
-    if len(subset) < 3:
+
+    @jax.jit
+    def log_probs(params, z):
         each = jax.vmap(lambda z: inference.unimodal_log_probs(params, views, z))(z)
-        log_q = jnp.log(sum(jnp.exp(each[m]) for m in subset) / len(subset))
-    else:
-        log_q = inference.joint.encode(params["joint"], views).log_prob(z)
-    log_p = inference.prior_of(params, "normal").log_density(z)
+        return (
+            inference.prior_of(params, "normal").log_density(z),
+            inference.joint.encode(params["joint"], views).log_prob(z),
+            [each[m] for m in subset],
+        )
+
+    log_p, log_q, each = jax.device_get(log_probs(params, z))
+    if len(subset) < 3:
+        log_q = np.logaddexp.reduce(each) - np.log(len(subset))
     np.testing.assert_allclose(log_ratio, log_p - log_q, atol=2e-4)
     of = [(m,) for m in subset] if len(subset) < 3 else [subset]
     drawn = np.concatenate(
@@ -335,7 +358,8 @@ def test_every_draw_of_a_mixture_is_as_likely_of_each():
         z, _ = propose_from(experts, NormalPrior(1), key, 3)
         return z[:, 0, 0] > 0
 
-    found = jax.vmap(are_of_second)(jax.random.split(jax.random.key(0), 2_000))
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    found = np.asarray(jax.jit(jax.vmap(are_of_second))(keys))
     assert set(found.sum(1).tolist()) == {1, 2}
     # 5 standard errors of a fair coin tossed 2,000 times.
     np.testing.assert_allclose(found.mean(0), 0.5, atol=5 * 0.5 / 2_000**0.5)

@@ -1,10 +1,13 @@
 """Hand-stated convolutions against flax's own: values, both gradients, one layout."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import random_like
 
 from jnf_jax.networks import adjoint, conv
 from jnf_jax.networks.decoders import ConvDecoder
@@ -41,12 +44,19 @@ def values_and_gradients(module, variables, x):
     return y, gradients
 
 
-def assert_same(ours, theirs, size, channels=3, features=5):
-    x = jax.random.normal(jax.random.key(0), (2, size, size, channels))
-    variables = theirs.init(jax.random.key(1), x)
-    shapes = jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x))
-    assert shapes == jax.tree.map(jnp.shape, variables)
-    expected, got = (values_and_gradients(m, variables, x) for m in (theirs, ours))
+@functools.cache  # one for three ways of ours
+def flax_gives(module, size):
+    rng = np.random.default_rng(size)
+    x = np.float32(rng.standard_normal((2, size, size, 3)))
+    variables = random_like(jax.eval_shape(module.init, jax.random.key(1), x), size)
+    return x, variables, values_and_gradients(module, variables, x)
+
+
+def assert_same(ours, theirs, size):
+    x, variables, expected = flax_gives(theirs, size)
+    shapes = jax.eval_shape(ours.init, jax.random.key(1), x)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
+    got = values_and_gradients(ours, variables, x)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
@@ -57,7 +67,7 @@ def test_conv_transpose_equals_flax(k, s, p, op, size, way, monkeypatch):
     choose_way(way, monkeypatch)
     edges = (k - 1 - p, k - 1 - p + op)
     theirs = nn.ConvTranspose(
-        5, (k, k), (s, s), padding=[edges, edges], transpose_kernel=True
+        5, (k, k), (s, s), padding=(edges, edges), transpose_kernel=True
     )
     assert_same(conv.ConvTranspose(5, k, s, p, op), theirs, size)
 
@@ -66,18 +76,23 @@ def test_conv_transpose_equals_flax(k, s, p, op, size, way, monkeypatch):
 @pytest.mark.parametrize(("k", "s", "p", "size"), STRAIGHT)
 def test_conv_equals_flax(k, s, p, size, way, monkeypatch):
     choose_way(way, monkeypatch)
-    theirs = nn.Conv(5, (k, k), (s, s), padding=[(p, p), (p, p)])
+    theirs = nn.Conv(5, (k, k), (s, s), padding=((p, p), (p, p)))
     assert_same(conv.Conv(5, k, s, p), theirs, size)
 
 
 def test_up_is_the_adjoint_of_down():
     """⟨down(y), x⟩ = ⟨y, up(x)⟩."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    y = jax.random.normal(keys[0], (2, 9, 9, 4))
-    w = jax.random.normal(keys[1], (3, 3, 4, 6))
-    x = jax.random.normal(keys[2], (2, 5, 5, 6))
-    left = (adjoint.down(y, w, 2, 1) * x).sum()
-    right = (y * adjoint.up(x, w, 2, 1)).sum()
+    rng = np.random.default_rng(0)
+    y, w, x = (
+        np.float32(rng.standard_normal(shape))
+        for shape in [(2, 9, 9, 4), (3, 3, 4, 6), (2, 5, 5, 6)]
+    )
+
+    @jax.jit
+    def both(y, w, x):
+        return (adjoint.down(y, w, 2, 1) * x).sum(), (y * adjoint.up(x, w, 2, 1)).sum()
+
+    left, right = both(y, w, x)
     np.testing.assert_allclose(left, right, rtol=1e-5)
 
 

@@ -21,46 +21,61 @@ def exact(z, t):
 
 
 def test_schedule_keeps_unit_variance_and_ends_as_noise():
-    t = jnp.linspace(0.01, 1, 20)
-    signal, noise = SCHEDULE.signal(t), SCHEDULE.noise(t)
+
+    @jax.jit
+    def ask(t):
+        slope = jax.vmap(jax.grad(lambda t: jnp.log(SCHEDULE.signal(t))))(t)
+        return SCHEDULE.signal(t), SCHEDULE.noise(t), SCHEDULE.rate(t), slope
+
+    t = np.linspace(0.01, 1, 20, dtype=np.float32)
+    signal, noise, rate, slope = jax.device_get(ask(t))
     np.testing.assert_allclose(signal**2 + noise**2, 1, rtol=1e-5)
     # a(t) = exp(−½ ∫β): its logarithmic derivative is −½ β.
-    slope = jax.vmap(jax.grad(lambda t: jnp.log(SCHEDULE.signal(t))))(t)
-    np.testing.assert_allclose(slope, -0.5 * SCHEDULE.rate(t), rtol=1e-4)
+    np.testing.assert_allclose(slope, -0.5 * rate, rtol=1e-4)
     assert float(signal[-1]) < 0.01
 
 
 def test_exact_score_samples_the_gaussian():
     prior = DiffusionPrior(exact, 2, SCHEDULE, num_steps=500)
-    z = jax.jit(prior.sample, static_argnums=1)(jax.random.key(0), 20_000)
+    z = np.asarray(jax.jit(prior.sample, static_argnums=1)(jax.random.key(0), 20_000))
     # 5 standard errors, and 2 % for 500 Euler steps.
-    assert (jnp.abs(z.mean(0) - MEAN) < 5 * SD / 20_000**0.5 + 0.01).all()
+    error = 5 * np.asarray(SD) / 20_000**0.5 + 0.01
+    assert (np.abs(z.mean(0) - np.asarray(MEAN)) < error).all()
     np.testing.assert_allclose(z.std(0), SD, rtol=0.045)
-    t = jnp.full(4, 0.5)
-    x = jnp.ones((4, 2))
-    a, noise = float(SCHEDULE.signal(t)[0]), float(SCHEDULE.noise(t)[0])
-    np.testing.assert_allclose(
-        prior.score(x, t)[0], -(1 - a * MEAN) / (a**2 * SD**2 + noise**2), rtol=1e-4
-    )
+
+    @jax.jit
+    def ask(x, t):
+        a, noise = SCHEDULE.signal(t)[0], SCHEDULE.noise(t)[0]
+        return prior.score(x, t)[0], -(1 - a * MEAN) / (a**2 * SD**2 + noise**2)
+
+    got, expected = ask(np.ones((4, 2), np.float32), np.full(4, 0.5, np.float32))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
 def test_chains_climb_by_the_score():
     prior = DiffusionPrior(exact, 2, SCHEDULE, score_time=0.3)
     z = jnp.array([0.7, -2.0])
-    value, gradient = jax.value_and_grad(prior.chain_log_density)(z)
-    assert value == 0
-    t = jnp.array(0.3)
-    a, noise = SCHEDULE.signal(t), SCHEDULE.noise(t)
-    np.testing.assert_allclose(
-        gradient, -(z - a * MEAN) / (a**2 * SD**2 + noise**2), rtol=1e-4
-    )
+
+    @jax.jit
+    def ask(z):
+        a, noise = SCHEDULE.signal(jnp.array(0.3)), SCHEDULE.noise(jnp.array(0.3))
+        expected = -(z - a * MEAN) / (a**2 * SD**2 + noise**2)
+        return jax.value_and_grad(prior.chain_log_density)(z), expected
+
+    (value, gradient), expected = ask(z)
+    assert float(value) == 0
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4)
 
 
 def test_untrained_it_draws_from_the_standard_normal():
     family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=100)
-    prior = family.bind(family.init(jax.random.key(0), 3, {}), 3)
-    z = prior.sample(jax.random.key(1), 20_000)
-    assert (jnp.abs(z.mean(0)) < 5 / 20_000**0.5).all()
+
+    @jax.jit
+    def draw(init_key, key):
+        return family.bind(family.init(init_key, 3, {}), 3).sample(key, 20_000)
+
+    z = np.asarray(draw(*jax.random.split(jax.random.key(0))))
+    assert (np.abs(z.mean(0)) < 5 / 20_000**0.5).all()
     # 5 standard errors of an sd, and 2 % for 100 Euler steps.
     np.testing.assert_allclose(z.std(0), 1, rtol=0.045)
 
@@ -68,7 +83,7 @@ def test_untrained_it_draws_from_the_standard_normal():
 def test_parameters_of_a_whole_score_are_refused():
     """They have no "correction", and would be added to N(0, I)'s score."""
     family = DiffusionFamily(hidden_size=16, num_layers=1)
-    params = dict(family.init(jax.random.key(0), 2, {}))
+    params = dict(jax.jit(lambda key: family.init(key, 2, {}))(jax.random.key(0)))
     params["Dense_3"] = params.pop("correction")
     with pytest.raises(ScopeParamNotFoundError, match="correction"):
         family.scaled_score(params, jnp.zeros((1, 2)), jnp.ones(1))
@@ -76,9 +91,10 @@ def test_parameters_of_a_whole_score_are_refused():
 
 def test_family():
     family = DiffusionFamily(hidden_size=16, num_layers=2, num_steps=5)
-    params = family.init(jax.random.key(0), 2, {})
+    params = jax.jit(lambda key: family.init(key, 2, {}))(jax.random.key(0))
     prior = family.bind(params, 2)
-    assert prior.sample(jax.random.key(1), 7).shape == (7, 2)
+    draws = jax.eval_shape(lambda key: prior.sample(key, 7), jax.random.key(1))
+    assert draws.shape == (7, 2)
     with pytest.raises(ValueError, match="no log density, .* `sample` or `score`"):
         prior.log_density(jnp.zeros(2))
     assert not options.faults(family)

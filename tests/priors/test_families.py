@@ -28,6 +28,11 @@ SHAPES = {"a": (4,), "b": (2, 2)}
 LEARNT = {"learnable_scale", "mixture", "vamp", "energy", "flow"}
 
 
+def standard_normal(*shape):
+    draws = np.random.default_rng(1).standard_normal(shape)
+    return jnp.asarray(draws, jnp.float32)
+
+
 def encode(views):
     """Mean and scale of a toy joint encoder."""
     mean = views["a"][:, :LATENT] - views["b"].reshape(-1, 4)[:, :LATENT]
@@ -59,13 +64,18 @@ def test_a_family_makes_priors(name):
     family = PRIORS[name]()
     assert family.name == name and isinstance(family, PriorFamily)
     assert hash(family) == hash(PRIORS[name]()) and not options.faults(family)
-    params = family.init(jax.random.key(0), LATENT, SHAPES)
+    params = jax.jit(lambda key: family.init(key, LATENT, SHAPES))(jax.random.key(0))
     assert bool(params) == (name in LEARNT)
-    prior = bound(family, params)
-    assert isinstance(prior, Prior)
-    assert prior.log_density(jnp.ones((5, LATENT))).shape == (5,)
-    z = prior.sample(jax.random.key(1), 6)
-    assert z.shape == (6, LATENT) and jnp.isfinite(z).all()
+    assert isinstance(bound(family, params), Prior)
+
+    @jax.jit
+    def ask(params, key):
+        prior = bound(family, params)
+        return prior.log_density(jnp.ones((5, LATENT))), prior.sample(key, 6)
+
+    log_density, z = jax.tree.map(np.asarray, ask(params, jax.random.key(1)))
+    assert log_density.shape == (5,)
+    assert z.shape == (6, LATENT) and np.isfinite(z).all()
 
 
 @pytest.mark.parametrize("name", sorted(LEARNT))
@@ -73,15 +83,19 @@ def test_every_parameter_reaches_the_density(name):
     family = PRIORS[name]()
     shapes = jax.eval_shape(lambda: family.init(jax.random.key(0), LATENT, SHAPES))
     params = random_like(shapes, seed=0)
-    z = jax.random.normal(jax.random.key(1), (64, LATENT))
-    # Differences from the first row: constants, of which an energy has one free, drop.
-    gradient = jax.jacobian(
-        lambda params: (lambda v: v[1:] - v[0])(bound(family, params).log_density(z))
-    )(params)
+    z = standard_normal(64, LATENT)
+
+    @jax.jit
+    @jax.jacobian
+    def gradient(params):
+        # Differences from the first row: constants, of which an energy has one, drop.
+        log_density = bound(family, params).log_density(z)
+        return log_density[1:] - log_density[0]
+
     silent = [
         jax.tree_util.keystr(path)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(gradient)
-        if not jnp.abs(leaf).max() > 0
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(params))
+        if not np.abs(leaf).max() > 0
     ]
     free = {"energy": ["['Dense_2']['bias']"]}
     assert silent == free.get(name, [])
@@ -101,10 +115,11 @@ def test_every_parameter_reaches_the_density(name):
     ],
 )
 def test_where_a_family_starts(family, start):
-    z = jax.random.normal(jax.random.key(1), (20, LATENT))
-    np.testing.assert_allclose(
-        bound(family).log_density(z), start.log_density(z), rtol=1e-5
-    )
+    z = standard_normal(20, LATENT)
+    got, expected = jax.jit(
+        lambda z: (bound(family).log_density(z), start.log_density(z))
+    )(z)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_learnable_scales_average_to_one():
@@ -118,11 +133,11 @@ def test_vamp_is_the_mixture_of_the_encoders_answers():
     params = family.init(jax.random.key(0), LATENT, SHAPES)
     inputs = jax.tree.map(jax.nn.sigmoid, params)
     assert {m: u.shape for m, u in inputs.items()} == {"a": (4, 4), "b": (4, 2, 2)}
-    code = encode(inputs)
-    z = jax.random.normal(jax.random.key(1), (LATENT,))
-    log_q = -0.5 * ((z - code.mean) / code.scale) ** 2 - jnp.log(code.scale)
-    log_q = jnp.sum(log_q - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
-    expected = jax.nn.logsumexp(log_q) - jnp.log(4.0)
+    mean, scale, _ = jax.tree.map(np.asarray, encode(inputs))
+    z = standard_normal(LATENT)
+    log_q = -0.5 * ((np.asarray(z) - mean) / scale) ** 2 - np.log(scale)
+    log_q = np.sum(log_q - 0.5 * np.log(2 * np.pi), axis=-1)
+    expected = np.logaddexp.reduce(log_q) - np.log(4.0)
     np.testing.assert_allclose(bound(family, params).log_density(z), expected, 1e-5)
 
 
@@ -135,26 +150,28 @@ def test_slope_bound_holds_along_random_segments():
     network = TiltNetwork((16, 16))
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros(LATENT)))
     params = random_like(shapes, seed=0, scale=5.0)["params"]
-    bounded = bound_slope(params, 0.7)
-    a, b = jax.random.normal(jax.random.key(1), (2, 2_000, LATENT)) * 3
-    distance = jnp.linalg.norm(a - b, axis=-1)
+    bounded = jax.jit(lambda params: bound_slope(params, 0.7))(params)
+    a, b = 3 * standard_normal(2, 2_000, LATENT)
+    distance = np.linalg.norm(a - b, axis=-1)
 
+    @jax.jit
     def steepest(params):
         f = lambda z: network.apply({"params": params}, z)  # noqa: E731
-        return float((jnp.abs(f(a) - f(b)) / distance).max())
+        return (jnp.abs(f(a) - f(b)) / distance).max()
 
     assert steepest(bounded) <= 0.7 < steepest(params)
     # Where the bound acts, the gradient is that of the scaled function.
     direction = random_like(params, seed=1)
 
+    @jax.jit
     def moved(step):
         there = jax.tree.map(lambda p, d: p + step * d, params, direction)
         return network.apply({"params": bound_slope(there, 0.7)}, a[:50]).sum()
 
     numerical = (moved(1e-2) - moved(-1e-2)) / 2e-2
     np.testing.assert_allclose(jax.grad(moved)(0.0), numerical, rtol=0.02)
-    gentle = bound_slope(params, 1e6)
-    assert all(jax.tree.leaves(jax.tree.map(jnp.array_equal, gentle, params)))
+    gentle = jax.jit(lambda params: bound_slope(params, 1e6))(params)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, gentle, params)))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import functools
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -27,13 +29,22 @@ def test_product_density_is_the_sum_minus_powers_of_any_prior():
     )
     z = jnp.asarray([0.3, -0.7])
     log_probs = [expert.log_prob for expert in experts]
-    terms = [float(log_prob(z)) for log_prob in log_probs]
-    for size in (1, 2, 3):
-        got = product_log_density(log_probs[:size], prior.log_prob)(z)
-        expected = sum(terms[:size]) - (size - 1) * float(prior.log_prob(z))
+
+    @jax.jit
+    def ask(z):
+        products = [
+            product_log_density(log_probs[:size], prior.log_prob)(z)
+            for size in (1, 2, 3)
+        ]
+        once = product_log_density(log_probs, prior.log_prob, prior_exponent=1)(z)
+        terms = [log_prob(z) for log_prob in log_probs]
+        return products, once, terms, prior.log_prob(z)
+
+    products, once, terms, log_prior = jax.device_get(ask(z))
+    for size, got in enumerate(products, 1):
+        expected = sum(terms[:size]) - (size - 1) * log_prior
         np.testing.assert_allclose(got, expected, rtol=1e-6)
-    other = product_log_density(log_probs, prior.log_prob, prior_exponent=1)(z)
-    np.testing.assert_allclose(other, sum(terms) - float(prior.log_prob(z)), rtol=1e-6)
+    np.testing.assert_allclose(once, sum(terms) - log_prior, rtol=1e-6)
 
 
 def test_defended_ratios_are_bounded_and_their_product_is_a_density():
@@ -42,15 +53,15 @@ def test_defended_ratios_are_bounded_and_their_product_is_a_density():
     prior = gaussian([0.0], [1.0]).log_prob
     weight = 0.01
     defended = product_log_density(experts, prior, defensive_weight=weight)
-    z = jnp.linspace(-30, 30, 60_001)[:, None]
-    log_p = np.float64(jax.vmap(prior)(z))
-    found = np.float64(jax.vmap(defended)(z))
+    z = np.linspace(-30, 30, 60_001, dtype=np.float32)[:, None]
+    on_z = lambda density: np.float64(jax.jit(jax.vmap(density))(z))  # noqa: E731
+    log_p, found = on_z(prior), on_z(defended)
     assert (found <= log_p - 3 * np.log(weight) + 1e-4).all()
     # Far out each ratio is at the bound: what is left is e^-3 p.
     np.testing.assert_allclose(found[-1], log_p[-1] - 3 * np.log(weight), rtol=1e-5)
     mass, inside = np.exp(found), np.abs(z[:, 0]) < 15
     np.testing.assert_allclose(mass.sum(), mass[inside].sum(), rtol=1e-6)
-    q = np.exp(np.float64([jax.vmap(expert)(z) for expert in experts]))[:, inside]
+    q = np.exp([on_z(expert) for expert in experts])[:, inside]
     p = np.exp(log_p[inside])
     exact = p * np.prod(q / ((1 - weight) * p + weight * q), axis=0)
     np.testing.assert_allclose(mass[inside], exact, rtol=2e-5)
@@ -59,11 +70,12 @@ def test_defended_ratios_are_bounded_and_their_product_is_a_density():
 def test_without_a_defensive_weight_it_is_the_quotient():
     experts = [gaussian([m], [0.5]).log_prob for m in (0.0, 1.0, -1.0)]
     prior = gaussian([0.0], [1.0]).log_prob
-    z = jnp.linspace(-2, 2, 9)[:, None]
-    plain = jax.vmap(product_log_density(experts, prior))(z)
+    z = np.linspace(-2, 2, 9, dtype=np.float32)[:, None]
+    plain = jax.jit(jax.vmap(product_log_density(experts, prior)))(z)
     for weight, tolerance in ((0.0, 0.0), (1e-9, 1e-4)):
         log_density = product_log_density(experts, prior, defensive_weight=weight)
-        np.testing.assert_allclose(jax.vmap(log_density)(z), plain, atol=tolerance)
+        got = jax.jit(jax.vmap(log_density))(z)
+        np.testing.assert_allclose(got, plain, atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +118,9 @@ def test_closed_form_is_the_exact_subset_posterior(subset):
     model = linear_gaussian({"a": 3, "b": 4, "c": 5}, 3, seed=1, diagonal=True)
     _, views = model.sample(seed=2, num=4)
     experts = [model.posterior({m: views[m]}) for m in subset]
-    mean = jnp.stack([jnp.asarray(m, jnp.float32) for m, _ in experts])
-    scale = jnp.stack(
-        [jnp.broadcast_to(np.sqrt(np.diag(c)), (4, 3)) for _, c in experts]
-    ).astype(jnp.float32)
-    got = gaussian_product(mean, scale)
+    mean = np.stack([m for m, _ in experts])
+    scale = np.stack([np.broadcast_to(np.sqrt(np.diag(c)), (4, 3)) for _, c in experts])
+    got = jax.device_get(jax.jit(gaussian_product)(np.float32(mean), np.float32(scale)))
     mean, covariance = model.posterior({m: views[m] for m in subset})
     assert got.is_proper.all()
     np.testing.assert_allclose(got.mean, mean, rtol=1e-4, atol=1e-5)
@@ -122,53 +132,67 @@ def test_closed_form_is_the_product_density():
     mean = jnp.asarray(rng.standard_normal((3, 2, 4)), jnp.float32)
     scale = jnp.asarray(rng.uniform(0.3, 0.8, (3, 2, 4)), jnp.float32)
     prior = gaussian([0.5, -1.0, 0.0, 2.0], [1.5, 1.0, 2.0, 1.2])
-    product = gaussian_product(
-        mean, scale, prior_mean=prior.loc, prior_scale=prior.scale_diag
-    )
     z = jnp.asarray(rng.standard_normal((50, 4)), jnp.float32)
-    for i in range(2):
-        experts = [gaussian(mean[j, i], scale[j, i]).log_prob for j in range(3)]
-        log_density = product_log_density(experts, prior.log_prob)(z)
-        log_prob = gaussian(product.mean[i], product.scale[i]).log_prob(z)
-        constant = log_density - log_prob
+
+    @jax.jit
+    def constants():
+        product = gaussian_product(
+            mean, scale, prior_mean=prior.loc, prior_scale=prior.scale_diag
+        )
+        found = []
+        for i in range(2):
+            experts = [gaussian(mean[j, i], scale[j, i]).log_prob for j in range(3)]
+            log_density = product_log_density(experts, prior.log_prob)(z)
+            log_prob = gaussian(product.mean[i], product.scale[i]).log_prob(z)
+            found.append(log_density - log_prob)
+        return found
+
+    for constant in jax.device_get(constants()):
         # terms of up to a few hundred nats in float32
         np.testing.assert_allclose(constant, constant[0], atol=2e-3)
 
 
 def test_improper_products_are_marked_and_stay_finite():
     # Lambda_S = 2 / s^2 - 1 > 0 iff s^2 < 2; dimension 0 only of the first datum fails.
-    scale = jnp.asarray([[2.0, 0.5], [0.5, 0.5], [1.0, 1.0]])
-    mean = jnp.asarray([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
-    product = gaussian_product(jnp.stack([mean, -mean]), jnp.stack([scale, scale]))
+    scale = np.float32([[2.0, 0.5], [0.5, 0.5], [1.0, 1.0]])
+    mean = np.float32([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    product = jax.device_get(
+        jax.jit(gaussian_product)(np.stack([mean, -mean]), np.stack([scale, scale]))
+    )
     assert product.is_proper.tolist() == [False, True, True]
     np.testing.assert_allclose(1 - product.is_proper.mean(), 1 / 3, rtol=1e-6)
     # without the division: precision 2 / 4
     np.testing.assert_allclose(product.scale[0, 0], np.sqrt(2.0), rtol=1e-6)
     np.testing.assert_allclose(product.scale[0, 1], (2 / 0.25 - 1) ** -0.5, rtol=1e-6)
     np.testing.assert_allclose(product.scale[2], 1.0, rtol=1e-6)
-    assert jnp.isfinite(product.mean).all()
+    assert np.isfinite(product.mean).all()
 
 
 def test_chains_start_at_uniformly_chosen_experts():
     # expert j's draws are all j
-    samples = jnp.broadcast_to(jnp.arange(3.0)[:, None, None, None], (3, 40, 25, 2))
-    start = initial_positions(jax.random.key(0), samples)
+    samples = np.broadcast_to(
+        np.arange(3, dtype="f")[:, None, None, None], (3, 40, 25, 2)
+    )
+    start = np.asarray(jax.jit(initial_positions)(jax.random.key(0), samples))
     assert start.shape == (40, 25, 2)
     np.testing.assert_array_equal(start[..., 0], start[..., 1])
-    share = np.bincount(np.asarray(start[..., 0]).ravel().astype(int)) / 1000
+    share = np.bincount(start[..., 0].ravel().astype(int)) / 1000
     # binomial standard error sqrt(2/9 / 1000) = 0.015
     np.testing.assert_allclose(share, 1 / 3, atol=0.06)
 
 
 def test_diagnostic_chains_take_the_experts_in_turn():
-    samples = jnp.broadcast_to(jnp.arange(3.0)[:, None, None, None], (3, 6, 50, 1))
-    start = np.asarray(initial_positions(jax.random.key(1), samples, round_robin=True))
+    samples = np.broadcast_to(
+        np.arange(3, dtype="f")[:, None, None, None], (3, 6, 50, 1)
+    )
+    in_turn = jax.jit(functools.partial(initial_positions, round_robin=True))
+    start = np.asarray(in_turn(jax.random.key(1), samples))
     np.testing.assert_array_equal(np.diff(start[..., 0], axis=0) % 3, 1)
     assert set(start[0, :, 0]) == {0.0, 1.0, 2.0}  # data begin with different ones
 
 
 def test_chains_start_from_their_own_draw():
-    samples = jnp.arange(2 * 4 * 5 * 3.0).reshape(2, 4, 5, 3)
-    start = initial_positions(jax.random.key(2), samples)
+    samples = np.arange(2 * 4 * 5 * 3, dtype="f").reshape(2, 4, 5, 3)
+    start = np.asarray(jax.jit(initial_positions)(jax.random.key(2), samples))
     matches = (start[None] == samples).all(-1).any(0)
     assert matches.all()

@@ -221,7 +221,7 @@ def test_errors_are_those_over_tuples(with_exact_posteriors):
 
 
 def test_a_has_one_number_of_draws_and_b_its_own():
-    settings = Settings(400, 50, 30, 30, num_decoded=600)
+    settings = Settings(400, 50, 30, 30, num_decoded=6_000)
     for name, means in measure(Exact(), settings)["conditional_by_subset"].items():
         assert all(1 <= ess <= 50 for ess in means["ess_a"].values())
         assert max(means["ess_b"].values()) > 50

@@ -26,8 +26,6 @@ from jnf_jax.options import option
 from jnf_jax.runtime import parallel
 from tools.results_page.render import pages
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
