@@ -1,8 +1,9 @@
 """Shapes are checked at run time, in tests only; programs compile quickly, and once."""
 
-import contextlib
+import gc
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 # Many tests compile the same programs again: the workers of a run, and the programs
@@ -11,7 +12,23 @@ if "JNF_JAX_TESTS_SHARED" not in os.environ:
     _SHARED = tempfile.TemporaryDirectory(prefix="jnf_jax-tests-")
     os.environ["JNF_JAX_TESTS_SHARED"] = _SHARED.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["JNF_JAX_TESTS_SHARED"] + "/xla"
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+# Tests compile for minutes and compute for seconds: XLA leaves out most optimisations,
+# here and in the programs that tests start. An unknown name in XLA_FLAGS would end the
+# process, so only versions that were tried get any.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+_AS_USERS_HAVE_THEM = {}
+if version("jaxlib").startswith("0.10."):
+    _AS_USERS_HAVE_THEM = {
+        "xla_cpu_use_fusion_emitters": True,
+        "xla_cpu_parallel_codegen_split_count": 32,
+    }
+    _FLAGS = (
+        " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    )
+    if _FLAGS not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + _FLAGS
 
 import jax
 import pytest
@@ -24,24 +41,36 @@ from jnf_jax.runtime import host_memory
 host_memory.collect_rarely()  # tests trace more than they compute
 
 
-@contextlib.contextmanager
-def compiling_quickly():
-    """XLA leaves most optimisations out, here and in children: other rounding."""
-    before = jax.config.read("jax_disable_most_optimizations")  # one within another
+# A worker that begins a long file last leaves the others idle: long ones go first.
+_FIRST = ("benchmarks", "faults", "multihost", "experiments", "test_", "methods")
+
+
+def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+
+    def place(item):
+        room = item.path.relative_to(tests).parts[0]
+        return [not room.startswith(first) for first in _FIRST]
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Compiled programs are let go once they fill a worker: it would grow to 5 GB."""
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    if pages * os.sysconf("SC_PAGE_SIZE") > 1.2e9:
+        jax.clear_caches()
+        gc.collect()
+
+
+@pytest.fixture
+def fully_optimised():
+    """``compiler_options`` of programs that are compiled as users have them."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield dict(_AS_USERS_HAVE_THEM)
     jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-            yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.fixture(scope="module")
-def quick_compiles():
-    """For modules that compile for minutes and compute for seconds."""
-    with compiling_quickly():
-        yield
 
 
 @pytest.fixture
@@ -79,7 +108,7 @@ def trained(user_cache):
     from jnf_jax.experiments.run import train_and_evaluate
 
     workdir = Path(os.environ["JNF_JAX_TESTS_SHARED"]) / "trained"
-    with locked(workdir), compiling_quickly():
+    with locked(workdir):
         if (workdir / "results.json").exists():
             return workdir, records.read(workdir / "results.json")
         record = train_and_evaluate(

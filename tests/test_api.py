@@ -17,7 +17,7 @@ from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 SIZE = 60
 RNG = np.random.default_rng(0)

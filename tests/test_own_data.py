@@ -46,7 +46,7 @@ def folder(example, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compiles", "user_cache")
+@pytest.mark.usefixtures("user_cache")
 def test_the_example_end_to_end(example, tmp_path, capsys):
     example.main(tmp_path, size=560, overrides=TINY)
     told = capsys.readouterr().out

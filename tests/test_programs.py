@@ -20,7 +20,7 @@ from jnf_jax.experiments import logs, records
 from jnf_jax.methods.method import check_subset
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 def run_sample(workdir, out, *options):

@@ -15,7 +15,6 @@ from benchmarks import measuring, operations, scaling, startup, train_step
 from jnf_jax.experiments import records
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 
 def run(name, tmp_path, *arguments):

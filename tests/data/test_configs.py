@@ -114,7 +114,6 @@ def test_projectors_take_a_step(folder, name, files, prepared):
     assert flows.keys() == setup.dataset.shapes.keys()
 
 
-@pytest.mark.usefixtures("quick_compiles")
 @pytest.mark.parametrize("path", PRIORS)
 def test_a_prior_learns_when_its_config_says(path, files, prepared):
     """Two steps of its stage, with the optimiser that the config asks for."""

@@ -15,8 +15,6 @@ from jnf_jax.evaluation import classifiers
 from jnf_jax.evaluation.classifiers import train_classifiers
 from jnf_jax.training.optimizers import TrainSettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 SETTINGS = TrainSettings(num_steps=60, batch_size=16, select="last")
 
 

@@ -14,8 +14,6 @@ from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.sampling import ChainSettings
 from tests.methods.test_decoder_posterior import TRUTH, make
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 NUM = 300
 
 

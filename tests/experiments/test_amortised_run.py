@@ -7,7 +7,7 @@ from jnf_jax.experiments import experiment
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.run import train_and_evaluate
 
-pytestmark = pytest.mark.usefixtures("user_cache", "quick_compiles")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 def amortised(**changes):

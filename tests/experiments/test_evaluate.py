@@ -20,8 +20,6 @@ from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.methods.method import Batch
 from jnf_jax.runtime import parallel
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 
 def after_one_step(setup):
     """Parameters of all stages: the first's after a step of gradient descent."""

@@ -16,7 +16,7 @@ from jnf_jax.experiments.run import train_and_evaluate
 from jnf_jax.experiments.schema import validate
 from jnf_jax.experiments.stages import bind_stage, compute_cache
 
-pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 def test_a_prior_fitted_afterwards_shares_the_other_stages(trained, tmp_path):

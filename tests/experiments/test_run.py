@@ -21,7 +21,7 @@ from jnf_jax.experiments.run import (
 from jnf_jax.experiments.schema import validate
 from jnf_jax.runtime import parallel
 
-pytestmark = pytest.mark.usefixtures("quick_compiles", "user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 def test_train_writes_what_it_says(trained):

@@ -24,8 +24,6 @@ from jnf_jax.experiments import run as runs
 from jnf_jax.experiments import sweep as sweep_run
 from jnf_jax.experiments.text import markdown
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 TINY = '''
 from jnf_jax.configs.circles_squares import noisy
 

@@ -16,7 +16,7 @@ from jnf_jax import checkpoint
 from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
 from jnf_jax.experiments import logs
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compiles")]
+pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("two_stages.py")
 STREAMED = Path(__file__).with_name("streamed.py")

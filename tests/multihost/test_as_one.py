@@ -14,7 +14,7 @@ from launched import CONFIG, LOCAL, outputs, start
 
 from jnf_jax.experiments import logs
 
-pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
+pytestmark = pytest.mark.multihost
 
 
 def test_two_processes_are_as_one(tmp_path):

@@ -20,7 +20,7 @@ from jnf_jax import checkpoint
 from jnf_jax.experiments import logs
 from jnf_jax.runtime import processes
 
-pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
+pytestmark = pytest.mark.multihost
 
 LONG = (  # one stage of many steps, to be stopped in
     "--config.stages=joint",

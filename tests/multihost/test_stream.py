@@ -15,7 +15,7 @@ import stored_tuples
 
 from jnf_jax.training import batches
 
-pytestmark = [pytest.mark.multihost, pytest.mark.usefixtures("quick_compiles")]
+pytestmark = pytest.mark.multihost
 
 PROGRAM = Path(__file__).with_name("stream_on.py")
 
