@@ -7,12 +7,12 @@ by the prior.
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import unimodal_kl
+from jnf_jax.methods import jnf
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
@@ -30,12 +30,7 @@ from jnf_jax.types import Params, StageParams
 
 STAGES = ("joint",)
 SECTIONS = {}
-
-
-def faults(*, model: ModelSettings, **others: Any) -> list[str]:
-    """Faults of settings that are good by themselves, one line each."""
-    del others
-    return model.prior.faults_beside("normal", "model.prior")
+faults = jnf.faults
 
 
 def build(

@@ -43,13 +43,14 @@ def faults(
     *,
     model: ModelSettings,
     quotient: Quotient,
-    subset_posterior: SubsetPosteriorSettings,
+    subset_posterior: SubsetPosteriorSettings | None = None,
     **others: Any,
 ) -> list[str]:
     """Faults of settings that are good by themselves, one line each."""
     del others
     found = model.prior.faults_beside("normal", "model.prior")
-    if subset_posterior.name == "amortised" and quotient != Quotient():
+    is_amortised = subset_posterior and subset_posterior.name == "amortised"
+    if is_amortised and quotient != Quotient():
         found.append(
             "`sampler.divisor` and `sampler.defensive_weight` are set, expected their "
             "defaults with `subset_posterior.name` 'amortised': nothing is divided"
