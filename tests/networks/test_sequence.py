@@ -63,7 +63,7 @@ def test_they_learn_to_write_what_they_read():
     a, b, length = (x.ravel() for x in np.meshgrid(range(4), range(4), (3, 4, 5)))
     tokens = (a[:, None] + b[:, None] * np.arange(5)) % 4
     is_there = np.arange(5) < length[:, None]
-    x = np.eye(4, dtype=np.float32)[tokens] * is_there[..., None]
+    x = jnp.asarray(np.eye(4)[tokens] * is_there[..., None], jnp.float32)
     settings = dataclasses.replace(SETTINGS, features=(16, 16), hidden_sizes=(16,))
     trunk, decoder = build_trunk(settings), build_decoder(settings, (5, 4))
     keys = jax.random.split(jax.random.key(0))
