@@ -26,6 +26,18 @@ Mask = Mapping[str, jax.Array]
 """Modality name -> bool[B]: whether row i has, or is given, that view. Views that it
 hides may hold anything: whatever reads them puts zeros in their place first."""
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Modality name -> event shape, without the batch."""
+
+Latents = Float[Array, "*batch latent"]
+"""z, f32[*B, D]."""
+
+Nats = Float[Array, "*batch"]
+"""A log density or a term of an objective at each z, f32[*B]."""
+
+Draws = Float[Array, "num_samples latent"]
+"""z ~ p(z), f32[N, D]."""
+
 
 class GaussianCode(NamedTuple):
     """An encoder's answer about z: a mean, a scale, and features for a flow.
@@ -84,12 +96,10 @@ class Prior(Protocol):
         """Whether ``log_density`` integrates to one."""
         ...
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """log p(z), up to a constant unless ``is_normalised``; nats."""
         ...
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` draws z ~ p(z)."""
         ...

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+
+from jnf_jax.types import Latents, Nats
 
 Conditioner = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 """z f32[*batch, D] -> (shift, raw log-scale), each f32[*batch, D]; output d may read
@@ -24,14 +25,11 @@ class MaskedAutoregressive(distrax.Bijector):
         inverse:  u_d = (z_d - m_d(z_<d)) exp(-s_d(z_<d))    log|det| = -sum_d s_d
         forward:  z_d = u_d exp(s_d(z_<d)) + m_d(z_<d)       log|det| = +sum_d s_d
 
-    z_<d: the coordinates before d in the block's order. The clamp is ours, not MAF's:
-    it bounds the Jacobian and keeps far-away HMC proposals finite.
-
-    Args:
-        conditioner: see ``Conditioner``; a ``jax.tree_util.Partial`` makes the bijector
-            a pytree that may cross a jit boundary.
-        reverse: the order is D..1 instead of 1..D; must agree with the conditioner.
-        max_log_scale: s_max > 0, in nats.
+    z_<d are the coordinates before d in the block's order, which ``reverse`` makes D..1
+    instead of 1..D, as the conditioner must. The clamp s_max > 0, in nats, is ours, not
+    MAF's: it bounds the Jacobian and keeps far-away HMC proposals finite. A conditioner
+    that is a ``jax.tree_util.Partial`` makes the bijector a pytree that may cross a jit
+    boundary.
     """
 
     def __init__(
@@ -57,9 +55,7 @@ class MaskedAutoregressive(distrax.Bijector):
             )
         return shift, self._max_log_scale * jnp.tanh(raw / self._max_log_scale)
 
-    def forward_and_log_det(
-        self, x: Float[Array, "*batch latent"]
-    ) -> tuple[Float[Array, "*batch latent"], Float[Array, "*batch"]]:
+    def forward_and_log_det(self, x: Latents) -> tuple[Latents, Nats]:
         """u -> z and log|det dz/du|, one conditioner pass a coordinate."""
         self._check_forward_input_shape(x)
         event_size = x.shape[-1]
@@ -74,18 +70,15 @@ class MaskedAutoregressive(distrax.Bijector):
             )
             # One coordinate only: those after it are still zero, and whatever the
             # conditioner says of them is garbage that may overflow.
-            z = jax.lax.dynamic_update_index_in_dim(
-                z, u_d * jnp.exp(s_d) + m_d, d, axis=-1
-            )
+            z_d = u_d * jnp.exp(s_d) + m_d
+            z = jax.lax.dynamic_update_index_in_dim(z, z_d, d, axis=-1)
             return (z, log_det + s_d), None
 
         init = (jnp.zeros_like(x), jnp.zeros_like(x[..., 0]))
         (z, log_det), _ = jax.lax.scan(set_next, init, jnp.arange(event_size))
         return z, log_det
 
-    def inverse_and_log_det(
-        self, y: Float[Array, "*batch latent"]
-    ) -> tuple[Float[Array, "*batch latent"], Float[Array, "*batch"]]:
+    def inverse_and_log_det(self, y: Latents) -> tuple[Latents, Nats]:
         """z -> u and log|det du/dz|, one conditioner pass."""
         self._check_inverse_input_shape(y)
         shift, log_scale = self._shift_and_log_scale(y)
@@ -100,21 +93,15 @@ def masked_autoregressive_flow(
     Odd blocks run over the coordinates in reverse instead of being separated by
     permutations, so any number of identity blocks is the identity.
 
-    Args:
-        conditioners: one a block, at least one; those at odd places reversed.
-        max_log_scale: clamp of each block's log-scale, nats.
-
     Raises:
-        ValueError: no conditioner (a flow of zero blocks is its base distribution: see
-            ``flow_posterior``).
+        ValueError: If there is no conditioner: see ``flow_posterior``.
     """
     if not conditioners:
         raise ValueError("conditioners: got none, expected at least one block")
+    how = {"max_log_scale": max_log_scale}
     blocks = [
-        MaskedAutoregressive(
-            conditioner, reverse=block % 2 == 1, max_log_scale=max_log_scale
-        )
-        for block, conditioner in enumerate(conditioners)
+        MaskedAutoregressive(conditioner, reverse=number % 2 == 1, **how)
+        for number, conditioner in enumerate(conditioners)
     ]
     # distrax.Chain applies the LAST bijector first on the way forward, hence the FIRST
     # one first on the way back, z -> u: the order wanted here.
@@ -131,13 +118,8 @@ def flow_posterior(
 
         log q_j(z|x_j) = log N(u; mu_j, diag sigma_j^2) + log|det df_j/dz|
 
-    (Eq. 9 of arXiv 2502.03952 as summarised to us.)
-
-    Args:
-        base: distribution of u, events f32[D] (for instance
-            ``distrax.MultivariateNormalDiag``), any batch shape.
-        conditioners: one a block, block 0 nearest to z; none gives ``base``.
-        max_log_scale: clamp of each block's log-scale, nats.
+    (Eq. 9 of arXiv 2502.03952 as summarised to us.) Events of ``base`` are f32[D], its
+    batch has any shape; conditioners are one a block, block 0 nearest to z.
 
     >>> base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
     >>> identity = lambda z: (jnp.zeros_like(z), jnp.zeros_like(z))

@@ -21,10 +21,8 @@ from jaxtyping import Bool, Int
 class MadeMasks(NamedTuple):
     """Which edges exist; every mask is indexed ``[from, to]`` like a dense kernel.
 
-    Attributes:
-        hidden: one mask a hidden layer, bool[D or H_{l-1}, H_l].
-        output: last hidden layer -> output, bool[H_L, D].
-        direct: input -> output, bool[D, D], strictly triangular in the block's order.
+    ``hidden`` has one mask a hidden layer, bool[D or H_{l-1}, H_l]; ``output`` is from
+    the last of them, and ``direct``, strictly triangular, from input to output.
     """
 
     hidden: tuple[np.ndarray, ...]
@@ -64,16 +62,13 @@ def made_masks(
     has_context: bool,
     reverse: bool = False,
 ) -> MadeMasks:
-    """The masks of a MADE with the given hidden layers.
+    """The masks of a MADE on D coordinates with the given hidden layers.
 
-    Args:
-        event_size: number of coordinates D.
-        hidden_sizes: width of each hidden layer, at least one.
-        has_context: whether hidden units of degree 0 have something to read.
-        reverse: run the order from the last coordinate to the first.
+    With a context hidden units of degree 0 have something to read; ``reverse`` runs the
+    order from the last coordinate to the first.
 
     Raises:
-        ValueError: no hidden layer, or a size below one.
+        ValueError: If there is no hidden layer, or a size is below one.
 
     >>> masks = made_masks(3, [3], has_context=True)
     >>> masks.hidden[0].astype(int).tolist()  # unit k reads the inputs before k
@@ -84,14 +79,11 @@ def made_masks(
     if not hidden_sizes:
         raise ValueError("hidden_sizes: got none, expected at least one hidden layer")
     ends = input_degrees(event_size, reverse=reverse)
-    layers = [ends] + [
-        hidden_degrees(event_size, size, has_context=has_context)
-        for size in hidden_sizes
-    ]
-    hidden = tuple(
-        before[:, None] <= after[None, :]
-        for before, after in zip(layers[:-1], layers[1:], strict=True)
-    )
+    layers = [ends]
+    for size in hidden_sizes:
+        layers.append(hidden_degrees(event_size, size, has_context=has_context))
+    pairs = zip(layers[:-1], layers[1:], strict=True)
+    hidden = tuple(before[:, None] <= after[None, :] for before, after in pairs)
     return MadeMasks(
         hidden=hidden,
         output=layers[-1][:, None] < ends[None, :],

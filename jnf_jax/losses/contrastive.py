@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def info_nce(
-    similarity: Float[Array, "batch candidates"],
-) -> Float[Array, " batch"]:
+def info_nce(similarity: Float[Array, "batch candidates"]) -> Float[Array, " batch"]:
     """One-sided InfoNCE, per datum, in nats; minimised.
 
     ::
@@ -25,9 +23,6 @@ def info_nce(
 
     Args:
         similarity: t(a_i, b_j) f32[B, B], a in rows; positives on the diagonal.
-
-    Returns:
-        f32[B]; log B where all similarities are equal.
 
     Raises:
         ValueError: If ``similarity`` is not square.
@@ -57,9 +52,6 @@ def symmetric_info_nce(
         embeddings: {m: h_m f32[B, o]}, of two or more modalities.
         temperature: τ > 0.
 
-    Returns:
-        f32[B].
-
     Raises:
         ValueError: If there are fewer than two modalities, shapes differ, or a τ that
             is a Python number is not > 0.
@@ -88,16 +80,9 @@ def nt_xent(
     Source: GMC, arXiv 2202.03390, with pairs of two modalities. It is not the bound
     that InfoNCE is.
 
-    Args:
-        embeddings: {m: h_m f32[B, o]} of unit length, of two or more modalities.
-        temperature: τ > 0.
-
-    Returns:
-        f32[B]; log(2B − 1) a pair where all similarities are equal.
-
-    Raises:
-        ValueError: If there are fewer than two modalities, shapes differ, or a τ that
-            is a Python number is not > 0.
+    Arguments, their faults and the shape are those of ``symmetric_info_nce``;
+    embeddings have unit length. Where all similarities are equal it is log(2B − 1) a
+    pair.
     """
     _check(embeddings, temperature)
     own = {}  # log Σ over the other members of the anchor's own modality

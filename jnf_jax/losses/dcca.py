@@ -31,7 +31,7 @@ def canonical_correlations(
 
     Args:
         a: f32[B, o_a].
-        b: f32[B, o_b] of the same tuples.
+        b: f32[B, o_b], embeddings of the same tuples.
         ridge: r ≥ 0, added to each variance; as r → 0 the result becomes invariant to
             invertible linear maps of either embedding.
 
@@ -73,13 +73,12 @@ def dcca(
 
     A statistic of the batch as a whole: it has no terms per datum.
 
+    It is −k a pair at best.
+
     Args:
         embeddings: {m: f32[B, o_m]}, of two or more modalities.
         ridge: r, as in ``canonical_correlations``.
         num_correlations: k, from 1 to the smallest o_m.
-
-    Returns:
-        f32[]; −k a pair at best.
 
     Raises:
         ValueError: As ``canonical_correlations``; fewer than two modalities; k out of
@@ -95,12 +94,9 @@ def dcca(
             f"`num_correlations` is {num_correlations}, expected 1 to {smallest}, the "
             "smallest embedding's dimension"
         )
-    return -sum(
-        canonical_correlations(embeddings[a], embeddings[b], ridge=ridge)[
-            :num_correlations
-        ].sum()
-        for a, b in itertools.combinations(sorted(embeddings), 2)
-    )
+    pairs = itertools.combinations([embeddings[m] for m in sorted(embeddings)], 2)
+    each = [canonical_correlations(a, b, ridge=ridge) for a, b in pairs]
+    return -sum(correlations[:num_correlations].sum() for correlations in each)
 
 
 def _whitened(h: jax.Array, ridge: float) -> jax.Array:

@@ -31,20 +31,16 @@ def denoising_loss(
 
     Each t_i is uniform, and together they cover (0.001, 1) evenly: the mean has less
     variance than with independent times (arXiv 2107.00630). The least possible loss
-    is not 0 but E_t w tr Cov(ξ | x_t). What the score is conditioned on,
-    ``scaled_score`` has bound.
+    is not 0 but E_t w tr Cov(ξ | x_t).
 
     Args:
-        params: Of ŝ.
+        params: Parameters of ŝ.
         rng_key: Typed key.
         x: Data x_0, f32[B, *event], of about unit scale.
         scaled_score: ŝ.
         schedule: β.
         weight: w, f32[B] -> f32[B], 1 by default. 1/a² makes it the squared error of
             the velocity a ξ − √v x_0 (arXiv 2202.00512), in which noisy times count.
-
-    Returns:
-        f32[B], summed over the event.
 
     >>> blind = lambda params, x_t, t: jnp.zeros_like(x_t)
     >>> settings = dict(scaled_score=blind, schedule=NoiseSchedule())

@@ -25,9 +25,6 @@ from jaxtyping import Array, Float
 from jnf_jax.losses.joint import LogRatio, sampled_log_ratio, weighted_sum
 from jnf_jax.types import Params, Prior, Views
 
-Decode = Callable[[jax.Array], dict[str, distrax.Distribution]]
-"""z f32[B, D] -> {modality: p(x_m|z)}, batch [B] each."""
-
 
 def energy_contrast(
     params: Params,
@@ -54,11 +51,8 @@ def energy_contrast(
         tilt: ``(params, z f32[*B, D]) -> f32[*B]``.
         weights: w_i ≥ 0, summing to 1, as importance weights of an IWAE objective do;
             1/P if None.
-        negative_weights: Likewise of the negatives: 0 for those that are no draws of
-            p_α, as of a chain that diverged; 1/N if None.
-
-    Returns:
-        f32[].
+        negative_weights: Likewise for the negatives: 0 for those that are no draws of
+            p_α, as where a chain diverged; 1/N if None.
     """
     positive = tilt(params, jax.lax.stop_gradient(positives))
     negative = tilt(params, jax.lax.stop_gradient(negatives))
@@ -81,15 +75,12 @@ def generation_loss(
 ) -> Float[Array, ""]:
     """−mean Σ_m λ_m log p_θ(x_m|z), nats: its gradient in θ is −∂L/∂θ.
 
-    Args:
-        params: θ, those of the decoders alone.
-        z: Draws of q(z|X), f32[B, D]; no gradient reaches them.
-        batch: Modality -> f32[B, ...].
-        decode: ``(params, z) -> {modality: p(x_m|z)}``, batch [B] each.
-        likelihood_weights: λ_m; all one if None.
+    ``params`` is θ, those of the decoders alone; z are draws of q(z|X), f32[B, D],
+    which no gradient reaches; λ_m are all one if None.
     """
     likelihoods = decode(params, jax.lax.stop_gradient(z))
-    return -jnp.mean(_log_likelihood(likelihoods, batch, likelihood_weights))
+    each = {m: p.log_prob(batch[m]) for m, p in likelihoods.items()}
+    return -jnp.mean(weighted_sum(each, likelihood_weights))
 
 
 def inference_loss(
@@ -98,7 +89,7 @@ def inference_loss(
     batch: Views,
     *,
     encode: Callable[[Params, Views], distrax.Distribution],
-    decode: Decode,
+    decode: Callable[[jax.Array], dict[str, distrax.Distribution]],
     prior: Prior,
     likelihood_weights: Mapping[str, float] | None = None,
     beta: float | Float[Array, ""] = 1.0,
@@ -110,33 +101,15 @@ def inference_loss(
 
         −mean( Σ_m λ_m log p(x_m|z) − β [ log q_φ(z|X) − f(z) − log p_0(z) ] )
 
-    Args:
-        params: φ, those of the encoder alone.
-        rng_key: Typed key of the draw.
-        batch: Modality -> f32[B, ...].
-        encode: ``(params, batch) -> q(z|X)``, batch [B], event [D].
-        decode: Decoders with their parameters.
-        prior: exp(f) p_0 with its parameters; log Z is not needed.
-        likelihood_weights: λ_m; all one if None.
-        beta: Weight β of the log-ratio.
-        log_ratio: As ``joint_elbo`` takes it.
-
-    Returns:
-        f32[], nats, too small by β log Z.
+    ``params`` is φ, those of the encoder alone; decoders and the prior exp(f) p_0 come
+    with their parameters. log Z is not needed: the loss is too small by β log Z. The
+    other arguments are as ``joint_elbo`` takes them.
     """
     posterior = encode(params, batch)
     z = posterior.sample(seed=rng_key)
-    log_likelihood = _log_likelihood(decode(z), batch, likelihood_weights)
+    each = {m: p.log_prob(batch[m]) for m, p in decode(z).items()}
+    log_likelihood = weighted_sum(each, likelihood_weights)
     return -jnp.mean(log_likelihood - beta * log_ratio(posterior, prior, z))
-
-
-def _log_likelihood(
-    likelihoods: dict[str, distrax.Distribution],
-    batch: Views,
-    weights: Mapping[str, float] | None,
-) -> Float[Array, " batch"]:
-    each = {m: p.log_prob(batch[m]) for m, p in likelihoods.items()}
-    return weighted_sum(each, weights)
 
 
 def energy_magnitude(

@@ -15,11 +15,6 @@ def unimodal_kl(
     JMVAE maximises ``joint_elbo`` − α Σ_m of these, with gradients through both sides;
     JNF's stage two minimises the same divergences with the joint side frozen.
 
-    Args:
-        joint: q(z|X), batch [B], event [D].
-        unimodal: {m: q_m(z|x_m)}, the same shapes.
-
-    Returns:
-        {m: f32[B]}.
+    All distributions have batch [B] and event [D].
     """
     return {m: joint.kl_divergence(unimodal[m]) for m in sorted(unimodal)}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import ObjectiveTerms, Params, Prior, Views
+from jnf_jax.types import Latents, Nats, ObjectiveTerms, Params, Prior, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +26,13 @@ class JointModel:
     prior: Callable[[Params], Prior]
 
 
-LogRatio = Callable[
-    [distrax.Distribution, Prior, Float[Array, "*batch latent"]],
-    Float[Array, "*batch"],
-]
+LogRatio = Callable[[distrax.Distribution, Prior, Latents], Nats]
+"""(q(z|X), p(z), z) -> log q(z|X) − log p(z), or its expectation under q; nats."""
 
 
 def sampled_log_ratio(
-    posterior: distrax.Distribution, prior: Prior, z: Float[Array, "*batch latent"]
-) -> Float[Array, "*batch"]:
+    posterior: distrax.Distribution, prior: Prior, z: Latents
+) -> Nats:
     """log q(z|X) − log p(z) at the sample z: unbiased for the KL, for any prior; nats.
 
     With an unnormalised prior it is short of the KL by log Z.
@@ -42,26 +40,20 @@ def sampled_log_ratio(
     return posterior.log_prob(z) - prior.log_density(z)
 
 
-def gaussian_kl(
-    posterior: distrax.Distribution,
-    prior: Prior,
-    z: Float[Array, "*batch latent"],
-) -> Float[Array, "*batch"]:
+def gaussian_kl(posterior: distrax.Distribution, prior: Prior, z: Latents) -> Nats:
     """KL(q ‖ p) of two diagonal Gaussians, free of sampling noise; nats.
 
     ::
 
         ½ Σ_d [ (σ_d² + (μ_d − m_d)²) / s_d² − 1 − log(σ_d² / s_d²) ]
 
-    Args:
-        posterior: A ``MultivariateNormalDiag``, N(μ, diag σ²), event [D].
-        prior: A prior with ``mean`` and ``scale`` (f32[D] or scalar): N(m, diag s²).
-        z: Not used; in the signature so that it can stand for ``sampled_log_ratio``.
+    The posterior is a ``MultivariateNormalDiag``, N(μ, diag σ²), the prior has ``mean``
+    and ``scale`` (f32[D] or scalar), N(m, diag s²), and z is not used: it stands in the
+    signature that ``sampled_log_ratio`` has.
 
     Raises:
         ValueError: If either side is not a diagonal Gaussian.
     """
-    del z
     if not isinstance(posterior, distrax.MultivariateNormalDiag):
         raise ValueError(
             "`posterior` of gaussian_kl must be a distrax.MultivariateNormalDiag, got "
@@ -77,37 +69,22 @@ def gaussian_kl(
     return 0.5 * jnp.sum(variance_ratio + shift - 1 - jnp.log(variance_ratio), axis=-1)
 
 
-def tilted_kl(
-    posterior: distrax.Distribution,
-    prior: Prior,
-    z: Float[Array, "*batch latent"],
-) -> Float[Array, "*batch"]:
+def tilted_kl(posterior: distrax.Distribution, prior: Prior, z: Latents) -> Nats:
     """KL(q ‖ p) for p ∝ exp(t) p_0 with a Gaussian p_0, nats, up to log Z.
 
     ::
 
         KL(q ‖ p_0) − t(z),    z ~ q
 
-    The first term is ``gaussian_kl``; only the tilt's expectation is sampled.
-
-    Args:
-        posterior: A ``distrax.MultivariateNormalDiag``.
-        prior: A prior with ``reference``, itself one with ``mean`` and ``scale``, and
-            ``log_tilt``, t: f32[B, D] -> f32[B].
-        z: f32[B, D], a draw of the posterior.
-
-    Returns:
-        f32[B].
-
-    Raises:
-        ValueError: As ``gaussian_kl``.
+    The first term is ``gaussian_kl``, with its conditions, to the ``reference`` of the
+    prior; only the expectation of its ``log_tilt``, t: f32[B, D] -> f32[B], is sampled.
     """
     return gaussian_kl(posterior, prior.reference, z) - prior.log_tilt(z)
 
 
 def weighted_sum(
-    terms: Mapping[str, Float[Array, "*batch"]], weights: Mapping[str, float] | None
-) -> Float[Array, "*batch"]:
+    terms: Mapping[str, Nats], weights: Mapping[str, float] | None
+) -> Nats:
     """Σ_m λ_m terms_m; λ ≡ 1 if ``weights`` is None.
 
     Raises:
@@ -153,8 +130,7 @@ def joint_elbo(
             ``tilted_kl`` where the prior is a tilted Gaussian.
 
     Returns:
-        ObjectiveTerms: ``objective`` f32[B], ``log_likelihood`` {m: f32[B]} (without
-        λ), ``log_ratio`` f32[B] (without β).
+        ObjectiveTerms, ``log_likelihood`` without λ and ``log_ratio`` without β.
 
     Raises:
         ValueError: If ``likelihood_weights`` does not name the decoded modalities.
@@ -184,17 +160,8 @@ def iwae_bound(
 
     Source: arXiv 1509.00519. Tightens with K; with an unnormalised prior it misses
     −log Z and bounds nothing. The K draws are decoded one after the other, so that
-    memory does not grow with K (it does where the bound is differentiated).
-
-    Args:
-        params: Parameters of encoder, decoders and prior.
-        rng_key: Typed key of the K draws.
-        batch: Modality -> f32[B, ...].
-        model: The apply-functions.
-        num_importance_samples: K ≥ 1.
-
-    Returns:
-        f32[B].
+    memory does not grow with K (it does where the bound is differentiated). Arguments
+    are those of ``joint_elbo``; K ≥ 1 is ``num_importance_samples``.
 
     Raises:
         ValueError: If ``num_importance_samples`` < 1.
@@ -211,7 +178,5 @@ def iwae_bound(
         log_likelihood = sum(likelihoods[m].log_prob(batch[m]) for m in likelihoods)
         return log_likelihood - sampled_log_ratio(posterior, prior, z)
 
-    log_weights = jax.lax.map(
-        log_weight, jax.random.split(rng_key, num_importance_samples)
-    )
-    return jax.nn.logmeanexp(log_weights, axis=0)
+    keys = jax.random.split(rng_key, num_importance_samples)
+    return jax.nn.logmeanexp(jax.lax.map(log_weight, keys), axis=0)

@@ -7,7 +7,7 @@ with a mixture as p(z) it is CMVAE's (Palumbo et al., ICLR 2024).
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import distrax
 import jax
@@ -19,19 +19,14 @@ from jnf_jax.types import Params, Prior, Views
 
 
 class Latent(NamedTuple):
-    """What a tuple is decoded from.
-
-    Attributes:
-        shared: z, f32[B, D].
-        private: {m: w_m f32[B, D_w]}, of every modality.
-    """
+    """All that a tuple is decoded from: z, and w_m of every modality."""
 
     shared: Float[Array, "batch latent"]
     private: dict[str, Float[Array, "batch private"]]
 
 
 class Expert(NamedTuple):
-    """What one modality says: q_m(z|x_m) and q_m(w_m|x_m); batch [B], events [·]."""
+    """q_m(z|x_m) and q_m(w_m|x_m) of one modality; batch [B], events [·]."""
 
     shared: distrax.Distribution
     private: distrax.Distribution
@@ -59,14 +54,10 @@ class MixtureModel:
 class MixtureTerms(NamedTuple):
     """Terms of an objective that is maximised, in nats, and the draws that it took.
 
-    Attributes:
-        objective: f32[B].
-        log_likelihood: {m: f32[B]}, without λ; mean over experts and draws.
-        log_ratio: f32[B], without β; likewise. Only for K = 1 do the terms add up to
-            the objective.
-        z: z_mk ~ q_m(z|x_m), f32[M, K, B, D], experts in sorted order.
-        weights: w̃_mk / M, f32[M, K, B], without gradient: normalised importance
-            weights, of which those of one datum sum to 1.
+    ``log_likelihood`` is without λ, ``log_ratio`` without β, both means over experts
+    and draws: only for K = 1 do they add up to the objective. ``z`` are the draws
+    z_mk ~ q_m(z|x_m), experts in sorted order, and ``weights`` w̃_mk / M, without
+    gradient: normalised importance weights, of which those of one datum sum to 1.
     """
 
     objective: Float[Array, " batch"]
@@ -105,17 +96,7 @@ def mmvae_plus(
     A lower bound of log p(X) where λ ≡ 1, β = 1, p(z) is normalised and r_n = p(w_n);
     with other r_n it bounds nothing of the model that draws w_n from p(w_n).
 
-    Args:
-        params: Parameters of experts, decoders and priors.
-        rng_key: Typed key of all draws.
-        batch: Modality -> f32[B, ...].
-        model: The apply-functions.
-        num_importance_samples: K ≥ 1 draws an expert.
-        likelihood_weights: λ_m by modality; all one if None.
-        beta: Weight β of the log-ratio.
-
-    Returns:
-        MixtureTerms.
+    Arguments are those of ``joint_elbo``, and K ≥ 1, the draws an expert.
 
     Raises:
         ValueError: If K < 1, if ``likelihood_weights`` does not name the modalities, or
@@ -126,7 +107,12 @@ def mmvae_plus(
             f"`num_importance_samples` must be at least 1, got {num_importance_samples}"
         )
     experts, auxiliary = model.encode(params, batch), model.auxiliary_priors(params)
-    _check_names(batch, encode=experts, auxiliary_priors=auxiliary)
+    for field, given in {"encode": experts, "auxiliary_priors": auxiliary}.items():
+        if sorted(given) != sorted(batch):
+            raise ValueError(
+                f"`model.{field}` gives {sorted(given)}, expected {sorted(batch)} as "
+                "in `batch`"
+            )
     shared_key, own_key, missing_key = jax.random.split(rng_key, 3)
     shared = [experts[m].shared for m in sorted(experts)]
     private = [experts[m].private for m in sorted(experts)]
@@ -137,9 +123,8 @@ def mmvae_plus(
     log_likelihood = _log_likelihoods(params, batch, model, z, received)
     log_mixture = jax.nn.logmeanexp(jnp.stack([q.log_prob(z) for q in shared]), axis=0)
     log_own = jnp.stack([q.log_prob(w[i]) for i, q in enumerate(private)])
-    log_ratio = (log_mixture - model.prior(params).log_density(z)) + (
-        log_own - model.private_prior.log_density(w)
-    )
+    log_ratio = log_mixture - model.prior(params).log_density(z)
+    log_ratio += log_own - model.private_prior.log_density(w)
 
     log_weights = weighted_sum(log_likelihood, likelihood_weights) - beta * log_ratio
     per_expert = jax.nn.logmeanexp(log_weights, axis=1)
@@ -153,26 +138,13 @@ def mmvae_plus(
     )
 
 
-def _check_names(batch: Views, **fields: Mapping[str, Any]) -> None:
-    for field, given in fields.items():
-        if sorted(given) != sorted(batch):
-            raise ValueError(
-                f"`model.{field}` gives {sorted(given)}, expected {sorted(batch)} as "
-                "in `batch`"
-            )
-
-
 def _stratified(
     rng_key: jax.Array, posteriors: list[distrax.Distribution], num_samples: int
 ) -> Float[Array, "experts samples batch event"]:
     """As many draws from each expert."""
-    keys = jax.random.split(rng_key, len(posteriors))
-    return jnp.stack(
-        [
-            q.sample(seed=key, sample_shape=num_samples)
-            for q, key in zip(posteriors, keys, strict=True)
-        ]
-    )
+    keyed = zip(posteriors, jax.random.split(rng_key, len(posteriors)), strict=True)
+    each = [q.sample(seed=key, sample_shape=num_samples) for q, key in keyed]
+    return jnp.stack(each)
 
 
 def _received(
@@ -181,8 +153,7 @@ def _received(
     auxiliary: Mapping[str, Prior],
 ) -> dict[str, Float[Array, "experts samples batch private"]]:
     """{n: w_m→n}: that of expert n itself, and of r_n for all others."""
-    keys = jax.random.split(rng_key, len(own))
-    received = {}
+    received, keys = {}, jax.random.split(rng_key, len(own))
     for i, (n, key) in enumerate(zip(sorted(auxiliary), keys, strict=True)):
         missing = auxiliary[n].sample(key, math.prod(own.shape[:3]))
         received[n] = missing.reshape(own.shape).at[i].set(own[i])
@@ -202,20 +173,17 @@ def _log_likelihoods(
 
     # Data come first, so that a batch that is sharded over devices stays so.
     def rows(draws: jax.Array) -> jax.Array:
-        by_datum = jnp.moveaxis(draws, 2, 0)
+        by_datum = jnp.moveaxis(draws, 2, 0)  # events may have size 0
         return by_datum.reshape(num_data * num_draws, draws.shape[-1])
 
     def repeated(x: jax.Array) -> jax.Array:
         copies = jnp.broadcast_to(x[:, None], (num_data, num_draws, *x.shape[1:]))
-        return copies.reshape(num_data * num_draws, *x.shape[1:])
+        return copies.reshape(-1, *x.shape[1:])
 
     def by_expert(values: jax.Array) -> jax.Array:
         shape = (num_data, num_experts, num_samples)
         return jnp.moveaxis(values.reshape(shape), 0, 2)
 
     latent = Latent(rows(z), {n: rows(private[n]) for n in sorted(private)})
-    likelihoods = model.decode(params, latent)
-    return {
-        n: by_expert(likelihoods[n].log_prob(repeated(batch[n])))
-        for n in sorted(likelihoods)
-    }
+    found = model.decode(params, latent)
+    return {n: by_expert(found[n].log_prob(repeated(batch[n]))) for n in sorted(found)}

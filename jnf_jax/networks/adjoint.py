@@ -25,22 +25,21 @@ Narrow = Float[Array, "batch rows columns narrow"]
 Kernel = Float[Array, "size size wide narrow"]
 """``[k, k, C_y, C_x]``: ``down`` maps C_y channels to C_x, ``up`` maps them back."""
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_FEW_CHANNELS = 16  # up to here the phases of a picture's pixels go together
+
+
+def _convolve(x, w, stride, edges):
+    layout = ("NHWC", "HWIO", "NHWC")
+    strides = (stride, stride)
+    return jax.lax.conv_general_dilated(x, w, strides, edges, dimension_numbers=layout)
 
 
 def plain_down(y: Wide, w: Kernel, *, stride: int, padding: int) -> Narrow:
     """``down`` by the library convolution, differentiable in both modes."""
-    return jax.lax.conv_general_dilated(
-        y, w, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_DIMENSIONS
-    )
+    return _convolve(y, w, stride, [(padding, padding)] * 2)
 
 
-_FEW_CHANNELS = 16  # up to here the phases of a picture's pixels go together
-
-
-def _adjoint(
-    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
-) -> Wide:
+def _adjoint(x, w, stride, padding, height, width):
     """The adjoint of ``plain_down`` by forward convolutions alone.
 
     Row s I + r of the uncropped result is the sum over q of x[I - q] w[s q + r]: each
@@ -56,9 +55,7 @@ def _adjoint(
     return _phases_at_once(x, w, stride, padding, height, width)
 
 
-def _by_phase(
-    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
-) -> Wide:
+def _by_phase(x, w, stride, padding, height, width):
     """``_adjoint``, a convolution a phase: k = 3 has 4, 2, 2 and 1 taps of 16."""
     batch, size, wide = x.shape[0], w.shape[0], w.shape[2]
     counts = (-(-height // stride), -(-width // stride))
@@ -72,29 +69,17 @@ def _by_phase(
 
     def pixels(i: int, j: int) -> Wide:
         taps = w[(i + padding) % stride :: stride, (j + padding) % stride :: stride]
-        return jax.lax.conv_general_dilated(
-            x,
-            taps[::-1, ::-1].swapaxes(2, 3),
-            (1, 1),
-            [edges(i, 0), edges(j, 1)],
-            dimension_numbers=_DIMENSIONS,
-        )
+        w_turned = taps[::-1, ::-1].swapaxes(2, 3)
+        return _convolve(x, w_turned, 1, [edges(i, 0), edges(j, 1)])
 
     # [B, counts[0], i, counts[1], j, C_y]
-    full = jnp.stack(
-        [
-            jnp.stack([pixels(i, j) for j in range(stride)], axis=3)
-            for i in range(stride)
-        ],
-        axis=2,
-    )
+    rows = [[pixels(i, j) for j in range(stride)] for i in range(stride)]
+    full = jnp.stack([jnp.stack(row, axis=3) for row in rows], axis=2)
     full = full.reshape(batch, stride * counts[0], stride * counts[1], wide)
     return full[:, :height, :width]
 
 
-def _phases_at_once(
-    x: Narrow, w: Kernel, stride: int, padding: int, height: int, width: int
-) -> Wide:
+def _phases_at_once(x, w, stride, padding, height, width):
     """``_adjoint`` with all phases as channels of one convolution."""
     batch, rows, columns, narrow = x.shape
     size, wide = w.shape[0], w.shape[2]
@@ -104,26 +89,19 @@ def _phases_at_once(
     w = jnp.pad(w, ((0, fill), (0, fill), (0, 0), (0, 0)))
     w = w.reshape(taps, stride, taps, stride, wide, narrow)[::-1, :, ::-1]
     w = w.transpose(0, 2, 5, 1, 3, 4).reshape(taps, taps, narrow, -1)
-    full = jax.lax.conv_general_dilated(
-        x, w, (1, 1), [(taps - 1, taps - 1)] * 2, dimension_numbers=_DIMENSIONS
-    )
+    full = _convolve(x, w, 1, [(taps - 1, taps - 1)] * 2)
     rows, columns = rows + taps - 1, columns + taps - 1
     full = full.reshape(batch, rows, columns, stride, stride, wide)
-    full = full.transpose(0, 1, 3, 2, 4, 5).reshape(
-        batch, stride * rows, stride * columns, wide
-    )
+    full = full.transpose(0, 1, 3, 2, 4, 5)
+    full = full.reshape(batch, stride * rows, stride * columns, wide)
     # An output padding may reach past the last tap: those pixels are zero.
-    short = [
-        max(0, padding + n - m)
-        for n, m in zip((height, width), full.shape[1:3], strict=True)
-    ]
-    full = jnp.pad(full, ((0, 0), (0, short[0]), (0, short[1]), (0, 0)))
+    below, right = height - full.shape[1], width - full.shape[2]
+    short = [(0, max(0, padding + n)) for n in (below, right)]
+    full = jnp.pad(full, ((0, 0), *short, (0, 0)))
     return full[:, padding : padding + height, padding : padding + width]
 
 
-def _weight_gradient(
-    y: Wide, x: Narrow, size: int, stride: int, padding: int
-) -> Kernel:
+def _weight_gradient(y, x, size, stride, padding):
     kernel = jax.ShapeDtypeStruct((size, size, y.shape[-1], x.shape[-1]), x.dtype)
     down = functools.partial(plain_down, y, stride=stride, padding=padding)
     return jax.linear_transpose(lambda w: down(w=w), kernel)(x)[0]
@@ -133,14 +111,8 @@ def _weight_gradient(
 def down(y: Wide, w: Kernel, stride: int, padding: int) -> Narrow:
     """Strided convolution (torch's ``Conv2d`` geometry), see the module docstring.
 
-    Args:
-        y: f32[B, H, W, C_y].
-        w: f32[k, k, C_y, C_x].
-        stride: Step s in pixels, both ways.
-        padding: Zeros p added on every side.
-
-    Returns:
-        f32[B, ⌊(H + 2p - k)/s⌋ + 1, .., C_x].
+    y f32[B, H, W, C_y], w f32[k, k, C_y, C_x] -> f32[B, ⌊(H + 2p - k)/s⌋ + 1, .., C_x],
+    with s the ``stride`` in pixels and p the zeros of ``padding``, on all sides alike.
     """
     return plain_down(y, w, stride=stride, padding=padding)
 
@@ -164,15 +136,9 @@ def up(
 ) -> Wide:
     """Transposed convolution (torch's ``ConvTranspose2d``), the adjoint of ``down``.
 
-    Args:
-        x: f32[B, h, w, C_x].
-        w: f32[k, k, C_y, C_x].
-        stride: Step s of the convolution whose adjoint this is.
-        padding: Its padding p.
-        output_padding: Rows and columns added at the far end, fewer than ``stride``.
-
-    Returns:
-        f32[B, (h - 1) s - 2p + k + output_padding, .., C_y].
+    x f32[B, h, w, C_x], w f32[k, k, C_y, C_x] ->
+    f32[B, (h - 1) s - 2p + k + o, .., C_y], with o < s the rows and columns that
+    ``output_padding`` adds at the far end.
     """
     height, width = (
         (n - 1) * stride - 2 * padding + w.shape[0] + output_padding

@@ -7,21 +7,17 @@ import flax.linen as nn
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
 from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
-from jnf_jax.networks.sequence import (
-    NUM_HEADS,
-    TransformerDecoder,
-    TransformerTrunk,
-)
+from jnf_jax.networks.sequence import NUM_HEADS, TransformerDecoder, TransformerTrunk
 from jnf_jax.options import REQUIRED, option
 
 KINDS = ("conv", "mlp", "residual", "transformer")
 CONVOLUTIONAL = ("conv", "residual")
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
-"""What trunks and decoders may be computed in; parameters are float32 with both."""
+"""Types that trunks and decoders are computed in; parameters are always float32."""
 
 Network = nn.Module
-"""What the rest of the package knows of a network: ``init`` and ``apply``."""
+"""The rest of the package knows of a network that it has ``init`` and ``apply``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,21 +54,23 @@ class NetworkSettings:
 
     def shape_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
         """Why these networks are not for data of ``shape``, one line a fault."""
-        found = []
-        if self.kind == "residual":
-            factor = 2 ** max(len(self.features) - 1, 0)
-            sizes = shape[:2] if len(shape) == 3 else (0,)
-            if not self.features or any(n < 1 or n % factor for n in sizes):
-                found.append(
-                    f"`{field}` is residual with features {self.features}: expected "
-                    "one or more and images [H, W, C] whose sides can be halved "
-                    f"between them, got shape {shape}"
-                )
-        if self.kind == "conv":
-            found += self._conv_faults(field, shape)
-        if self.kind == "transformer":
-            found += self._transformer_faults(field, shape)
-        return found
+        check = {
+            "conv": self._conv_faults,
+            "residual": self._residual_faults,
+            "transformer": self._transformer_faults,
+        }.get(self.kind)
+        return check(field, shape) if check else []
+
+    def _residual_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
+        factor = 2 ** max(len(self.features) - 1, 0)
+        sizes = shape[:2] if len(shape) == 3 else (0,)
+        if self.features and all(n >= 1 and n % factor == 0 for n in sizes):
+            return []
+        return [
+            f"`{field}` is residual with features {self.features}: expected one or "
+            "more and images [H, W, C] whose sides can be halved between them, got "
+            f"shape {shape}"
+        ]
 
     def _transformer_faults(self, field: str, shape: tuple[int, ...]) -> list[str]:
         found = []
@@ -111,37 +109,24 @@ class NetworkSettings:
 
 def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
     """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
-    if settings.kind == "conv":
-        return ConvTrunk(
-            settings.features, settings.kernel_size, settings.hidden_sizes, dtype
-        )
-    if settings.kind == "residual":
-        return ResidualTrunk(settings.features, settings.hidden_sizes)
-    if settings.kind == "transformer":
-        return TransformerTrunk(settings.features, settings.hidden_sizes)
-    return MlpTrunk(settings.hidden_sizes, dtype)
+    features, hidden = settings.features, settings.hidden_sizes
+    return {
+        "conv": lambda: ConvTrunk(features, settings.kernel_size, hidden, dtype),
+        "residual": lambda: ResidualTrunk(features, hidden),
+        "transformer": lambda: TransformerTrunk(features, hidden),
+        "mlp": lambda: MlpTrunk(hidden, dtype),
+    }[settings.kind]()
 
 
 def build_decoder(
     settings: NetworkSettings, shape: tuple[int, ...], dtype: str = "float32"
 ) -> nn.Module:
     """The decoder: f32[B, D] -> f32[B, *shape], computed in ``dtype``."""
-    hidden_sizes = settings.hidden_sizes[::-1]
-    if settings.kind == "conv":
-        return ConvDecoder(
-            shape,
-            settings.features,
-            settings.kernel_size,
-            hidden_sizes,
-            settings.activation,
-            dtype,
-        )
-    if settings.kind == "residual":
-        return ResidualDecoder(
-            shape, settings.features, hidden_sizes, settings.activation
-        )
-    if settings.kind == "transformer":
-        return TransformerDecoder(
-            shape, settings.features, hidden_sizes, settings.activation
-        )
-    return MlpDecoder(shape, hidden_sizes, settings.activation, dtype)
+    features, side = settings.features, settings.kernel_size
+    last = settings.hidden_sizes[::-1], settings.activation
+    return {
+        "conv": lambda: ConvDecoder(shape, features, side, *last, dtype),
+        "residual": lambda: ResidualDecoder(shape, features, *last),
+        "transformer": lambda: TransformerDecoder(shape, features, *last),
+        "mlp": lambda: MlpDecoder(shape, *last, dtype),
+    }[settings.kind]()

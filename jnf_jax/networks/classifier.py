@@ -11,19 +11,18 @@ from jnf_jax.networks.sequence import TransformerTrunk
 
 
 class Reading(NamedTuple):
-    """What a classifier says of a batch, and what it saw."""
+    """Logits, and the features of the last hidden layer, before dropout."""
 
     logits: Float[Array, "batch classes"]
     features: Float[Array, "batch hidden"]
-    """Of the last hidden layer, before dropout."""
 
 
 class Classifier(nn.Module):
     """Stride-2 convolutions, one dense layer, dropout, logits.
 
     Sequences go through two Transformer blocks instead of the convolutions, vectors
-    through a dense layer.
-    Dropout acts only where a key is given: evaluation is deterministic by construction.
+    through a dense layer. Dropout acts only where a key is given: evaluation is
+    deterministic by construction.
     """
 
     num_classes: int
@@ -33,9 +32,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "batch ..."],
-        dropout_key: jax.Array | None = None,
+        self, x: Float[Array, "batch ..."], dropout_key: jax.Array | None = None
     ) -> Reading:
         """x f32[B, H, W, C], f32[B, T, C] or f32[B, F] -> ``Reading``."""
         if x.ndim == 2:
@@ -46,7 +43,6 @@ class Classifier(nn.Module):
             for size in self.features:
                 x = nn.relu(Conv(size, 3, stride=2, padding=1)(x))
         seen = nn.relu(nn.Dense(self.hidden_size)(x.reshape(x.shape[0], -1)))
-        kept = nn.Dropout(self.dropout_rate, deterministic=dropout_key is None)(
-            seen, rng=dropout_key
-        )
+        dropout = nn.Dropout(self.dropout_rate, deterministic=dropout_key is None)
+        kept = dropout(seen, rng=dropout_key)
         return Reading(nn.Dense(self.num_classes)(kept), seen)

@@ -11,6 +11,12 @@ from jaxtyping import Array, Float
 
 from jnf_jax.networks import adjoint
 
+Pictures = Float[Array, "batch height width channels"]
+"""f32[B, H, W, C]."""
+
+Maps = Float[Array, "batch _ _ _"]
+"""f32[B, H', W', F], of other sides or channels."""
+
 
 def _use_adjoint() -> bool:
     """Whether to state derivatives by hand: XLA's own are slow on CPU only."""
@@ -20,7 +26,8 @@ def _use_adjoint() -> bool:
 class Conv(nn.Module):
     """Convolution with torch's ``Conv2d`` geometry, channels last.
 
-    ``dtype`` is that of the computation, here and below; parameters are float32.
+    Sides become ⌊(H + 2p − k)/s⌋ + 1. ``dtype`` is that of the computation, here and
+    below; parameters are float32.
     """
 
     features: int
@@ -30,10 +37,7 @@ class Conv(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch new_height new_width features"]:
-        """x f32[B, H, W, C] -> f32[B, ⌊(H + 2p − k)/s⌋ + 1, …, features]."""
+    def __call__(self, x: Pictures) -> Maps:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -46,7 +50,12 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """Transposed convolution, torch's ``ConvTranspose2d`` geometry, channels last."""
+    """Transposed convolution, torch's ``ConvTranspose2d`` geometry, channels last.
+
+    Sides become (h − 1)s − 2p + k + output_padding. Each output pixel is reached by
+    about (k/s)² taps of every input channel, which is the fan-in that the initial
+    variance is divided by.
+    """
 
     features: int
     kernel_size: int
@@ -56,14 +65,7 @@ class ConvTranspose(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch new_height new_width features"]:
-        """x f32[B, h, w, C] -> f32[B, (h − 1)s − 2p + k + output_padding, …, features].
-
-        Each output pixel is reached by about (k/s)² taps of every input channel, which
-        is the fan-in that the initial variance is divided by.
-        """
+    def __call__(self, x: Pictures) -> Maps:
         k, s, p = self.kernel_size, self.stride, self.padding
         initializer = nn.initializers.variance_scaling(
             2.0 * s * s, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2

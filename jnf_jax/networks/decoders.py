@@ -5,13 +5,12 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import ConvTranspose
-from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.networks.gaussian import Features, MlpTrunk, View
 
 ACTIVATIONS = {"identity": lambda x: x, "sigmoid": jax.nn.sigmoid}
-"""What may be put on a decoder's output."""
+"""Functions that may follow a decoder."""
 
 
 class MlpDecoder(nn.Module):
@@ -26,8 +25,7 @@ class MlpDecoder(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
-        """z f32[B, D] -> f32[B, *shape]."""
+    def __call__(self, z: Features) -> View:
         h = MlpTrunk(self.hidden_sizes, self.dtype)(z)
         x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(h)
         x = x.reshape(-1, *self.shape).astype(jnp.float32)
@@ -49,15 +47,14 @@ class ConvDecoder(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
-        """z f32[B, D] -> f32[B, H, W, C]."""
+    def __call__(self, z: Features) -> View:
         k = self.kernel_size
         sizes = [self.shape[:2]]
         for _ in self.features:
             sizes.append(tuple((n + 2 - k) // 2 + 1 for n in sizes[-1]))
         (height, width), channels = sizes.pop(), self.features[-1]
-        sizes_of_dense = (*self.hidden_sizes, height * width * channels)
-        h = MlpTrunk(sizes_of_dense, self.dtype)(z)
+        dense_sizes = (*self.hidden_sizes, height * width * channels)
+        h = MlpTrunk(dense_sizes, self.dtype)(z)
         x = h.reshape(-1, height, width, channels)
         for features in (*self.features[-2::-1], self.shape[-1]):
             height, width = sizes.pop()

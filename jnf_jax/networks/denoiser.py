@@ -5,23 +5,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.networks.conv import Conv, ConvTranspose
+from jnf_jax.networks.conv import Conv, ConvTranspose, Pictures
+from jnf_jax.networks.gaussian import Features
 from jnf_jax.networks.score import time_features
 
 
 class ModulatedBlock(nn.Module):
     """x + scale · conv(silu( (1 + g(c)) conv(silu(x)) + b(c) )), convolutions 3 × 3.
 
-    ``scale`` starts at 0, and the block as the identity: it needs no normalisation.
+    ``context`` is c, ``scale`` starts at 0, and the block as the identity: it needs no
+    normalisation.
     """
 
     @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "batch height width channels"],
-        context: Float[Array, "batch features"],
-    ) -> Float[Array, "batch height width channels"]:
-        """x f32[B, H, W, C], c = context f32[B, F] -> f32[B, H, W, C]."""
+    def __call__(self, x: Pictures, context: Features) -> Pictures:
         channels = x.shape[-1]
         modulation = nn.Dense(2 * channels)(context)[:, None, None]
         gain, shift = jnp.split(modulation, 2, axis=-1)
@@ -33,8 +30,8 @@ class ModulatedBlock(nn.Module):
 class Denoiser(nn.Module):
     """(x_t, t, x̂, z) -> as many channels as x_t: ``features`` at full sides, ½, ¼, …
 
-    Blocks at each of them, on the way down and on the way up; t and z modulate their
-    channels. Sides may be odd. The output starts at 0.
+    Blocks at each of them, on the way down and on the way up; t in [0, 1] and z
+    modulate their channels. Sides may be odd. The output starts at 0.
     """
 
     features: tuple[int, ...]
@@ -42,13 +39,8 @@ class Denoiser(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "batch height width channels"],
-        t: Float[Array, " batch"],
-        condition: Float[Array, "batch height width channels"],
-        z: Float[Array, "batch latent"],
-    ) -> Float[Array, "batch height width channels"]:
-        """x, condition f32[B, H, W, C], t f32[B] in [0, 1], z f32[B, D] -> as x."""
+        self, x: Pictures, t: Float[Array, " batch"], condition: Pictures, z: Features
+    ) -> Pictures:
         context = jnp.concatenate([time_features(t), z], axis=-1)
         for _ in range(2):
             context = nn.silu(nn.Dense(4 * self.features[-1])(context))
@@ -60,9 +52,8 @@ class Denoiser(nn.Module):
             h = self._blocks(Conv(size, 3, stride=2, padding=1)(h), context)
         for skip in reversed(skips):
             h = self._blocks(skip + _doubled(h, skip), context)
-        last = nn.Dense(
-            x.shape[-1], kernel_init=nn.initializers.zeros, name="correction"
-        )
+        zeros = nn.initializers.zeros
+        last = nn.Dense(x.shape[-1], kernel_init=zeros, name="correction")
         return last(nn.silu(h))
 
     def _blocks(self, h: jax.Array, context: jax.Array) -> jax.Array:
@@ -71,12 +62,9 @@ class Denoiser(nn.Module):
         return h
 
 
-def _doubled(
-    h: Float[Array, "batch rows columns wide"],
-    like: Float[Array, "batch height width features"],
-) -> Float[Array, "batch height width features"]:
+def _doubled(h: jax.Array, like: jax.Array) -> jax.Array:
     """Back to the sides that ⌈n/2⌉ came from, which may have been odd."""
     # ConvTranspose fills both sides alike: an odd one is cropped off an even result.
-    size = like.shape[-1]
+    _, height, width, size = like.shape
     y = ConvTranspose(size, 3, stride=2, padding=1, output_padding=1)(h)
-    return y[:, : like.shape[1], : like.shape[2]]
+    return y[:, :height, :width]

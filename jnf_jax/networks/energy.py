@@ -3,18 +3,14 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from jnf_jax.types import Params
+from jnf_jax.types import Latents, Nats, Params
 
-ACTIVATIONS = {
-    "leaky_relu": lambda h: nn.leaky_relu(h, 0.2),
-    "gelu": nn.gelu,
-}
+ACTIVATIONS = {"leaky_relu": lambda h: nn.leaky_relu(h, 0.2), "gelu": nn.gelu}
 
 
 class TiltNetwork(nn.Module):
-    """Dense layers to one number; the default sizes are those of arXiv 2006.08205.
+    """Dense layers to f(z) in nats; the default sizes are those of arXiv 2006.08205.
 
     The last layer starts at zero, so that the prior starts as its reference.
     """
@@ -23,8 +19,7 @@ class TiltNetwork(nn.Module):
     activation: str = "leaky_relu"
 
     @nn.compact
-    def __call__(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """f(z): f32[*B, D] -> f32[*B], nats."""
+    def __call__(self, z: Latents) -> Nats:
         h = z
         for size in self.hidden_sizes:
             h = nn.Dense(size, kernel_init=nn.initializers.glorot_normal())(h)
@@ -36,14 +31,10 @@ def bound_slope(params: Params, bound: float) -> Params:
     """Scales kernels down so that |f(z) − f(z')| ≤ bound · ‖z − z'‖.
 
     Each of L kernels gets a spectral norm of at most bound^(1/L) (exactly, from its
-    singular values); activations of slope ≤ 1 then keep the product below the bound.
-
-    Args:
-        params: Of a ``TiltNetwork`` with "leaky_relu".
-        bound: Largest slope of f, nats per unit of z; > 0.
+    singular values); activations of slope ≤ 1, as "leaky_relu" is, then keep the
+    product below the bound, which is in nats per unit of z.
     """
-    num_layers = len(params)
-    limit = bound ** (1 / num_layers)
+    limit = bound ** (1 / len(params))
 
     def scaled(kernel: jax.Array) -> jax.Array:
         u, _, v = jnp.linalg.svd(jax.lax.stop_gradient(kernel), full_matrices=False)

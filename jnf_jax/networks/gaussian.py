@@ -5,8 +5,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.networks.conv import Conv
+from jnf_jax.networks.conv import Conv, Pictures
 from jnf_jax.types import GaussianCode
+
+View = Float[Array, "batch ..."]
+"""Data of one modality, f32[B, ...]."""
+
+Features = Float[Array, "batch features"]
+"""f32[B, F]."""
 
 SCALES = {
     "exp": lambda output: jnp.exp(0.5 * output),
@@ -22,14 +28,11 @@ class MlpTrunk(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch features"]:
-        """x f32[B, ...] -> f32[B, hidden_sizes[-1]]."""
+    def __call__(self, x: View) -> Features:
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden_sizes:
-            dense = nn.Dense(
-                size, kernel_init=nn.initializers.he_normal(), dtype=self.dtype
-            )
-            x = nn.relu(dense(x))
+            initial = nn.initializers.he_normal()
+            x = nn.relu(nn.Dense(size, kernel_init=initial, dtype=self.dtype)(x))
         return x
 
 
@@ -42,10 +45,7 @@ class ConvTrunk(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch features"]:
-        """x f32[B, H, W, C] -> f32[B, features]."""
+    def __call__(self, x: Pictures) -> Features:
         for size in self.features:
             conv = Conv(size, self.kernel_size, 2, padding=1, dtype=self.dtype)
             x = nn.relu(conv(x))
@@ -69,8 +69,7 @@ class GaussianEncoder(nn.Module):
     scale: str = "exp"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch ..."]) -> GaussianCode:
-        """x f32[B, ...] -> GaussianCode of f32[B, D]."""
+    def __call__(self, x: View) -> GaussianCode:
         h = self.trunk(x)
         mean = nn.Dense(self.latent_size, name="mean")(h)
         output = nn.Dense(
@@ -88,7 +87,7 @@ class JointEncoder(nn.Module):
     """q(z|X): one head a modality, their means concatenated, an MLP, a Gaussian.
 
     ``heads`` pairs modality names with trunks; each head maps its trunk's features to
-    ``head_size`` numbers.
+    ``head_size`` numbers. There is no context.
     """
 
     heads: tuple[tuple[str, nn.Module], ...]
@@ -112,7 +111,6 @@ class JointEncoder(nn.Module):
         }
 
     def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
-        """views {m: f32[B, ...]} -> GaussianCode of f32[B, D], without a context."""
         features = self.features(views)
         return self.body(
             jnp.concatenate([features[name] for name, _ in self.heads], axis=-1)

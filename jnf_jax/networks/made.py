@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import distrax
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jnf_jax.flows import flow_posterior
 from jnf_jax.flows.masks import made_masks
+from jnf_jax.types import Latents, Params
 
 
 class MaskedDense(nn.Module):
@@ -40,10 +44,7 @@ class Made(nn.Module):
     is narrower than D, and C, without which the first coordinates see the context
     through a unit or two, or not at all. No batch norm: HMC differentiates this.
 
-    Attributes:
-        event_size: number of coordinates D; 1 works.
-        hidden_sizes: width of each hidden layer.
-        reverse: autoregressive from the last coordinate to the first.
+    ``event_size`` is D, from 1 on; with ``reverse`` the order is that of D..1.
     """
 
     event_size: int
@@ -53,50 +54,36 @@ class Made(nn.Module):
     @nn.compact
     def __call__(
         self,
-        z: Float[Array, "*batch latent"],
+        z: Latents,
         context: Float[Array, "*context_batch context"] | None = None,
-    ) -> tuple[Float[Array, "*batch latent"], Float[Array, "*batch latent"]]:
-        """One pass.
+    ) -> tuple[Latents, Latents]:
+        """z f32[*B, D], c f32[*C, F] -> m and a (not clamped), each f32[*B, D].
 
-        Args:
-            z: f32[*batch, D].
-            context: f32[*context_batch, C], its batch broadcastable to that of z (so
-                many draws of z may share one context), or None.
-
-        Returns:
-            shift m and raw (unclamped) log-scale a, each f32[*batch, D].
+        The batch of the context is broadcast to that of z: many draws of z may share
+        one context.
 
         Raises:
-            ValueError: the last axis of z is not ``event_size``.
+            ValueError: If the last axis of z is not ``event_size``.
         """
         if z.shape[-1] != self.event_size:
             raise ValueError(
                 f"z: got shape {z.shape}, expected [..., {self.event_size}]"
             )
-        masks = made_masks(
-            self.event_size,
-            self.hidden_sizes,
-            has_context=context is not None,
-            reverse=self.reverse,
-        )
-        zeros = nn.initializers.zeros
+        has_context, zeros = context is not None, nn.initializers.zeros
+        kind = {"has_context": has_context, "reverse": self.reverse}
+        masks = made_masks(self.event_size, self.hidden_sizes, **kind)
         h = z
         for i, mask in enumerate(masks.hidden):
             h = MaskedDense(mask.shape[1], name=f"hidden_{i}")(h, mask)
-            if i == 0 and context is not None:
+            if i == 0 and has_context:
                 h = h + nn.Dense(mask.shape[1], use_bias=False, name="context")(context)
             h = nn.relu(h)
-        size = 2 * self.event_size
-        out = MaskedDense(size, kernel_init=zeros, name="output")(
-            h, np.tile(masks.output, 2)
-        )
-        out = out + MaskedDense(size, use_bias=False, kernel_init=zeros, name="direct")(
-            z, np.tile(masks.direct, 2)
-        )
-        if context is not None:
-            out = out + nn.Dense(
-                size, use_bias=False, kernel_init=zeros, name="direct_context"
-            )(context)
+        size, edge = 2 * self.event_size, {"use_bias": False, "kernel_init": zeros}
+        output = MaskedDense(size, kernel_init=zeros, name="output")
+        direct = MaskedDense(size, **edge, name="direct")
+        out = output(h, np.tile(masks.output, 2)) + direct(z, np.tile(masks.direct, 2))
+        if has_context:
+            out = out + nn.Dense(size, **edge, name="direct_context")(context)
         shift, raw_log_scale = jnp.split(out, 2, axis=-1)
         return shift, raw_log_scale
 
@@ -113,4 +100,24 @@ def made_stack(
     return tuple(
         Made(event_size, tuple(hidden_sizes), reverse=block % 2 == 1)
         for block in range(num_blocks)
+    )
+
+
+def made_flow(
+    base: distrax.Distribution,
+    blocks: Sequence[Made],
+    params: Params,
+    context: jax.Array | None,
+    max_log_scale: float,
+) -> distrax.Distribution:
+    """``flow_posterior`` of ``base`` through ``blocks``, whose parameters are {"0": …,
+    "1": …}; ``context`` conditions each of them."""
+
+    def conditioner(block: Made, block_params: Params):
+        return lambda z: block.apply({"params": block_params}, z, context)
+
+    return flow_posterior(
+        base,
+        [conditioner(block, params[str(i)]) for i, block in enumerate(blocks)],
+        max_log_scale=max_log_scale,
     )

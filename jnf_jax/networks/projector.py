@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+
+from jnf_jax.networks.gaussian import Features, View
 
 
 class Projector(nn.Module):
@@ -13,8 +14,7 @@ class Projector(nn.Module):
     size: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch size"]:
-        """x f32[B, ...] -> f32[B, o]."""
+    def __call__(self, x: View) -> Features:
         return nn.Dense(self.size, name="embedding")(self.trunk(x))
 
 
@@ -30,8 +30,7 @@ class SphereProjector(nn.Module):
     size: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch size"]:
-        """x f32[B, ...] -> f32[B, o] of unit length."""
+    def __call__(self, x: View) -> Features:
         h = nn.silu(nn.Dense(self.base_size, name="base")(self.trunk(x)))
         v = nn.Dense(self.size, name="head")(h)
         return v * jax.lax.rsqrt(jnp.sum(v * v, axis=-1, keepdims=True) + 1e-12)

@@ -4,11 +4,10 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from jnf_jax.networks.conv import Conv
+from jnf_jax.networks.conv import Conv, Maps, Pictures
 from jnf_jax.networks.decoders import ACTIVATIONS
-from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.networks.gaussian import Features, MlpTrunk
 
 _SLOPE = 0.2
 _BRANCH_WEIGHT = 0.1
@@ -24,10 +23,7 @@ class ResidualBlock(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch height width features"]:
-        """x f32[B, H, W, C] -> f32[B, H, W, features]."""
+    def __call__(self, x: Pictures) -> Maps:
         channels = x.shape[-1]
         h = nn.leaky_relu(x, _SLOPE)
         h = Conv(min(channels, self.features), 3, padding=1)(h)
@@ -47,10 +43,7 @@ class ResidualTrunk(nn.Module):
     hidden_sizes: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch features"]:
-        """x f32[B, H, W, C] -> f32[B, features]."""
+    def __call__(self, x: Pictures) -> Features:
         x = Conv(self.features[0], 3, padding=1)(x)
         x = ResidualBlock(self.features[0])(x)
         for size in self.features[1:]:
@@ -68,8 +61,7 @@ class ResidualDecoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
-        """z f32[B, D] -> f32[B, H, W, C]."""
+    def __call__(self, z: Features) -> Maps:
         factor = 2 ** (len(self.features) - 1)
         small = (*(n // factor for n in self.shape[:2]), self.features[-1])
         h = MlpTrunk(self.hidden_sizes)(z)

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.types import Latents, Nats
+
 
 def time_features(
     t: Float[Array, "*batch"], num_frequencies: int = 16
@@ -14,7 +16,7 @@ def time_features(
 
 
 class ScoreNetwork(nn.Module):
-    """A residual MLP on latents; time enters every layer through sines and cosines.
+    """A residual MLP on latents; t in [0, 1] enters every layer as sines and cosines.
 
     The last layer starts at zero; it is named, so that parameters of a whole score, as
     they were learnt at first, are refused.
@@ -25,16 +27,12 @@ class ScoreNetwork(nn.Module):
     num_frequencies: int = 16
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "*batch latent"], t: Float[Array, "*batch"]
-    ) -> Float[Array, "*batch latent"]:
-        """z f32[*B, D], t f32[*B] in [0, 1] -> f32[*B, D]."""
+    def __call__(self, z: Latents, t: Nats) -> Latents:
         time = time_features(t, self.num_frequencies)
         h = nn.Dense(self.hidden_size)(z)
         for _ in range(self.num_layers):
             update = nn.silu(h) + nn.Dense(self.hidden_size, use_bias=False)(time)
             h = h + nn.Dense(self.hidden_size)(nn.silu(nn.LayerNorm()(update)))
-        last = nn.Dense(
-            z.shape[-1], kernel_init=nn.initializers.zeros, name="correction"
-        )
+        zeros = nn.initializers.zeros
+        last = nn.Dense(z.shape[-1], kernel_init=zeros, name="correction")
         return last(nn.silu(h))

@@ -9,25 +9,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jnf_jax.networks.decoders import ACTIVATIONS
-from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.networks.gaussian import Features, MlpTrunk
+
+Tokens = Float[Array, "batch tokens channels"]
+"""A sequence, f32[B, T, C]."""
 
 NUM_HEADS = 4
-"""Of the attention in every block."""
+"""Heads of the attention in every block."""
 
 
 class Block(nn.Module):
-    """Attention and a two-layer perceptron, each added to what it reads::
+    """Attention, which reads only where ``mask`` is true, and a two-layer perceptron::
 
     h ← h + attention(norm(h));   h ← h + W₂ gelu(W₁ norm(h))
     """
 
     @nn.compact
     def __call__(
-        self,
-        h: Float[Array, "batch tokens width"],
-        mask: Bool[Array, "batch 1 1 tokens"] | None = None,
-    ) -> Float[Array, "batch tokens width"]:
-        """h f32[B, T, W] -> f32[B, T, W]; only where ``mask`` is true is read."""
+        self, h: Tokens, mask: Bool[Array, "batch 1 1 tokens"] | None = None
+    ) -> Tokens:
         width = h.shape[-1]
         attention = nn.MultiHeadDotProductAttention(NUM_HEADS)
         h = h + attention(nn.LayerNorm()(h), mask=mask)
@@ -42,10 +42,7 @@ class TransformerTrunk(nn.Module):
     hidden_sizes: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch tokens channels"]
-    ) -> Float[Array, "batch features"]:
-        """x f32[B, T, C] -> f32[B, features]."""
+    def __call__(self, x: Tokens) -> Features:
         present = jnp.any(x != 0, axis=-1)
         initializer = nn.initializers.normal(0.02)
         positions = self.param("positions", initializer, (x.shape[1], self.widths[0]))
@@ -70,10 +67,7 @@ class TransformerDecoder(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "batch latent"]
-    ) -> Float[Array, "batch tokens channels"]:
-        """z f32[B, D] -> f32[B, T, C]."""
+    def __call__(self, z: Features) -> Tokens:
         tokens, channels = self.shape
         # Of the size of what z says: at the start, positions alone tell tokens apart.
         initializer = nn.initializers.normal(1.0)

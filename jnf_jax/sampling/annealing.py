@@ -14,10 +14,10 @@ class LogNormaliser(NamedTuple):
     """An estimate of log Z.
 
     Attributes:
-        value: nats, f32[]; too low on average, by about ½ standard_error².
-        standard_error: nats, of the delta method, f32[]; to be believed where ``ess``
-            is large.
-        ess: (Σ w)² / Σ w² of the chains' weights, f32[].
+        value: Nats; too low on average, by about ½ standard_error².
+        standard_error: Nats, by the delta method; to be believed where ``ess`` is
+            large.
+        ess: (Σ w)² / Σ w² of the chains' weights.
     """
 
     value: Float[Array, ""]
@@ -41,8 +41,6 @@ def log_normaliser(
         z_0 ~ p_0,   z_i = a MALA step from z_{i−1} on exp(f i/T) p_0
         log w = (1/T) Σ_{i<T} f(z_i)
         Ẑ = (1/N) Σ_n w_n                 (unbiased for Z)
-
-    Traceable; one scan over temperatures.
 
     Args:
         rng_key: Typed key.
@@ -80,17 +78,15 @@ def log_normaliser(
             def log_density(z: jax.Array) -> jax.Array:
                 return inverse * log_tilt(z) + reference(z)
 
-            state, _ = kernel(
+            key, start = (
                 jax.random.fold_in(rng_key, number),
                 init(position, log_density),
-                log_density,
-                step_size,
             )
+            state, _ = kernel(key, start, log_density, step_size)
             return (state.position, log_weight), None
 
-        carry = position, jnp.zeros(())
-        (_, log_weight), _ = jax.lax.scan(anneal, carry, jnp.arange(num_temperatures))
-        return log_weight
+        numbers = jnp.arange(num_temperatures)
+        return jax.lax.scan(anneal, (position, jnp.zeros(())), numbers)[0][1]
 
     log_weights = jax.vmap(one_chain)(jax.random.split(rng_key, len(start)), start)
     log_sum = jax.nn.logsumexp(log_weights)

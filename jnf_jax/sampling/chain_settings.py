@@ -12,7 +12,7 @@ DIVERGENCE_LIMIT = 1_000.0
 
 @dataclasses.dataclass(frozen=True)
 class ChainSettings:
-    """How chains run; hashable, so that it can be a static argument of jit."""
+    """How chains run; hashable, hence static under jit."""
 
     kernel: str = option(
         "dynamic_hmc",
@@ -48,7 +48,7 @@ class ChainSettings:
     )
 
     def cross_faults(self, field: str) -> list[str]:
-        """The order of the two bounds; and that nothing adapts Langevin."""
+        """The two bounds are in order, and nothing adapts Langevin."""
         found = []
         if self.max_leapfrog < self.min_leapfrog:
             found.append(

@@ -7,24 +7,32 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jnf_jax.sampling.chain_settings import ChainSettings
-from jnf_jax.sampling.hmc import ContextualLogDensity, build_ensemble
+from jnf_jax.sampling.hmc import (
+    ContextualLogDensity,
+    InverseMass,
+    Positions,
+    build_ensemble,
+)
+
+Path = Float[Array, "transitions chains data latent"]
+"""Every position of chains, f32[T, R, B, D]."""
 
 RHAT_LIMIT = 1.05
 """Above it a (datum, dimension) counts as not converged."""
 
 
 class ChainInfo(NamedTuple):
-    """What happened along the chains, per chain and datum.
+    """How R chains for each of B data went.
 
     Attributes:
-        step_size: f32[].
-        acceptance: mean acceptance probability, f32[R, B].
-        divergences: number of divergent transitions, i32[R, B].
-        first_divergence: the first of them, counted from 1; 0: none. i32[R, B].
-        non_finite: number of proposals without a finite energy, i32[R, B].
-        num_leapfrog: gradient evaluations in all, i32[R, B].
-        displacement: root mean square distance from the start a dimension, f32[R, B].
-        num_transitions: T, i32[].
+        step_size: The leapfrog step.
+        acceptance: Mean acceptance probability.
+        divergences: Number of divergent transitions.
+        first_divergence: The first of them, counted from 1; 0: none.
+        non_finite: Number of proposals without a finite energy.
+        num_leapfrog: Gradient evaluations in all.
+        displacement: Root mean square distance from the start a dimension.
+        num_transitions: T.
     """
 
     step_size: Float[Array, ""]
@@ -41,34 +49,26 @@ def run_chains(
     rng_key: jax.Array,
     log_density: ContextualLogDensity,
     context: Any,
-    initial_position: Float[Array, "chains data latent"],
+    initial_position: Positions,
     step_size: float | Float[Array, ""],
     settings: ChainSettings,
-    inverse_mass: Float[Array, "data latent"] | None = None,
+    inverse_mass: InverseMass = None,
     keep: bool = False,
-) -> tuple[
-    Float[Array, "chains data latent"],
-    ChainInfo,
-    Float[Array, "transitions chains data latent"] | None,
-]:
+) -> tuple[Positions, ChainInfo, Path | None]:
     """``settings.num_transitions`` transitions of R chains for each of B data.
 
     ``scan`` over transitions, ``vmap`` over chains and data, no host transfer. Not
     jitted here: call it inside the caller's jit, with ``settings`` and ``keep`` static.
 
     Args:
-        rng_key: for the transitions.
+        rng_key: Typed key of the transitions.
         log_density: (z f32[D], context_i) -> f32[], nats, up to a constant.
-        context: pytree with leading axis B, one datum's slice for each density.
+        context: Pytree with leading axis B, one datum's slice for each density.
         initial_position: z^(0), f32[R, B, D].
-        step_size: of the leapfrog steps, see ``adapt_step_size``.
-        settings: see ``ChainSettings``.
-        inverse_mass: diagonal inverse mass matrices, f32[B, D], None for ones.
-        keep: whether to return every position.
-
-    Returns:
-        Last positions f32[R, B, D]; ``ChainInfo``; draws f32[T, R, B, D], or None
-        unless ``keep``.
+        step_size: The leapfrog step, see ``adapt_step_size``.
+        settings: See ``ChainSettings``.
+        inverse_mass: Diagonal inverse mass matrices, f32[B, D], None for ones.
+        keep: Whether to return every position too, f32[T, R, B, D]; None otherwise.
 
     >>> log_density = lambda z, mean: -0.5 * ((z - mean) ** 2).sum()
     >>> z, info, _ = run_chains(
@@ -77,46 +77,37 @@ def run_chains(
     >>> z.shape, info.acceptance.shape
     ((4, 3, 2), (4, 3))
     """
-    ensemble = build_ensemble(log_density, context, settings, inverse_mass)
+    init, step = build_ensemble(log_density, context, settings, inverse_mass)
     init_key, run_key = jax.random.split(rng_key)
     step_size = jnp.asarray(step_size)
 
     def transition(carry, numbered):
-        number, rng_key = numbered
-        state, acceptance, first, counts = carry
-        state, info = ensemble.step(rng_key, state, step_size)
+        (state, totals, first), (number, rng_key) = carry, numbered
+        state, info = step(rng_key, state, step_size)
+        seen = info.acceptance, info.is_divergent, ~info.is_finite, info.num_leapfrog
+        totals = [t + new.astype(t.dtype) for t, new in zip(totals, seen, strict=True)]
         first = jnp.where(info.is_divergent & (first == 0), number, first)
-        seen = (info.is_divergent, ~info.is_finite, info.num_leapfrog)
-        counts = tuple(
-            c + new.astype(c.dtype) for c, new in zip(counts, seen, strict=True)
-        )
-        carry = state, acceptance + info.acceptance, first, counts
-        return carry, state.position if keep else None
+        return (state, totals, first), state.position if keep else None
 
-    shape = initial_position.shape[:2]
-    carry = (
-        ensemble.init(init_key, initial_position),
-        jnp.zeros(shape),
-        jnp.zeros(shape, jnp.int32),
-        (jnp.zeros(shape, jnp.int32),) * 3,
+    shape, num = initial_position.shape[:2], settings.num_transitions
+    count = jnp.zeros(shape, jnp.int32)
+    start = init(init_key, initial_position)
+    (state, totals, first), draws = jax.lax.scan(
+        transition,
+        (start, [jnp.zeros(shape), count, count, count], count),
+        (jnp.arange(1, num + 1, dtype=jnp.int32), jax.random.split(run_key, num)),
     )
-    numbered = (
-        jnp.arange(1, settings.num_transitions + 1, dtype=jnp.int32),
-        jax.random.split(run_key, settings.num_transitions),
-    )
-    (state, acceptance, first, counts), draws = jax.lax.scan(
-        transition, carry, numbered
-    )
+    acceptance, divergences, non_finite, num_leapfrog = totals
     moved = jnp.square(state.position - initial_position).mean(-1)
     info = ChainInfo(
         step_size=step_size,
-        acceptance=acceptance / settings.num_transitions,
-        divergences=counts[0],
+        acceptance=acceptance / num,
+        divergences=divergences,
         first_divergence=first,
-        non_finite=counts[1],
-        num_leapfrog=counts[2],
+        non_finite=non_finite,
+        num_leapfrog=num_leapfrog,
         displacement=jnp.sqrt(moved),
-        num_transitions=jnp.asarray(settings.num_transitions),
+        num_transitions=jnp.asarray(num),
     )
     return state.position, info, draws
 
@@ -126,41 +117,30 @@ def burn_and_keep(
     run_key: jax.Array,
     log_density: ContextualLogDensity,
     context: Any,
-    initial_position: Float[Array, "chains data latent"],
+    initial_position: Positions,
     step_size: float | Float[Array, ""],
     settings: ChainSettings,
-    inverse_mass: Float[Array, "data latent"] | None = None,
-) -> tuple[ChainInfo, Float[Array, "transitions chains data latent"]]:
+    inverse_mass: InverseMass = None,
+) -> tuple[ChainInfo, Path]:
     """Runs ``settings.num_transitions`` twice, and keeps the second half.
 
     Arguments are those of ``run_chains``; how the second half did, and its draws.
     """
-    of_all = (step_size, settings, inverse_mass)
-    position, _, _ = run_chains(
-        burn_key, log_density, context, initial_position, *of_all
-    )
-    _, info, draws = run_chains(
-        run_key, log_density, context, position, *of_all, keep=True
-    )
+    target, how = (log_density, context), (step_size, settings, inverse_mass)
+    position, _, _ = run_chains(burn_key, *target, initial_position, *how)
+    _, info, draws = run_chains(run_key, *target, position, *how, keep=True)
     return info, draws
 
 
 class ChainDiagnostics(NamedTuple):
-    """Convergence of z AND z^2, per datum and dimension, with summaries.
+    """Convergence of z AND z², per datum and dimension, with summaries over all.
 
     R-hat is rank-normalised and split, the larger of its bulk and folded versions; ESS
-    is the bulk one (arXiv 1903.08008). z^2 is monitored too because chains that
-    resonate have right means and wrong variances. A chain that never moved has no
-    R-hat (NaN), which counts as not converged, and an ESS of 0.
-
-    Attributes:
-        rhat, rhat_squared: of z and z^2, f32[B, D].
-        ess, ess_squared: of z and z^2, in draws, f32[B, D].
-        rhat_max, rhat_median: over data, dimensions, z and z^2, f32[].
-        ess_min, ess_median: the same, f32[].
-        share_unconverged: share of (datum, dimension) with an R-hat of z or z^2 above
-            ``RHAT_LIMIT``, f32[].
-        num_draws: R T, i32[].
+    is the bulk one, in draws (arXiv 1903.08008). z² is monitored too because chains
+    that resonate have right means and wrong variances. A chain that never moved has no
+    R-hat (NaN), which counts as not converged, and an ESS of 0. ``share_unconverged``
+    is that of (datum, dimension) pairs where R-hat of z or z² exceeds ``RHAT_LIMIT``;
+    ``num_draws`` is R T.
     """
 
     rhat: Float[Array, "data latent"]
@@ -175,17 +155,13 @@ class ChainDiagnostics(NamedTuple):
     num_draws: Int[Array, ""]
 
 
-def diagnose(
-    draws: Float[Array, "transitions chains data latent"],
-) -> ChainDiagnostics:
-    """Split R-hat and bulk ESS of z and z^2.
+def diagnose(draws: Path) -> ChainDiagnostics:
+    """Split R-hat and bulk ESS of z and z² from draws that ``run_chains`` kept.
 
-    Args:
-        draws: f32[T, R, B, D] as kept by ``run_chains``, from over-dispersed starts,
-            the burn-in cut off by the caller.
+    The chains start over-dispersed; the caller cuts off their burn-in.
 
     Raises:
-        ValueError: fewer than 4 draws a chain, or fewer than 2 chains.
+        ValueError: If there are fewer than 4 draws a chain, or fewer than 2 chains.
     """
     import blackjax
 
@@ -217,14 +193,10 @@ def diagnose(
 
 
 def warnings(diagnostics: ChainDiagnostics, info: ChainInfo | None = None) -> list[str]:
-    """What a person should know before trusting the draws; empty when all is well.
+    """Sentences to print before anybody trusts the draws; none when all is well.
 
-    Args:
-        diagnostics: see ``diagnose``; concrete values, not inside jit.
-        info: of the same chains, for acceptance and divergences too.
-
-    Returns:
-        Sentences, to be printed.
+    On the host, after the run; acceptance and divergences are judged where the
+    ``info`` of the same chains is given.
     """
     found = []
     share = float(diagnostics.share_unconverged)

@@ -10,6 +10,7 @@ BlackJAX is imported where a chain is built, here and beside this file: a traine
 runs no chain need not wait for it and the SciPy that it brings (docs/speed.md).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,17 +25,21 @@ from jnf_jax.sampling.chain_settings import DIVERGENCE_LIMIT, ChainSettings
 ContextualLogDensity = Callable[[jax.Array, Any], jax.Array]
 """(z f32[D], one datum's context) -> log-density f32[], nats, up to a constant."""
 
+Positions = Float[Array, "chains data latent"]
+InverseMass = Float[Array, "data latent"] | None
+"""The diagonal for each datum, ideally the target's variances; None for ones."""
+
 
 class TransitionInfo(NamedTuple):
-    """What a person wants to know of one transition.
+    """How one transition of each chain went.
 
     Attributes:
-        acceptance: acceptance probability, f32[R, B]; 0 for a non-finite proposal.
-        is_divergent: bool[R, B], energy error above 1,000 (non-finite ones included);
-            of "ula", which has no such error, a rise of −log p by as much.
-        is_finite: bool[R, B], whether the proposal's density and momentum were. For
-            "nuts" whether those of the state that it chose were.
-        num_leapfrog: gradient evaluations, i32[R, B].
+        acceptance: Acceptance probability; 0 for a non-finite proposal.
+        is_divergent: Whether the energy is off by more than 1,000 nats, or not finite;
+            with "ula", which has no such error, whether −log p rose by as much.
+        is_finite: Whether the proposal's density and momentum were; for "nuts" those
+            of the state that it chose.
+        num_leapfrog: Gradient evaluations.
     """
 
     acceptance: Float[Array, "chains data"]
@@ -43,32 +48,20 @@ class TransitionInfo(NamedTuple):
     num_leapfrog: Int[Array, "chains data"]
 
 
-class Ensemble(NamedTuple):
-    """``init(rng_key, position) -> state`` and ``step(rng_key, state, step_size) ->
-    (state, TransitionInfo)`` of all chains of all data at once."""
-
-    init: Callable
-    step: Callable
-
-
 def build_ensemble(
     log_density: ContextualLogDensity,
     context: Any,
     settings: ChainSettings,
-    inverse_mass: Float[Array, "data latent"] | None = None,
-) -> Ensemble:
-    """The kernel named in ``settings``, over chains and data.
+    inverse_mass: InverseMass = None,
+) -> tuple[Callable, Callable]:
+    """The kernel named in ``settings``, for all chains of all data at once.
+
+    Gives ``init(rng_key, position) -> state`` and ``step(rng_key, state, step_size) ->
+    (state, TransitionInfo)``.
 
     A density of NaN or +inf counts as -inf: a product of experts that is improper may
     run away until it overflows, and must not stay there as "infinitely likely". A
     gradient that is not finite makes the momentum, hence the energy, so: rejected too.
-
-    Args:
-        log_density: (z f32[D], context_i) -> f32[].
-        context: pytree, leading axis B.
-        settings: see ``ChainSettings``.
-        inverse_mass: diagonal of the inverse mass matrix of each datum, ideally the
-            target's variances; f32[B, D], None for ones.
 
     Raises:
         ValueError: With every fault of the settings.
@@ -86,10 +79,8 @@ def build_ensemble(
     def init_one(rng_key, position, context_i):
         return start(rng_key, position, guarded(context_i))
 
-    def step_one(rng_key, state, context_i, inverse_mass_i, step_size):
-        new, info = kernel(
-            rng_key, state, guarded(context_i), step_size, inverse_mass_i
-        )
+    def step_one(rng_key, state, context_i, mass_i, step_size):
+        new, info = kernel(rng_key, state, guarded(context_i), step_size, mass_i)
         is_finite = jnp.isfinite(info.energy)
         return new, TransitionInfo(
             acceptance=jnp.where(is_finite, info.acceptance_rate, 0.0),
@@ -112,7 +103,7 @@ def build_ensemble(
         rng_keys = jax.random.split(rng_key, shape[:2])
         return step_all(rng_keys, state, context, mass, step_size)
 
-    return Ensemble(init, step)
+    return init, step
 
 
 def _kernel_of(settings: ChainSettings) -> tuple[Callable, Callable, Any]:
@@ -123,10 +114,9 @@ def _kernel_of(settings: ChainSettings) -> tuple[Callable, Callable, Any]:
     from blackjax.mcmc.hmc import HMCState
 
     if settings.kernel == "dynamic_hmc":
+        lengths = settings.min_leapfrog, settings.max_leapfrog + 1
         kernel = blackjax.dynamic_hmc.build_kernel(
-            integration_steps_fn=lambda key: jax.random.randint(
-                key, (), settings.min_leapfrog, settings.max_leapfrog + 1
-            )
+            integration_steps_fn=lambda key: jax.random.randint(key, (), *lengths)
         )
         # The length's generator has no batch axis: one length a transition, so that
         # the leapfrog loop is not run to the longest of R x B lengths with most chains
@@ -136,11 +126,11 @@ def _kernel_of(settings: ChainSettings) -> tuple[Callable, Callable, Any]:
     if settings.kernel == "ula":
         kernel = _unadjusted_kernel()
     elif settings.kernel == "nuts":
-        nuts = blackjax.nuts.build_kernel()
-        kernel = lambda *args: nuts(*args, max_num_doublings=settings.max_doublings)  # noqa: E731
+        length = {"max_num_doublings": settings.max_doublings}
+        kernel = functools.partial(blackjax.nuts.build_kernel(), **length)
     else:
-        hmc = blackjax.hmc.build_kernel()
-        kernel = lambda *args: hmc(*args, settings.num_leapfrog)  # noqa: E731
+        length = {"num_integration_steps": settings.num_leapfrog}
+        kernel = functools.partial(blackjax.hmc.build_kernel(), **length)
     return lambda key, z, p: blackjax.hmc.init(z, p), kernel, HMCState(0, 0, 0)
 
 
@@ -172,9 +162,9 @@ def adapt_step_size(
     rng_key: jax.Array,
     log_density: ContextualLogDensity,
     context: Any,
-    initial_position: Float[Array, "chains data latent"],
+    initial_position: Positions,
     settings: ChainSettings,
-    inverse_mass: Float[Array, "data latent"] | None = None,
+    inverse_mass: InverseMass = None,
 ) -> Float[Array, ""]:
     """One step size for a subset: dual averaging on the ensemble's acceptance.
 
@@ -185,31 +175,23 @@ def adapt_step_size(
     for all: ten-fold for 30 % of such data. A non-finite proposal counts as acceptance
     0, and chains that start at a non-finite density or gradient are left out.
 
-    Args:
-        rng_key: for the transitions.
-        log_density: (z f32[D], context_i) -> f32[], nats.
-        context: pytree, leading axis B.
-        initial_position: f32[R, B, D], see ``poe.initial_positions``.
-        settings: kernel, target and number of transitions.
-        inverse_mass: f32[B, D] or None, as the chains will use it.
-
-    Returns:
-        The step size, f32[].
+    Arguments are those of ``run_chains``; without adaptation it is
+    ``settings.initial_step_size``.
     """
     if settings.num_adaptation == 0:
         return jnp.asarray(settings.initial_step_size)
     from blackjax.adaptation.step_size import dual_averaging_adaptation
 
-    ensemble = build_ensemble(log_density, context, settings, inverse_mass)
+    init, step = build_ensemble(log_density, context, settings, inverse_mass)
     da_init, da_update, da_final = dual_averaging_adaptation(settings.target_acceptance)
     init_key, run_key = jax.random.split(rng_key)
-    start = ensemble.init(init_key, initial_position)
+    start = init(init_key, initial_position)
     counted = jnp.isfinite(start.logdensity)
     counted &= jnp.isfinite(start.logdensity_grad).all(-1)
 
     def transition(carry, rng_key):
         state, averaging = carry
-        state, info = ensemble.step(rng_key, state, jnp.exp(averaging.log_step_size))
+        state, info = step(rng_key, state, jnp.exp(averaging.log_step_size))
         seen = jnp.where(counted, info.acceptance, jnp.nan)
         typical = jnp.nan_to_num(jnp.nanmedian(jnp.nanmean(seen, axis=0)))
         return (state, da_update(averaging, typical)), None

@@ -14,6 +14,7 @@ probability and has the exact law at any ε.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,7 +41,7 @@ LEAST_ACCEPTANCE = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class LangevinSettings:
-    """A run of fixed length; hashable, so that it can be a static argument of jit."""
+    """A run of fixed length; hashable, hence static under jit."""
 
     kernel: str = option(
         "ula", '"ula" (no correction) or "mala".', one_of=LANGEVIN_KERNELS
@@ -60,14 +61,14 @@ class LangevinState(NamedTuple):
 
 
 class LangevinInfo(NamedTuple):
-    """What one step did.
+    """How one step went.
 
     Attributes:
-        energy: −log p(z') up to a constant, nats, f32[].
-        gradient_norm: ‖∇log p(z)‖ where the step began, f32[].
-        displacement: ‖z' − z‖, f32[].
-        acceptance: Metropolis acceptance probability; 1 for "ula", f32[].
-        is_finite: Whether everything at the new position was finite, bool[].
+        energy: −log p(z') up to a constant, nats.
+        gradient_norm: ‖∇log p(z)‖ where the step began.
+        displacement: ‖z' − z‖.
+        acceptance: Metropolis acceptance probability; 1 for "ula".
+        is_finite: Whether everything at the new position was finite.
     """
 
     energy: Float[Array, ""]
@@ -85,10 +86,7 @@ def init(position: Float[Array, " latent"], logdensity_fn: LogDensity) -> Langev
 def build_kernel(kernel: str = "ula") -> Callable:
     """``kernel(rng_key, state, logdensity_fn, step_size) -> (state, LangevinInfo)``.
 
-    That of "ula" takes an ``inverse_mass`` behind these, f32[D] or a number.
-
-    Args:
-        kernel: "ula" or "mala".
+    "ula" takes an ``inverse_mass`` behind these, f32[D] or a number.
 
     Raises:
         ValueError: If the kernel is unknown.
@@ -158,15 +156,14 @@ def as_top_level_api(
 
 
 class LangevinRun(NamedTuple):
-    """What happened along each of N chains.
+    """How each of N chains went.
 
     Attributes:
-        energy: −log p at the end, nats up to a constant, f32[N].
-        gradient_norm: ‖∇log p‖, mean over steps, f32[N].
-        displacement: ‖z^(T) − z^(0)‖, f32[N].
-        acceptance: Mean over steps, 1 where there were none, f32[N].
+        energy: −log p at the end, nats up to a constant.
+        gradient_norm: ‖∇log p‖, mean over steps.
+        displacement: ‖z^(T) − z^(0)‖.
+        acceptance: Mean over steps, 1 where there were none.
         first_bad_step: Step (counted from 1) at which the chain diverged; 0: never.
-            i32[N].
     """
 
     energy: Float[Array, " chains"]
@@ -199,9 +196,8 @@ def run_langevin(
     Returns:
         z^(T) f32[N, D], always finite where the start was, and ``LangevinRun``.
     """
-    path, run = langevin_path(
-        rng_key, log_density, initial_position, settings, max(settings.num_steps, 1)
-    )
+    every = max(settings.num_steps, 1)
+    path, run = langevin_path(rng_key, log_density, initial_position, settings, every)
     return path[-1], run
 
 
@@ -214,18 +210,8 @@ def langevin_path(
 ) -> tuple[Float[Array, "snapshots chains latent"], LangevinRun]:
     """As ``run_langevin``, but where the chains were after 0, e, 2e, …, T steps.
 
-    Args:
-        rng_key: Typed key.
-        log_density: z f32[D] -> f32[], nats.
-        initial_position: z^(0), f32[N, D].
-        settings: Kernel, number of steps T, step size.
-        every: e, a divisor of T.
-
-    Returns:
-        Positions f32[1 + T/e, N, D], and ``LangevinRun`` of all T steps.
-
     Raises:
-        ValueError: If T is no multiple of e.
+        ValueError: If T is no multiple of e, which is ``every``.
     """
     if every < 1 or settings.num_steps % every:
         raise ValueError(
@@ -245,9 +231,7 @@ def langevin_path(
             new, info = kernel(key, state, log_density, settings.step_size)
             is_bad = ~info.is_finite | (info.energy > limit)
             stays = (first_bad > 0) | is_bad
-            state = jax.tree.map(
-                lambda old, new: jnp.where(stays, old, new), state, new
-            )
+            state = jax.tree.map(functools.partial(jnp.where, stays), state, new)
             first_bad = jnp.where((first_bad == 0) & is_bad, number, first_bad)
             seen = (info.gradient_norm, info.acceptance)
             totals = jax.tree.map(jnp.add, totals, seen)
@@ -275,11 +259,10 @@ def langevin_path(
 
 
 def divergence(run: LangevinRun, settings: LangevinSettings) -> str | None:
-    """What a step size too large did, in words; None if it is not.
+    """Tells in words that the step size was too large; None if it was not.
 
-    How many chains diverged and the first bad step or, of "mala", which rejects such
-    steps and NaN alike and so leaves its chains where they started, the acceptance. On
-    the host, after the run.
+    Chains then diverge or, with "mala", which rejects such steps and NaN alike, stay
+    where they started: the acceptance tells. On the host, after the run.
     """
     said = f"`step_size` {settings.step_size:g} of {settings.kernel!r} is too large:"
     bad = run.first_bad_step > 0
@@ -289,18 +272,12 @@ def divergence(run: LangevinRun, settings: LangevinSettings) -> str | None:
             f"{int(run.first_bad_step[bad].min())} of {settings.num_steps}"
         )
     acceptance = float(run.acceptance.mean())
-    if acceptance < LEAST_ACCEPTANCE:
-        return (
-            f"{said} mean acceptance {acceptance:.2g}, expected >= {LEAST_ACCEPTANCE}"
-        )
-    return None
+    if not acceptance < LEAST_ACCEPTANCE:
+        return None
+    return f"{said} mean acceptance {acceptance:.2g}, expected >= {LEAST_ACCEPTANCE}"
 
 
 def check_run(run: LangevinRun, settings: LangevinSettings) -> None:
-    """Refuses draws of chains that diverged or got stuck; on the host, after the run.
-
-    Raises:
-        ValueError: As ``divergence`` says.
-    """
+    """Raises as ValueError what ``divergence`` says, if anything."""
     if said := divergence(run, settings):
         raise ValueError(said)

@@ -7,14 +7,8 @@ from jaxtyping import Array, Float
 
 
 class Moments(NamedTuple):
-    """Of each dimension.
-
-    Attributes:
-        mean: f32[D].
-        variance: f32[D].
-        kurtosis: Excess over a normal's, E[(z − μ)⁴]/σ⁴ − 3: 0 for a normal, 3 for a
-            Laplace; f32[D].
-    """
+    """Moments of each dimension; ``kurtosis`` is the excess over a normal's,
+    E[(z − μ)⁴]/σ⁴ − 3: 0 for a normal, 3 for a Laplace."""
 
     mean: Float[Array, " latent"]
     variance: Float[Array, " latent"]
@@ -25,9 +19,9 @@ class MomentGap(NamedTuple):
     """Root mean squares over dimensions.
 
     Attributes:
-        mean: Of the difference of means, in standard deviations of the reference; two
+        mean: The difference of means, in standard deviations of the reference; two
             samples of n draws each of one law have √(2/n).
-        log_variance: Of the difference of log variances, so that 0.1 is a tenth more or
+        log_variance: The difference of log variances, so that 0.1 is a tenth more or
             less; two samples of one normal have √(4/n).
     """
 
@@ -38,12 +32,7 @@ class MomentGap(NamedTuple):
 def moments(
     z: Float[Array, "draws latent"], weights: Float[Array, " draws"] | None = None
 ) -> Moments:
-    """Sample moments of each dimension.
-
-    Args:
-        z: f32[N, D].
-        weights: Of the draws, summing to 1; 1/N if None.
-    """
+    """Sample moments of z f32[N, D]; ``weights`` sum to 1, and are 1/N if None."""
     mean = jnp.average(z, axis=0, weights=weights)
     squares = jnp.square(z - mean)
     variance = jnp.average(squares, axis=0, weights=weights)

@@ -35,12 +35,6 @@ def probability_flow(
         scaled_score: ŝ, (x_t f32[B, *event], t f32[B]) -> f32[B, *event].
         schedule: β.
         num_steps: Evaluations of ŝ, at least 1.
-
-    Returns:
-        f32[B, *event].
-
-    Raises:
-        ValueError: If ``num_steps`` is below 1.
     """
     if num_steps < 1:
         raise ValueError(f"`num_steps` is {num_steps}, expected >= 1")
