@@ -6,7 +6,7 @@ Defaults of β and of the number of steps are MLD's (arXiv 2306.04445).
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -17,8 +17,8 @@ from jnf_jax.losses import denoising_loss
 from jnf_jax.networks.score import ScoreNetwork
 from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule, order_faults
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
-from jnf_jax.types import Params
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DiffusionPrior(BoundPrior):
         scaled_score: ŝ, (z f32[N, D], t f32[N]) -> f32[N, D].
         latent_size: D.
         schedule: β.
-        num_steps: Of the reverse SDE.
+        num_steps: Steps of the reverse SDE.
         score_time: t of ``chain_log_density``.
     """
 
@@ -40,12 +40,8 @@ class DiffusionPrior(BoundPrior):
     score_time: float = 0.02
     is_normalised: ClassVar[bool] = False
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """Refused: a diffusion gives draws and a score.
-
-        Raises:
-            ValueError: Always.
-        """
+    def log_density(self, z: Latents) -> Nats:
+        """Always raises ValueError: a diffusion gives draws and a score."""
         raise ValueError(
             "a diffusion prior has no log density, got a call of `log_density`; "
             "expected `sample` or `score`"
@@ -69,9 +65,7 @@ class DiffusionPrior(BoundPrior):
         score = jax.lax.stop_gradient(self.score(z[None], t)[0])
         return score @ (z - jax.lax.stop_gradient(z))
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """Draws by Euler–Maruyama on the reverse SDE, from t = 1 to 0.001.
 
         ::
@@ -131,56 +125,31 @@ class DiffusionFamily(PriorFamily):
 
     @property
     def network(self) -> ScoreNetwork:
-        """What ŝ has beyond −√v z."""
+        """The part of ŝ beyond −√v z."""
         return ScoreNetwork(self.hidden_size, self.num_layers)
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
-        """Of the network in ŝ, which starts at 0: draws start as N(0, I)."""
-        del shapes
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
+        """Parameters of the network in ŝ, which starts at 0: draws start as N(0, I)."""
         z = jnp.zeros((1, latent_size))
         return self.network.init(rng_key, z, jnp.zeros(1))["params"]
 
-    def scaled_score(
-        self,
-        params: Params,
-        z: Float[Array, "batch latent"],
-        t: Float[Array, " batch"],
-    ) -> Float[Array, "batch latent"]:
-        """ŝ(z, t) = network(z, t) − √v(t) z: what N(0, I) differs by is learnt.
+    def scaled_score(self, params: Params, z: Latents, t: Nats) -> Latents:
+        """ŝ(z, t) = network(z, t) − √v(t) z, so that the network learns only how the
+        prior differs from N(0, I).
 
-        Its own score is −z at any t, and latents that were whitened are near it in all
-        but shape. As the mixed score of arXiv 2106.05931, but for the weights: 1 for
-        either term, where theirs add up to 1 and are learnt.
+        The score of N(0, I) is −z at any t, and latents that were whitened are near it
+        in all but shape. This is the mixed score of arXiv 2106.05931, but for the
+        weights: 1 for either term, where theirs add up to 1 and are learnt.
         """
         learnt = self.network.apply({"params": params}, z, t)
         return learnt - self.schedule.noise(t)[..., None] * z
 
-    def loss(
-        self,
-        params: Params,
-        rng_key: jax.Array,
-        z: Float[Array, "batch latent"],
-        *memory: jax.Array,
-        log_volume: float | Float[Array, ""] = 0.0,
-    ) -> tuple:
+    def loss(self, params, rng_key, z, *memory, log_volume=0.0) -> tuple:
         """Mean ``denoising_loss`` at draws z; no likelihood, so volumes say nothing."""
-        del log_volume
-        loss = denoising_loss(
-            params,
-            rng_key,
-            z,
-            scaled_score=self.scaled_score,
-            schedule=self.schedule,
-        )
-        return loss.mean(), {}, *memory
+        how = {"scaled_score": self.scaled_score, "schedule": self.schedule}
+        return denoising_loss(params, rng_key, z, **how).mean(), {}, *memory
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> DiffusionPrior:
-        """The sampler with these parameters."""
-        del encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> DiffusionPrior:
         return DiffusionPrior(
             functools.partial(self.scaled_score, params),
             latent_size,

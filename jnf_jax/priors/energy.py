@@ -1,7 +1,6 @@
 """An energy-based prior: a reference density, tilted by a learnt function.
 
-Beside the density and its short-run draws it has the contrast by which the tilt learns
-(arXiv 2409.19862).
+The tilt learns by the contrast of arXiv 2409.19862; draws are short Langevin runs.
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ from jnf_jax.losses import (
 )
 from jnf_jax.networks.energy import ACTIVATIONS, TiltNetwork, bound_slope
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
+from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.priors.whitening import Tilted, identity
@@ -39,7 +38,7 @@ from jnf_jax.sampling import (
     run_langevin,
 )
 from jnf_jax.sampling.langevin import LANGEVIN_KERNELS
-from jnf_jax.types import Params, Verdict
+from jnf_jax.types import Draws, Latents, Nats, Params, Shapes, Verdict
 
 STARTS = ("reference", "posterior", "persistent")
 """Where the chains of training start; draws afterwards always start at p_0."""
@@ -53,7 +52,6 @@ REFERENCES = {
     "laplace": LaplacePrior,
     "smoothed_laplace": SmoothedLaplacePrior,
 }
-
 
 MAX_DIVERGED = 0.01
 """Share of a batch's chains above which a person is told."""
@@ -70,10 +68,8 @@ class EnergyTiltedPrior(BoundPrior):
         log p(z) = f(z) − κ‖z‖² + log p_0(z) − log Z;      energy = −log p(z) − log Z
 
     Z is not known, so ``log_density`` misses it and no likelihood can be built on it.
-    Draws are those of short-run Langevin, T steps from p_0: what a short-run model has
-    learnt is the law of that chain, and exp(f) p_0 itself may differ from it. f ≡ 0
-    gives p_0.
-
+    Draws are those of short-run Langevin, T steps from p_0: a short-run model learns
+    the law of that chain, and exp(f) p_0 itself may differ from it. f ≡ 0 gives p_0.
     With a Laplace reference of scale b the tilted density is integrable only where f
     grows more slowly than |z|/b, which the confinement κ > 0 ensures.
 
@@ -92,28 +88,17 @@ class EnergyTiltedPrior(BoundPrior):
 
     @property
     def tail_precision(self) -> Float[Array, "*latent"] | None:
-        """What confinement makes of a normal reference's."""
+        """A normal reference's, raised by the confinement."""
         precision = self.reference.tail_precision
         return None if precision is None else precision + 2 * self.confinement
 
-    def log_tilt(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """f(z) − κ‖z‖²: what p adds to the reference; nats, up to log Z."""
+    def log_tilt(self, z: Latents) -> Nats:
+        """f(z) − κ‖z‖², which p adds to log p_0; nats, up to log Z."""
         return self.tilt(z) - self.confinement * jnp.sum(jnp.square(z), axis=-1)
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """f(z) − κ‖z‖² + log p_0(z); nats, up to log Z."""
         return self.log_tilt(z) + self.reference.log_density(z)
-
-    def log_prob(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """Refused: nobody knows Z.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            "an energy-based prior has no normalised log-probability, got a call of "
-            "`log_prob`; expected `log_density`, which misses log Z"
-        )
 
     def log_normaliser(
         self, rng_key: jax.Array, *, num_chains: int, num_temperatures: int
@@ -133,19 +118,14 @@ class EnergyTiltedPrior(BoundPrior):
         """This prior, in its own coordinates."""
         return Tilted(self, identity(self.reference.latent_size))
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` ends of short runs that start at draws of p_0."""
         return self.run(rng_key, num_samples)[0]
 
-    def run(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> tuple[Float[Array, "num_samples latent"], LangevinRun]:
+    def run(self, rng_key: jax.Array, num_samples: int) -> tuple[Draws, LangevinRun]:
         """As ``sample``, and how the chains did."""
-        start_key, run_key = jax.random.split(rng_key)
-        start = self.reference.sample(start_key, num_samples)
-        return run_langevin(run_key, self.log_density, start, self.langevin)
+        path, run = self.sample_after(rng_key, num_samples, (self.langevin.num_steps,))
+        return path[0], run
 
     def sample_after(
         self, rng_key: jax.Array, num_samples: int, num_steps: tuple[int, ...]
@@ -242,29 +222,21 @@ class EnergyFamily(PriorFamily):
         """f."""
         return TiltNetwork(self.hidden_sizes, self.activation)
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
-        """Of f, which starts at 0: the prior starts as its reference."""
-        del shapes
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
+        """Parameters of f, which starts at 0: the prior starts as its reference."""
         return self.network.init(rng_key, jnp.zeros((1, latent_size)))["params"]
 
     def is_flat(self, params: Params) -> Bool[Array, ""]:
         """Whether f is a constant, as it is until it learns; bool[]."""
         return ~jnp.any(params[f"Dense_{len(self.hidden_sizes)}"]["kernel"])
 
-    def tilt(
-        self, params: Params, z: Float[Array, "*batch latent"]
-    ) -> Float[Array, "*batch"]:
+    def tilt(self, params: Params, z: Latents) -> Nats:
         """f(z) with these parameters, its slope bounded if so set."""
-        return self.network.apply({"params": self._bounded(params)}, z)
+        return self.bind(params, z.shape[-1]).tilt(z)
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> EnergyTiltedPrior:
-        """The tilted reference."""
-        del encode
-        params = self._bounded(params)
+    def bind(self, params: Params, latent_size: int, encode=None) -> EnergyTiltedPrior:
+        if self.slope_bound:  # here, outside of chains
+            params = bound_slope(params, self.slope_bound)
         return EnergyTiltedPrior(
             lambda z: self.network.apply({"params": params}, z),
             self.bind_reference(latent_size),
@@ -275,9 +247,6 @@ class EnergyFamily(PriorFamily):
     def bind_reference(self, latent_size: int) -> BoundPrior:
         """p_0."""
         return REFERENCES[self.reference](latent_size, self.reference_scale)
-
-    def _bounded(self, params: Params) -> Params:
-        return bound_slope(params, self.slope_bound) if self.slope_bound else params
 
     @property
     def log_ratio(self) -> LogRatio:
@@ -291,30 +260,15 @@ class EnergyFamily(PriorFamily):
         chains = self.bind_reference(latent_size).sample(rng_key, NUM_PERSISTENT_CHAINS)
         return (chains,)
 
-    def loss(
-        self,
-        params: Params,
-        rng_key: jax.Array,
-        z: Float[Array, "batch latent"],
-        *memory: Chains,
-        log_volume: float | Float[Array, ""] = 0.0,
-        weights: Float[Array, " batch"] | None = None,
-    ) -> tuple:
+    def loss(self, params, rng_key, z, *memory, log_volume=0.0, weights=None) -> tuple:
         """The contrast that the tilt learns from, and scalars to watch it by.
 
         There are as many negatives as positives, by Langevin on the prior as it stands
-        from where ``start`` says. Where that is p_0, κ = 0 and f is still flat, draws
-        of p_0 are the prior's own, and no chain runs (displacement and gradient norm
-        are 0). One deviation from the paper's order: α, θ and φ are updated in one
-        step, not α first.
-
-        Args:
-            params: α, the parameters of f.
-            rng_key: Typed key of the chains.
-            z: Positives z⁺ ~ q(z|X), f32[B, D]; of a mixture as many from each expert.
-            *memory: As ``init_memory`` or the call before gave it.
-            log_volume: Unused: the contrast is no likelihood.
-            weights: Of the positives, as ``losses.energy_contrast`` takes them.
+        from where ``start`` says. One deviation from the paper's order: α, θ and φ are
+        updated in one step, not α first. Arguments are those of every family, with
+        positives z⁺ ~ q(z|X) f32[B, D] for z (of a mixture as many from each expert)
+        and their ``weights``, as ``losses.energy_contrast`` takes them. The contrast
+        is no likelihood: ``log_volume`` says nothing.
 
         Returns:
             A loss with the gradient of ``losses.energy_contrast``, NaN where all chains
@@ -326,19 +280,15 @@ class EnergyFamily(PriorFamily):
             (in sd of z⁺; √(2/B) where they are equal), those of z⁺ with ``weights``.
             Last the memory, with the chains that were continued where they are now.
         """
-        del log_volume
         positives = jax.lax.stop_gradient(z)
         prior = self.bind(jax.lax.stop_gradient(params), positives.shape[-1])
         start_key, run_key = jax.random.split(rng_key)
+        start, num = positives, len(positives)
         if self.start == "persistent":
-            rows, start = _continued(
-                start_key, memory[0], prior.reference, len(positives)
-            )
-        elif self.start == "posterior":
-            start = positives
-        else:
-            start = prior.reference.sample(start_key, len(positives))
-        negatives, run = _negatives(self, params, prior, run_key, start)
+            rows, start = _continued(start_key, memory[0], prior.reference, num)
+        elif self.start == "reference":
+            start = prior.reference.sample(start_key, num)
+        negatives, run = self._negatives(params, prior, run_key, start)
         if self.start == "persistent":
             memory = (memory[0].at[rows].set(negatives),)
         # A chain that diverged stayed where it was: no draw of the prior. Where all did
@@ -351,17 +301,15 @@ class EnergyFamily(PriorFamily):
         )  # fmt: skip
         loss = jnp.where(some > 0, loss, jnp.nan)
         of_positives, of_negatives = moments(positives, weights), moments(negatives)
+        bad_steps = jnp.where(holds > 0, self.num_steps, run.first_bad_step)
+        first_bad_step = jnp.where(some < len(holds), bad_steps.min(), 0)
         metrics = {
             "energy_gap": -loss,
             "langevin/displacement": run.displacement.mean(),
             "langevin/gradient_norm": run.gradient_norm.mean(),
             "langevin/acceptance": run.acceptance.mean(),
             "langevin/diverged": 1 - some / len(holds),
-            "langevin/first_bad_step": jnp.where(
-                some < len(holds),
-                jnp.where(holds > 0, self.num_steps, run.first_bad_step).min(),
-                0,
-            ).astype(jnp.float32),
+            "langevin/first_bad_step": first_bad_step.astype(jnp.float32),
             "moments/mean_gap": moment_gap(of_negatives, of_positives).mean,
             "moments/variance_positive": of_positives.variance.mean(),
             "moments/variance_negative": of_negatives.variance.mean(),
@@ -374,58 +322,50 @@ class EnergyFamily(PriorFamily):
             loss = loss + self.magnitude_penalty * magnitude
         return loss, metrics, *memory
 
+    def _negatives(self, params, prior, rng_key, start) -> tuple[Chains, LangevinRun]:
+        """Where the chains end; where they start, if that is the prior's law already:
+        draws of p_0, with κ = 0 and f still flat."""
+
+        def run(num_steps: int) -> tuple[jax.Array, LangevinRun]:
+            settings = dataclasses.replace(self.langevin, num_steps=num_steps)
+            return run_langevin(rng_key, prior.log_density, start, settings)
+
+        if self.start != "reference" or self.confinement:
+            return run(self.num_steps)
+        # Before ``prior_start_step`` chains would cost more than all else of a step.
+        return jax.lax.cond(
+            self.is_flat(params), lambda: run(0), lambda: run(self.num_steps)
+        )
+
     def watch(self, metrics: Mapping[str, float]) -> Verdict:
-        """On chains that diverge, or reject nearly all steps.
+        """Tells of chains that diverge, or reject nearly all steps.
 
         Training goes on, on the negatives of the others, until all diverge.
         """
         share = metrics.get("langevin/diverged", 0.0)
         acceptance = metrics.get("langevin/acceptance", 1.0)
-        failure = ""
+        warning = failure = ""
         if share == 1:
             failure = (
                 "all Langevin chains of the energy diverged; lower its learning rate, "
                 "or the chains' step size"
             )
         if share > MAX_DIVERGED:
-            first = metrics["langevin/first_bad_step"]
-            seen = (
+            warning = (
                 f"{share:.1%} of the Langevin chains diverged, the first at their own "
-                f"step {first:.0f}"
+                f"step {metrics['langevin/first_bad_step']:.0f}"
             )
         elif acceptance < LEAST_ACCEPTANCE:
-            seen = (
+            warning = (
                 f"the Langevin chains' mean acceptance is {acceptance:.2g}, expected "
                 f">= {LEAST_ACCEPTANCE}"
             )
-        else:
-            return Verdict(failure=failure)
-        return Verdict(
-            f"{seen}: the energy is steeper than their step size allows, and is likely "
-            "to get steeper; lower the learning rate, or the step size",
-            failure,
-        )
-
-
-def _negatives(
-    family: EnergyFamily,
-    params: Params,
-    prior: EnergyTiltedPrior,
-    rng_key: jax.Array,
-    start: Float[Array, "batch latent"],
-) -> tuple[Float[Array, "batch latent"], LangevinRun]:
-    """Where the chains end; where they start, if that is the prior's law already."""
-
-    def run(num_steps: int) -> tuple[jax.Array, LangevinRun]:
-        settings = dataclasses.replace(family.langevin, num_steps=num_steps)
-        return run_langevin(rng_key, prior.log_density, start, settings)
-
-    if family.start != "reference" or family.confinement:
-        return run(family.num_steps)
-    # Before ``prior_start_step`` chains would cost more than all else of a step.
-    return jax.lax.cond(
-        family.is_flat(params), lambda: run(0), lambda: run(family.num_steps)
-    )
+        if warning:
+            warning += (
+                ": the energy is steeper than their step size allows, and is likely "
+                "to get steeper; lower the learning rate, or the step size"
+            )
+        return Verdict(warning, failure)
 
 
 def _continued(

@@ -1,38 +1,32 @@
 """A masked autoregressive flow as prior (arXiv 1705.07057)."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from jnf_jax.flows import flow_posterior
-from jnf_jax.networks.made import made_stack
+from jnf_jax.networks.made import Made, made_flow, made_stack
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
-from jnf_jax.types import Params
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowPrior(BoundPrior):
     """log p(z) = log N(u; 0, I) + log|det du/dz|, u = f(z).
 
-    Attributes:
-        distribution: N(0, I) pushed through the flow; events f32[D].
+    ``distribution`` is N(0, I) pushed through the flow; events f32[D].
     """
 
     distribution: distrax.Distribution
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised; one pass of the flow."""
         return self.distribution.log_prob(z)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws; a scan over dimensions."""
         return self.distribution.sample(seed=rng_key, sample_shape=num_samples)
 
@@ -51,34 +45,19 @@ class FlowFamily(PriorFamily):
     )
     stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
         """{block: parameters}; the flow starts as the identity."""
-        del shapes
-        blocks = made_stack(latent_size, self.hidden_sizes, self.num_blocks)
+        z, blocks = jnp.zeros(latent_size), self._blocks(latent_size)
+        keys = [jax.random.fold_in(rng_key, i) for i in range(len(blocks))]
         return {
-            str(i): block.init(jax.random.fold_in(rng_key, i), jnp.zeros(latent_size))[
-                "params"
-            ]
-            for i, block in enumerate(blocks)
+            str(i): block.init(key, z)["params"]
+            for i, (block, key) in enumerate(zip(blocks, keys, strict=True))
         }
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> FlowPrior:
-        """The flow with these parameters."""
-        del encode
-        blocks = made_stack(latent_size, self.hidden_sizes, self.num_blocks)
-
-        def conditioner(i: int):
-            return lambda z: blocks[i].apply({"params": params[str(i)]}, z)
-
+    def bind(self, params: Params, latent_size: int, encode=None) -> FlowPrior:
         base = distrax.MultivariateNormalDiag(jnp.zeros(latent_size))
-        return FlowPrior(
-            flow_posterior(
-                base,
-                [conditioner(i) for i in range(self.num_blocks)],
-                max_log_scale=self.max_log_scale,
-            )
-        )
+        blocks = self._blocks(latent_size)
+        return FlowPrior(made_flow(base, blocks, params, None, self.max_log_scale))
+
+    def _blocks(self, latent_size: int) -> tuple[Made, ...]:
+        return made_stack(latent_size, self.hidden_sizes, self.num_blocks)

@@ -1,11 +1,10 @@
 """A Gaussian mixture with full covariances, fitted afterwards by scikit-learn's EM.
 
-What MultiVae fits to the embeddings of a trained model, with ten components, before it
-draws jointly from one with a poor prior.
+MultiVae fits one with ten components to the embeddings of a trained model whose own
+prior is poor, before it draws jointly.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -14,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
-from jnf_jax.types import Params
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class GaussianMixturePrior(BoundPrior):
     """p(z) = Σ_c π_c N(z; μ_c, L_c L_cᵀ): a mixture with full covariances.
 
     Attributes:
-        logits: Of the weights, π = softmax(logits), f32[C].
+        logits: The weights are π = softmax(logits), f32[C].
         means: μ, f32[C, D].
         factors: L, lower triangular with a positive diagonal, f32[C, D, D].
         inverses: L⁻¹, f32[C, D, D]: found once, outside of chains on the density.
@@ -34,12 +33,7 @@ class GaussianMixturePrior(BoundPrior):
     factors: Float[Array, "components latent latent"]
     inverses: Float[Array, "components latent latent"]
 
-    @property
-    def latent_size(self) -> int:
-        """D."""
-        return self.means.shape[-1]
-
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         u = jnp.einsum("cij,...cj->...ci", self.inverses, z[..., None, :] - self.means)
         diagonal = jnp.diagonal(self.factors, axis1=-2, axis2=-1)
@@ -48,13 +42,11 @@ class GaussianMixturePrior(BoundPrior):
         ) - jnp.sum(jnp.log(diagonal), axis=-1)
         return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + log_kernel, axis=-1)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws."""
         component_key, noise_key = jax.random.split(rng_key)
         c = jax.random.categorical(component_key, self.logits, shape=(num_samples,))
-        noise = jax.random.normal(noise_key, (num_samples, self.latent_size))
+        noise = jax.random.normal(noise_key, (num_samples, self.means.shape[-1]))
         return self.means[c] + jnp.einsum("nij,nj->ni", self.factors[c], noise)
 
 
@@ -74,27 +66,16 @@ class GaussianMixtureFamily(PriorFamily):
     )
     stages: ClassVar[tuple[str, ...]] = ("prior",)
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
-        """{"logits": f32[C], "means": f32[C, D], "factors": f32[C, D, D]} of N(0, I).
-
-        The shapes of what ``fit`` gives; nothing is learnt from these numbers.
-        """
-        del rng_key, shapes
-        eye = jnp.eye(latent_size)
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
+        """N(0, I) in every component, in the shapes that ``fit`` gives."""
         return {
             "logits": jnp.zeros(self.num_components),
             "means": jnp.zeros((self.num_components, latent_size)),
-            "factors": jnp.tile(eye, (self.num_components, 1, 1)),
+            "factors": jnp.tile(jnp.eye(latent_size), (self.num_components, 1, 1)),
         }
 
     def fit(self, rng_key: jax.Array, z: Float[np.ndarray, "draws latent"]) -> Params:
-        """The parameters that EM finds from one k-means start, on the host.
-
-        Args:
-            rng_key: Typed key; seeds the start.
-            z: What to fit, f32[N, D].
+        """The parameters that EM finds from one k-means start, seeded by the key.
 
         Raises:
             ValueError: If there are fewer draws than components.
@@ -120,11 +101,7 @@ class GaussianMixtureFamily(PriorFamily):
         }
         return {name: jnp.asarray(x, jnp.float32) for name, x in params.items()}
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> GaussianMixturePrior:
-        """The mixture."""
-        del encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> BoundPrior:
         factors = params["factors"]
         identity = jnp.broadcast_to(jnp.eye(latent_size), factors.shape)
         inverses = jax.scipy.linalg.solve_triangular(factors, identity, lower=True)

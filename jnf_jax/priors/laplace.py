@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, Fixed
-from jnf_jax.types import Params
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params
 
 _TABLE_SIZE = 8_192
 _TABLE_TAIL = 40.0  # in units of b: e^-40 of the mass lies outside
@@ -20,24 +21,19 @@ _TABLE_TAIL = 40.0  # in units of b: e^-40 of the mass lies outside
 class LaplacePrior(BoundPrior):
     """p(z) = Π_d exp(−|z_d|/b_d) / 2b_d: the reference of arXiv 2409.19862.
 
-    Its gradient jumps at 0, where step-size rules of gradient samplers do not hold.
-
-    Attributes:
-        latent_size: D.
-        scale: b, a number or f32[D]; the standard deviation is √2 b.
+    ``scale`` is b, a number or f32[D]; the standard deviation is √2 b. The gradient
+    jumps at 0, where step-size rules of gradient samplers do not hold.
     """
 
     latent_size: int
     scale: float | Float[Array, " latent"] = 1.0
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         scale = jnp.broadcast_to(self.scale, (self.latent_size,))
         return -jnp.sum(jnp.abs(z) / scale + jnp.log(2 * scale), axis=-1)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws."""
         noise = jax.random.laplace(rng_key, (num_samples, self.latent_size))
         return noise * self.scale
@@ -55,10 +51,7 @@ class SmoothedLaplacePrior(BoundPrior):
     normaliser (the Bessel term) and the quantiles that draws go through come from one
     table, summed once in float64; errors of both are below 1e-5.
 
-    Attributes:
-        latent_size: D.
-        scale: b, the same in every dimension.
-        width: δ > 0, where the kink is rounded.
+    ``scale`` is b and ``width`` δ, the same in every dimension.
     """
 
     latent_size: int
@@ -70,15 +63,13 @@ class SmoothedLaplacePrior(BoundPrior):
             if not getattr(self, field) > 0:
                 raise ValueError(f"`{field}` is {getattr(self, field)}, expected > 0")
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         rounded = jnp.sqrt(jnp.square(z) + self.width**2) - self.width
         log_normaliser, _, _ = _table(self.scale, self.width)
         return -jnp.sum(rounded / self.scale + log_normaliser, axis=-1)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` draws by inverting the table: exact to its resolution."""
         side_key, size_key = jax.random.split(rng_key)
         shape = (num_samples, self.latent_size)
@@ -99,39 +90,30 @@ def _table(scale: float, width: float) -> tuple[float, np.ndarray, np.ndarray]:
     above = np.concatenate([np.cumsum(pieces[::-1])[::-1], [0.0]])
     above += scale * density[-1]  # what lies beyond the table, an exponential tail
     survival = np.log(above) - np.log(above[0])
-    return (
-        float(np.log(2 * above[0])),
-        survival.astype(np.float32),
-        t.astype(np.float32),
-    )
+    log_normaliser = float(np.log(2 * above[0]))
+    return log_normaliser, survival.astype(np.float32), t.astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
-class LaplaceFamily(Fixed):
+class LaplaceFamily(PriorFamily):
     """A fixed Laplace prior."""
 
     name: str = "laplace"
     scale: float = option(1.0, "b.", above=0)
+    is_learnt: ClassVar[bool] = False
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> LaplacePrior:
-        """Laplace(0, b)."""
-        del params, encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> LaplacePrior:
         return LaplacePrior(latent_size, self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
-class SmoothedLaplaceFamily(Fixed):
+class SmoothedLaplaceFamily(PriorFamily):
     """A fixed, smoothed Laplace prior."""
 
     name: str = "smoothed_laplace"
     scale: float = option(1.0, "b.", above=0)
     width: float = option(0.1, "δ.", above=0)
+    is_learnt: ClassVar[bool] = False
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> SmoothedLaplacePrior:
-        """Smoothed Laplace(0, b)."""
-        del params, encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> BoundPrior:
         return SmoothedLaplacePrior(latent_size, self.scale, self.width)

@@ -1,17 +1,16 @@
 """A factorised prior whose scales are learnt, as in MMVAE (arXiv 1911.03393)."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import LogRatio, gaussian_kl, sampled_log_ratio
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
+from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.laplace import LaplacePrior
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.types import Params
+from jnf_jax.types import Params, Shapes
 
 KINDS = {"normal": NormalPrior, "laplace": LaplacePrior}
 
@@ -28,17 +27,10 @@ class LearnableScaleFamily(PriorFamily):
         """Closed where p is normal."""
         return gaussian_kl if self.kind == "normal" else sampled_log_ratio
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
         """{"logits": f32[D]}: all scales 1."""
-        del rng_key, shapes
         return {"logits": jnp.zeros(latent_size)}
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> BoundPrior:
-        """The prior with these scales."""
-        del encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> BoundPrior:
         scale = jax.nn.softmax(params["logits"]) * latent_size
         return KINDS[self.kind](latent_size, scale)

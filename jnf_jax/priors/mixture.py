@@ -1,7 +1,6 @@
 """Mixtures of diagonal components, Gaussian or Laplace."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.options import option
-from jnf_jax.priors.family import BoundPrior, Encode, PriorFamily
-from jnf_jax.types import Params
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
 
 KINDS = ("normal", "laplace")
 
@@ -23,7 +22,7 @@ class MixturePrior(BoundPrior):
     q(c|z) are exact, Σ_c q(c|z) [log π_c + log p(z|c) − log q(c|z)] = log p(z).
 
     Attributes:
-        logits: Of the weights, π = softmax(logits), f32[C].
+        logits: The weights are π = softmax(logits), f32[C].
         means: μ, f32[C, D].
         scales: s, f32[C, D], or one number for all: standard deviations of "normal", b
             of "laplace".
@@ -40,20 +39,13 @@ class MixturePrior(BoundPrior):
             raise ValueError(f"`kind` is {self.kind!r}, expected one of {KINDS}")
 
     @property
-    def latent_size(self) -> int:
-        """D."""
-        return self.means.shape[-1]
-
-    @property
     def tail_precision(self) -> Float[Array, ""] | None:
         """1/s² where every component is a normal of the one scale s."""
         if self.kind != "normal" or not isinstance(self.scales, float):
             return None
         return jnp.asarray(self.scales) ** -2.0
 
-    def component_log_densities(
-        self, z: Float[Array, "*batch latent"]
-    ) -> Float[Array, "*batch components"]:
+    def component_log_densities(self, z: Latents) -> Float[Array, "*batch components"]:
         """log π_c + log p(z|c), nats; its softmax over c is q(c|z)."""
         u = (z[..., None, :] - self.means) / self.scales
         if self.kind == "normal":
@@ -63,18 +55,16 @@ class MixturePrior(BoundPrior):
         log_kernel = jnp.sum(log_kernel - jnp.log(self.scales), axis=-1)
         return jax.nn.log_softmax(self.logits) + log_kernel
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         return jax.nn.logsumexp(self.component_log_densities(z), axis=-1)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws."""
         component_key, noise_key = jax.random.split(rng_key)
         c = jax.random.categorical(component_key, self.logits, shape=(num_samples,))
         draw = jax.random.normal if self.kind == "normal" else jax.random.laplace
-        noise = draw(noise_key, (num_samples, self.latent_size))
+        noise = draw(noise_key, (num_samples, self.means.shape[-1]))
         scales = jnp.broadcast_to(self.scales, self.means.shape)
         return self.means[c] + scales[c] * noise
 
@@ -94,11 +84,8 @@ class MixtureFamily(PriorFamily):
     )
     stages: ClassVar[tuple[str, ...]] = ("joint", "prior")
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
         """{"logits": f32[C], "means": f32[C, D]}, and "log_scales" like the means."""
-        del shapes
         size = (self.num_components, latent_size)
         params = {
             "logits": jnp.zeros(self.num_components),
@@ -106,10 +93,6 @@ class MixtureFamily(PriorFamily):
         }
         return params | ({"log_scales": jnp.zeros(size)} if self.learns_scales else {})
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> MixturePrior:
-        """The mixture."""
-        del latent_size, encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> MixturePrior:
         scales = jnp.exp(params["log_scales"]) if self.learns_scales else 1.0
         return MixturePrior(params["logits"], params["means"], scales, self.kind)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.losses import LogRatio, gaussian_kl
-from jnf_jax.priors.family import BoundPrior, Encode, Fixed
-from jnf_jax.types import Params
+from jnf_jax.losses import gaussian_kl
+from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.types import Draws, Latents, Nats, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,7 @@ class NormalPrior(BoundPrior):
 
         log p(z) = −½ Σ_d ( z_d² / s_d² + log 2π s_d² )
 
-    Attributes:
-        latent_size: D.
-        scale: s, a number or f32[D]; standard deviations.
+    ``scale`` is the standard deviation s, a number or f32[D].
     """
 
     latent_size: int
@@ -34,35 +32,26 @@ class NormalPrior(BoundPrior):
         """1/s²."""
         return jnp.asarray(self.scale) ** -2.0
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         scale = jnp.broadcast_to(self.scale, (self.latent_size,))
         per_dimension = jnp.square(z / scale) + jnp.log(2 * jnp.pi * scale**2)
         return -0.5 * jnp.sum(per_dimension, axis=-1)
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws."""
         noise = jax.random.normal(rng_key, (num_samples, self.latent_size))
         return noise * self.scale
 
 
 @dataclasses.dataclass(frozen=True)
-class NormalFamily(Fixed):
-    """N(0, I): the prior of both papers' baselines."""
+class NormalFamily(PriorFamily):
+    """N(0, I): the prior of both papers' baselines, with a KL in closed form."""
 
     name: str = "normal"
+    is_learnt: ClassVar[bool] = False
     is_standard_normal: ClassVar[bool] = True
+    log_ratio = staticmethod(gaussian_kl)
 
-    @property
-    def log_ratio(self) -> LogRatio:
-        """KL(q ‖ p) in closed form."""
-        return gaussian_kl
-
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> NormalPrior:
-        """N(0, I)."""
-        del params, encode
+    def bind(self, params: Params, latent_size: int, encode=None) -> NormalPrior:
         return NormalPrior(latent_size)

@@ -1,15 +1,14 @@
 """VampPrior (arXiv 1705.07120): a mixture of the encoder's answers to pseudo-inputs."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.options import option
-from jnf_jax.priors.family import Encode, PriorFamily
+from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.mixture import KINDS, MixturePrior
-from jnf_jax.types import Params
+from jnf_jax.types import Params, Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,22 +36,16 @@ class VampFamily(PriorFamily):
             "'vamp' is a mixture of the encoder's own posteriors"
         ]
 
-    def init(
-        self, rng_key: jax.Array, latent_size: int, shapes: Mapping[str, tuple]
-    ) -> Params:
+    def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
         """{m: f32[C, ...]}: logits of the pseudo-inputs, standard normal."""
-        del latent_size
-        rng_keys = jax.random.split(rng_key, len(shapes))
+        keys = jax.random.split(rng_key, len(shapes))
         return {
             m: jax.random.normal(key, (self.num_components, *shapes[m]))
-            for m, key in zip(sorted(shapes), rng_keys, strict=True)
+            for m, key in zip(sorted(shapes), keys, strict=True)
         }
 
-    def bind(
-        self, params: Params, latent_size: int, encode: Encode | None = None
-    ) -> MixturePrior:
+    def bind(self, params: Params, latent_size: int, encode=None) -> MixturePrior:
         """The mixture that the encoder makes of the pseudo-inputs."""
-        del latent_size
         if encode is None:
             raise ValueError("`encode` is None, expected the encoder to make p(z) of")
         code = encode(jax.tree.map(jax.nn.sigmoid, params))

@@ -6,7 +6,6 @@ fails along the narrow axes.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,12 +14,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.priors.family import BoundPrior
+from jnf_jax.types import Draws, Latents, Nats
 
 
 class Whitening(NamedTuple):
     """u = V diag(1/s) Vᵀ (z − m), where the draws' covariance is V diag(s²) Vᵀ.
 
-    Of all maps that whiten, the one that moves points least (ZCA).
+    It moves points least of all maps that whiten (ZCA).
 
     Attributes:
         mean: m, f32[D].
@@ -32,11 +32,11 @@ class Whitening(NamedTuple):
     axes: Float[Array, "latent latent"]
     scales: Float[Array, " latent"]
 
-    def whiten(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
+    def whiten(self, z: Latents) -> Latents:
         """z -> u."""
         return (z - self.mean) @ self.matrix
 
-    def colour(self, u: Float[Array, "*batch latent"]) -> Float[Array, "*batch latent"]:
+    def colour(self, u: Latents) -> Latents:
         """u -> z."""
         return self.mean + u @ ((self.axes * self.scales) @ self.axes.T)
 
@@ -52,11 +52,9 @@ class Whitening(NamedTuple):
 
 
 class Tilted(NamedTuple):
-    """An energy-based prior, and the coordinates u in which it and its chains are.
+    """An ``EnergyTiltedPrior`` of u, and the coordinates u of it and its chains.
 
-    Attributes:
-        of_u: The ``EnergyTiltedPrior`` of u.
-        whitening: z -> u; the identity of one that is learnt with the model.
+    ``whitening`` is z -> u: the identity where it is learnt with the model.
     """
 
     of_u: BoundPrior
@@ -71,10 +69,7 @@ def identity(latent_size: int) -> Whitening:
 
 
 def fit_whitening(z: Float[np.ndarray, "draws latent"]) -> Whitening:
-    """By the moments of the draws, in float64 on the host.
-
-    Args:
-        z: f32[N, D].
+    """The whitening by the moments of draws f32[N, D], in float64 on the host.
 
     Raises:
         ValueError: If the draws lie in a subspace, as D or fewer must.
@@ -94,12 +89,7 @@ def fit_whitening(z: Float[np.ndarray, "draws latent"]) -> Whitening:
 
 @dataclasses.dataclass(frozen=True)
 class WhitenedPrior(BoundPrior):
-    """log p(z) = log p_u(u) − Σ log s, u the whitened z.
-
-    Attributes:
-        of_u: p_u.
-        whitening: z -> u.
-    """
+    """log p(z) = log p_u(u) − Σ log s, with u the whitened z and p_u ``of_u``."""
 
     of_u: BoundPrior
     whitening: Whitening
@@ -109,14 +99,12 @@ class WhitenedPrior(BoundPrior):
         """As p_u."""
         return self.of_u.is_normalised
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    def log_density(self, z: Latents) -> Nats:
         """Nats; normalised, or refused, as p_u's is."""
         log_density = self.of_u.log_density(self.whitening.whiten(z))
         return log_density - self.whitening.log_volume
 
-    def chain_log_density(
-        self, z: Float[Array, "*batch latent"]
-    ) -> Float[Array, "*batch"]:
+    def chain_log_density(self, z: Latents) -> Nats:
         """As ``log_density``, by p_u's own."""
         log_density = self.of_u.chain_log_density(self.whitening.whiten(z))
         return log_density - self.whitening.log_volume
@@ -126,23 +114,6 @@ class WhitenedPrior(BoundPrior):
         tilted = self.of_u.as_tilted()
         return tilted and tilted._replace(whitening=self.whitening)
 
-    @property
-    def log_prob(self) -> Callable[[jax.Array], jax.Array]:
-        """As ``log_density``, where p_u has it: an energy's refuses."""
-        log_prob = self.of_u.log_prob
-        return lambda z: log_prob(self.whitening.whiten(z)) - self.whitening.log_volume
-
-    @property
-    def score(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        """(z f32[N, D], t f32[N]) -> Wᵀ ∇_u log p_u,t(u), f32[N, D], where p_u has it.
-
-        ∇ of log p_u,t in z's coordinates: the noise is that of u.
-        """
-        score = self.of_u.score
-        return lambda z, t: score(self.whitening.whiten(z), t) @ self.whitening.matrix
-
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` draws of p_u, in z's coordinates."""
         return self.whitening.colour(self.of_u.sample(rng_key, num_samples))
