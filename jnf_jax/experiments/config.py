@@ -189,7 +189,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     if "denoiser" in tree:
         section = reader.section("denoiser")
         parts["denoiser"] = reader.read(DenoiserSettings, "denoiser", section)
-    faults = reader.faults + _unknown_sections(tree, all_stages)
+    faults = reader.faults + _unknown_sections(tree, method, all_stages)
     faults += _cross_faults(parts)
     if faults:
         told = [*dict.fromkeys(faults)]
@@ -197,11 +197,19 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     return Experiment(**parts)
 
 
-def _unknown_sections(tree: dict[str, Any], stages: tuple[str, ...]) -> list[str]:
+def _unknown_sections(
+    tree: dict[str, Any], method: str, stages: tuple[str, ...]
+) -> list[str]:
     """A line for each section that nothing has taken out of the tree."""
+    owners = {name: m for m, module in METHODS.items() for name in module.SECTIONS}
     known = [s for s in SECTIONS if s and "." not in s and s not in ALL_STAGES]
     known += [*kinds(RunOptions), "data", "fitted_prior", "init", *stages]
-    return [unknown(name, sorted(known)) for name in tree]
+    return [
+        f"`{name}` is a section of {owners[name]!r}, got `method` {method!r}"
+        if name in owners
+        else unknown(name, sorted(known))
+        for name in tree
+    ]
 
 
 def _read_data(reader: _Reader) -> dict[str, Any]:

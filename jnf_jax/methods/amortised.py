@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jnf_jax.flows import flow_posterior
 from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.joint_vae import JointVAE
@@ -30,7 +29,7 @@ from jnf_jax.methods.method import (
     propose_from,
 )
 from jnf_jax.methods.settings import FlowSettings
-from jnf_jax.networks.made import Made, made_stack
+from jnf_jax.networks.made import Made, made_flow, made_stack
 from jnf_jax.networks.subset import SubsetEncoder
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior
@@ -159,22 +158,12 @@ class SubsetPosterior:
 
     def distribution(self, params: Params, code: MixtureCode) -> distrax.Distribution:
         """q(z|x_S), batch [B], event [D]."""
-
-        def conditioner(block: Made, own: Params):
-            return lambda z: block.apply({"params": own}, z, code.context)
-
         base = distrax.MixtureSameFamily(
             distrax.Categorical(logits=code.logits),
             distrax.MultivariateNormalDiag(code.mean, code.scale),
         )
-        return flow_posterior(
-            base,
-            [
-                conditioner(block, params["flow"][str(i)])
-                for i, block in enumerate(self.blocks)
-            ],
-            max_log_scale=self.max_log_scale,
-        )
+        bound = self.max_log_scale
+        return made_flow(base, self.blocks, params["flow"], code.context, bound)
 
 
 def build_amortised(

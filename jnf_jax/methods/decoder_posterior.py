@@ -35,19 +35,15 @@ from jnf_jax.sampling import (
     diagnose,
     run_chains,
 )
-from jnf_jax.types import StageParams, Subset, Views
+from jnf_jax.types import Latents, Nats, StageParams, Subset, Views
 
 
 @dataclasses.dataclass(frozen=True)
 class DecoderPosterior:
     """Chains on p(z|x_S); hashable, static under jit.
 
-    The diagonal mass is that of the amortised posterior's bases. β does not enter.
-
-    Attributes:
-        inference: Amortised; its joint VAE has the decoders, the prior and λ.
-        chains: Kernel, number of transitions, adaptation.
-        is_weighted: Whether λ_m is what it was in training; else it is 1.
+    The decoders, the prior and λ are those of the amortised inference's joint VAE, the
+    diagonal mass that of its bases. β does not enter. Unless ``is_weighted`` λ_m is 1.
     """
 
     inference: JointInference
@@ -56,12 +52,8 @@ class DecoderPosterior:
 
     @functools.partial(jax.jit, static_argnums=(0, 3))
     def log_joint(
-        self,
-        params: StageParams,
-        views: Views,
-        subset: Subset,
-        z: Float[Array, "batch latent"],
-    ) -> Float[Array, " batch"]:
+        self, params: StageParams, views: Views, subset: Subset, z: Latents
+    ) -> Nats:
         """log p(z) + Σ_{m∈S} λ_m log p(x_m|z), nats; that is log p(x_S, z) where all
         λ_m are 1 and the prior is normalised."""
         check_subset(subset, self.inference.modalities)
@@ -74,15 +66,13 @@ class DecoderPosterior:
         rng_key: jax.Array,
         views: Views,
         subset: Subset,
-        z: Float[Array, "batch latent"],
+        z: Latents,
     ) -> Float[Array, ""]:
         """One step size for all data of ``subset``, adapted on the first of them."""
         views = {m: x[:NUM_ADAPTATION_DATA] for m, x in views.items()}
-        log_density, given, inverse_mass = self._target(params, views, subset)
+        target, inverse_mass = self._target(params, views, subset)
         start = z[None, :NUM_ADAPTATION_DATA]
-        return adapt_step_size(
-            rng_key, log_density, given, start, self.chains, inverse_mass
-        )
+        return adapt_step_size(rng_key, *target, start, self.chains, inverse_mass)
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
     def refine(
@@ -91,28 +81,16 @@ class DecoderPosterior:
         rng_key: jax.Array,
         views: Views,
         subset: Subset,
-        z: Float[Array, "batch latent"],
+        z: Latents,
         step_size: Float[Array, ""],
-    ) -> tuple[Float[Array, "batch latent"], ChainInfo]:
+    ) -> tuple[Latents, ChainInfo]:
         """``chains.num_transitions`` transitions from ``z``, one chain a datum.
 
-        Args:
-            params: Parameters by stage.
-            rng_key: Typed key.
-            views: {m: f32[B, ...]}; those of ``subset`` are read.
-            subset: Names of the given modalities.
-            z: Where the chains start, f32[B, D].
-            step_size: As ``adapt`` gave it.
-
-        Returns:
-            Where they end, f32[B, D], and how they did, [1, B].
-
-        Raises:
-            ValueError: ``subset`` is empty or has an unknown or repeated name.
+        ``step_size`` is as ``adapt`` gave it; ``ChainInfo`` has shapes [1, B].
         """
-        log_density, given, inverse_mass = self._target(params, views, subset)
+        target, inverse_mass = self._target(params, views, subset)
         how = (step_size, self.chains, inverse_mass)
-        end, info, _ = run_chains(rng_key, log_density, given, z[None], *how)
+        end, info, _ = run_chains(rng_key, *target, z[None], *how)
         return end[0], info
 
     @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -130,14 +108,13 @@ class DecoderPosterior:
         The chains run ``num_transitions`` from different amortised draws of one datum,
         and are then observed for as many again.
         """
-        log_density, given, inverse_mass = self._target(params, views, subset)
+        target, inverse_mass = self._target(params, views, subset)
         how = (step_size, self.chains, inverse_mass)
-        keys = jax.random.split(rng_key)
-        _, draws = burn_and_keep(*keys, log_density, given, starts, *how)
+        _, draws = burn_and_keep(*jax.random.split(rng_key), *target, starts, *how)
         return diagnose(draws)
 
     def _target(self, params: StageParams, views: Views, subset: Subset):
-        """log p(z|x_S) of z f32[D] and one datum's views, those of S, and M⁻¹."""
+        """log p(z|x_S) of z f32[D] and one datum's views, with those of S; and M⁻¹."""
         check_subset(subset, self.inference.modalities)
         given, log_joint = {m: views[m] for m in subset}, self._of_all(params, subset)
 
@@ -145,7 +122,7 @@ class DecoderPosterior:
             return log_joint(z[None], {m: x[None] for m, x in views.items()})[0]
 
         scale = self.inference.base_scale(params, given, subset)
-        return log_density, given, jnp.square(scale)
+        return (log_density, given), jnp.square(scale)
 
     def _of_all(self, params: StageParams, subset: Subset):
         """(z f32[B, D], views of S) -> f32[B]."""

@@ -17,14 +17,12 @@ they were.
 
 import dataclasses
 import functools
-from typing import Protocol, runtime_checkable
+from typing import Any
 
-import distrax
 import jax
 import jax.numpy as jnp
 
 from jnf_jax.losses import denoising_loss
-from jnf_jax.methods.joint_vae import View
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.networks.denoiser import Denoiser
 from jnf_jax.noise_schedule import NoiseSchedule, order_faults
@@ -36,25 +34,9 @@ from jnf_jax.types import Params, StageParams, Views
 STAGE = "diffusion_decoder"
 
 
-@runtime_checkable
-class FrozenVAE(Protocol):
-    """What pictures are drawn on: q(z|X) and p(x_m|z), as of a ``JointVAE``."""
-
-    views: tuple[View, ...]
-    latent_size: int
-
-    def encode(self, params: Params, views: Views) -> distrax.Distribution:
-        """q(z|X)."""
-        ...
-
-    def decode(self, params: Params, z: jax.Array) -> dict[str, distrax.Distribution]:
-        """{m: p(x_m|z)}."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class DenoiserSettings:
-    """Networks F_m, their noise, and how draws are made."""
+    """Options of the networks F_m, their noise, and how draws are made."""
 
     features: tuple[int, ...] = option(
         (16, 32, 64), "Channels at the full sides, ½, ¼, …", at_least=1, not_empty=True
@@ -92,14 +74,10 @@ class DiffusionDecoder:
     """Denoisers of all modalities that are pictures; hashable, static under jit.
 
     Parameters {m: F_m}. Modalities of another shape than [H, W, C] have none, and are
-    shown by their means.
-
-    Attributes:
-        joint: Whose encoder and decoders are frozen.
-        settings: Of the denoisers.
+    shown by their means. Encoder and decoders are those of ``joint``, a ``JointVAE``.
     """
 
-    joint: FrozenVAE
+    joint: Any
     settings: DenoiserSettings
 
     @property
@@ -118,7 +96,8 @@ class DiffusionDecoder:
         return Denoiser(self.settings.features, self.settings.num_blocks)
 
     def init(self, rng_key: jax.Array) -> Params:
-        """Of each F_m, which starts at 0: then y is taken for N(0, I)."""
+        """Parameters of every F_m. They start at zero, which amounts to assuming
+        y ~ N(0, I)."""
         shapes = {view.name: view.shape for view in self.joint.views}
         keys = jax.random.split(rng_key, len(self.modalities))
         params, z = {}, jnp.zeros((1, self.joint.latent_size))
@@ -128,7 +107,7 @@ class DiffusionDecoder:
         return params
 
     def means(self, params: StageParams, z: jax.Array) -> Views:
-        """{m: the decoder's mean}; what draws are conditioned on in [0, 1]."""
+        """{m: the decoder's mean}, in [0, 1] where draws are conditioned on it."""
         decoded = self.joint.decode(params["joint"], z)
         means = {m: p.mean() for m, p in decoded.items()}
         return means | {m: jnp.clip(means[m], 0, 1) for m in self.modalities}
@@ -160,16 +139,10 @@ class DiffusionDecoder:
         z: jax.Array,
         modalities: tuple[str, ...],
     ) -> Views:
-        """{m: x_m ~ p(x_m | x̂_m(z)) in [0, 1]}: one picture a latent.
+        """{m: x_m ~ p(x_m | x̂_m(z)) f32[B, *shape] in [0, 1]}: one picture a latent.
 
-        Args:
-            params: Parameters by stage; "joint" and "diffusion_decoder" are read.
-            rng_key: Typed key.
-            z: f32[B, D].
-            modalities: Which to draw; the draw of each is the same whichever.
-
-        Returns:
-            {m: f32[B, *shape]}; the mean where there is no denoiser.
+        Where there is no denoiser it is the mean. The draw of a modality is the same
+        whichever others are drawn.
         """
         means = self.means(params, z)
         shown = {m: means[m] for m in modalities}
@@ -201,28 +174,20 @@ class DiffusionDecoder:
         return scaled_score
 
 
-def with_diffusion_decoder(
-    method: Method, joint: FrozenVAE, settings: DenoiserSettings
-) -> Method:
-    """``method`` with a stage ``diffusion_decoder`` behind the others.
-
-    Args:
-        method: Its stage ``joint`` holds the parameters of ``joint``.
-        joint: Whose encoder and decoders are frozen.
-        settings: Of the denoisers.
+def with_diffusion_decoder(method: Method, settings: DenoiserSettings) -> Method:
+    """``method``, which has a joint VAE, with a last stage ``diffusion_decoder``.
 
     Raises:
         ValueError: If no modality is a picture.
     """
-    decoder = DiffusionDecoder(joint, settings)
+    decoder = DiffusionDecoder(method.inference.joint, settings)
     if not decoder.modalities:
-        shapes = {view.name: view.shape for view in joint.views}
+        shapes = {view.name: view.shape for view in decoder.joint.views}
         raise ValueError(
             f"`denoiser` is for pictures [H, W, C], and there are none among {shapes}"
         )
     stage = Stage(
         STAGE, decoder.init, decoder.loss, needs=("joint",), settings=("denoiser",)
     )
-    return dataclasses.replace(
-        method, stages=(*method.stages, stage), diffusion_decoder=decoder
-    )
+    stages = (*method.stages, stage)
+    return dataclasses.replace(method, stages=stages, diffusion_decoder=decoder)

@@ -9,45 +9,25 @@ stage ``joint`` share this one too.
 
 import dataclasses
 import functools
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.registry import FITTED_FAMILIES
 from jnf_jax.priors.whitening import WhitenedPrior, Whitening, fit_whitening, identity
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, StageParams, Views
+from jnf_jax.types import Params
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """What a prior is fitted to: q(z|X) of a model with stage ``joint``."""
+def with_fitted_prior(method: Method, family: PriorFamily) -> Method:
+    """``method`` with a stage ``prior`` behind the others, which learns ``family``.
 
-    latent_size: int
-
-    def cached_posterior(self, params: StageParams, views: Views) -> Any:
-        """All that is needed of q(z|X), once for the whole set; leaves [B, ...]."""
-        ...
-
-    def draw_cached(
-        self, rng_key: jax.Array, cached: Any
-    ) -> Float[Array, "batch latent"]:
-        """One z ~ q(z|X) a datum."""
-        ...
-
-
-def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Method:
-    """``method`` with a stage ``prior`` behind the others.
-
-    Args:
-        method: Its stage ``joint`` holds the parameters of ``joint``.
-        joint: Whose encoder is frozen.
-        family: Of the density, which says how it is fitted.
+    What ``method.inference.joint`` keeps of q(z|X) for the whole set, as its
+    ``cached_posterior`` does, its ``draw_cached`` draws from.
 
     Raises:
         ValueError: If the family cannot be fitted afterwards.
@@ -57,6 +37,7 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
             f"`fitted_prior.name` is {family.name!r}, expected one of "
             f"{sorted(FITTED_FAMILIES)}"
         )
+    joint = method.inference.joint
     (of,) = [stage.of for stage in method.stages if stage.name == "joint"]
     stage = Stage(
         "prior",
@@ -79,33 +60,25 @@ def with_fitted_prior(method: Method, joint: Encoder, family: PriorFamily) -> Me
 def bind_whitened(
     family: PriorFamily, params: Params, latent_size: int
 ) -> WhitenedPrior:
-    """The density that stage ``prior`` learnt, of z.
-
-    Args:
-        family: Of the density of u.
-        params: {"whitening": m, V and s, "density": λ}.
-        latent_size: D.
-    """
+    """The density of z that stage ``prior`` learnt, from its parameters."""
     of_u = family.bind(params["density"], latent_size)
     return WhitenedPrior(of_u, Whitening(**params["whitening"]))
 
 
-def _init(family: PriorFamily, joint: Encoder, rng_key: jax.Array) -> Params:
+def _init(family: PriorFamily, joint: Any, rng_key: jax.Array) -> Params:
     return {
         "whitening": identity(joint.latent_size)._asdict(),
         "density": family.init(rng_key, joint.latent_size, {}),
     }
 
 
-def _prepare(joint: Encoder, cached: Any) -> Params:
+def _prepare(joint: Any, cached: Any) -> Params:
     """The whitening of one draw a training tuple, the same draws for every seed."""
     z = joint.draw_cached(jax.random.key(0), jax.tree.map(jnp.asarray, cached))
     return {"whitening": fit_whitening(np.asarray(z))._asdict()}
 
 
-def _fit(
-    family: PriorFamily, joint: Encoder, rng_key: jax.Array, cached: Any
-) -> Params:
+def _fit(family: PriorFamily, joint: Any, rng_key: jax.Array, cached: Any) -> Params:
     """From one draw z ~ q(z|X) a training tuple."""
     prepared = _prepare(joint, cached)
     draw_key, fit_key = jax.random.split(rng_key)
@@ -114,24 +87,10 @@ def _fit(
     return prepared | {"density": family.fit(fit_key, np.asarray(u))}
 
 
-def _loss(
-    params: Params,
-    frozen: None,
-    rng_key: jax.Array,
-    batch: Batch,
-    *memory: jax.Array,
-    family: PriorFamily,
-    joint: Encoder,
-) -> tuple:
+def _loss(params, frozen, rng_key, batch: Batch, *memory, family, joint) -> tuple:
     """The family's own loss at z ~ q(z|X), whitened."""
-    del frozen
     draw_key, own_key = jax.random.split(rng_key)
     z = joint.draw_cached(draw_key, batch.cached)
     whitening = jax.lax.stop_gradient(Whitening(**params["whitening"]))
-    return family.loss(
-        params["density"],
-        own_key,
-        whitening.whiten(z),
-        *memory,
-        log_volume=whitening.log_volume,
-    )
+    u, log_volume = whitening.whiten(z), whitening.log_volume
+    return family.loss(params["density"], own_key, u, *memory, log_volume=log_volume)

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jnf_jax.losses import unimodal_kl
 from jnf_jax.methods import jnf
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
-from jnf_jax.methods.method import Batch, Method
-from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.methods.method import Method
+from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import (
-    UnimodalPosterior,
+    Experts,
     build_experts,
     build_trunks,
     init_experts,
@@ -26,7 +26,7 @@ from jnf_jax.methods.unimodal import (
 )
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, StageParams
+from jnf_jax.types import Params, Shapes, StageParams
 
 STAGES = ("joint",)
 SECTIONS = {}
@@ -36,13 +36,7 @@ faults = jnf.faults
 def build(
     shapes: Shapes, *, model: ModelSettings, flow: FlowSettings, sampler: ChainSettings
 ) -> Method:
-    """JMVAE for modalities of ``shapes``.
-
-    Args:
-        shapes: {modality: event shape}.
-        model: Networks, likelihoods, prior and the weight α of the divergences.
-        flow: The experts, which have no flow blocks.
-        sampler: How subsets are sampled where the prior is not N(0, I).
+    """JMVAE for modalities of ``shapes``; chains run where the prior is not N(0, I).
 
     Raises:
         ValueError: If experts have flow blocks: the divergence is closed for none.
@@ -69,23 +63,12 @@ def _in_joint(params: StageParams) -> dict[str, Params]:
     return params["joint"]["experts"]
 
 
-def _init(
-    joint: JointVAE, experts: tuple[UnimodalPosterior, ...], rng_key: jax.Array
-) -> Params:
+def _init(joint: JointVAE, experts: Experts, rng_key: jax.Array) -> Params:
     joint_key, expert_key = jax.random.split(rng_key)
     return joint.init(joint_key) | {"experts": init_experts(experts, expert_key)}
 
 
-def _loss(
-    params: Params,
-    frozen: None,
-    rng_key: jax.Array,
-    batch: Batch,
-    *memory: jax.Array,
-    joint: JointVAE,
-    experts: tuple[UnimodalPosterior, ...],
-    alpha: float,
-) -> tuple:
+def _loss(params, frozen, rng_key, batch, *memory, joint, experts, alpha) -> tuple:
     """loss = −mean objective of the joint VAE + α Σ_m mean KL(q ‖ q_m)."""
     loss, metrics, *memory = joint.loss(params, frozen, rng_key, batch, *memory)
     posterior = joint.encode(params, batch.views)

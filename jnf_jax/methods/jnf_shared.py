@@ -12,7 +12,6 @@ coherence at a worse log q_m.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -23,11 +22,7 @@ from jnf_jax.methods import jnf
 from jnf_jax.methods.amortised import SubsetPosteriorSettings, build_amortised
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
 from jnf_jax.methods.method import Batch, Method
-from jnf_jax.methods.settings import (
-    FlowSettings,
-    ModelSettings,
-    Shapes,
-)
+from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.methods.unimodal import build_experts, build_trunks, init_experts
 from jnf_jax.networks.build import Network
@@ -36,12 +31,10 @@ from jnf_jax.networks.projector import Projector, SphereProjector
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.sampling import ChainSettings
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params, StageParams, Views
+from jnf_jax.types import Params, Shapes, StageParams, Views
 
 MIN_TEMPERATURE = 0.01
 """A learnt τ stays above it: 1/τ multiplies the gradients."""
-
-PROJECTOR_OBJECTIVES = ("dcca", "info_nce", "nt_xent")
 
 CONTRASTIVE = {"info_nce": symmetric_info_nce, "nt_xent": nt_xent}
 
@@ -53,7 +46,7 @@ class ProjectorSettings:
     objective: str = option(
         REQUIRED,
         '"nt_xent" or "info_nce" (contrastive), or "dcca".',
-        one_of=PROJECTOR_OBJECTIVES,
+        one_of=("dcca", *CONTRASTIVE),
     )
     size: int = option(REQUIRED, "o, the dimension of g_m(x_m).", at_least=1)
     base_size: int = option(
@@ -94,12 +87,8 @@ class ProjectorSettings:
         return found
 
     def batch_faults(self, batch_size: int, said: str) -> list[str]:
-        """Whether a batch of that size says anything to the objective.
-
-        Args:
-            batch_size: Its rows.
-            said: Where the number comes from, "`field` is 3".
-        """
+        """Whether a batch of that size says anything to the objective; ``said`` tells
+        where the number comes from, "`field` is 3"."""
         if self.objective != "dcca" and batch_size < 2:
             return [f"{said}, expected 2 or more: one datum is told from no other"]
         if self.objective != "dcca" or batch_size > 2 * self.size:
@@ -109,15 +98,6 @@ class ProjectorSettings:
             f"2 * `projectors.size` = {2 * self.size}: in fewer data some correlation "
             "is 1 whatever they are; hundreds more say something"
         ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """g of one modality: f32[B, *shape] -> f32[B, o]."""
-
-    name: str
-    shape: tuple[int, ...]
-    network: Network
 
 
 STAGES = ("shared", "joint", "unimodal")
@@ -136,28 +116,25 @@ def build(
 ) -> Method:
     """JNF-Shared for modalities of ``shapes``.
 
-    Args:
-        shapes: {modality: event shape}.
-        model: Networks, likelihoods and prior; trunks are those of projectors too.
-        flow: The experts q_m(z|g_m), of stage ``unimodal``, which read embeddings; or
-            the flow of stage ``subsets``, which reads the joint encoder's heads too.
-        sampler: How products of experts are sampled.
-        subset_posterior: How subsets are inferred.
-        projectors: The networks g_m and the objective of stage ``shared``.
+    ``flow`` is that of q_m(z|g_m), or of stage ``subsets``, which reads the joint
+    encoder's heads too.
     """
     joint, trunks = build_joint_vae(shapes, model), build_trunks(shapes, model)
-    projections = _projections(shapes, trunks, projectors)
+    networks = {m: _projector(trunks[m], projectors) for m in sorted(shapes)}
+    projections = Projections(
+        tuple((m, tuple(shapes[m]), g) for m, g in networks.items()), projectors
+    )
     has_convolutions = model.has_convolutions(shapes)
     shared_stage = Stage(
         "shared",
-        functools.partial(_init, projections, projectors),
-        functools.partial(_loss, projections=projections, settings=projectors),
+        projections.init,
+        projections.loss,
         settings=("projectors",),
         has_convolutions=has_convolutions,
     )
     first = (shared_stage, jnf.joint_stage(joint, has_convolutions))
     if subset_posterior.name == "amortised":
-        features = HeadsAndEmbeddings(joint, projections, projectors.size)
+        features = HeadsAndEmbeddings(joint, projections)
         return build_amortised(joint, first, features, flow, subset_posterior)
     experts = build_experts(
         dict.fromkeys(shapes, (projectors.size,)),
@@ -177,8 +154,8 @@ def build(
         has_convolutions=False,
     )
     on_pixels = tuple(
-        dataclasses.replace(expert, projector=projection.network)
-        for expert, projection in zip(experts, projections, strict=True)
+        dataclasses.replace(expert, projector=networks[expert.name])
+        for expert in experts
     )
     return Method(
         (*first, unimodal_stage),
@@ -186,30 +163,68 @@ def build(
     )
 
 
-def _projections(
-    shapes: Shapes, trunks: Mapping[str, Network], projectors: ProjectorSettings
-) -> tuple[Projection, ...]:
-    def network(trunk: Network) -> Network:
-        if projectors.objective == "dcca":
-            return Projector(trunk, projectors.size)
-        return SphereProjector(trunk, projectors.base_size, projectors.size)
-
-    return tuple(
-        Projection(m, tuple(shapes[m]), network(trunks[m])) for m in sorted(shapes)
-    )
+def _projector(trunk: Network, settings: ProjectorSettings) -> Network:
+    """g of one modality: f32[B, ...] -> f32[B, o]."""
+    if settings.objective == "dcca":
+        return Projector(trunk, settings.size)
+    return SphereProjector(trunk, settings.base_size, settings.size)
 
 
-def embed(
-    projections: tuple[Projection, ...], params: Params, views: Views
-) -> dict[str, jax.Array]:
-    """{m: g_m(x_m) f32[B, o]} of the views that there are, from stage ``shared``."""
-    return {
-        p.name: p.network.apply(
-            {"params": _projector_params(params, p.name)}, views[p.name]
-        )
-        for p in projections
-        if p.name in views
-    }
+@dataclasses.dataclass(frozen=True)
+class Projections:
+    """Every g_m, f32[B, *shape] -> f32[B, o], and how they are learnt.
+
+    Parameters {"projectors": {m}}; contrastive ones share "head", DCCA's is each
+    modality's own; "log_temperature" if learnt: τ is `MIN_TEMPERATURE` + its exp.
+
+    Attributes:
+        views: (m, shape, g_m) of every modality, sorted.
+        settings: The objective and its options.
+    """
+
+    views: tuple[tuple[str, tuple[int, ...], Network], ...]
+    settings: ProjectorSettings
+
+    def init(self, rng_key: jax.Array) -> Params:
+        """Fresh parameters."""
+        keyed = zip(self.views, jax.random.split(rng_key, len(self.views)), strict=True)
+        own = {
+            m: network.init(key, jnp.zeros((1, *shape)))["params"]
+            for (m, shape, network), key in keyed
+        }
+        if self.settings.objective == "dcca":
+            return {"projectors": own}
+        heads = [own[name].pop("head") for name in own]
+        params = {"projectors": own, "head": heads[0]}
+        if self.settings.learns_temperature:
+            above = self.settings.temperature - MIN_TEMPERATURE
+            params["log_temperature"] = jnp.log(jnp.float32(above))
+        return params
+
+    def embed(self, params: Params, views: Views) -> dict[str, jax.Array]:
+        """{m: g_m(x_m) f32[B, o]} of the views that there are."""
+        return {
+            m: network.apply({"params": _projector_params(params, m)}, views[m])
+            for m, _, network in self.views
+            if m in views
+        }
+
+    def loss(
+        self, params: Params, frozen: None, rng_key: jax.Array, batch: Batch
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The objective over the whole batch, all devices together."""
+        embeddings, how = self.embed(params, batch.views), self.settings
+        if how.objective == "dcca":
+            num = how.num_correlations or how.size
+            loss = dcca(embeddings, ridge=how.ridge, num_correlations=num)
+            num_pairs = len(embeddings) * (len(embeddings) - 1) / 2
+            return loss, {"mean_correlation": -loss / (num_pairs * num)}
+        temperature, metrics = how.temperature, {}
+        if how.learns_temperature:
+            # Not clipped: at a floor with no gradient it would stay for good.
+            temperature = MIN_TEMPERATURE + jnp.exp(params["log_temperature"])
+            metrics = {"temperature": temperature}
+        return jnp.mean(CONTRASTIVE[how.objective](embeddings, temperature)), metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,19 +232,18 @@ class HeadsAndEmbeddings:
     """Features of a view: its head in the joint encoder, and g_m(x_m)."""
 
     joint: JointVAE
-    projections: tuple[Projection, ...]
-    embedding_size: int
+    projections: Projections
 
     @property
     def sizes(self) -> dict[str, int]:
         """{m: H + o}."""
-        size = self.joint.encoder.head_size + self.embedding_size
+        size = self.joint.encoder.head_size + self.projections.settings.size
         return dict.fromkeys(self.joint.modalities, size)
 
     def __call__(self, params: StageParams, views: Views) -> dict[str, jax.Array]:
         """{m: f32[B, H + o]}."""
         heads = self.joint.features(params["joint"], views)
-        embeddings = embed(self.projections, params["shared"], views)
+        embeddings = self.projections.embed(params["shared"], views)
         return {m: jnp.concatenate([heads[m], embeddings[m]], axis=-1) for m in heads}
 
 
@@ -239,65 +253,12 @@ def _projector_params(params: Params, name: str) -> Params:
     return params["projectors"][name] | head
 
 
-def _init(
-    projections: tuple[Projection, ...], settings: ProjectorSettings, rng_key: jax.Array
-) -> Params:
-    """{"projectors": {m}}; contrastive ones share "head"; "log_temperature" if learnt.
-
-    DCCA's head is each modality's own. A learnt τ is `MIN_TEMPERATURE` + exp(its log).
-    """
-    keys = jax.random.split(rng_key, len(projections))
-    own = {
-        p.name: p.network.init(key, jnp.zeros((1, *p.shape)))["params"]
-        for p, key in zip(projections, keys, strict=True)
-    }
-    if settings.objective == "dcca":
-        return {"projectors": own}
-    heads = [own[name].pop("head") for name in own]
-    params = {"projectors": own, "head": heads[0]}
-    if settings.learns_temperature:
-        above = settings.temperature - MIN_TEMPERATURE
-        params["log_temperature"] = jnp.log(jnp.float32(above))
-    return params
-
-
-def _loss(
-    params: Params,
-    frozen: None,
-    rng_key: jax.Array,
-    batch: Batch,
-    *,
-    projections: tuple[Projection, ...],
-    settings: ProjectorSettings,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The objective over the whole batch, all devices together."""
-    del frozen, rng_key
-    embeddings = embed(projections, params, batch.views)
-    if settings.objective == "dcca":
-        num_correlations = settings.num_correlations or settings.size
-        loss = dcca(embeddings, ridge=settings.ridge, num_correlations=num_correlations)
-        num_pairs = len(embeddings) * (len(embeddings) - 1) / 2
-        return loss, {"mean_correlation": -loss / (num_pairs * num_correlations)}
-    temperature, metrics = settings.temperature, {}
-    if settings.learns_temperature:
-        # Not clipped: at a floor with no gradient it would stay for good.
-        temperature = MIN_TEMPERATURE + jnp.exp(params["log_temperature"])
-        metrics = {"temperature": temperature}
-    terms = CONTRASTIVE[settings.objective](embeddings, temperature)
-    return jnp.mean(terms), metrics
-
-
 def _cache(
-    joint: JointVAE,
-    projections: tuple[Projection, ...],
-    params: StageParams,
-    views: Views,
+    joint: JointVAE, projections: Projections, params: StageParams, views: Views
 ) -> dict[str, Any]:
     """The joint posterior's mean and scale, and what the experts read."""
-    return {
-        **joint.cached_posterior(params, views),
-        "embeddings": embed(projections, params["shared"], views),
-    }
+    embeddings = projections.embed(params["shared"], views)
+    return joint.cached_posterior(params, views) | {"embeddings": embeddings}
 
 
 def _on_embeddings(

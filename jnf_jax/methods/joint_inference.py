@@ -1,7 +1,8 @@
-"""What every inference of a joint VAE has in common, however it infers subsets."""
+"""Inference of a model, as far as it does not depend on how subsets are inferred."""
 
 import dataclasses
 import functools
+from typing import Any
 
 import distrax
 import jax
@@ -12,19 +13,19 @@ from jnf_jax.methods.joint_vae import JointVAE
 from jnf_jax.methods.method import check_prior_name
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainDiagnostics
-from jnf_jax.types import Params, Prior, StageParams, Subset, Views
+from jnf_jax.types import Latents, Nats, Params, Prior, StageParams, Subset, Views
 
 
 @dataclasses.dataclass(frozen=True)
-class JointInference:
-    """The part of ``methods.Inference`` that needs the joint VAE alone; hashable.
+class ModelInference:
+    """The part of ``methods.Inference`` that all models share; hashable.
 
     Attributes:
-        joint: Joint encoder, decoders and prior; parameters ``params["joint"]``.
+        joint: The model of stage ``joint``; parameters ``params["joint"]``.
         fitted: Family of a prior that stage ``prior`` fitted afterwards, if any.
     """
 
-    joint: JointVAE
+    joint: Any
     fitted: PriorFamily | None = dataclasses.field(default=None, kw_only=True)
 
     @property
@@ -42,7 +43,6 @@ class JointInference:
         self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
     ) -> Float[Array, ""] | None:
         """None: no sampler runs."""
-        del params, rng_key, views, subset
 
     def diagnose(
         self,
@@ -53,17 +53,8 @@ class JointInference:
         step_size: Float[Array, ""] | None,
     ) -> ChainDiagnostics | None:
         """None: there is no chain."""
-        del params, rng_key, views, subset, step_size
 
-    def joint_log_prob(
-        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
-    ) -> Float[Array, " batch"]:
-        """log q(z|X) of the joint encoder; nats."""
-        return self.joint.encode(params["joint"], views).log_prob(z)
-
-    def decode(
-        self, params: StageParams, z: Float[Array, "batch latent"]
-    ) -> dict[str, distrax.Distribution]:
+    def decode(self, params: StageParams, z: Any) -> dict[str, distrax.Distribution]:
         """{m: p(x_m|z)}."""
         return self.joint.decode(params["joint"], z)
 
@@ -73,7 +64,7 @@ class JointInference:
         rng_key: jax.Array,
         num_samples: int,
         name: str | None = None,
-    ) -> Float[Array, "num_samples latent"]:
+    ) -> Any:
         """z from the prior of that name in ``prior_names``; None: the model's own."""
         name = check_prior_name(name, self.prior_names)
         stages = ("joint", "prior", "subsets")
@@ -89,6 +80,17 @@ class JointInference:
     @functools.partial(jax.jit, static_argnums=(0, 3, 4))
     def _draw_prior(self, params, rng_key: jax.Array, num_samples: int, name: str):
         return self.prior_of(params, name).sample(rng_key, num_samples)
+
+
+@dataclasses.dataclass(frozen=True)
+class JointInference(ModelInference):
+    """Inference of a ``JointVAE``: its encoder gives q(z|X)."""
+
+    joint: JointVAE
+
+    def joint_log_prob(self, params: StageParams, views: Views, z: Latents) -> Nats:
+        """log q(z|X) of the joint encoder; nats."""
+        return self.joint.encode(params["joint"], views).log_prob(z)
 
     @functools.partial(jax.jit, static_argnums=0)
     def draw_joint(self, joint_params: Params, rng_key: jax.Array, views: Views):

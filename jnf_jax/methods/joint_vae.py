@@ -1,24 +1,27 @@
 """The joint VAE that JNF and JMVAE share: q(z|X), p(x_m|z), p(z), and its loss."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from jnf_jax.likelihoods import LIKELIHOODS
 from jnf_jax.losses import JointModel, joint_elbo
-from jnf_jax.methods.settings import ModelSettings, Shapes
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.settings import ModelSettings
 from jnf_jax.networks.build import Network, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.types import (
     GaussianCode,
+    Latents,
     ObjectiveTerms,
     Params,
     Prior,
+    Shapes,
     StageParams,
     Views,
 )
@@ -26,15 +29,10 @@ from jnf_jax.types import (
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One modality and how it is decoded.
+    """One modality and how it is decoded, from f32[B, D] to f32[B, *shape].
 
-    Attributes:
-        name: Modality name.
-        shape: Event shape, without the batch.
-        decoder: f32[B, D] -> f32[B, *shape].
-        likelihood: A name in ``LIKELIHOODS``.
-        scale: Of the likelihood (b or s), where it has one.
-        weight: λ_m in the training objective.
+    ``likelihood`` is a name in ``LIKELIHOODS``, ``scale`` its b or s, where it has one,
+    and ``weight`` λ_m in the training objective.
     """
 
     name: str
@@ -44,9 +42,7 @@ class View:
     scale: float
     weight: float = 1.0
 
-    def decode(
-        self, params: Params, z: Float[Array, "batch latent"]
-    ) -> distrax.Distribution:
+    def decode(self, params: Params, z: Latents) -> distrax.Distribution:
         """p(x_m|z) with the decoder's parameters; its mean is the picture to show."""
         output = self.decoder.apply({"params": params}, z)
         return LIKELIHOODS[self.likelihood](output, self.scale)
@@ -81,9 +77,8 @@ class JointVAE:
 
     def init(self, rng_key: jax.Array) -> Params:
         """Fresh parameters; shapes come from ``views``."""
-        keys = jax.random.split(rng_key, len(self.views) + 2)
+        *keys, prior_key = jax.random.split(rng_key, len(self.views) + 2)
         shapes = {view.name: view.shape for view in self.views}
-        *keys, prior_key = keys
         prior = self.prior.init(prior_key, self.latent_size, shapes)
         blank = {view.name: jnp.zeros((1, *view.shape)) for view in self.views}
         z = jnp.zeros((1, self.latent_size))
@@ -106,20 +101,15 @@ class JointVAE:
 
     def features(self, params: Params, views: Views) -> dict[str, jax.Array]:
         """{m: f32[B, H]}, the encoder's heads: all that q(z|X) reads of each view."""
-        return self.encoder.apply(
-            {"params": params["encoder"]}, dict(views), method="features"
-        )
+        variables = {"params": params["encoder"]}
+        return self.encoder.apply(variables, dict(views), method="features")
 
-    def cached_posterior(
-        self, params: StageParams, views: Views
-    ) -> dict[str, Float[Array, "batch latent"]]:
+    def cached_posterior(self, params: StageParams, views: Views) -> dict[str, Latents]:
         """Mean and scale of the frozen q(z|X): all that later stages need of it."""
         code = self.code(params["joint"], views)
         return {"mean": code.mean, "scale": code.scale}
 
-    def draw_cached(
-        self, rng_key: jax.Array, cached: dict[str, Float[Array, "batch latent"]]
-    ) -> Float[Array, "batch latent"]:
+    def draw_cached(self, rng_key: jax.Array, cached: dict[str, Latents]) -> Latents:
         """z ~ q(z|X) from what ``cached_posterior`` kept of it."""
         noise = jax.random.normal(rng_key, cached["mean"].shape)
         return cached["mean"] + cached["scale"] * noise
@@ -129,20 +119,15 @@ class JointVAE:
         code = self.code(params, views)
         return distrax.MultivariateNormalDiag(code.mean, code.scale)
 
-    def decode(
-        self, params: Params, z: Float[Array, "batch latent"]
-    ) -> dict[str, distrax.Distribution]:
+    def decode(self, params: Params, z: Latents) -> dict[str, distrax.Distribution]:
         """{m: p(x_m|z)}."""
         decoders = params["decoders"]
         return {v.name: v.decode(decoders[v.name], z) for v in self.views}
 
     def prior_of(self, params: Params) -> Prior:
         """p(z)."""
-        return self.prior.bind(
-            params.get("prior", {}),
-            self.latent_size,
-            lambda views: self.code(params, views),
-        )
+        own, encode = params.get("prior", {}), lambda views: self.code(params, views)
+        return self.prior.bind(own, self.latent_size, encode)
 
     def objective(
         self, params: Params, rng_key: jax.Array, views: Views
@@ -153,62 +138,61 @@ class JointVAE:
         learns apart gets no gradient from here; where that is an energy, the objective
         misses its log Z.
         """
-        weights = {view.name: view.weight for view in self.views}
-        if self.prior.learns_apart:
-            params = {**params, "prior": jax.lax.stop_gradient(params["prior"])}
         return joint_elbo(
-            params,
+            without_own_prior(self.prior, params),
             rng_key,
             views,
             model=self.model,
-            likelihood_weights=weights,
+            likelihood_weights={view.name: view.weight for view in self.views},
             beta=self.beta,
             log_ratio=self.prior.log_ratio,
         )
 
-    def loss(
-        self,
-        params: Params,
-        frozen: None,
-        rng_key: jax.Array,
-        batch: Any,
-        *memory: jax.Array,
-    ) -> tuple:
-        """−mean objective over ``batch.views``, and the mean of each of its terms.
+    def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
+        """As a ``Stage`` has it: see ``stage_loss``."""
 
-        To it is added the own loss of a prior that learns apart; ``memory`` is that
-        prior's, returned as further results.
-        """
-        del frozen
+        def prior_loss() -> tuple:
+            # The draw that the objective takes as well: XLA computes it once.
+            z = self.encode(params, batch.views).sample(seed=rng_key)
+            key = jax.random.fold_in(rng_key, 1)
+            return self.prior.loss(params["prior"], key, z, *memory)
+
         terms = self.objective(params, rng_key, batch.views)
-        loss = -jnp.mean(terms.objective)
-        metrics = {
-            f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
-        }
-        metrics["kl"] = jnp.mean(terms.log_ratio)
-        if not self.prior.learns_apart:
-            return loss, metrics
-        # The draw that the objective takes as well: XLA computes it once.
-        positives = self.encode(params, batch.views).sample(seed=rng_key)
-        prior_loss, watched, *memory = self.prior.loss(
-            params["prior"], jax.random.fold_in(rng_key, 1), positives, *memory
-        )
-        return loss + prior_loss, metrics | watched, *memory
+        return stage_loss(terms, prior_loss if self.prior.learns_apart else None)
+
+
+def without_own_prior(prior: PriorFamily, params: Params) -> Params:
+    """Stops the gradient of a prior that learns apart."""
+    if not prior.learns_apart:
+        return params
+    return {**params, "prior": jax.lax.stop_gradient(params["prior"])}
+
+
+def stage_loss(terms: Any, prior_loss: Callable[[], tuple] | None) -> tuple:
+    """−mean objective and the mean of each of its terms.
+
+    To them is added the own loss of a prior that learns apart, with what it watches;
+    its memory is returned as further results.
+    """
+    loss = -jnp.mean(terms.objective)
+    metrics = {
+        f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
+    }
+    metrics["kl"] = jnp.mean(terms.log_ratio)
+    if prior_loss is None:
+        return loss, metrics
+    own, watched, *memory = prior_loss()
+    return loss + own, metrics | watched, *memory
 
 
 def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
-    """One a modality, in sorted order."""
-    return tuple(
-        View(
-            m,
-            tuple(shapes[m]),
-            build_decoder(model.network(m), tuple(shapes[m]), model.compute_dtype),
-            model.likelihood(m).name,
-            model.likelihood(m).scale,
-            model.weight(m, shapes),
-        )
-        for m in sorted(shapes)
-    )
+    """One view a modality, in sorted order."""
+    views = []
+    for m, shape in sorted(shapes.items()):
+        decoder = build_decoder(model.network(m), tuple(shape), model.compute_dtype)
+        p, weight = model.likelihood(m), model.weight(m, shapes)
+        views.append(View(m, tuple(shape), decoder, p.name, p.scale, weight))
+    return tuple(views)
 
 
 def build_joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:

@@ -1,4 +1,4 @@
-"""What the product of experts is divided by, and its closed form for Gaussian experts.
+"""The divisor of a product of experts, and the closed form for Gaussian experts.
 
 ::
 
@@ -22,14 +22,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import GaussianProduct, gaussian_product
-from jnf_jax.types import GaussianCode
+from jnf_jax.types import GaussianCode, Latents
 
 DIVISORS = ("prior", "reference", "fitted")
 """d: the model's own prior; p_0 of its energy prior; the density of stage ``prior``."""
@@ -37,7 +36,7 @@ DIVISORS = ("prior", "reference", "fitted")
 
 @dataclasses.dataclass(frozen=True)
 class Quotient:
-    """What products are divided by; part of a config's ``sampler``."""
+    """The divisor of products; part of a config's ``sampler``."""
 
     divisor: str = option(
         "prior",
@@ -56,13 +55,9 @@ class Quotient:
 def quotient_faults(
     quotient: Quotient, prior: PriorFamily, fitted: PriorFamily | None, kernel: str
 ) -> list[str]:
-    """What is wrong with dividing so, one line a fault.
+    """Why chains of that kernel cannot divide so, one line a fault.
 
-    Args:
-        quotient: What a config asks for.
-        prior: The model's own.
-        fitted: Of stage ``prior``, if there is one.
-        kernel: Of the chains.
+    ``prior`` is the model's own, ``fitted`` that of stage ``prior``, if there is one.
     """
     divisor, weight = quotient.divisor, quotient.defensive_weight
     said = f"`sampler.divisor` is {divisor!r}"
@@ -116,7 +111,7 @@ def base_product(
 @jax.jit
 def draw_gaussian(
     rng_key: jax.Array, codes: tuple[GaussianCode, ...]
-) -> tuple[Float[Array, "batch latent"], SubsetInfo]:
+) -> tuple[Latents, SubsetInfo]:
     """An exact draw of Gaussian experts over powers of N(0, I); always accepted."""
     product = base_product(codes, NormalPrior(codes[0].mean.shape[-1]))
     z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)

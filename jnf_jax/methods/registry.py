@@ -5,17 +5,15 @@ from typing import Any
 
 from jnf_jax.methods import jmvae, jnf, jnf_shared, mmvae_plus
 from jnf_jax.methods.amortised import STAGE as SUBSETS
-from jnf_jax.methods.diffusion_decoder import (
-    DenoiserSettings,
-    with_diffusion_decoder,
-)
+from jnf_jax.methods.diffusion_decoder import DenoiserSettings, with_diffusion_decoder
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.product import Quotient, quotient_faults
-from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
-from jnf_jax.options import faults
+from jnf_jax.methods.settings import FlowSettings, ModelSettings
+from jnf_jax.options import faults, read
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainSettings
+from jnf_jax.types import Shapes
 
 _MODULES = (
     jmvae,
@@ -60,10 +58,10 @@ def build_method(
 ) -> Method:
     """The method ``name`` for modalities of ``shapes``.
 
-    With ``fitted_prior`` it has a further stage, ``prior``: see ``fitted_prior.py``;
-    with ``denoiser`` a last one, ``diffusion_decoder``: see ``diffusion_decoder.py``.
-    Subsets divide as ``quotient`` says: see ``product.py``. ``sections`` are those of
-    any method; one of this method's that is missing or None is at its defaults.
+    With ``fitted_prior`` it has a further stage, ``prior``, with ``denoiser`` a last
+    one, ``diffusion_decoder``; each has a module of its name. Subsets divide as
+    ``quotient`` says: see ``product.py``. ``sections`` are those of any method; one of
+    this method's that is missing or None is at its defaults.
 
     Raises:
         ValueError: If the name is unknown, or with every fault of the settings.
@@ -72,7 +70,7 @@ def build_method(
         raise ValueError(f"`method` is {name!r}, expected one of {tuple(METHODS)}")
     module, quotient = METHODS[name], quotient or Quotient()
     own = {
-        field: sections.get(field) or _default(cls, field, name)
+        field: sections.get(field) or _default(cls, field)
         for field, cls in module.SECTIONS.items()
     }
     given = own | {"model": model, "flow": flow, "denoiser": denoiser}
@@ -84,28 +82,19 @@ def build_method(
     if found:
         raise ValueError("\n".join(found))
     method = module.build(shapes, model=model, flow=flow, sampler=sampler, **own)
-    joint = method.inference.joint
     if fitted_prior:
-        method = with_fitted_prior(method, joint, fitted_prior)
+        method = with_fitted_prior(method, fitted_prior)
     if denoiser:
-        method = with_diffusion_decoder(method, joint, denoiser)
+        method = with_diffusion_decoder(method, denoiser)
     if quotient != Quotient():
         inference = dataclasses.replace(method.inference, quotient=quotient)
         method = dataclasses.replace(method, inference=inference)
     return method
 
 
-def _default(cls: type, field: str, name: str) -> Any:
-    """Settings without a section of their own.
-
-    Raises:
-        ValueError: If a field has no default.
-    """
-    required = [
-        f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING
-    ]
-    if required:
-        raise ValueError(
-            f"`{field}` is None, expected those of {name!r}: {required} have no default"
-        )
-    return cls()
+def _default(cls: type, field: str) -> Any:
+    """Settings without a section of their own, if every field has a default."""
+    settings, found = read(cls, {}, field)
+    if found:
+        raise ValueError("\n".join(found))
+    return settings

@@ -9,9 +9,7 @@ from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSetting
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalFamily
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Modality name -> event shape."""
+from jnf_jax.types import Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +103,8 @@ class ModelSettings:
         found = []
         for section in ("networks", "likelihoods"):
             given = getattr(self, section)
-            unknown = sorted(set(given) - set(shapes) - {"default"})
-            missing = sorted(set(shapes) - set(given)) if "default" not in given else []
-            if unknown or missing:
+            missing = {m for m in shapes if m not in given and "default" not in given}
+            if missing or set(given) - set(shapes) - {"default"}:
                 found.append(
                     f"`model.{section}` names {sorted(given)}, expected 'default' or "
                     f"each of {sorted(shapes)}"

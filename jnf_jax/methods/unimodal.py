@@ -7,12 +7,11 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.flows import flow_posterior
-from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
+from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.networks.build import Network, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder
-from jnf_jax.networks.made import Made, made_stack
-from jnf_jax.types import GaussianCode, Params, Views
+from jnf_jax.networks.made import Made, made_flow, made_stack
+from jnf_jax.types import GaussianCode, Params, Shapes, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +36,11 @@ class UnimodalPosterior:
         encoder_key, *block_keys = jax.random.split(rng_key, len(self.blocks) + 1)
         x = jnp.zeros((1, *self.shape))
         code, variables = self.encoder.init_with_output(encoder_key, x)
-        return {
-            "encoder": variables["params"],
-            "flow": {
-                str(i): block.init(key, code.mean, code.context)["params"]
-                for i, (block, key) in enumerate(
-                    zip(self.blocks, block_keys, strict=True)
-                )
-            },
+        flow = {
+            str(i): block.init(key, code.mean, code.context)["params"]
+            for i, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True))
         }
+        return {"encoder": variables["params"], "flow": flow}
 
     def encode(self, params: Params, x: jax.Array) -> GaussianCode:
         """Base mean and scale, and context, of f32[B, ...]: all that z needs of x."""
@@ -61,18 +56,13 @@ class UnimodalPosterior:
         It reads no name and no shape of the modality: experts with equal ``blocks``
         differ in their arguments alone.
         """
+        base = distrax.MultivariateNormalDiag(code.mean, code.scale)
+        bound = self.max_log_scale
+        return made_flow(base, self.blocks, flow_params, code.context, bound)
 
-        def conditioner(block: Made, block_params: Params):
-            return lambda z: block.apply({"params": block_params}, z, code.context)
 
-        return flow_posterior(
-            distrax.MultivariateNormalDiag(code.mean, code.scale),
-            [
-                conditioner(block, flow_params[str(i)])
-                for i, block in enumerate(self.blocks)
-            ],
-            max_log_scale=self.max_log_scale,
-        )
+Experts = tuple[UnimodalPosterior, ...]
+"""One a modality, in sorted order."""
 
 
 def build_trunks(shapes: Shapes, model: ModelSettings) -> dict[str, Network]:
@@ -85,8 +75,8 @@ def build_experts(
     trunks: Mapping[str, Network],
     model: ModelSettings,
     flow: FlowSettings,
-) -> tuple[UnimodalPosterior, ...]:
-    """One posterior a modality, in sorted order, on arrays of ``shapes``."""
+) -> Experts:
+    """One posterior a modality on arrays of ``shapes``."""
     return tuple(
         UnimodalPosterior(
             m,
@@ -99,24 +89,17 @@ def build_experts(
     )
 
 
-def init_experts(
-    experts: tuple[UnimodalPosterior, ...], rng_key: jax.Array
-) -> dict[str, Params]:
+def init_experts(experts: Experts, rng_key: jax.Array) -> dict[str, Params]:
     """Fresh parameters {m: …} of every expert."""
-    keys = jax.random.split(rng_key, len(experts))
-    return {
-        expert.name: expert.init(key) for expert, key in zip(experts, keys, strict=True)
-    }
+    keyed = zip(experts, jax.random.split(rng_key, len(experts)), strict=True)
+    return {expert.name: expert.init(key) for expert, key in keyed}
 
 
 def posteriors_of(
-    experts: tuple[UnimodalPosterior, ...], params: dict[str, Params], views: Views
+    experts: Experts, params: dict[str, Params], views: Views
 ) -> dict[str, distrax.Distribution]:
     """{m: q_m(z|x_m)} for every expert, batch [B], event [D]."""
+    codes = {q.name: q.encode(params[q.name], views[q.name]) for q in experts}
     return {
-        expert.name: expert.distribution(
-            params[expert.name]["flow"],
-            expert.encode(params[expert.name], views[expert.name]),
-        )
-        for expert in experts
+        q.name: q.distribution(params[q.name]["flow"], codes[q.name]) for q in experts
     }

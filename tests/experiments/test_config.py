@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("user_cache")
         ),
         (
             dict(method="jnf", projectors=dict(objective="dcca", size=3)),
-            "`projectors` is unknown",
+            "`projectors` is a section of 'jnf_shared', got `method` 'jnf'",
         ),
     ],
 )

@@ -199,7 +199,7 @@ def test_faults_are_all_told():
     for contrastive in (NT_XENT, INFO_NCE):
         (fault,) = contrastive.batch_faults(1, "`shared.batch_size` is 1")
         assert fault.startswith("`shared.batch_size` is 1, expected 2 or more")
-    with pytest.raises(ValueError, match="`projectors` is None, expected those of"):
+    with pytest.raises(ValueError, match="`projectors.objective` is missing"):
         make(None)
 
 
