@@ -80,9 +80,8 @@ def our_protocol(setup, sampler, *, small: bool):
 
     from jnf_jax.evaluation.classifiers import Classifiers
     from jnf_jax.evaluation.coherence import evaluate_coherence
-    from jnf_jax.evaluation.held_out import HeldOut
     from jnf_jax.evaluation.protocol import ProtocolSettings
-    from jnf_jax.evaluation.subject import Subject
+    from jnf_jax.evaluation.subject import HeldOut, Subject
     from jnf_jax.networks.classifier import Classifier
 
     key = jax.random.key(0)

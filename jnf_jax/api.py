@@ -8,9 +8,8 @@
 
 The programs take the same steps: what ``fit`` writes to a ``workdir`` is the folder of
 a run, which ``evaluate --workdir`` and ``sample --workdir`` open, and ``load`` opens
-what ``train`` wrote. What arrays may be, and how they are converted, is told in
-``jnf_jax/data/own.py``; values come back in the units that they were given in, bytes as
-x / 255.
+what ``train`` wrote. ``jnf_jax/data/own.py`` tells what arrays may be, and how they are
+converted; values come back in the units that they were given in, bytes as x / 255.
 """
 
 import dataclasses
@@ -47,9 +46,9 @@ def fit(
 ) -> "Model":
     """Trains a model of all views of the same things, from arrays in memory.
 
-    A tenth of the rows validates, another tenth is left for ``evaluate --workdir``:
-    which ones, ``seed`` decides (``own.write``). Run again with the same ``workdir`` it
-    goes on where it stopped.
+    A tenth of the rows validates, another tenth is left for ``evaluate --workdir``;
+    ``seed`` decides which. Run again with the same ``workdir`` it goes on where it
+    stopped.
 
     Args:
         views: {name: array [N, features], [N, tokens, channels], or pictures
@@ -60,11 +59,8 @@ def fit(
         workdir: The folder of the run; None: a temporary one, which lasts as long as
             the model and which ``Model.save`` copies.
         seed: Of the splits, of initial parameters and of the order of the data.
-        overrides: {dotted field of the config: value}, such as {"joint.num_steps": 100}
-            or {"model.likelihoods.assay.scale": 0.3}.
-
-    Returns:
-        The model.
+        overrides: {dotted field of the config: value}, as {"joint.num_steps": 100} or
+            {"model.likelihoods.assay.scale": 0.3}.
 
     Raises:
         ValueError: Before anything is trained, with the argument's name: arrays that
@@ -80,26 +76,18 @@ def fit(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="jnf_jax-")
     folder = Path(temporary.name if temporary else workdir).expanduser()
-    own.write(run_folder.data_folder(folder), views, labels, seed)
-    chosen = config_files.load_config(f"{config}:{run_folder.data_folder(folder)}")
+    data = run_folder.data_folder(folder)
+    own.write(data, views, labels, seed)
+    chosen = config_files.load_config(f"{config}:{data}")
     override(chosen, {"seed": seed, **(overrides or {})})
-    train_and_evaluate(
-        chosen,
-        folder,
-        config_name=config,
-        command=f"jnf_jax.fit(views, labels, {config!r}, seed={seed})",
-        with_evaluation=False,
-    )
+    command = f"jnf_jax.fit(views, labels, {config!r}, seed={seed})"
+    about = dict(config_name=config, command=command)
+    train_and_evaluate(chosen, folder, **about, with_evaluation=False)
     return dataclasses.replace(load(folder), temporary=temporary)
 
 
 def load(folder: str | Path) -> "Model":
-    """Opens a trained model: what ``Model.save``, ``fit`` or ``train`` wrote.
-
-    Needs neither the data nor a config file.
-
-    Args:
-        folder: Of the run.
+    """Opens the run that ``Model.save``, ``fit`` or ``train`` wrote, and needs no data.
 
     Raises:
         ValueError: There is no run in ``folder``, or it is not finished or damaged.
@@ -126,10 +114,8 @@ def generate_file(
         raise ValueError(
             f"`--given-file` {rows} is no .npz of arrays of numbers: {error}"
         ) from error
-    found = load(folder).generate(
-        given, num_samples=num_samples, seed=seed, noise=noise
-    )
-    np.savez(out, **found)
+    options = dict(num_samples=num_samples, seed=seed, noise=noise)
+    np.savez(out, **load(folder).generate(given, **options))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,10 +179,9 @@ class Model:
         if targets is not None:
             names = tuple(targets)
             check_subset(names, self.modalities, name="targets")
-        inference, params = self._parts()
         found = new_rows.generate(
-            inference, params, read, tuple(sorted(names)),
-            step_size=self._step_size(tuple(sorted(read))),
+            *self._model, read, tuple(sorted(names)),
+            step_size=self._step_size(read),
             num_samples=_count("num_samples", num_samples), seed=seed, noise=noise,
         )  # fmt: skip
         return self._shown(found, clips=not noise)
@@ -204,25 +189,19 @@ class Model:
     def sample(
         self, num_samples: int, seed: int = 0, prior: str | None = None
     ) -> dict[str, np.ndarray]:
-        """Joint draws of all views: decoder means at z ~ p(z).
+        """Joint draws of all views, decoder means at z ~ p(z): f32[num_samples, …].
 
-        Args:
-            num_samples: How many.
-            seed: Of the draws; draw i depends on (seed, i) alone.
-            prior: The name of a prior of the model; None: its own.
-
-        Returns:
-            {view: f32[num_samples, ...]}.
+        Draw i depends on (seed, i) alone. ``prior`` is the name of a prior of the
+        model; None is its own.
 
         Raises:
             ValueError: An unknown prior; draws that are not finite.
         """
-        inference, params = self._parts()
-        name = check_prior_name(prior, inference.prior_names, argument="prior")
+        known = self._model[0].prior_names
+        name = check_prior_name(prior, known, argument="prior")
         num_samples = _count("num_samples", num_samples)
-        return self._shown(
-            new_rows.sample(inference, params, name, num_samples=num_samples, seed=seed)
-        )
+        options = dict(num_samples=num_samples, seed=seed)
+        return self._shown(new_rows.sample(*self._model, name, **options))
 
     def encode(
         self, given: Mapping[str, Any], num_samples: int = 1, seed: int = 0
@@ -233,11 +212,10 @@ class Model:
         are those of ``generate``.
         """
         read = self._read(given, "given")
-        inference, params = self._parts()
-        return new_rows.encode(
-            inference, params, read, step_size=self._step_size(tuple(sorted(read))),
-            num_samples=_count("num_samples", num_samples), seed=seed,
-        )  # fmt: skip
+        num_samples = _count("num_samples", num_samples)
+        options = dict(num_samples=num_samples, seed=seed)
+        step_size = self._step_size(read)
+        return new_rows.encode(*self._model, read, step_size=step_size, **options)
 
     def log_likelihood_bound(
         self,
@@ -248,16 +226,11 @@ class Model:
     ) -> np.ndarray:
         """log p(views) or log p(views − given | given) of each row, in nats: f32[N].
 
-        Estimated by importance sampling (``new_rows.log_bound``): without ``given`` a
-        lower bound on average, tighter the more samples; with it a quotient of two, of
-        either sign. Densities are per unit of the arrays as they were given, pictures
-        in [0, 1].
-
-        Args:
-            views: {name: array [N, ...]} of one or more views.
-            given: Names, out of ``views``, that are conditioned on; None: none.
-            num_samples: Importance samples a row.
-            seed: Of the samples.
+        Estimated by importance sampling with ``num_samples`` a row
+        (``new_rows.log_bound``): without ``given``, names out of ``views``, a lower
+        bound on average, tighter the more samples; with it a quotient of two, of either
+        sign. Densities are per unit of the arrays as they were given, pictures in
+        [0, 1].
 
         Raises:
             ValueError: As ``generate``; ``given`` not out of ``views``, or all of them;
@@ -270,25 +243,17 @@ class Model:
             check_subset(given, tuple(read), name="given")
         if not targets:
             raise ValueError(f"`given` is {list(given)}, expected fewer than `views`")
-        inference, params = self._parts()
         num_samples = _count("num_samples", num_samples)
-        found = new_rows.log_bound(
-            inference, params, read, given, num_samples=num_samples, seed=seed
-        )
+        options = dict(num_samples=num_samples, seed=seed)
+        found = new_rows.log_bound(*self._model, read, given, **options)
         return found - np.float32(own.log_volume(self.trained.setup.dataset, targets))
 
     def evaluate(self, views: Mapping[str, Any], labels: Any = None) -> dict[str, Any]:
-        """The record that the program ``evaluate`` writes, of these rows.
+        """The record that the program ``evaluate`` writes, of these rows of all views.
 
-        With labels it trains classifiers on the training split, which must still be
-        there; without them what needs none is measured.
-
-        Args:
-            views: {name: array [N, ...]} of all views.
-            labels: N integers, of the classes that were fit; None: none.
-
-        Returns:
-            The record, as docs/results_schema.md has it.
+        With labels, integers of the classes that were fit, it trains classifiers on the
+        training split, which must still be there; without them it measures what needs
+        none.
 
         Raises:
             ValueError: As ``generate``; a view is missing; labels of a model that was
@@ -300,14 +265,11 @@ class Model:
             raise ValueError(f"`views` lacks {missing}, expected all views")
         setup = _on_rows(self.trained.setup, self.folder, read, labels)
         check_evaluation(setup)
+        trained, provenance = self.trained, logs.provenance(self.folder)
         return evaluate(
-            setup,
-            self.trained.params,
-            self.trained.checkpoint_ids,
-            provenance=logs.provenance(self.folder),
-            training_seconds=self.trained.seconds,
-            report=print,
-        )
+            setup, trained.params, trained.checkpoint_ids, provenance=provenance,
+            training_seconds=trained.seconds, report=print,
+        )  # fmt: skip
 
     def save(self, folder: str | Path) -> Path:
         """Copies the run to ``folder``, which ``load`` and the programs open.
@@ -332,7 +294,9 @@ class Model:
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return folder
 
-    def _parts(self) -> tuple[Any, dict[str, Any]]:
+    @property
+    def _model(self) -> tuple[Any, dict[str, Any]]:
+        """Inference and parameters, as ``new_rows`` takes them."""
         return self.trained.setup.method.inference, self.trained.params
 
     def _read(self, views: Mapping[str, Any], argument: str) -> dict[str, np.ndarray]:
@@ -345,14 +309,13 @@ class Model:
         values = dataset.clip(values) if clips else values
         return own.to_user(dataset, values)
 
-    def _step_size(self, subset: tuple[str, ...]) -> Any:
+    def _step_size(self, given: Mapping[str, Any]) -> Any:
         """Adapted when first asked for, to the tuples that the run keeps."""
-        if subset not in self._step_sizes:
-            inference, params = self._parts()
-            self._step_sizes[subset] = new_rows.step_size_of(
-                inference, params, self.trained.calibration, subset
-            )
-        return self._step_sizes[subset]
+        subset, known = tuple(sorted(given)), self._step_sizes
+        if subset not in known:
+            calibration = self.trained.calibration
+            known[subset] = new_rows.step_size_of(*self._model, calibration, subset)
+        return known[subset]
 
 
 def _count(argument: str, value: Any) -> int:
@@ -382,21 +345,11 @@ def _on_rows(setup: Setup, folder: Path, read: dict[str, Any], labels: Any) -> S
             return fetch_stored(arrays["new rows"], rows)
         return fetch_own(arrays, rows)
 
-    size, record = len(next(iter(read.values()))), dataset.record
-    digests = {f"{m}_test": checksum(x) for m, x in read.items()}
-    known = {n: x for n, x in record["checksums"].items() if not n.endswith("test")}
-    unread = {split: Split({}, 0, None) for split in ("train", "validation")}
-    dataset = dataclasses.replace(
-        dataset,
-        splits=unread
-        | dataset.splits
-        | {"test": Split({"new rows": read}, size, labels)},
-        fetch=fetch,
-        num_classes=num_classes,
-        record=record
-        | {
-            "sizes": record["sizes"] | {"test": size},
-            "checksums": known | digests,
-        },
-    )
-    return setup._replace(dataset=dataset)
+    size, record = len(next(iter(read.values()))), dict(dataset.record)
+    sums = {n: x for n, x in record["checksums"].items() if not n.endswith("test")}
+    record["checksums"] = sums | {f"{m}_test": checksum(x) for m, x in read.items()}
+    record["sizes"] = record["sizes"] | {"test": size}
+    splits = {split: Split({}, 0, None) for split in ("train", "validation")}
+    splits |= dataset.splits | {"test": Split({"new rows": read}, size, labels)}
+    about = dict(splits=splits, fetch=fetch, num_classes=num_classes, record=record)
+    return setup._replace(dataset=dataclasses.replace(dataset, **about))

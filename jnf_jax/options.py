@@ -163,9 +163,13 @@ def unknown(path: str, known: Iterable[str]) -> str:
 def among(name: Any, known: Iterable[str]) -> str:
     """``one of 'a', 'b'``, and which of them ``name`` may have been meant to be."""
     known = [str(entry) for entry in known]
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f". Did you mean {near[0]!r}?" if near else ""
-    return f"one of {', '.join(map(repr, known))}{hint}"
+    return f"one of {', '.join(map(repr, known))}{near(str(name), known)}"
+
+
+def near(name: str, known: Iterable[str], most: int = 1) -> str:
+    """``. Did you mean 'a'?``; empty where ``name`` comes near to none."""
+    found = difflib.get_close_matches(name, known, n=most)
+    return f". Did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 @functools.cache

@@ -23,8 +23,8 @@ from absl import flags
 
 from jnf_jax import api, programs
 from jnf_jax.evaluation.energy_report import checked_draws
-from jnf_jax.evaluation.samples import save
-from jnf_jax.experiments.evaluate import draw_conditional, show_unconditional
+from jnf_jax.evaluation.samples import Drawn, save
+from jnf_jax.experiments.evaluate import draw_conditional, show
 from jnf_jax.experiments.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_prior_name, check_subset
 
@@ -75,9 +75,8 @@ def main(argv: list[str]) -> None:
     if _GIVEN.value is None:
         key = jax.random.key(_SEED.value)
         z = checked_draws(inference, params, prior, key, _NUM.value)
-        drawn = show_unconditional(
-            setup, params, z, _SEED.value, diffused=_DIFFUSED.value
-        )
+        shown = show(setup, params, z, _SEED.value, diffused=_DIFFUSED.value)
+        drawn = Drawn({}, shown)
     else:
         indices = np.arange(_NUM.value)
         drawn = draw_conditional(

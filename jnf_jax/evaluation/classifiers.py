@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +29,13 @@ ACCURACY_BATCH_SIZE = 500
 class Classifiers(NamedTuple):
     """Frozen classifiers of all modalities, or the rule that reads the label exactly.
 
+    Both functions see values as data have them: decoder means are clipped to [0, 1]
+    where data lie there. Any modalities may be left out.
+
     Attributes:
         predict: {m: f32[B, ...]} -> {m: i32[B]}.
         features: {m: f32[B, ...]} -> {m: f32[B, F]}, of the last hidden layer; None for
-            a rule. Any modalities may be left out. Both see values as data have them:
-            decoder means are clipped to [0, 1] where data lie there.
+            a rule.
         accuracy: {m: share of real test pictures that are read right}.
         checkpoint_id: Identity of their weights; None for a rule.
     """
@@ -68,12 +69,8 @@ def train_classifiers(
     if dataset.num_classes is None:
         raise ValueError(f"data set {dataset.name!r} has no labels to classify")
     if dataset.read_label is not None:
-        return Classifiers(
-            _predict_by_rule(dataset),
-            None,
-            _test_accuracy(_predict_by_rule(dataset), dataset, mesh),
-            None,
-        )
+        rule = _predict_by_rule(dataset)
+        return Classifiers(rule, None, _test_accuracy(rule, dataset, mesh), None)
     about = {
         "data": contents(dataset, splits=("train", "validation")),
         "settings": dataclasses.asdict(settings),
@@ -156,23 +153,14 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     def fetch(arrays: Any, rows: Any):
         return dataset.fetch(arrays["data"], rows), arrays["labels"][indices_of(rows)]
 
-    def arrays_of(split: str) -> dict[str, Any]:
-        part = dataset.splits[split]
-        return {"data": part.arrays, "labels": np.asarray(part.labels, np.int32)}
-
-    return Stage(
-        name="classifiers",
-        init=init,
-        loss=loss,
-        fetch=fetch,
-        train_arrays=arrays_of("train"),
-        train_size=dataset.splits["train"].size,
-        train_read=dataset.splits["train"].read,
-        num_epochs=dataset.splits["train"].num_epochs,
-        validation_arrays=arrays_of("validation"),
-        validation_size=dataset.splits["validation"].size,
-        validation_read=dataset.splits["validation"].read,
-    )
+    about: dict[str, Any] = {}
+    for name in ("train", "validation"):
+        split = dataset.splits[name]
+        labels = np.asarray(split.labels, np.int32)
+        about[f"{name}_arrays"] = {"data": split.arrays, "labels": labels}
+        about |= {f"{name}_size": split.size, f"{name}_read": split.read}
+    num_epochs = dataset.splits["train"].num_epochs
+    return Stage("classifiers", init, loss, fetch=fetch, num_epochs=num_epochs, **about)
 
 
 def _test_accuracy(
@@ -189,12 +177,11 @@ def _test_accuracy(
         predicted = predict(views)
         return {m: predicted[m] == labels[indices_of(rows)] for m in predicted}
 
-    program = functools.partial(is_right, jax.tree_util.Partial(predict))
-    right = map_batches(
-        lambda _, indices: program(
-            arrays, labels, parallel.put_batch(test.rows(indices), mesh)
-        ),
-        test.size,
-        ACCURACY_BATCH_SIZE,
-    )
+    predict = jax.tree_util.Partial(predict)
+
+    def one_batch(_: int, indices: np.ndarray) -> dict[str, jax.Array]:
+        rows = parallel.put_batch(test.rows(indices), mesh)
+        return is_right(predict, arrays, labels, rows)
+
+    right = map_batches(one_batch, test.size, ACCURACY_BATCH_SIZE)
     return {m: float(hits.mean()) for m, hits in right.items()}

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.protocol import Draws, Remember, SubsetDraws
 from jnf_jax.evaluation.sampler_quality import sampler_quality
 from jnf_jax.evaluation.statistics import bootstrap, coherence
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
@@ -86,11 +85,9 @@ class CoherenceReport(NamedTuple):
         joint: Agreement of all classifiers on decoded draws, by the prior drawn from.
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
-        interval: Bootstrap intervals (95 %, over tuples and prior draws):
-            "conditional" by size, "subsets" by S and target, "joint" by prior,
-            "ceiling"; each {"low", "high"}.
+        interval: ``bootstrap.intervals``.
         sampler: How each subset's chains did, and sentences that warn of it.
-        draws: What was decoded.
+        draws: The latents that were decoded.
     """
 
     accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
@@ -106,11 +103,9 @@ class CoherenceReport(NamedTuple):
 def evaluate_coherence(
     subject: Subject, remember: Remember = lambda name, work: work()
 ) -> CoherenceReport:
-    """Runs protocol v1.
+    """Runs protocol v1 on a subject with labels and classifiers of all modalities.
 
-    Args:
-        subject: The model, held-out tuples with labels, classifiers of all modalities.
-        remember: May know a subset's draws from before.
+    ``remember`` may know a subset's draws from before.
     """
     inference, held_out = subject.inference, subject.held_out
     keys, report = _keys(subject), subject.report
@@ -127,9 +122,8 @@ def evaluate_coherence(
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
         if quality is not None:
-            quality_warnings = quality.pop("warnings")
-            warnings += [f"given {name}: {text}" for text in quality_warnings]
-            for text in quality_warnings:
+            for text in quality.pop("warnings"):
+                warnings.append(f"given {name}: {text}")
                 report(f"  warning: {text}")
             sampler[name] = quality
     predicted, _, _ = _draw_given(subject, tuple(inference.modalities), next(keys))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from jnf_jax.evaluation.coherence import draw_and_judge, joint_coherence
 from jnf_jax.evaluation.pictures import Picture
 from jnf_jax.evaluation.plots import histogram
-from jnf_jax.evaluation.sampler_quality import finite_or_none
+from jnf_jax.evaluation.sampler_quality import diagnostics
 from jnf_jax.evaluation.statistics.long_run import LongRun, long_run
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
@@ -78,8 +78,8 @@ class Draws(NamedTuple):
 
     Attributes:
         posterior: z⁺ ~ q(z|X), X of the test split.
-        short_run: What the prior draws.
-        reference: Of p_0.
+        short_run: Draws of the prior.
+        reference: Draws of p_0.
     """
 
     posterior: Float[Array, "draws latent"]
@@ -90,9 +90,7 @@ class Draws(NamedTuple):
 def report(subject: Subject, name: str) -> dict[str, Any]:
     """Chains and moments of the energy-based prior ``name``, ready for JSON.
 
-    Args:
-        subject: The model; its ``report`` is told what to be warned of.
-        name: A key of ``energy_priors``.
+    ``subject.report`` is told of every warning; ``name`` is a key of ``energy_priors``.
     """
     inference, params = subject.inference, subject.params
     prior = energy_priors(inference, params)[name]
@@ -106,10 +104,13 @@ def report(subject: Subject, name: str) -> dict[str, Any]:
         for which in ("short_run", "posterior")
     }
     narrowest = _narrowest_variance(prior.whitening.whiten(draws.posterior))
-    told = [divergence(run, settings), _step_warning(narrowest, settings)]
-    told += [f"long chains: {text}" for text in warnings(chains.diagnostics)]
     in_place = _other_divisors(inference, name)
-    told += [_moment_warning(gaps["short_run"], settings.num_steps, in_place)]
+    told = [
+        divergence(run, settings),
+        _step_warning(narrowest, settings),
+        *(f"long chains: {text}" for text in warnings(chains.diagnostics)),
+        _moment_warning(gaps["short_run"], settings.num_steps, in_place),
+    ]
     told = [f"energy of {name}: {text}" for text in told if text]
     for text in told:
         subject.report(f"warning: {text}")
@@ -135,8 +136,7 @@ def report(subject: Subject, name: str) -> dict[str, Any]:
         },
         "long_run": {
             "acceptance": float(chains.acceptance),
-            "rhat_max": finite_or_none(chains.diagnostics.rhat_max),
-            "ess_min": finite_or_none(chains.diagnostics.ess_min),
+            **diagnostics(chains.diagnostics, ("rhat_max", "ess_min")),
         },
         "warnings": told,
     }

@@ -14,12 +14,7 @@ from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.sampling import ChainSettings
 
 NOTHING_JUDGED = {
-    "coherence": {
-        "conditional": {},
-        "joint": {},
-        "joint_entropy": None,
-        "ceiling": None,
-    },
+    "coherence": dict(conditional={}, joint={}, joint_entropy=None, ceiling=None),
     "classifiers": {},
     "classifier_checkpoint": None,
     "sampler": {},
@@ -43,7 +38,7 @@ def judge(
         kept: Draws that an evaluation before this one found.
 
     Returns:
-        Their part of the record, and what protocol v1 drew.
+        Their part of the record, and the draws of protocol v1.
     """
     begin = time.monotonic()
     remember = kept.remember if kept else lambda name, work: work()
@@ -51,13 +46,11 @@ def judge(
     seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
     judged = _as_recorded(measured, sampler)
     energies = energy_priors(subject.inference, subject.params)
-    by_steps = {name: coherence_by_steps(subject, name) for name in energies}
-    if by_steps:
-        shares, entropies = (
-            {name: of[i] for name, of in by_steps.items()} for i in (0, 1)
-        )
-        judged["coherence"]["joint_by_steps"] = shares
-        judged["coherence"]["joint_entropy_by_steps"] = entropies
+    for name in energies:
+        shares, entropies = coherence_by_steps(subject, name)
+        by_steps = {"joint_by_steps": shares, "joint_entropy_by_steps": entropies}
+        for key, of_prior in by_steps.items():
+            judged["coherence"].setdefault(key, {})[name] = of_prior
     if refinement is not None:
         chains = DecoderPosterior(subject.inference, refinement, is_weighted=True)
         found = evaluate_refinement(subject, chains)

@@ -4,6 +4,7 @@ Chains take most of an evaluation, up to half an hour; one that is stopped goes 
 the first subset that it had not done.
 """
 
+import io
 import json
 import shutil
 import time
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from jnf_jax.content_keys import content_key
-from jnf_jax.data.tfds_cache import write_whole
 from jnf_jax.evaluation.protocol import SubsetDraws
 from jnf_jax.runtime import processes
+from jnf_jax.runtime.files import write_whole
 
 
 class Kept:
@@ -34,12 +35,9 @@ class Kept:
         about: Mapping[str, Any],
         report: Callable[[str], None] = lambda line: None,
     ):
-        """Files of ``root`` count where ``about`` was the same.
+        """Files of ``root`` count where ``about``, on which draws depend, was the same.
 
-        Args:
-            root: Folder of this run's evaluations; made when something is kept.
-            about: All that draws and their labels depend on; see `content_keys`.
-            report: Called with a line for each subset that is read.
+        ``report`` is called with a line for each subset that is read.
         """
         self.seconds = 0.0
         self._root = Path(root)
@@ -54,33 +52,24 @@ class Kept:
         path = self._directory / f"{name}.npz"
         if processes.any_of_all(path.exists()):
             self._report(f"given {name}: read from {path}")
-            return self._read(path)
+            with np.load(path, allow_pickle=False) as stored:
+                about = json.loads(str(stored["about"]))
+                predicted = {m: stored[f"predicted/{m}"] for m in about["predicted"]}
+                self.seconds += about["seconds"]
+                return SubsetDraws(predicted, stored["z"], about["quality"])
         begin = time.monotonic()
         found = work()
         if found.quality is not None and processes.is_first():
-            _write(path, found, time.monotonic() - begin)
+            about = {"predicted": [*found.predicted], "quality": found.quality}
+            about["seconds"] = time.monotonic() - begin
+            arrays = {f"predicted/{m}": own for m, own in found.predicted.items()}
+            arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
+            stream = io.BytesIO()
+            np.savez(stream, **arrays)
+            write_whole(path, stream.getvalue())
         return found
 
     def discard(self) -> None:
         """Once the record holds it all."""
         if processes.is_first():
             shutil.rmtree(self._root, ignore_errors=True)
-
-    def _read(self, path: Path) -> SubsetDraws:
-        with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            predicted = {m: stored[f"predicted/{m}"] for m in about["predicted"]}
-            self.seconds += about["seconds"]
-            return SubsetDraws(predicted, stored["z"], about["quality"])
-
-
-def _write(path: Path, found: SubsetDraws, seconds: float) -> None:
-    about = {
-        "predicted": list(found.predicted),
-        "quality": found.quality,
-        "seconds": seconds,
-    }
-    arrays = {f"predicted/{m}": labels for m, labels in found.predicted.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
-    write_whole(path, lambda stream: np.savez(stream, **arrays))

@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from jnf_jax.runtime.files import write_whole
+
 Picture = UInt8[np.ndarray, "height width 3"]
 Images = np.ndarray | jax.Array
 """f32[..., H, W, 1 or 3], values in [0, 1]."""
@@ -81,20 +83,17 @@ def grid(
     """Rows of modalities, a column for each tuple; what was given lies above a line.
 
     Args:
-      generated: modality → f32[N, H, W, 1 or 3], decoded from the same N latents.
-      given: modality → f32[N, H, W, 1 or 3], what they were drawn given; {} for draws
-        from a prior.
-      columns: tuples side by side; more of them continue in a block further down.
-      pad: blank pixels between cells.
-      min_size: smallest side of a cell in pixels; smaller images are enlarged by a
-        whole factor. 1 keeps the largest image at its own size.
-
-    Returns:
-      uint8[height, width, 3] on white.
+        generated: modality → f32[N, H, W, 1 or 3], decoded from the same N latents.
+        given: modality → f32[N, H, W, 1 or 3], what they were drawn given; {} for draws
+            from a prior.
+        columns: Tuples side by side; more of them continue in a block further down.
+        pad: Blank pixels between cells.
+        min_size: Smallest side of a cell in pixels; smaller images are enlarged by a
+            whole factor. 1 keeps the largest image at its own size.
 
     Raises:
-      ValueError: no modality, unequal numbers of tuples, images of another shape, or
-        values that are not finite.
+        ValueError: No modality, unequal numbers of tuples, images of another shape, or
+            values that are not finite.
 
     >>> grid({"m0": np.zeros((5, 8, 8, 1))}, min_size=16).shape
     (20, 118, 3)
@@ -104,45 +103,35 @@ def grid(
     if columns < 1:
         raise ValueError(f"`columns` is {columns}, expected at least 1")
     verb = " drawn" if given else ""
-    rows = [
-        (f"given {name}", _as_rgb(f"given[{name}]", given[name]))
-        for name in sorted(given)
-    ] + [
-        (f"{name}{verb}", _as_rgb(f"generated[{name}]", generated[name]))
-        for name in sorted(generated)
-    ]
-    sizes = {label: len(images) for label, images in rows}
+    rows = {f"given {m}": _as_rgb(f"given[{m}]", given[m]) for m in sorted(given)}
+    for m in sorted(generated):
+        rows[f"{m}{verb}"] = _as_rgb(f"generated[{m}]", generated[m])
+    sizes = {label: len(images) for label, images in rows.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"rows have {sizes} images, expected one number for all")
-    num = len(rows[0][1])
+    num = min(sizes.values())
     # Equal blocks: 20 images in at most 16 columns are 10 + 10, not 16 + 4.
     num_blocks = math.ceil(num / columns)
     width_of_block = math.ceil(num / num_blocks)
-    height, width = _cell([images for _, images in rows], min_size)
+    height, width = cell = _cell([*rows.values()], min_size)
     font = ImageFont.load_default(_FONT_SIZE)
     left = pad + _size_of(font, list(sizes))
     block = len(rows) * (height + pad) + _GAP * bool(given)
-    canvas = np.full(
-        (
-            pad + num_blocks * (block + _GAP) - _GAP,
-            left + width_of_block * (width + pad),
-            3,
-        ),
-        _PAPER,
-        np.uint8,
+    foot, right = (
+        pad + num_blocks * (block + _GAP) - _GAP,
+        width_of_block * (width + pad),
     )
+    canvas = np.full((foot, left + right, 3), _PAPER, np.uint8)
     captions = []
     for number in range(num_blocks):
         top = pad + number * (block + _GAP)
-        for place, (label, images) in enumerate(rows):
+        for place, (label, images) in enumerate(rows.items()):
             if given and place == len(given):
                 middle = top + (_GAP - pad) // 2
                 canvas[middle - 1 : middle + 1] = _LINE
                 top += _GAP
             at = number * width_of_block
-            _paste(
-                canvas, images[at : at + width_of_block], top, left, height, width, pad
-            )
+            _paste(canvas, images[at : at + width_of_block], top, left, cell, pad)
             captions.append((4, top + height // 2, "lm", label))
             top += height + pad
     return _write_captions(canvas, captions, font)
@@ -162,23 +151,17 @@ def any_to_any_grid(
     shows that once, in a frame, and beside it draws of the other modalities.
 
     Args:
-      real: modality → f32[N, H, W, 1 or 3], the tuples.
-      generated: what was given → modality → f32[N, K, H, W, 1 or 3], K draws a tuple of
-        every other modality.
-      pad: blank pixels between cells.
-      min_size: smallest side of a cell in pixels.
-
-    Returns:
-      uint8[height, width, 3].
+        real: modality → f32[N, H, W, 1 or 3], the tuples.
+        generated: what was given → modality → f32[N, K, H, W, 1 or 3], K draws a tuple
+            of every other modality.
+        pad: Blank pixels between cells.
+        min_size: Smallest side of a cell in pixels.
     """
     names = sorted(real)
     real = {name: _as_rgb(f"real[{name}]", real[name]) for name in names}
-    height, width = _cell(list(real.values()), min_size)
+    height, width = cell = _cell(list(real.values()), min_size)
     groups = {
-        subset: {
-            name: _as_rgb(f"generated[{name}]", images, max_ndim=5)
-            for name, images in drawn.items()
-        }
+        subset: {m: _as_rgb(f"generated[{m}]", x, max_ndim=5) for m, x in drawn.items()}
         for subset, drawn in generated.items()
     }
     num_draws = max(x.shape[1] for drawn in groups.values() for x in drawn.values())
@@ -186,51 +169,40 @@ def any_to_any_grid(
     heads = ["test data", *(f"given {', '.join(subset)}" for subset in groups)]
     # A group is as wide as its draws, or as its head where that is longer.
     wide = max(num_draws * (width + pad), _size_of(font, heads))
-    first, margin = _size_of(font, heads[:1]), pad + _size_of(font, names)
-    first, head_height = max(width + pad, first), _FONT_SIZE + 10
-    lefts = [margin] + [
-        margin + first + _GAP + number * (wide + _GAP) for number in range(len(groups))
-    ]
-    band = len(names) * (height + pad) + _GAP
-    num = len(next(iter(real.values())))
-    foot = head_height + num * band + _FONT_SIZE + 4
+    margin = pad + _size_of(font, names)
+    first = margin + max(width + pad, _size_of(font, heads[:1])) + _GAP
+    lefts = [margin, *(first + number * (wide + _GAP) for number in range(len(groups)))]
+    head_height, band = _FONT_SIZE + 10, len(names) * (height + pad) + _GAP
+    foot = head_height + len(real[names[0]]) * band + _FONT_SIZE + 4
     canvas = np.full((foot + 6, lefts[-1] + wide, 3), _PAPER, np.uint8)
-    captions = [
-        (left, head_height - 8, "ls", head)
-        for left, head in zip(lefts, heads, strict=True)
-    ]
     legend = "framed: given; all else right of the test data is generated"
-    captions.append((lefts[0], foot, "lb", legend))
-    for tuple_number in range(num):
+    captions = [(margin, foot, "lb", legend)]
+    for left, head in zip(lefts, heads, strict=True):
+        captions.append((left, head_height - 8, "ls", head))
+    for number in range(len(real[names[0]])):
         for row, name in enumerate(names):
-            top = head_height + tuple_number * band + row * (height + pad)
+            top = head_height + number * band + row * (height + pad)
             captions.append((4, top + height // 2, "lm", name))
-            own = real[name][tuple_number : tuple_number + 1]
-            _paste(canvas, own, top, lefts[0], height, width, pad)
+            own = real[name][number : number + 1]
+            _paste(canvas, own, top, margin, cell, pad)
             for left, (subset, drawn) in zip(lefts[1:], groups.items(), strict=True):
-                is_given = name in subset
-                if is_given:
-                    frame = (slice(top - 2, top + height + 2),)
-                    frame += (slice(left - 2, left + width + 2),)
-                    canvas[frame] = _LINE
-                shown = own if is_given else drawn[name][tuple_number]
-                _paste(canvas, shown, top, left, height, width, pad)
+                if is_given := name in subset:
+                    rows = slice(top - 2, top + height + 2)
+                    canvas[rows, left - 2 : left + width + 2] = _LINE
+                shown = own if is_given else drawn[name][number]
+                _paste(canvas, shown, top, left, cell, pad)
     return _write_captions(canvas, captions, font)
 
 
 def _paste(
-    canvas: np.ndarray,
-    images: np.ndarray,
-    top: int,
-    left: int,
-    height: int,
-    width: int,
-    pad: int,
-) -> None:
-    """Draws uint8[C, H, W, 3] side by side, in cells of ``height`` × ``width``."""
-    for column, cell in enumerate(_enlarge(images, height, width)):
+    canvas: np.ndarray, images: np.ndarray, top: int, left: int,
+    cell: tuple[int, int], pad: int,
+) -> None:  # fmt: skip
+    """Draws uint8[C, H, W, 3] side by side, in cells of that height and width."""
+    height, width = cell
+    for column, picture in enumerate(_enlarge(images, height, width)):
         at = left + column * (width + pad)
-        canvas[top : top + height, at : at + width] = cell
+        canvas[top : top + height, at : at + width] = picture
 
 
 def _write_captions(
@@ -247,25 +219,14 @@ def _write_captions(
 
 
 def save_png(path: str | os.PathLike, array: Picture) -> Path:
-    """Write a picture; the file is there whole or not at all.
-
-    Args:
-      path: where to; must end in ``.png``. Missing folders are made.
-      array: uint8[height, width, 3].
-
-    Returns:
-      The path, for the message that says where it is.
+    """Writes a picture, and returns its path, which must end in ``.png``.
 
     Raises:
-      ValueError: another suffix.
+        ValueError: Another suffix.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"`path` is {path}, expected a name that ends in .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="PNG", optimize=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
-    return path
+    return write_whole(path, buffer.getvalue())

@@ -14,11 +14,7 @@ from jnf_jax.types import Params, Views
 def posterior_log_probs(
     subject: Subject,
 ) -> tuple[Float[np.ndarray, " data"], dict[str, Float[np.ndarray, " data"]]]:
-    """log q(z|X) and {m: log q_m(z|x_m)} at one z ~ q(z|X) a tuple; nats.
-
-    Returns:
-        f32[N], and the same of each modality.
-    """
+    """log q(z|X) and {m: log q_m(z|x_m)} at one z ~ q(z|X) a tuple; nats, f32[N]."""
     rng_key = jax.random.key(subject.protocol.seed)
 
     def look(number: int, views: Views) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -28,10 +24,8 @@ def posterior_log_probs(
     return subject.over_tuples(look)
 
 
-def mean_unimodal_log_prob(
-    subject: Subject,
-) -> dict[str, float]:
-    """Held-out cross-entropy, with its sign turned: higher is better.
+def mean_unimodal_log_prob(subject: Subject) -> dict[str, float]:
+    """Held-out cross-entropy of each modality, its sign turned: higher is better.
 
     ::
 
@@ -39,9 +33,6 @@ def mean_unimodal_log_prob(
 
     It compares families of posteriors under ONE joint encoder; under two of them the
     same number means different things.
-
-    Returns:
-        {modality: mean over tuples}.
     """
     _, found = posterior_log_probs(subject)
     return {
@@ -49,21 +40,17 @@ def mean_unimodal_log_prob(
     }
 
 
-def posterior_gap(
-    subject: Subject,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """How far each unimodal posterior is from the joint one.
+def posterior_gap(subject: Subject) -> tuple[dict[str, float], dict[str, float]]:
+    """How far each unimodal posterior is from the joint one, and its standard error.
 
     ::
 
         E_X E_{z ~ q(z|X)} [log q(z|X) − log q_m(z|x_m)]  =  E_X KL(q(z|X) ‖ q_m(z|x_m))
                                                         >=  I(z; x_{−m} | x_m)
 
-    (nats, one draw of z a tuple). What the other modalities say of z is its floor: even
-    the best q_m(z|x_m), E[q(z|X)|x_m], does not bring it to zero.
-
-    Returns:
-        {modality: mean over tuples}, and its standard error.
+    (nats, one draw of z a tuple). Its floor is the information that the other
+    modalities add about z: even the best q_m(z|x_m), E[q(z|X)|x_m], does not bring it
+    to zero.
     """
     joint, found = posterior_log_probs(subject)
     gaps = {

@@ -13,7 +13,7 @@ import numpy as np
 
 from jnf_jax import sampling
 from jnf_jax.evaluation.coherence import accuracies_of, draw_and_judge
-from jnf_jax.evaluation.sampler_quality import finite_or_none
+from jnf_jax.evaluation.sampler_quality import diagnostics
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
@@ -50,7 +50,11 @@ def evaluate_refinement(
                 agreement[moment] = coherence.agreement(found[moment]).share
                 continue
             accuracies[moment][subset] = accuracies_of(found[moment], subject.held_out)
-        report(_line(subset, runs[subset]))
+        before, after = (runs[subset][f"log_joint_{moment}"] for moment in MOMENTS)
+        report(
+            f"refined given {', '.join(subset)}: log p(x, z) "
+            f"{before:.1f} -> {after:.1f} nats"
+        )
         if warning:
             report(f"  warning: {warning}")
             warnings.append(f"{'+'.join(subset)}: {warning}")
@@ -112,13 +116,8 @@ def _refine_subset(
     labels, numbers = draw_and_judge(subject, draw, targets, subject.num_tuples)
     diverged_at = numbers.pop("first_divergence")
     means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
-    run = means | {"step_size": float(step_size), **_convergence(diagnosis)}
+    run = means | {"step_size": float(step_size), **diagnostics(diagnosis)}
     return labels, run, _divergence(posterior.chains, run, diverged_at)
-
-
-def _convergence(diagnosis: sampling.ChainDiagnostics) -> dict[str, float | None]:
-    names = ("rhat_max", "rhat_median", "ess_min", "ess_median", "share_unconverged")
-    return {name: finite_or_none(getattr(diagnosis, name)) for name in names}
 
 
 def _mean_by_size(
@@ -131,31 +130,19 @@ def _mean_by_size(
     }
 
 
-def _line(subset: tuple[str, ...], run: dict[str, float | None]) -> str:
-    return (
-        f"refined given {', '.join(subset)}: log p(x, z) "
-        f"{run['log_joint_before']:.1f} -> {run['log_joint_after']:.1f} nats"
-    )
-
-
 def _divergence(
-    chains: sampling.ChainSettings,
-    run: dict[str, float | None],
-    diverged_at: np.ndarray,
+    chains: sampling.ChainSettings, run: dict[str, float | None], at: np.ndarray
 ) -> str | None:
-    """Warns of chains that diverged, each at its transition ``diverged_at``.
-
-    It is 0 where a chain did not.
-    """
+    """Warns of chains that diverged, each at transition ``at``, 0 where it did not."""
     share = run["share_with_divergences"]
     if share <= 0.01:
         return None
-    first = diverged_at[diverged_at > 0].min()
     shorter = "`refinement.initial_step_size` below what it is"
     if chains.num_adaptation:  # then the step is as long as acceptance allows
         shorter = "`refinement.target_acceptance` above what it is"
     return (
-        f"{share:.0%} of the chains diverged, the first at transition {first} of "
-        f"{chains.num_transitions}, at a step size of {run['step_size']:.3g}, so "
-        f"where they end is no draw of the posterior; expected {shorter}"
+        f"{share:.0%} of the chains diverged, the first at transition "
+        f"{at[at > 0].min()} of {chains.num_transitions}, at a step size of "
+        f"{run['step_size']:.3g}, so where they end is no draw of the posterior; "
+        f"expected {shorter}"
     )

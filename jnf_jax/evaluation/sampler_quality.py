@@ -8,19 +8,18 @@ import numpy as np
 from jnf_jax import sampling
 from jnf_jax.methods.method import SubsetInfo
 
+DIAGNOSTICS = ("rhat_max", "rhat_median", "ess_min", "ess_median", "share_unconverged")
+
 
 def sampler_quality(
     info: SubsetInfo, step_size: float, diagnosis: sampling.ChainDiagnostics | None
 ) -> dict[str, Any]:
-    """Means over data of what the chains said.
+    """Means over data of how their chains did, and "warnings": sentences; for JSON.
 
     Args:
         info: Of all data.
         step_size: Of the leapfrog integrator; 0 where no chain ran.
         diagnosis: Of some data, several chains each.
-
-    Returns:
-        Numbers, or None where undefined, and "warnings": sentences; ready for JSON.
     """
     improper = info.improper
     quality = {
@@ -43,15 +42,16 @@ def sampler_quality(
             f"chains of {quality['share_with_divergences']:.1%} of the data diverged"
         )
     if diagnosis is not None:
-        quality |= {
-            "rhat_max": finite_or_none(diagnosis.rhat_max),
-            "rhat_median": finite_or_none(diagnosis.rhat_median),
-            "ess_min": finite_or_none(diagnosis.ess_min),
-            "ess_median": finite_or_none(diagnosis.ess_median),
-            "share_unconverged": finite_or_none(diagnosis.share_unconverged),
-        }
+        quality |= diagnostics(diagnosis)
         warnings += sampling.warnings(diagnosis)
     return quality | {"warnings": warnings}
+
+
+def diagnostics(
+    of: sampling.ChainDiagnostics, names: tuple[str, ...] = DIAGNOSTICS
+) -> dict[str, float | None]:
+    """Numbers of chains by name; None where undefined."""
+    return {name: finite_or_none(getattr(of, name)) for name in names}
 
 
 def finite_or_none(value: jax.Array | float) -> float | None:

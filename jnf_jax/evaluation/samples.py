@@ -26,7 +26,7 @@ class Drawn(NamedTuple):
 
 
 def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
-    """A grid of ``drawn`` as PNG, and beside it what the data set writes of it.
+    """Writes a grid of ``drawn`` as PNG, and what the data set writes beside it.
 
     Returns the files; the first process alone writes them.
     """

@@ -4,23 +4,17 @@
 docs/results/ablations.md. docs/results_schema.md describes the file.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jnf_jax.experiments.schema import is_summary, validate
-from jnf_jax.experiments.text import TextTable, format_value, mean_of
+from jnf_jax.experiments.text import format_value, markdown, mean_of
+from jnf_jax.options import near
 
 Ablation = Mapping[str, Any]
 
-_KEYS = {
-    "sweep": str,
-    "command": str,
-    "axes": list,
-    "quantities": list,
-    "plot": dict,
-    "variants": list,
-}
+_KEYS = dict(sweep=str, command=str, axes=list, quantities=list)
+_KEYS |= dict(plot=dict, variants=list)
 
 
 def faults_of(ablation: Any) -> list[str]:
@@ -58,12 +52,9 @@ def faults_of(ablation: Any) -> list[str]:
 def look_up(record: Mapping[str, Any], path: str) -> Any:
     """A measured quantity of a record: a number, ``{mean, sd, n}`` or None.
 
-    Args:
-      record: a valid one.
-      path: keys joined by dots.
-
     Raises:
-      ValueError: there is none at that path; what is there is told.
+        ValueError: There is none at that path of keys joined by dots; what is there is
+            told.
 
     >>> look_up({"coherence": {"conditional": {"1": 0.5}}}, "coherence.conditional.1")
     0.5
@@ -94,71 +85,55 @@ def path_faults(
 ) -> list[str]:
     """Whether a record of such a run can have a quantity, before there is one.
 
-    What is below a measure, a subset or an energy is left to `look_up`.
-
-    Args:
-      path: as in `look_up`.
-      modalities: of the data set.
-      priors: names of what joint draws are made from.
-      measures: beside the protocol.
-      has_labels: whether classifiers can judge.
+    What is below a measure, a subset or an energy is left to `look_up`. Without labels
+    no classifier judges.
     """
-    sizes = [str(size) for size in range(1, len(modalities))]
-    keyed = {"unimodal_log_prob": modalities}
-    if has_labels:
-        keyed |= {
-            "coherence.conditional": sizes,
-            "coherence.conditional_micro": sizes,
-            "coherence.joint": priors,
-            "coherence.joint_entropy": priors,
-            "coherence.joint_by_steps": priors,
-            "coherence.joint_entropy_by_steps": priors,
-            "coherence": ["ceiling"],
-            "coherence.num_subsets": sizes,
-            **{
-                f"coherence.interval.{of}": ["low", "high"]
-                for of in [
-                    *(f"conditional.{size}" for size in sizes),
-                    *(f"joint.{prior}" for prior in priors),
-                    "ceiling",
-                ]
-            },
-            "classifiers": modalities,
-            "wrong_bit": modalities,
-        }
-    known = [f"{section}.{key}" for section, keys in keyed.items() for key in keys]
-    known += ["wall_seconds", "evaluation_seconds", "protocol_seconds"]
+    known = [f"unimodal_log_prob.{m}" for m in modalities]
     open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
-    open_ended += ["coherence.interval.subsets"] if has_labels else []
     open_ended += [f"energy_priors.{prior}" for prior in priors]
-    open_ended += [name for name in known if "by_steps" in name]
+    if has_labels:
+        sizes = [str(size) for size in range(1, len(modalities))]
+        by_key = {
+            "conditional": sizes,
+            "conditional_micro": sizes,
+            "num_subsets": sizes,
+            "joint": priors,
+            "joint_entropy": priors,
+        }
+        within = [f"{key}.{name}" for key, names in by_key.items() for name in names]
+        bounded = [w for w in within if w.split(".")[0] in ("conditional", "joint")]
+        within += ["ceiling"]
+        within += [f"interval.{of}.low" for of in [*bounded, "ceiling"]]
+        within += [f"interval.{of}.high" for of in [*bounded, "ceiling"]]
+        known += [f"coherence.{name}" for name in within]
+        known += [
+            f"{of}.{m}" for of in ("classifiers", "wrong_bit") for m in modalities
+        ]
+        by_steps = ("joint_by_steps", "joint_entropy_by_steps")
+        open_ended += [f"coherence.{of}.{prior}" for of in by_steps for prior in priors]
+        open_ended += ["coherence.interval.subsets"]
+    known += ["wall_seconds", "evaluation_seconds", "protocol_seconds"]
     if path in known or any(path.startswith(f"{name}.") for name in open_ended):
         return []
-    near = difflib.get_close_matches(path, known, n=1)
-    hint = f". Did you mean {near[0]!r}?" if near else ""
     return [
         f"quantity {path!r} is in no record of this run, expected one as in "
         f"docs/results_schema.md, of the modalities {list(modalities)}, the priors "
-        f"{list(priors)} and the measures {list(measures)}{hint}"
+        f"{list(priors)} and the measures {list(measures)}{near(path, known)}"
     ]
 
 
 # --- as text -------------------------------------------------------------------------
 
 
-def table_of(ablation: Ablation) -> TextTable:
-    """A row a variant: its values, then the quantities."""
+def table_of(ablation: Ablation) -> list[str]:
+    """Lines of Markdown, a row a variant: its values, then the quantities."""
+    axes, quantities = ablation["axes"], ablation["quantities"]
     rows = [
-        [
-            *(str(variant["values"][axis]) for axis in ablation["axes"]),
-            *(
-                _cell(look_up(variant["record"], quantity))
-                for quantity in ablation["quantities"]
-            ),
-        ]
+        [str(variant["values"][axis]) for axis in axes]
+        + [_cell(look_up(variant["record"], quantity)) for quantity in quantities]
         for variant in ablation["variants"]
     ]
-    return TextTable([*ablation["axes"], *ablation["quantities"]], rows)
+    return markdown([*axes, *quantities], rows)
 
 
 def _cell(value: Any) -> str:

@@ -11,16 +11,10 @@ _NOT_MEASURED = ("data", "versions")
 
 
 def summarise(values: Sequence[float]) -> float | dict[str, float | int]:
-    """One number as it is; several seeds as mean, sample standard deviation and n.
-
-    Args:
-      values: the quantity, one entry a training seed.
-
-    Returns:
-      The number, or ``{"mean", "sd" (divisor n − 1), "n"}``.
+    """One seed's quantity as it is; of several mean, sd (divisor n − 1) and n.
 
     Raises:
-      ValueError: no values.
+        ValueError: No values.
 
     >>> summarise([0.5, 0.75, 1.0])
     {'mean': 0.75, 'sd': 0.25, 'n': 3}
@@ -39,34 +33,29 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     Numbers of ``sampler.subsets`` stay numbers: the worst over seeds where a diagnostic
     has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
     all else there is measured. ``key`` is a single run's: the record has none.
-    ``stage1_checkpoint`` lists one id a seed,
-    ``command`` each that was run; sentences (notes, warnings) are those of any seed;
-    null stays null if any seed has it.
+    ``stage1_checkpoint`` lists one id a seed, ``command`` each that was run; sentences
+    (notes, warnings) are those of any seed; null stays null if any seed has it.
 
     Args:
-      records: valid records of one config, on the same data and commit, one a seed;
-        the first gives what all share.
-
-    Returns:
-      A valid record.
+        records: Valid records of one config, on the same data and commit, one a seed;
+            the first gives what all share.
 
     Raises:
-      ValueError: fewer than two records, a seed twice, or records that differ in what
-        is not measured (config, protocol, commit, data, settings, …).
+        ValueError: Fewer than two records, a seed twice, or records that differ in what
+            is not measured (config, protocol, commit, data, settings, …).
     """
     if len(records) < 2:
         raise ValueError(f"`records` has {len(records)} entries, expected 2 or more")
     seeds = [seed for record in records for seed in record["seeds"]]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"`records` are of the seeds {seeds}, expected different ones")
-    apart = ("seeds", "key", "command", "stage1_checkpoint", "sampler")
+    apart = ("seeds", "key", "command", "stage1_checkpoint")
     shared = [{k: v for k, v in r.items() if k not in apart} for r in records]
     checkpoints = [record["stage1_checkpoint"] for record in records]
     return {
         **_merge("", shared),
         "seeds": seeds,
         "command": " && ".join(dict.fromkeys(r["command"] for r in records)),
-        "sampler": _merge_samplers([record["sampler"] for record in records]),
         "stage1_checkpoint": None if None in checkpoints else ", ".join(checkpoints),
     }
 
@@ -75,8 +64,11 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
     """Leaf by leaf: floats are measured, all else must agree."""
     first = values[0]
     keys = path.split(".")
-    if keys[:2] == ["refinement", "subsets"] and keys[-1] in WORST:
-        return _over_seeds(keys[-1], values)
+    of_chains = keys[:2] == ["sampler", "subsets"] and not isinstance(first, dict)
+    if of_chains or (keys[:2] == ["refinement", "subsets"] and keys[-1] in WORST):
+        if None in values:
+            return None
+        return WORST.get(keys[-1], statistics.fmean)(values)
     measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
         found = {key for value in values for key in value}
@@ -102,26 +94,3 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
 
 def _is_sentences(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-
-
-def _merge_samplers(samplers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    if not all(sampler.get("subsets") for sampler in samplers):
-        return _merge("sampler", samplers)
-    subsets = [sampler["subsets"] for sampler in samplers]
-    others = [{k: v for k, v in s.items() if k != "subsets"} for s in samplers]
-    return {
-        **{key: _merge(key, [o[key] for o in others]) for key in others[0]},
-        "subsets": {
-            name: {
-                key: _over_seeds(key, [found[name][key] for found in subsets])
-                for key in subsets[0][name]
-            }
-            for name in subsets[0]
-        },
-    }
-
-
-def _over_seeds(key: str, values: Sequence[float | None]) -> float | None:
-    if None in values:
-        return None
-    return WORST[key](values) if key in WORST else sum(values) / len(values)

@@ -42,29 +42,19 @@ from jnf_jax.training.optimizers import TrainSettings
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A resolved, checked config.
+    """A resolved, checked config: the settings of its sections, by their names.
 
     Attributes:
-        method: Name of the method.
-        seed: Of training: initialisation, order, noise.
         stages: Stages to train in this run.
-        data_name: Name of the data set.
-        data: Its settings dataclass.
-        placement: Where its tuples are; a name in ``placement.PLACEMENTS``.
-        model: Networks and likelihoods.
-        flow: Unimodal posteriors.
-        sampler: Chains on products of experts.
-        quotient: What these products are divided by; also in ``sampler``.
-        refinement: Chains through the decoders that start where those ended; None
-            where ``refinement.num_transitions`` is 0.
+        quotient: The divisor of products of experts; in the section ``sampler``.
+        refinement: Chains through the decoders that start where those of ``sampler``
+            ended; None where ``refinement.num_transitions`` is 0.
         sections: Name -> settings, of the sections that methods have of their own.
         fitted_prior: Prior of the stage ``prior``, None without one.
         denoiser: Of the stage "diffusion_decoder", None without the section.
-        training: Stage -> TrainSettings, for every stage that has a section.
+        training: Stage -> settings, for every stage of the method.
         init: Stage -> checkpoint directory, for stages that are read, not trained.
-        evaluation: The protocol's settings.
         measures: Name in ``MEASURES`` -> settings, of those beside the protocol's.
-        classifier: TrainSettings of the evaluation classifiers.
     """
 
     method: str
@@ -110,8 +100,11 @@ class _Reader:
         self.faults.append(f"`{field}` is {found!r}, expected a section")
         return {}
 
-    def read(self, cls: type, field: str, section: Mapping[str, Any]) -> Any:
+    def read(
+        self, cls: type, field: str, section: Mapping[str, Any] | None = None
+    ) -> Any:
         """The settings that a section says; None where they cannot be told."""
+        section = self.section(field) if section is None else section
         settings, faults = read(cls, section, field)
         self.faults += faults
         return settings
@@ -133,11 +126,7 @@ class _Reader:
 
 
 def resolve(config: ml_collections.ConfigDict) -> Experiment:
-    """Checks a config and turns it into an ``Experiment``.
-
-    Args:
-        config: As ``get_config()`` of a file in ``configs/`` returns it, overridden or
-            not.
+    """Checks a config, as ``get_config()`` returns it, overridden or not.
 
     Raises:
         ValueError: With one line for every fault.
@@ -166,29 +155,26 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
         stages=tuple(filter(None, run.stages.split(","))),
         **_read_data(reader),
         model=_read_model(reader),
-        flow=reader.read(FlowSettings, "flow", reader.section("flow")),
+        flow=reader.read(FlowSettings, "flow"),
         quotient=reader.share(Quotient, "sampler", sampler),
         sampler=reader.read(ChainSettings, "sampler", sampler),
         refinement=_read_refinement(reader),
         # This method's, and those of others that every config has.
         sections={
-            name: reader.read(cls, name, reader.section(name))
+            name: reader.read(cls, name)
             for name, cls in OWN_SECTIONS.items()
             if name in METHODS[method].SECTIONS or name in IN_EVERY_CONFIG
         },
         fitted_prior=fitted_prior,
-        denoiser=None,
         training=_read_training(reader, all_stages, run.seed),
         init={stage: path for stage, path in reader.section("init").items() if path},
         measures=measures,
-        evaluation=reader.read(
-            ProtocolSettings, "evaluation", reader.section("evaluation")
-        ),
+        evaluation=reader.read(ProtocolSettings, "evaluation"),
         classifier=reader.read(TrainSettings, "evaluation.classifier", classifier),
+        denoiser=(
+            reader.read(DenoiserSettings, "denoiser") if "denoiser" in tree else None
+        ),
     )
-    if "denoiser" in tree:
-        section = reader.section("denoiser")
-        parts["denoiser"] = reader.read(DenoiserSettings, "denoiser", section)
     faults = reader.faults + _unknown_sections(tree, method, all_stages)
     faults += _cross_faults(parts)
     if faults:
@@ -284,14 +270,11 @@ def _read_measures(reader: _Reader) -> dict[str, Any]:
 
 
 def _read_model(reader: _Reader) -> ModelSettings | None:
-    parts: dict[str, Any] = {}
-    for name, cls in ("networks", NetworkSettings), ("likelihoods", LikelihoodSettings):
-        of_modalities = reader.section(f"model.{name}")
-        settings = {
-            m: reader.read(cls, f"model.{name}.{m}", section)
-            for m, section in of_modalities.items()
-        }
-        parts[name] = {m: own for m, own in settings.items() if own}
+    parts: dict[str, Any] = {"networks": {}, "likelihoods": {}}
+    for name, cls in zip(parts, (NetworkSettings, LikelihoodSettings), strict=True):
+        for m, section in reader.section(f"model.{name}").items():
+            if settings := reader.read(cls, f"model.{name}.{m}", section):
+                parts[name][m] = settings
     section = reader.section("model.prior") or {"name": "normal"}
     name = reader.named("model.prior", section, PRIORS)
     # A family that could not be read is a fault already: not another here.
@@ -305,16 +288,12 @@ def _cross_faults(parts: Mapping[str, Any]) -> list[str]:
     found, all_stages = [], [*parts["training"]]
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")
-    found += [
-        f"`stages` has {stage!r}, expected {among(stage, all_stages)}"
-        for stage in parts["stages"]
-        if stage not in all_stages
-    ]
-    found += [
-        unknown(f"init.{stage}", all_stages)
-        for stage in parts["init"]
-        if stage not in all_stages
-    ]
+    for stage in parts["stages"]:
+        if stage not in all_stages:
+            found.append(f"`stages` has {stage!r}, expected {among(stage, all_stages)}")
+    for stage in parts["init"]:
+        if stage not in all_stages:
+            found.append(unknown(f"init.{stage}", all_stages))
     inferred_by = parts["sections"].get("subset_posterior")
     if inferred_by and inferred_by.name == "amortised":
         able = [n for n, m in METHODS.items() if "subset_posterior" in m.SECTIONS]

@@ -8,7 +8,6 @@ family: its ``get_config(argument)`` is told which by ``digits/jnf_after:gmm``, 
 """
 
 import ast
-import difflib
 import importlib
 import inspect
 import re
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 import jnf_jax.configs
+from jnf_jax.options import near
 
 FOLDER = Path(jnf_jax.configs.__file__).parent
 
@@ -47,13 +47,10 @@ RENAMED = (
 
 
 class Entry(NamedTuple):
-    """One file of the folder.
+    """One file of the folder: its name, as "digits/jnf_after", and its first line.
 
-    Attributes:
-        name: As "digits/jnf_after".
-        first_line: Of its docstring.
-        arguments: {argument: one line on it}; empty where it is no family.
-        stands_alone: Whether the name without an argument is a config too.
+    ``arguments`` {argument: one line on it} are empty where it is no family;
+    ``stands_alone`` is whether the name without an argument is a config too.
     """
 
     name: str
@@ -68,19 +65,16 @@ class Entry(NamedTuple):
 
 
 def entries(folder: Path = FOLDER) -> list[Entry]:
-    """Of every file ``<folder>/<data set>/<row>.py``, sorted by name."""
+    """One for each file ``<folder>/<data set>/<row>.py``, sorted by name."""
     found = []
     for path in sorted(folder.glob("*/*.py")):
         module = _told(str(path), lambda path=path: _run(path))
         if "get_config" in module:
-            found.append(
-                Entry(
-                    f"{path.parent.name}/{path.stem}",
-                    first_line=(module["__doc__"] or "").partition("\n")[0],
-                    arguments=module.get("ARGUMENTS", {}),
-                    stands_alone=not _needs_argument(module["get_config"]),
-                )
-            )
+            name = f"{path.parent.name}/{path.stem}"
+            first_line = (module["__doc__"] or "").partition("\n")[0]
+            alone = not _needs_argument(module["get_config"])
+            entry = Entry(name, first_line, module.get("ARGUMENTS", {}), alone)
+            found.append(entry)
     return found
 
 
@@ -124,9 +118,8 @@ def name_of(text: str) -> str:
 def load_config(text: str) -> ml_collections.ConfigDict:
     """The config that ``text`` names: what its ``get_config`` returns.
 
-    Args:
-        text: A name, as "digits/jnf" or "digits/jnf_after:gmm", or the path of a file,
-            as "mine.py" or "mine.py:argument".
+    ``text`` is a name, as "digits/jnf" or "digits/jnf_after:gmm", or the path of a
+    file, as "mine.py" or "mine.py:argument".
 
     Raises:
         ValueError: In one line: there is no such config or file, it cannot be run, it
@@ -143,9 +136,10 @@ def load_config(text: str) -> ml_collections.ConfigDict:
     arguments = _arguments(place, argument, found)
     config = _told(f"get_config() of {text}", lambda: found["get_config"](*arguments))
     if not isinstance(config, ml_collections.ConfigDict):
-        got = type(config).__name__
-        expected = "expected an ml_collections.ConfigDict"
-        raise ValueError(f"get_config() of {text} returned {got}, {expected}")
+        raise ValueError(
+            f"get_config() of {text} returned {type(config).__name__}, expected an "
+            "ml_collections.ConfigDict"
+        )
     return config
 
 
@@ -191,8 +185,7 @@ def _not_there(text: str, place: str) -> str:
     if today := _renamed(named):
         return f"{text!r} is now {today!r}"
     asked = re.sub(r":[^:]*/.*", "", text.replace(place, named))  # no folder of data
-    near = difflib.get_close_matches(asked, names(), n=3)
-    hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = near(asked, names(), most=3)
     if place.endswith(".py"):
         return f"{place} is no file, expected one with get_config(){hint}"
     return (
@@ -215,8 +208,7 @@ def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple
         raise ValueError(f"{place!r} takes no argument, got {argument!r}")
     # What follows a further colon is the file's own, as a folder of data.
     if known and argument.partition(":")[0] not in found["ARGUMENTS"]:
-        near = difflib.get_close_matches(argument, found["ARGUMENTS"], n=1)
-        hint = f". Did you mean '{place}:{near[0]}'?" if near else ""
+        hint = near(argument, found["ARGUMENTS"]).replace("'", f"'{place}:", 1)
         raise ValueError(f"'{place}:{argument}' is no config, {expected}{hint}")
     return (argument,)
 

@@ -17,7 +17,6 @@ from jnf_jax.experiments.schema import Record
 from jnf_jax.experiments.text import (
     ABSENT,
     WIDTH,
-    TextTable,
     by_name,
     console,
     format_cell,
@@ -33,12 +32,6 @@ def console_table(record: Record) -> str:
     Conditional coherence by subset size, joint coherence with its label entropy, the
     ceiling, the accuracies of the classifiers that judged, and how well the sampler
     mixed, so that no number is seen without what bounds it.
-
-    Args:
-      record: a valid record.
-
-    Returns:
-      Lines joined by newlines, without one at the end.
     """
     seeds = ", ".join(map(str, record["seeds"]))
     plural = "s" if len(record["seeds"]) > 1 else ""
@@ -49,7 +42,8 @@ def console_table(record: Record) -> str:
     lines = textwrap.wrap(title, WIDTH) + ["-" * WIDTH]
     if record["classifiers"]:
         lines += _coherence(record["coherence"], record)
-        lines += _classifiers(record["classifiers"])
+        lines += ["classifiers' accuracy on real test data"]
+        lines += in_lines(by_name(record["classifiers"]), "  ")
     lines += _sampler(record["sampler"])
     lines += _refinement(record.get("refinement"))
     for name in MEASURES:
@@ -65,15 +59,20 @@ def _given(size: str) -> str:
 def _coherence(coherence: Mapping[str, Any], record: Record) -> list[str]:
     counts = coherence.get("num_subsets", {})
     micro = coherence.get("conditional_micro", {})
-    conditional = [
+    lines = console(
+        ["coherence", "subsets", "macro", "micro"],
         [
-            _given(size),
-            str(counts.get(size, ABSENT)),
-            format_value(value),
-            format_value(micro.get(size)),
-        ]
-        for size, value in sorted(coherence["conditional"].items(), key=_size)
-    ]
+            [
+                _given(size),
+                str(counts.get(size, ABSENT)),
+                format_value(value),
+                format_value(micro.get(size)),
+            ]
+            for size, value in sorted(
+                coherence["conditional"].items(), key=lambda item: int(item[0])
+            )
+        ],
+    )
     joint = [
         [
             f"  joint, z from {prior}",
@@ -84,22 +83,8 @@ def _coherence(coherence: Mapping[str, Any], record: Record) -> list[str]:
     ]
     ceiling = format_value(coherence["ceiling"])
     joint.append(["  ceiling, z from joint posterior", ceiling, ""])
-    lines = []
-    if conditional:
-        header = ["coherence", "subsets", "macro", "micro"]
-        lines += console(TextTable(header, conditional))
-    header = ["" if conditional else "coherence", "share", "entropy (nats)"]
-    return lines + console(TextTable(header, joint))
-
-
-def _size(item: tuple[str, Any]) -> int:
-    return int(item[0])
-
-
-def _classifiers(accuracies: Mapping[str, Any]) -> list[str]:
-    """Accuracy on real test data, a few modalities a line."""
-    heading = "classifiers' accuracy on real test data"
-    return [heading, *in_lines(by_name(accuracies), "  ")]
+    header = ["" if lines else "coherence", "share", "entropy (nats)"]
+    return lines + console(header, joint)
 
 
 def _sampler(sampler: Mapping[str, Any]) -> list[str]:
@@ -112,7 +97,7 @@ def _sampler(sampler: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     said = f"sampler {sampler_kernel(sampler)}, the worst subset of each size"
-    return [said, *console(TextTable(["", *DIAGNOSTICS], rows))]
+    return [said, *console(["", *DIAGNOSTICS], rows)]
 
 
 def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
@@ -129,7 +114,7 @@ def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
     return [
         f"refined by {settings.get('num_transitions', '?')} transitions of "
         f"{settings.get('kernel', '?')} through the decoders",
-        *console(TextTable(header, rows)),
+        *console(header, rows),
     ]
 
 
@@ -143,5 +128,5 @@ def _measure(name: str, measured: Mapping[str, Any]) -> list[str]:
                 [f"  {column.heading}", format_cell(value, column.digits)]
                 for column, value in zip(table.columns, values, strict=True)
             ]
-            lines += console(TextTable([heading, ""], cells))
+            lines += console([heading, ""], cells)
     return lines

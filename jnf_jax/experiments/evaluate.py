@@ -15,7 +15,6 @@ from jnf_jax.data.dataset import contents
 from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.evaluation import energy_report, measures, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.posterior import (
@@ -32,11 +31,10 @@ from jnf_jax.evaluation.samples import (
     save_table,
 )
 from jnf_jax.evaluation.statistics import coherence
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import logs, records
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import Setup, record_key
-from jnf_jax.methods.method import Inference
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.types import Params
 
@@ -57,16 +55,11 @@ def evaluate_and_write(
 ) -> dict[str, Any] | None:
     """Evaluates, prints the table, writes record and pictures.
 
-    Args:
-        setup: The experiment.
-        params: Parameters by stage, whole on each device.
-        checkpoint_ids: As ``evaluate``.
-        workdir: Where ``results.json`` and ``samples/`` go; and ``unfinished.json``,
-            the record so far while measures run, which stays where one of them fails.
-        mesh: Devices of all processes; as many share in a batch as divide it.
-        provenance: As ``evaluate``; read in the first process alone.
-        training_seconds: As ``evaluate``.
-        out: Also write the record there.
+    ``results.json`` and ``samples/`` go to ``workdir``; so does ``unfinished.json``,
+    the record so far while measures run, which stays where one of them fails. The other
+    arguments are those of ``evaluate``; ``provenance`` is read in the first process
+    alone, the record also goes to ``out``, and as many devices of ``mesh`` share in a
+    batch as divide it.
 
     Returns:
         The record; None in all processes but the first, which writes it.
@@ -75,10 +68,14 @@ def evaluate_and_write(
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
-    kept = Kept(
-        workdir / "evaluation", _draws_depend_on(setup, checkpoint_ids), processes.say
-    )
-
+    run = logs.describe_run()
+    about = {
+        "checkpoints": checkpoint_ids,
+        "experiment": dataclasses.asdict(setup.experiment),
+        "data": contents(setup.dataset),
+        "code": [run["commit"], run["versions"]],
+    }
+    kept = Kept(workdir / "evaluation", about, processes.say)
     unfinished = workdir / "unfinished.json"
 
     def write(record: dict[str, Any]) -> None:
@@ -133,8 +130,7 @@ def evaluate(
         setup: The experiment.
         params: Parameters by stage.
         checkpoint_ids: Identities of the stages' parameters.
-        provenance: How the parameters were made: ``config``, ``command``, ``commit``,
-            ``hardware``, ``versions`` (see ``logs.provenance``).
+        provenance: How the parameters were made; see ``logs.provenance``.
         training_seconds: Wall time of training.
         mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
@@ -160,17 +156,23 @@ def evaluate(
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
         if densities := mean_subset_log_prob(subject):
             judged["subset_log_prob"] = densities
-
-    def seconds() -> float:
-        return time.monotonic() - begin + (kept.seconds if kept else 0.0)
+    size = subject.held_out.size
 
     def record(more: dict[str, Any]) -> dict[str, Any]:
+        seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
+        protocol = protocol_name(experiment.evaluation, experiment.sampler, size)
         return {
-            **_describe(setup, checkpoint_ids),
+            "dataset": setup.dataset.name,
+            "method": experiment.method,
+            "protocol": protocol,
+            "seeds": [experiment.training["joint"].seed],
+            "num_tuples": subject.num_tuples,
+            "data": setup.dataset.record,
+            "stage1_checkpoint": checkpoint_ids["joint"],
             "key": record_key(setup),
             **provenance,
-            "wall_seconds": seconds() + training_seconds,
-            "evaluation_seconds": seconds(),
+            "wall_seconds": seconds + training_seconds,
+            "evaluation_seconds": seconds,
             **judged,
             **({"energy_priors": about} if about else {}),
             **more,
@@ -202,16 +204,6 @@ def _classifiers(
     return found
 
 
-def _draws_depend_on(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
-    run = logs.describe_run()
-    return {
-        "checkpoints": checkpoint_ids,
-        "experiment": dataclasses.asdict(setup.experiment),
-        "data": contents(setup.dataset),
-        "code": [run["commit"], run["versions"]],
-    }
-
-
 def _subject(
     setup: Setup,
     params: dict[str, Params],
@@ -219,44 +211,25 @@ def _subject(
     classifiers: Classifiers | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Subject:
+    test = setup.dataset.splits["test"]
     return Subject(
         setup.method.inference,
         params,
         setup.dataset,
-        _held_out(setup, mesh),
+        HeldOut(
+            parallel.put(test.arrays, parallel.replicated(mesh)),
+            setup.dataset.fetch,
+            test.size,
+            test.labels,
+            setup.dataset.num_classes,
+            test.rows,
+            mesh,
+        ),
         classifiers,
         setup.experiment.evaluation,
         report=report,
         decoder=setup.method.diffusion_decoder,
     )
-
-
-def _held_out(setup: Setup, mesh: jax.sharding.Mesh | None) -> HeldOut:
-    test = setup.dataset.splits["test"]
-    return HeldOut(
-        parallel.put(test.arrays, parallel.replicated(mesh)),
-        setup.dataset.fetch,
-        test.size,
-        test.labels,
-        setup.dataset.num_classes,
-        test.rows,
-        mesh,
-    )
-
-
-def _describe(setup: Setup, checkpoint_ids: dict[str, str]) -> dict[str, Any]:
-    """Describes the run: its data, method, protocol and seed."""
-    experiment = setup.experiment
-    size = setup.dataset.splits["test"].size
-    return {
-        "dataset": setup.dataset.name,
-        "method": experiment.method,
-        "protocol": protocol_name(experiment.evaluation, experiment.sampler, size),
-        "seeds": [experiment.training["joint"].seed],
-        "num_tuples": experiment.evaluation.num_tuples or size,
-        "data": setup.dataset.record,
-        "stage1_checkpoint": checkpoint_ids["joint"],
-    }
 
 
 def write_pictures(
@@ -267,10 +240,10 @@ def write_pictures(
 ) -> list[Path]:
     """Sample grids, from each modality, all but each, and each prior; and energies.
 
-    None from modalities where ``evaluation.subsets`` is "none"; else a table of all of
-    them beside the grids, in `any_to_any.png`.
-    Beside each grid, what the data set writes of its modalities: sounds, texts. A
-    diffusion decoder's pictures of the same z are files of their own.
+    There are none from modalities where ``evaluation.subsets`` is "none"; else a table
+    of all of them stands beside the grids, in `any_to_any.png`. Beside each grid lies
+    what the data set writes of its modalities: sounds, texts. A diffusion decoder's
+    pictures of the same z are files of their own.
     """
     inference, size = setup.method.inference, setup.experiment.evaluation.batch_size
     names = inference.modalities
@@ -305,14 +278,12 @@ def write_pictures(
         path = Path(directory) / "any_to_any.png"
         written = save_table(setup.dataset, real, table, path) + written
     for name in inference.prior_names:
-        own = name == inference.prior_names[0]
+        own = "" if name == inference.prior_names[0] else f"_{name}"
+        z = inference.sample_prior(params, jax.random.key(0), 2 * NUM_PICTURED, name)
         for suffix, diffused in shown_by.items():
-            z = inference.sample_prior(
-                params, jax.random.key(0), 2 * NUM_PICTURED, name
-            )
-            drawn = show_unconditional(setup, params, z, seed=0, diffused=diffused)
-            stem = f"unconditional{'' if own else f'_{name}'}{suffix}"
-            written += save(setup.dataset, drawn, Path(directory) / f"{stem}.png")
+            drawn = Drawn({}, show(setup, params, z, seed=0, diffused=diffused))
+            path = Path(directory) / f"unconditional{own}{suffix}.png"
+            written += save(setup.dataset, drawn, path)
     for name in energy_report.energy_priors(inference, params):
         plot = energy_report.picture(_subject(setup, params, mesh), name)
         if processes.is_first():
@@ -347,15 +318,14 @@ def draw_conditional(
 ) -> Drawn:
     """Test tuples, at ``indices`` modulo their number: given views, generated ones.
 
-    ``shown`` are the positions in ``indices`` that are decoded. With ``diffused`` the
-    pictures are draws of the diffusion decoder, not means.
+    ``shown`` are the positions in ``indices`` that are decoded; else as ``show``.
     """
     inference = setup.method.inference
     indices = indices.astype(np.int32) % setup.dataset.splits["test"].size
-    views = _held_out(setup, mesh).views(indices)
+    views = _subject(setup, params, mesh).held_out.views(indices)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     z = jax.tree.map(lambda a: a[shown], z)
-    generated = _generate(setup, params, z, seed, diffused)
+    generated = show(setup, params, z, seed, diffused)
     views = processes.to_host(views)
     targets = coherence.targets_of(subset, inference.modalities)
     return Drawn(
@@ -363,21 +333,10 @@ def draw_conditional(
     )
 
 
-def show_unconditional(
-    setup: Setup,
-    params: dict[str, Params],
-    z: Any,
-    seed: int,
-    diffused: bool = False,
-) -> Drawn:
-    """Draws of a prior, decoded everywhere."""
-    return Drawn({}, _generate(setup, params, z, seed, diffused))
-
-
-def _generate(
-    setup: Setup, params: dict[str, Params], z: Any, seed: int, diffused: bool
+def show(
+    setup: Setup, params: dict[str, Params], z: Any, seed: int, diffused: bool = False
 ) -> dict[str, np.ndarray]:
-    """Shows z, on the host: decoder means, or draws of the diffusion decoder.
+    """{m: z decoded}, on the host: decoder means, or draws of the diffusion decoder.
 
     Raises:
         ValueError: If draws are wanted of a method without a diffusion decoder.
@@ -385,20 +344,17 @@ def _generate(
     inference, decoder = setup.method.inference, setup.method.diffusion_decoder
     if not diffused:
         shown = _decoded_means(inference, params, z)
-        return processes.to_host(setup.dataset.clip(shown))
-    if decoder is None:
+    elif decoder is None:
         raise ValueError(
             "`diffused` is True, expected False: the config has no `denoiser`"
         )
-    draw_key = jax.random.fold_in(jax.random.key(seed), 1)
-    draw = jax.jit(decoder.draw, static_argnums=3)
-    shown = draw(params, draw_key, z, inference.modalities)
+    else:
+        draw = jax.jit(decoder.draw, static_argnums=3)
+        draw_key = jax.random.fold_in(jax.random.key(seed), 1)
+        shown = draw(params, draw_key, z, inference.modalities)
     return processes.to_host(setup.dataset.clip(shown))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decoded_means(
-    inference: Inference, params: dict[str, Params], z: Any
-) -> dict[str, jax.Array]:
-    decoded = inference.decode(params, z)
-    return {m: p.mean() for m, p in decoded.items()}
+def _decoded_means(inference, params, z: Any) -> dict[str, jax.Array]:
+    return {m: p.mean() for m, p in inference.decode(params, z).items()}

@@ -1,5 +1,6 @@
 """An experiment that is open: its settings, its data, its method, its checkpoints."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,12 +40,8 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
     """
     experiment = resolve(config)
     dataset = DATASETS[experiment.data_name][1](experiment.data)
-    dataset = place(
-        dataset,
-        experiment.placement,
-        cache_root(getattr(experiment.data, "cache_dir", "")),
-    )
-    return build_setup(experiment, dataset)
+    cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
+    return build_setup(experiment, place(dataset, experiment.placement, cache_dir))
 
 
 def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
@@ -106,17 +103,15 @@ def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
 def stage_identity(
     setup: Setup, stage: Stage, checkpoint_ids: dict[str, str]
 ) -> dict[str, Any]:
-    """What decides a stage's parameters, apart from how they are trained; JSON-able.
+    """Everything that decides a stage's parameters, apart from how they are trained.
 
-    Data are known by their contents, so that a directory may move; earlier stages by
-    the identity of their parameters. Test tuples and labels may change: no stage reads
-    them.
+    It is JSON-able. Data are known by their contents, so that a directory may move;
+    earlier stages by the identity of their parameters. Test tuples and labels may
+    change: no stage reads them.
     """
-    experiment = setup.experiment
+    experiment, splits = setup.experiment, ("train", "validation")
     about = {
-        "data": contents(
-            setup.dataset, splits=("train", "validation"), with_labels=False
-        ),
+        "data": contents(setup.dataset, splits=splits, with_labels=False),
         "method": stage.of or experiment.method,
         "model": _learnt_with(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
@@ -139,17 +134,12 @@ def record_key(setup: Setup) -> str:
     """
     settings = dataclasses.asdict(setup.experiment)
     del settings["data"]
-    read = {stage: _checkpoint_id(path) for stage, path in settings["init"].items()}
+    read = dict.fromkeys(settings["init"])
+    for stage, path in settings["init"].items():
+        with contextlib.suppress(ValueError):  # no intact checkpoint (any more)
+            read[stage] = checkpoint.checkpoint_id(checkpoint.resolve(Path(path)))
     data = contents(setup.dataset)
     return content_key("record", settings | {"init": read, "contents": data})
-
-
-def _checkpoint_id(path: str) -> str | None:
-    """None where no intact checkpoint is (any more)."""
-    try:
-        return checkpoint.checkpoint_id(checkpoint.resolve(Path(path)))
-    except ValueError:
-        return None
 
 
 def _learnt_with(settings: Any) -> Any:
@@ -174,12 +164,8 @@ def load_stage(
 ) -> tuple[Params, str, float]:
     """The parameters of a stage trained before, their identity, the seconds they took.
 
-    Args:
-        setup: Of the run that reads them.
-        stage: The stage.
-        path: A checkpoint, or a directory of checkpoints; no fallback to an older one.
-        checkpoint_ids: Identities of the stages that it needs.
-        sharding: Where the parameters go; None is the first device.
+    ``path`` is a checkpoint, or a directory of checkpoints, of which the newest is
+    read; ``sharding`` None is the first device.
 
     Raises:
         ValueError: Nothing there; damaged; not trained to its end; trained on other
@@ -207,13 +193,7 @@ def load_stages(
     sharding: jax.sharding.Sharding | None = None,
     stages: tuple[Stage, ...] | None = None,
 ) -> tuple[dict[str, Params], dict[str, str], float]:
-    """Parameters and identities of stages, from ``init`` or from ``workdir``.
-
-    Args:
-        setup: The experiment.
-        workdir: Of a run.
-        sharding: Where the parameters go; None is the first device.
-        stages: Those to load, each behind what it needs; None: every stage.
+    """Reads stages, all where ``stages`` is None, from ``init`` or from a run.
 
     Returns:
         {stage: parameters}, {stage: identity}, and the wall seconds of all their
@@ -225,8 +205,7 @@ def load_stages(
     params, checkpoint_ids, seconds = {}, {}, 0.0
     for stage in setup.method.stages if stages is None else stages:
         path = stage_path(setup, workdir, stage.name)
-        params[stage.name], checkpoint_ids[stage.name], spent = load_stage(
-            setup, stage, path, checkpoint_ids, sharding
-        )
+        found = load_stage(setup, stage, path, checkpoint_ids, sharding)
+        params[stage.name], checkpoint_ids[stage.name], spent = found
         seconds += spent
     return params, checkpoint_ids, seconds

@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics.jsonl and config.json."""
+"""Files that a run leaves to read: metrics.jsonl and config.json."""
 
 import hashlib
 import importlib.metadata
@@ -15,18 +15,11 @@ from typing import Any
 import jax
 
 from jnf_jax.experiments import config_files
+from jnf_jax.runtime.files import write_whole
 
 _PACKAGES = (
-    "jnf_jax",
-    "jax",
-    "jaxlib",
-    "numpy",
-    "flax",
-    "optax",
-    "distrax",
-    "blackjax",
-    "orbax-checkpoint",
-    "tensorflow-datasets",
+    *("jnf_jax", "jax", "jaxlib", "numpy", "flax", "optax", "distrax", "blackjax"),
+    *("orbax-checkpoint", "tensorflow-datasets"),
 )
 
 
@@ -48,7 +41,7 @@ class MetricsLog:
         """Creates the directory; nothing is written before the first record.
 
         Raises:
-          ValueError: ``wandb_project`` is given, and wandb is not installed.
+            ValueError: ``wandb_project`` is given, and wandb is not installed.
         """
         self._workdir = Path(workdir)
         self._workdir.mkdir(parents=True, exist_ok=True)
@@ -59,38 +52,36 @@ class MetricsLog:
 
     def __call__(self, record: dict[str, Any]) -> None:
         """Writes one record and flushes it."""
-        if record.get("event") == "start":
-            drop_records_after(self._path, record["stage"], record["step"])
+        stage = record.get("stage")
+        if record.get("event") == "start" and self._path.exists():
+            kept = [
+                line
+                for line in read_records(self._path)
+                if line.get("stage") != stage or line.get("step", 0) <= record["step"]
+            ]
+            write_whole(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         with self._path.open("a") as stream:
             stream.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
         self._write_board(record)
-        self._warn(record)
-        if self._wandb is not None and "stage" in record:
-            named = {f"{record['stage']}/{k}": v for k, v in record.items()}
-            self._wandb.log(_jsonable(named))
-
-    def _warn(self, record: dict[str, Any]) -> None:
-        warning, stage = record.get("warning"), record.get("stage")
-        if warning and stage not in self._warned_of:
+        if record.get("warning") and stage not in self._warned_of:
             self._warned_of.add(stage)
-            told = f"stage {stage!r}, step {record['step']}: {warning}"
+            told = f"stage {stage!r}, step {record['step']}: {record['warning']}"
             warnings.warn(told, stacklevel=2)
+        if self._wandb is not None and stage:
+            self._wandb.log(_jsonable({f"{stage}/{k}": v for k, v in record.items()}))
 
     def _write_board(self, record: dict[str, Any]) -> None:
         if importlib.util.find_spec("tensorboardX") is None or "stage" not in record:
             return
         import tensorboardX  # optional, hence here
 
-        stage, step = record["stage"], record["step"]
-        if stage not in self._boards or record.get("event") == "start":
-            folder = self._workdir / "tensorboard" / stage
-            self._boards[stage] = tensorboardX.SummaryWriter(
-                str(folder), purge_step=step
-            )
+        stage, step, event = record["stage"], record["step"], record.get("event", "log")
+        if stage not in self._boards or event == "start":
+            folder = str(self._workdir / "tensorboard" / stage)
+            self._boards[stage] = tensorboardX.SummaryWriter(folder, purge_step=step)
         for name, value in record.items():
             if isinstance(value, float):
-                tag = f"{record.get('event', 'log')}/{name}"
-                self._boards[stage].add_scalar(tag, value, step)
+                self._boards[stage].add_scalar(f"{event}/{name}", value, step)
         self._boards[stage].flush()
 
 
@@ -105,26 +96,26 @@ def _start_wandb(workdir: Path, project: str | None) -> Any:
         )
     import wandb  # optional, hence here
 
-    return wandb.init(
-        project=project,
-        id=hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:16],
-        name=str(workdir),
-        dir=str(workdir),
-        resume="allow",
-    )
+    own = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:16]
+    place = str(workdir)
+    return wandb.init(project=project, id=own, name=place, dir=place, resume="allow")
+
+
+def _jsonable(record: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows neither NaN nor infinity: they become text."""
+    return {
+        k: str(v) if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in record.items()
+    }
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl, but for a last line cut short by a kill.
 
-    Args:
-      path: the file; may be missing.
-
-    Returns:
-      One dictionary a line.
+    The file may be missing.
 
     Raises:
-      ValueError: a line before the last is not JSON.
+        ValueError: A line before the last is not JSON.
     """
     lines = path.read_text().splitlines() if path.exists() else []
     records = []
@@ -139,26 +130,11 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def drop_records_after(path: Path, stage: str, step: int) -> None:
-    """Rewrites a metrics.jsonl without the records of ``stage`` beyond ``step``."""
-    if not path.exists():
-        return
-    kept = [
-        record
-        for record in read_records(path)
-        if record.get("stage") != stage or record.get("step", 0) <= step
-    ]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
-    os.replace(temporary, path)
-
-
 def describe_run() -> dict[str, Any]:
-    """What a result must quote: commit, versions and hardware; JSON-able.
+    """Commit, versions and hardware, which a result must quote; JSON-able.
 
-    Returns:
-      ``commit`` (None outside a checkout), ``dirty`` (whether tracked files were
-      changed), ``versions``, ``python``, ``hardware``, ``devices``.
+    ``commit`` is None outside a checkout; ``dirty`` is whether tracked files were
+    changed.
     """
     commit, dirty = _describe_commit()
     versions = {}
@@ -167,26 +143,21 @@ def describe_run() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
-    devices = jax.devices()
     return {
         "commit": commit,
         "dirty": dirty,
         "versions": versions,
         "python": platform.python_version(),
         "hardware": hardware(),
-        "devices": [str(device) for device in devices],
+        "devices": [str(device) for device in jax.devices()],
     }
 
 
 def provenance(workdir: Path) -> dict[str, Any]:
-    """How the parameters in ``workdir`` were made, as records quote it.
+    """How the parameters in ``workdir`` were made, as records quote its config.json.
 
-    Args:
-      workdir: holding the ``config.json`` of its run.
-
-    Returns:
-      ``config``, ``command``, ``commit`` ("unknown" outside a checkout, "-dirty" after
-      it where tracked files were changed), ``hardware``, ``versions``.
+    ``commit`` is "unknown" outside a checkout, with "-dirty" after it where tracked
+    files were changed.
     """
     run = json.loads((Path(workdir) / "config.json").read_text())
     return {
@@ -205,21 +176,17 @@ def hardware() -> str:
         return f"{len(devices)} x {devices[0].device_kind}"
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
-    )
+    for line in information.read_text().splitlines() if information.exists() else ():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
     return f"{cores} core{'s' if cores > 1 else ''} of {model}"
 
 
 def commit() -> str:
-    """Of the code that runs now, as ``provenance`` tells it."""
+    """The commit of the code that runs now, as ``provenance`` tells it."""
     return _commit_of(describe_run())
 
 
@@ -232,47 +199,21 @@ def write_config(
 ) -> Path:
     """Writes ``config.json``: the resolved config beside ``describe_run()``.
 
-    Args:
-      workdir: created when missing.
-      config: JSON-able, with all overrides.
-      config_file: where it came from.
-      command: the command line of the run.
-
-    Returns:
-      The file, replaced atomically.
+    ``config_file`` is where it came from, ``command`` the command line of the run.
     """
-    path = Path(workdir) / "config.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     run = {"config_file": config_file, "command": command, **describe_run()}
-    body = {"config": config, **run}
-    temporary.write_text(json.dumps(body, indent=2) + "\n")
-    os.replace(temporary, path)
-    return path
-
-
-def _jsonable(record: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows neither NaN nor infinity: they become text."""
-    return {
-        name: str(value)
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for name, value in record.items()
-    }
+    text = json.dumps({"config": config, **run}, indent=2)
+    return write_whole(Path(workdir) / "config.json", text + "\n")
 
 
 def _describe_commit() -> tuple[str | None, bool | None]:
     """Commit of the checkout that this package is part of; whether it is changed."""
 
     def git(*arguments: str) -> str | None:
+        folder = Path(__file__).parent
+        options = dict(cwd=folder, capture_output=True, text=True, timeout=20)
         try:
-            done = subprocess.run(
-                ["git", *arguments],
-                cwd=Path(__file__).parent,
-                capture_output=True,
-                text=True,
-                timeout=20,
-            )
+            done = subprocess.run(["git", *arguments], **options)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -57,11 +57,10 @@ def encode(
     seed: int,
 ) -> Any:
     """z ~ q(z|x_S), S the names in ``given`` {m: f32[N, ...]}; leaves [K, N, ...]."""
-    subset = _names(given)
 
     def program(key, draws, rows, views):
         infer_keys, _ = _keys_of(key, draws, rows)
-        return _encode(inference, subset, params, infer_keys, views, step_size)
+        return _encode(inference, _names(given), params, infer_keys, views, step_size)
 
     return _for_each_row(program, given, num_samples, seed)
 
@@ -77,23 +76,15 @@ def generate(
     seed: int,
     noise: bool,
 ) -> dict[str, np.ndarray]:
-    """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own.
+    """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own; see ``encode``.
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        given: {m: f32[N, *shape]}, as the model reads them; S is their names.
-        targets: Names of what is generated.
-        step_size: As ``step_size_of`` gives it for S.
-        num_samples: K.
-        seed: Of the draws.
-        noise: Whether x_t ~ p(x_t|z) is drawn; else its mean.
+    With ``noise`` they are x_t ~ p(x_t|z), else its mean; ``step_size`` is that of
+    ``step_size_of`` for S.
     """
-    subset = _names(given)
 
     def program(key, draws, rows, views):
         infer_keys, noise_keys = _keys_of(key, draws, rows)
-        z = _encode(inference, subset, params, infer_keys, views, step_size)
+        z = _encode(inference, _names(given), params, infer_keys, views, step_size)
         return _show(inference, targets, noise, params, noise_keys, z)
 
     return _for_each_row(program, given, num_samples, seed)
@@ -143,14 +134,7 @@ def log_bound(
     with z_k from the posterior r that the denominators name, as in
     ``evaluation/measures/likelihood.py``: too low on average for S = ∅ (arXiv
     1509.00519); with S a quotient of two bounds, which may err to either side.
-
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        views: {m: f32[N, *shape]} of S and T.
-        given: S; () for the bound of all ``views``.
-        num_samples: K.
-        seed: Of the draws.
+    ``given`` is S; T are the other names of ``views``.
 
     Raises:
         ValueError: If S = ∅ and the prior is not normalised.
@@ -165,14 +149,11 @@ def log_bound(
 
     def program(key, draws, rows, views):
         del draws
-        found = log_means(
-            lambda chunk_key: _log_weights(
-                inference, subset, params, chunk_key, rows, views
-            ),
-            key,
-            num_samples,
-            NUM_AT_ONCE,
-        )
+
+        def weights(key: jax.Array) -> dict[str, jax.Array]:
+            return _log_weights(inference, subset, params, key, rows, views)
+
+        found = log_means(weights, key, num_samples, NUM_AT_ONCE)
         value = found["all"].value
         return value - found["given"].value if given else value
 

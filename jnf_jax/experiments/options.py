@@ -120,13 +120,7 @@ _DEFAULTS = {
 
 
 class Declared(NamedTuple):
-    """An option as its dataclass declares it.
-
-    Attributes:
-        kind: Its type, "float".
-        default: Its default, or ``REQUIRED``.
-        help: Its line of help.
-    """
+    """An option as its dataclass declares it; ``kind`` is its type, as "float"."""
 
     kind: str
     default: Any
@@ -147,7 +141,9 @@ def declared(place: str) -> dict[str, Declared]:
             continue
         for field in cls.body:
             call = getattr(field, "value", None)
-            if isinstance(field, ast.AnnAssign) and _is_option(call):
+            if not isinstance(call, ast.Call):
+                continue
+            if getattr(call.func, "id", "") == "option":
                 default, told = call.args
                 is_required = isinstance(default, ast.Name)
                 found[field.target.id] = Declared(
@@ -156,10 +152,6 @@ def declared(place: str) -> dict[str, Declared]:
                     ast.literal_eval(told),
                 )
     return found
-
-
-def _is_option(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option"
 
 
 def base() -> ml_collections.ConfigDict:
@@ -197,11 +189,9 @@ def _defaults(section: str) -> dict[str, Any]:
 def options_of(
     section: str, config: ml_collections.ConfigDict | None = None
 ) -> dict[str, Declared]:
-    """The options that a section may have; {} of a section that nobody declares.
+    """The options of a section by its dotted name; {} of one that nobody declares.
 
-    Args:
-        section: Its dotted name, as "evaluation.frechet".
-        config: Says by its names which data set and which priors are asked for.
+    ``config`` says by its names which data set and which priors are asked for.
     """
     above, _, last = section.rpartition(".")
     if section == "init":
@@ -229,11 +219,9 @@ def _get(tree: Any, path: str) -> Any:
 def override(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> None:
     """Sets fields of a config in place; ``resolve`` says what is wrong with them.
 
-    Args:
-        config: Locked or not.
-        changes: {"joint.learning_rate": 1e-4}. Text becomes a value of the declared
-            type, as from a command line; one that nobody declares is a literal, or
-            stays text.
+    ``changes`` are as {"joint.learning_rate": 1e-4}. Text becomes a value of the
+    declared type, as from a command line; one that nobody declares is a literal, or
+    stays text.
 
     Raises:
         ValueError: A field has no fields of its own.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jnf_jax.experiments.schema import Record, is_summary, validate
+from jnf_jax.runtime.files import write_whole
 
 
 def write(
@@ -18,25 +19,14 @@ def write(
     record: Record,
     faults_of: Callable[[Any], Sequence[str]] = validate,
 ) -> Path:
-    """Writes a valid record; the file is there whole or not at all.
-
-    Args:
-      path: of the file; its folder is made.
-      record: what to write.
-      faults_of: finds what is wrong with it; an ablation's is
-        ``ablations.faults_of``.
+    """Writes a valid record, or an ablation that ``ablations.faults_of`` checks.
 
     Raises:
-      ValueError: it has faults; all are listed.
+        ValueError: It has faults; all are listed.
     """
-    path = Path(path)
     _raise_on(path, faults_of(record))
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+    return write_whole(path, text + "\n")
 
 
 def read(
@@ -45,17 +35,17 @@ def read(
     """Reads and checks what ``write`` wrote.
 
     Raises:
-      ValueError: the file is no JSON, or has faults; all are listed.
+        ValueError: The file is no JSON, or has faults; all are listed.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    _raise_on(Path(path), faults_of(record))
+    _raise_on(path, faults_of(record))
     return record
 
 
-def _raise_on(path: Path, faults: Sequence[str]) -> None:
+def _raise_on(path: str | os.PathLike, faults: Sequence[str]) -> None:
     if faults:
         listed = "\n  ".join(faults)
         raise ValueError(f"{path} is not valid:\n  {listed}")
@@ -78,14 +68,14 @@ def refinement_rows(refinement: Mapping[str, Any]) -> list[tuple[str, list[Any]]
 
     All modalities together have no coherence of others: the ceiling stands there.
     """
-    log_joint, coherence = refinement["log_joint"], refinement["coherence"]
-    moments, ceiling = ("before", "after"), refinement.get("ceiling", {})
-    rows = []
-    for size in sorted(log_joint["before"], key=int):
-        nats = [log_joint[moment].get(size) for moment in moments]
-        share = [coherence[moment].get(size) for moment in moments]
+    moments, rows = ("before", "after"), []
+    for size in sorted(refinement["log_joint"]["before"], key=int):
+        nats, share = (
+            [refinement[of][moment].get(size) for moment in moments]
+            for of in ("log_joint", "coherence")
+        )
         if share[0] is None:
-            share = [ceiling.get(moment) for moment in moments]
+            share = [refinement.get("ceiling", {}).get(moment) for moment in moments]
         rows.append((size, [*nats, *share]))
     return rows
 
@@ -104,15 +94,10 @@ WORST = {key: pick for key, pick, _ in DIAGNOSTICS.values()}
 
 
 def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The worst of each diagnostic over subsets, as text.
+    """The worst of each diagnostic in `sampler.subsets` (or a refinement's), as text.
 
-    Args:
-      subsets: `sampler.subsets` or `refinement.subsets`, or a part of them. A null
-        (an R-hat that is not a number because a chain never moved) is worse than every
-        number.
-
-    Returns:
-      Heading → value, for the diagnostics that are there.
+    A null (an R-hat that is not a number because a chain never moved) is worse than
+    every number. The keys are headings of the diagnostics that are there.
     """
     found = {}
     for heading, (key, pick, digits) in DIAGNOSTICS.items():

@@ -55,14 +55,7 @@ def train_and_evaluate(
     """
     workdir = Path(workdir)
     setup = open_experiment(config)
-    dataset = setup.dataset
-    sizes = ", ".join(
-        f"{name} {split.size:,}" for name, split in dataset.splits.items()
-    )
-    views = ", ".join(sorted(dataset.shapes))
-    processes.say(f"{dataset.name}: {sizes} tuples of {views}")
-    for m in sorted(dataset.shapes):
-        processes.say(f"  {m}: {_model_of(setup, m)}")
+    _say_what_is_trained(setup)
     mesh = parallel.make_mesh() if mesh is None else mesh
     check_sizes(setup, mesh)
     metrics = None  # the first process's alone
@@ -101,17 +94,25 @@ def train_and_evaluate(
     )
 
 
-def _model_of(setup: Setup, modality: str) -> str:
-    """Its kind and shape, networks and likelihood, in one line."""
-    shape, model = setup.dataset.shapes[modality], setup.experiment.model
-    network, likelihood = model.network(modality), model.likelihood(modality)
-    kind = {1: "vector", 2: "sequence", 3: "picture"}[len(shape)]
-    sizes = (*network.features, *network.hidden_sizes)
-    return (
-        f"{kind} {list(shape)}, {network.kind} {sizes}, {network.activation}, "
-        f"{likelihood.name} of scale {likelihood.scale:.3g}"
-        + (", standardised" if modality in setup.dataset.scaling else "")
-    )
+def _say_what_is_trained(setup: Setup) -> None:
+    """Sizes of the data; and a line of networks and likelihood for each modality."""
+    dataset, model = setup.dataset, setup.experiment.model
+    sizes = ", ".join(f"{name} {of.size:,}" for name, of in dataset.splits.items())
+    views = sorted(dataset.shapes)
+    processes.say(f"{dataset.name}: {sizes} tuples of {', '.join(views)}")
+    for m in views:
+        shape, network, likelihood = (
+            dataset.shapes[m],
+            model.network(m),
+            model.likelihood(m),
+        )
+        kind = {1: "vector", 2: "sequence", 3: "picture"}[len(shape)]
+        sizes = (*network.features, *network.hidden_sizes)
+        processes.say(
+            f"  {m}: {kind} {list(shape)}, {network.kind} {sizes}, "
+            f"{network.activation}, {likelihood.name} of scale {likelihood.scale:.3g}"
+            + (", standardised" if m in dataset.scaling else "")
+        )
 
 
 def train_seeds(
@@ -119,17 +120,9 @@ def train_seeds(
 ) -> dict | None:
     """``num_seeds`` runs, from ``seed`` upwards, and one record with their spread.
 
-    Seeds that have a record are not run again: they may have been other jobs.
-
-    Args:
-        config: Its ``num_seeds`` is 2 or more; ``{seed}`` in a path of ``init`` is
-            replaced.
-        workdir: Each run has ``seed_<seed>`` in it.
-        out: Also write the record there.
-        **options: Of ``train_and_evaluate``.
-
-    Returns:
-        The record, or None where nothing was evaluated.
+    Each run has ``seed_<seed>`` in ``workdir``; one that has a record is not run again,
+    as it may have been another job. The record, None where nothing was evaluated, also
+    goes to ``out``; ``options`` are those of ``train_and_evaluate``.
 
     Raises:
         ValueError: As ``train_and_evaluate`` and ``combine``.
@@ -181,21 +174,21 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
     """
     splits, experiment = setup.dataset.splits, setup.experiment
     sizes = {
-        f"{s}.batch_size": experiment.training[s].batch_size for s in experiment.stages
+        stage: experiment.training[stage].batch_size for stage in experiment.stages
     }
-    sizes["evaluation.classifier.batch_size"] = experiment.classifier.batch_size
-    for field, size in sizes.items():
-        if size > splits["train"].size:
+    num = splits["train"].size
+    classifier = {"evaluation.classifier": experiment.classifier.batch_size}
+    for section, size in (sizes | classifier).items():
+        if size > num:
             raise ValueError(
-                f"`{field}` is {size}, expected at most the {splits['train'].size} "
+                f"`{section}.batch_size` is {size}, expected at most the {num} "
                 "training tuples"
             )
-    for stage in experiment.stages:
-        parallel.check_batch_size(experiment.training[stage].batch_size, mesh)
-    if "shared" in experiment.stages and "validation" in splits:
-        size = experiment.training["shared"].batch_size
-        rows = validation_indices(splits["validation"].size, size).shape[1]
+    for size in sizes.values():
+        parallel.check_batch_size(size, mesh)
+    if "shared" in sizes and "validation" in splits:
         num = splits["validation"].size
+        rows = validation_indices(num, sizes["shared"]).shape[1]
         said = f"the {num} validation tuples make batches of {rows}"
         if faults := experiment.sections["projectors"].batch_faults(rows, said):
             raise ValueError("\n".join(faults))
@@ -203,7 +196,7 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
 
 
 def check_evaluation(setup: Setup) -> None:
-    """Refuses what would stop the protocol or a measure when it has run for long.
+    """Checks everything that would otherwise fail only after a long evaluation.
 
     Raises:
         ValueError: More evaluation tuples than there are; sizes that measures cannot

@@ -12,8 +12,8 @@ Neither the data nor a config file are read to open a model; ``data/`` may be re
 and the folder may be moved.
 """
 
+import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
+from jnf_jax.runtime.files import write_whole
 from jnf_jax.types import Params, Views
 
 FORMAT = 1
@@ -85,21 +86,13 @@ def keep_model(setup: Setup, workdir: Path) -> None:
         rows = np.arange(min(NUM_ADAPTATION_DATA, train.size), dtype=np.int32)
         fetch = jax.jit(dataset.fetch)
         calibration = jax.device_get(fetch(train.arrays, train.rows(rows)))
-    about = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "shapes": dataset.shapes,
-        "num_classes": dataset.num_classes,
-        "record": dataset.record,
-        "unbounded": dataset.unbounded,
-        "scaling": {m: own.to_json(of) for m, of in dataset.scaling.items()},
-    }
-    temporary = workdir / "calibration.tmp.npz"
-    np.savez_compressed(temporary, **calibration)
-    os.replace(temporary, workdir / "calibration.npz")
-    temporary = workdir / "model.tmp"
-    temporary.write_text(json.dumps(about, indent=1) + "\n")
-    os.replace(temporary, workdir / "model.json")
+    fields = ("name", "shapes", "num_classes", "record", "unbounded")
+    about = {"format": FORMAT} | {field: getattr(dataset, field) for field in fields}
+    about["scaling"] = {m: own.to_json(of) for m, of in dataset.scaling.items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **calibration)
+    write_whole(workdir / "calibration.npz", stream.getvalue())
+    write_whole(workdir / "model.json", json.dumps(about, indent=1) + "\n")
 
 
 def open_model(workdir: Path) -> Trained:

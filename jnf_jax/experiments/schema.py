@@ -1,9 +1,9 @@
 """The schema of a record; docs/results_schema.md describes every field.
 
 A measured quantity is a number or, over several training seeds,
-``{"mean": …, "sd": …, "n": …}``. A check takes the path of a value and the value, and
-returns the faults that it finds, a sentence each. Keys that ``RECORD`` does not name
-are free.
+``{"mean": …, "sd": …, "n": …}``. ``FIELDS`` is the table of what is checked: a check
+takes the path of a value and the value, and returns the faults that it finds, a
+sentence each. Keys that it does not name are free.
 """
 
 import difflib
@@ -23,32 +23,6 @@ def is_summary(value: Any) -> bool:
     """Whether ``value`` is a ``{mean, sd, n}``, not names of which "mean" is one."""
     known = isinstance(value, Mapping) and "mean" in value
     return known and (len(value) == 1 or bool(value.keys() & {"sd", "std", "n"}))
-
-
-def validate(record: Any) -> list[str]:
-    """Finds everything that is wrong with a record, all at once.
-
-    Args:
-      record: as read from JSON; keys that the schema does not name are free.
-
-    Returns:
-      One sentence a fault, naming the field, what it is and what was expected; empty
-      if the record is good.
-    """
-    if not isinstance(record, Mapping):
-        return [f"the record is a {type(record).__name__}, expected an object"]
-    faults = _fields(RECORD, REQUIRED)("", record)
-    coherence, classifiers = record.get("coherence"), record.get("classifiers")
-    judged = isinstance(coherence, Mapping) and coherence.get("conditional")
-    if judged and isinstance(classifiers, Mapping) and not classifiers:
-        faults.append(
-            "`classifiers` is empty, expected the accuracy on real test images of "
-            "those that judged `coherence.conditional`"
-        )
-    for name in MEASURES:
-        faults += _shown_faults(name, record[name]) if name in record else []
-    named = {fault.split()[0] for fault in faults}  # say each only once
-    return faults + [f for f in _json_faults("", record) if f.split()[0] not in named]
 
 
 # --- what a value may be -------------------------------------------------------------
@@ -90,142 +64,27 @@ def _when(is_good: Callable[[Any], Any], expected: str) -> Check:
     return check
 
 
-_is_object = _when(lambda value: isinstance(value, Mapping), "an object")
+def _no_given_target(path: str, value: Any) -> list[str]:
+    """Of an object names given -> target -> …: no target is given."""
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return [
+        f"`{path}.{given}` has the target {name!r}, which is given"
+        for given, targets in pairs
+        if isinstance(targets, Mapping)
+        for name in sorted(set(str(given).split("+")) & set(targets))
+    ]
 
 
-def _each(check: Check, keys: str = "", expected: str = "") -> Check:
-    """An object name -> what ``check`` allows, its names being ``expected``."""
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(type(entry) is kind for entry in value)
 
-    def check_each(path: str, value: Any) -> list[str]:
-        faults = _is_object(path, value)
-        for name, entry in {} if faults else value.items():
-            faults += check(f"{path}.{name}", entry)
-            if keys and not re.fullmatch(keys, str(name)):
-                faults.append(f"`{path}` has the key {name!r}, expected {expected}")
-        return faults
-
-    return check_each
-
-
-def _directions(check: Check) -> Check:
-    """An object names given -> target that is not given -> what ``check`` allows."""
-
-    def check_directions(path: str, value: Any) -> list[str]:
-        faults = _each(_each(check))(path, value)
-        for given, targets in value.items() if isinstance(value, Mapping) else ():
-            known = targets if isinstance(targets, Mapping) else ()
-            faults += [
-                f"`{path}.{given}` has the target {name!r}, which is given"
-                for name in sorted(set(str(given).split("+")) & set(known))
-            ]
-        return faults
-
-    return check_directions
-
-
-def _fields(checks: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
-    """An object with these fields; near misses of missing ones are named."""
-
-    def check(path: str, value: Any) -> list[str]:
-        faults, above = _is_object(path, value), f"{path}." if path else ""
-        for name, of_field in {} if faults else checks.items():
-            if name in value:
-                faults += of_field(above + name, value[name])
-            elif name in required:
-                extra = [str(key) for key in value if key not in checks]
-                near = difflib.get_close_matches(name, extra, n=1)
-                hint = f"; did you mean it by `{near[0]}`?" if near else ""
-                faults.append(f"`{above}{name}` is missing{hint}")
-        return faults
-
-    return check
-
-
-def _coherence(path: str, coherence: Any) -> list[str]:
-    """Checks its fields, and that each prior has an entropy where there are several."""
-    faults = _fields(COHERENCE, ("conditional", "joint", "joint_entropy", "ceiling"))(
-        path, coherence
-    )
-    if not isinstance(coherence, Mapping):
-        return faults
-    entropy, joint = coherence.get("joint_entropy"), coherence.get("joint")
-    joint = joint if isinstance(joint, Mapping) else {}
-    path = f"{path}.joint_entropy"
-    if isinstance(entropy, Mapping) and not is_summary(entropy):
-        faults += _each(_or_null(NATS))(path, entropy)
-        if set(entropy) != set(joint):
-            faults.append(
-                f"`{path}` has keys {sorted(entropy)}, expected those of "
-                f"`coherence.joint`: {sorted(joint)}"
-            )
-    elif entropy is not None and len(joint) > 1:
-        faults.append(
-            f"`{path}` is one value, expected one for each prior of "
-            f"`coherence.joint`: {sorted(joint)}"
-        )
-    elif entropy is not None:
-        faults += NATS(path, entropy)
-    return faults
-
-
-def _before_and_after(check: Check) -> Check:
-    """An object with both, each of them size -> what ``check`` allows."""
-
-    def check_both(path: str, value: Any) -> list[str]:
-        if not isinstance(value, Mapping) or set(value) != {"before", "after"}:
-            expected = "expected an object with before and after"
-            return [f"`{path}` is {value!r}, {expected}"]
-        return _each(_each(check))(path, value)
-
-    return check_both
-
-
-def _shown_faults(name: str, measured: Any) -> list[str]:
-    """Faults of a measure's object, as far as its tables show it."""
-    if faults := _is_object(name, measured):
-        return faults
-    for table in load(name).TABLES:
-        if not isinstance(find(measured, table.rows) or {}, Mapping):
-            faults.append(f"`{name}.{table.rows}` is no object, expected one")
-            continue
-        for row, values in rows_of(table, measured):
-            above = ".".join(filter(None, (name, table.rows, row)))
-            for column, value in zip(table.columns, values, strict=True):
-                check = _or_null(_number(column.low, column.high))
-                if isinstance(value, Mapping) and not is_summary(value):
-                    check = _each(check)
-                faults += check(f"{above}.{column.path}", value)
-    return faults
-
-
-def _json_faults(path: str, value: Any) -> list[str]:
-    """Finds what JSON cannot hold, wherever it is; NaN is no measurement."""
-    if value is None or isinstance(value, bool | str | int):
-        return []
-    if isinstance(value, float):
-        return [] if math.isfinite(value) else [f"`{path}` is {value}, not finite"]
-    if isinstance(value, Mapping):
-        faults = [
-            f"`{path}` has the key {key!r}, expected a string"
-            for key in value
-            if not isinstance(key, str)
-        ]
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        faults, items = [], enumerate(value)
-    else:
-        return [f"`{path}` is a {type(value).__name__}, which JSON does not have"]
-    for key, entry in items:
-        faults += _json_faults(f"{path}.{key}" if path else str(key), entry)
-    return faults
-
-
-# --- the fields of a record ----------------------------------------------------------
 
 SHARE, NATS = _number(0.0, 1.0), _number(0.0)
-SHARES = _each(SHARE)
-SIZES = (r"[1-9]\d*", 'a subset size as a string: "1", "2", …')
-STEPS = (r"0|[1-9]\d*", 'a number of steps as a string: "0", "10", …')
+OBJECT = _when(lambda value: isinstance(value, Mapping), "an object")
+BEFORE_AND_AFTER = _when(
+    lambda value: isinstance(value, Mapping) and set(value) == {"before", "after"},
+    "an object with before and after",
+)
 TEXT = _when(
     lambda value: isinstance(value, str) and value.strip(),
     "a string that says something",
@@ -238,62 +97,179 @@ COMMIT = _when(
     "7 to 40 hex digits, with -dirty after them if the tree differed, or unknown",
 )
 SEEDS = _when(
-    lambda value: (
-        isinstance(value, list)
-        and value
-        and all(type(seed) is int for seed in value)
-        and len(set(value)) == len(value)
-    ),
+    lambda value: _is_list_of(value, int) and 0 < len(value) == len(set(value)),
     "a list of different integers",
-)
-SENTENCES = _when(
-    lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
-    "a list of strings",
 )
 # Null where undefined: the R-hat of a chain that never moved.
 DIAGNOSTIC = _or_null(_when(_is_number, "a number or null"))
 
-COHERENCE: dict[str, Check] = {
-    "conditional": _each(SHARE, *SIZES),
-    "conditional_micro": _each(SHARE, *SIZES),
-    "num_subsets": _each(lambda path, value: [], *SIZES),
-    "joint": SHARES,
-    "joint_entropy": lambda path, value: [],  # with its priors, in `_coherence`
-    "joint_by_steps": _each(_each(_or_null(SHARE), *STEPS)),
-    "joint_entropy_by_steps": _each(_each(_or_null(NATS), *STEPS)),
-    "ceiling": _or_null(SHARE),
-    "interval": _fields(
-        {
-            "conditional": _each(SHARES),
-            "subsets": _directions(SHARES),
-            "joint": _each(SHARES),
-            "ceiling": SHARES,
-        }
-    ),
+# --- the fields of a record ----------------------------------------------------------
+
+ANY_NAME = {
+    "*": (r"(?s).*", ""),
+    "<size>": (r"[1-9]\d*", 'a subset size as a string: "1", "2", …'),
+    "<steps>": (r"0|[1-9]\d*", 'a number of steps as a string: "0", "10", …'),
 }
+"""Part of a path that stands for every name -> the names that there may be."""
+
 REQUIRED = (
     *("dataset", "method", "protocol", "config", "command", "commit", "hardware"),
     *("seeds", "wall_seconds", "coherence", "classifiers", "sampler"),
-    "stage1_checkpoint",
+    *("stage1_checkpoint", "coherence.conditional", "coherence.joint"),
+    *("coherence.joint_entropy", "coherence.ceiling"),
+    *("refinement.log_joint", "refinement.coherence"),  # where there is a refinement
 )
-RECORD: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     **dict.fromkeys(("dataset", "method", "protocol", "config", "command"), TEXT),
     "commit": COMMIT,
     "hardware": TEXT,
     "seeds": SEEDS,
     "wall_seconds": NATS,
-    "coherence": _coherence,
-    "classifiers": SHARES,
-    "sampler": _fields({"settings": _is_object, "subsets": _each(_each(DIAGNOSTIC))}),
+    "coherence.conditional.<size>": SHARE,
+    "coherence.conditional_micro.<size>": SHARE,
+    "coherence.num_subsets.<size>": lambda path, value: [],
+    "coherence.joint.*": SHARE,
+    "coherence.joint_by_steps.*.<steps>": _or_null(SHARE),
+    "coherence.joint_entropy_by_steps.*.<steps>": _or_null(NATS),
+    "coherence.ceiling": _or_null(SHARE),
+    "coherence.interval.conditional.*.*": SHARE,
+    "coherence.interval.subsets": _no_given_target,
+    "coherence.interval.subsets.*.*.*": SHARE,
+    "coherence.interval.joint.*.*": SHARE,
+    "coherence.interval.ceiling.*": SHARE,
+    "classifiers.*": SHARE,
+    "sampler.settings": OBJECT,
+    "sampler.subsets.*.*": DIAGNOSTIC,
     "stage1_checkpoint": _or_null(TEXT),
-    "subset_coherence": _directions(SHARE),
-    "refinement": _fields(
-        {
-            "log_joint": _before_and_after(_number()),
-            "coherence": _before_and_after(SHARE),
-            "ceiling": SHARES,
-        },
-        ("log_joint", "coherence"),
-    ),
-    "notes": SENTENCES,
+    "subset_coherence": _no_given_target,
+    "subset_coherence.*.*": SHARE,
+    "refinement.log_joint": BEFORE_AND_AFTER,
+    "refinement.log_joint.*.*": _number(),
+    "refinement.coherence": BEFORE_AND_AFTER,
+    "refinement.coherence.*.*": SHARE,
+    "refinement.ceiling.*": SHARE,
+    "notes": _when(lambda value: _is_list_of(value, str), "a list of strings"),
 }
+"""Path -> check, of every value there is at it."""
+
+
+def validate(record: Any) -> list[str]:
+    """Finds everything that is wrong with a record as read from JSON, all at once.
+
+    Returns:
+        One sentence a fault, naming the field, what it is and what was expected; empty
+        if the record is good.
+    """
+    if not isinstance(record, Mapping):
+        return [f"the record is a {type(record).__name__}, expected an object"]
+    faults = _missing(record)
+    for path, check in FIELDS.items():
+        faults += _walk("", record, path.split("."), check)
+    faults += _entropy_faults(record)
+    judged = find(record, "coherence.conditional")
+    if judged and record.get("classifiers") == {}:
+        faults.append(
+            "`classifiers` is empty, expected the accuracy on real test images of "
+            "those that judged `coherence.conditional`"
+        )
+    for name in MEASURES:
+        faults += _shown_faults(name, record[name]) if name in record else []
+    named = {fault.split()[0] for fault in faults}  # say each only once
+    faults += [f for f in _json_faults("", record) if f.split()[0] not in named]
+    return [*dict.fromkeys(faults)]
+
+
+def _join(path: str, name: Any) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _missing(record: Record) -> list[str]:
+    """Faults of ``REQUIRED``; near misses are named."""
+    faults = []
+    for path in REQUIRED:
+        above, _, name = path.rpartition(".")
+        there = find(record, above)
+        if not isinstance(there, Mapping) or name in there:
+            continue
+        known = {p.removeprefix(f"{above}.").split(".")[0] for p in FIELDS}
+        extra = [str(key) for key in there if key not in known]
+        near = difflib.get_close_matches(name, extra, n=1)
+        hint = f"; did you mean it by `{near[0]}`?" if near else ""
+        faults.append(f"`{path}` is missing{hint}")
+    return faults
+
+
+def _walk(path: str, value: Any, keys: list[str], check: Check) -> list[str]:
+    """Faults of all values at ``keys`` below a value."""
+    if not keys:
+        return check(path, value)
+    if faults := OBJECT(path, value):
+        return faults
+    key, *rest = keys
+    names = value if key in ANY_NAME else [key] if key in value else []
+    pattern, expected = ANY_NAME.get(key, ("(?s).*", ""))
+    for name in names:
+        faults += _walk(_join(path, name), value[name], rest, check)
+        if not re.fullmatch(pattern, str(name)):
+            faults.append(f"`{path}` has the key {name!r}, expected {expected}")
+    return faults
+
+
+def _entropy_faults(record: Record) -> list[str]:
+    """`coherence.joint_entropy` is one value, or one for each prior of several."""
+    path = "coherence.joint_entropy"
+    entropy, joint = find(record, path), find(record, "coherence.joint")
+    joint = sorted(joint) if isinstance(joint, Mapping) else []
+    if isinstance(entropy, Mapping) and not is_summary(entropy):
+        faults = _walk(path, entropy, ["*"], _or_null(NATS))
+        if sorted(entropy) != joint:
+            faults.append(
+                f"`{path}` has keys {sorted(entropy)}, expected those of "
+                f"`coherence.joint`: {joint}"
+            )
+        return faults
+    if entropy is not None and len(joint) > 1:
+        return [
+            f"`{path}` is one value, expected one for each prior of "
+            f"`coherence.joint`: {joint}"
+        ]
+    return _or_null(NATS)(path, entropy)
+
+
+def _shown_faults(name: str, measured: Any) -> list[str]:
+    """Faults of a measure's object, as far as its tables show it."""
+    if faults := OBJECT(name, measured):
+        return faults
+    for table in load(name).TABLES:
+        if not isinstance(find(measured, table.rows) or {}, Mapping):
+            faults.append(f"`{name}.{table.rows}` is no object, expected one")
+            continue
+        for row, values in rows_of(table, measured):
+            above = ".".join(filter(None, (name, table.rows, row)))
+            for column, value in zip(table.columns, values, strict=True):
+                check = _or_null(_number(column.low, column.high))
+                is_named = isinstance(value, Mapping) and not is_summary(value)
+                keys = ["*"] if is_named else []
+                faults += _walk(f"{above}.{column.path}", value, keys, check)
+    return faults
+
+
+def _json_faults(path: str, value: Any) -> list[str]:
+    """Finds what JSON cannot hold, wherever it is; NaN is no measurement."""
+    if value is None or isinstance(value, bool | str | int):
+        return []
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [f"`{path}` is {value}, not finite"]
+    faults, items = [], enumerate(value) if isinstance(value, list | tuple) else None
+    if isinstance(value, Mapping):
+        faults = [
+            f"`{path}` has the key {key!r}, expected a string"
+            for key in value
+            if not isinstance(key, str)
+        ]
+        items = value.items()
+    if items is None:
+        return [f"`{path}` is a {type(value).__name__}, which JSON does not have"]
+    for key, entry in items:
+        faults += _json_faults(_join(path, key), entry)
+    return faults

@@ -25,18 +25,10 @@ def bind_stage(
     mesh: jax.sharding.Mesh | None = None,
     settings: TrainSettings | None = None,
 ) -> Stage:
-    """The stage on ``dataset``, reading the parameters of the stages it needs.
+    """A method's stage on ``dataset``, reading the parameters of the stages it needs.
 
-    Args:
-        stage: A member of ``Method.stages``.
-        dataset: Its train and validation splits are used.
-        params: {stage: parameters} of at least ``stage.needs``.
-        mesh: Devices that compute what is cached.
-        settings: Of its training, which may give groups of parameters a rate of their
-            own.
-
-    Returns:
-        A stage whose batches are ``Batch(views, cached)``.
+    Its batches are ``Batch(views, cached)``. ``mesh`` computes the cache; ``settings``
+    of its training may give groups of parameters a rate of their own.
 
     Raises:
         ValueError: If a needed stage is missing from ``params``.
@@ -49,26 +41,26 @@ def bind_stage(
             f"--config.init.{missing[0]}=…"
         )
     frozen = {name: params[name] for name in stage.needs}
-    has_cache = stage.cache is not None
-    arrays = {}
-    for split in ("train", "validation"):
-        arrays[split] = {"data": dataset.splits[split].arrays}
-        if has_cache and dataset.splits[split].size > MAX_CACHED:
+    has_cache, changed = stage.cache is not None, {}
+    for name in ("train", "validation"):
+        split = dataset.splits[name]
+        arrays = {"data": split.arrays}
+        if has_cache and split.size > MAX_CACHED:
             raise ValueError(
                 f"stage {stage.name!r} would cache the joint posterior of "
-                f"{dataset.splits[split].size:,} tuples, expected at most "
-                f"{MAX_CACHED:,}; use a smaller set, of fixed tuples "
-                "(data.variant='fixed')"
+                f"{split.size:,} tuples, expected at most {MAX_CACHED:,}; use a "
+                "smaller set, of fixed tuples (data.variant='fixed')"
             )
         if has_cache:
-            arrays[split]["cached"] = compute_cache(stage, dataset, split, frozen, mesh)
+            arrays["cached"] = compute_cache(stage, dataset, name, frozen, mesh)
+        changed |= {f"{name}_arrays": arrays, f"{name}_size": split.size}
+        changed[f"{name}_read"] = split.read
 
     def fetch(arrays: Any, rows: Any) -> Batch:
         cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
         return Batch(dataset.fetch(arrays["data"], rows), cached)
 
-    cached, train = arrays["train"].get("cached"), dataset.splits["train"]
-    validation, changed = dataset.splits["validation"], {}
+    cached = changed["train_arrays"].get("cached")
     if stage.prepare is not None:
         prepared = stage.prepare(cached)
         changed["init"] = lambda rng_key: stage.init(rng_key) | prepared
@@ -77,13 +69,7 @@ def bind_stage(
     return dataclasses.replace(
         stage,
         fetch=fetch,
-        train_arrays=arrays["train"],
-        train_size=train.size,
-        train_read=train.read,
-        validation_arrays=arrays["validation"],
-        validation_size=validation.size,
-        validation_read=validation.read,
-        num_epochs=train.num_epochs,
+        num_epochs=dataset.splits["train"].num_epochs,
         frozen=None if has_cache or not frozen else frozen,
         groups=parameter_groups(settings) if settings else {},
         **changed,
@@ -117,10 +103,7 @@ def compute_cache(
         views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
         return stage.cache(params, views)
 
-    return map_batches(
-        lambda _, indices: one_batch(
-            params, arrays, parallel.put_batch(data.rows(indices), mesh)
-        ),
-        data.size,
-        CACHE_BATCH_SIZE,
-    )
+    def put(_: int, indices: Any) -> Any:
+        return one_batch(params, arrays, parallel.put_batch(data.rows(indices), mesh))
+
+    return map_batches(put, data.size, CACHE_BATCH_SIZE)

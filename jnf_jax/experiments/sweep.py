@@ -16,7 +16,6 @@ import ml_collections
 from jnf_jax.experiments import ablations, records, sweep_plot
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.run import record_of, train_and_evaluate
-from jnf_jax.experiments.text import markdown
 from jnf_jax.experiments.variants import Pairs, Unit, make_plan
 from jnf_jax.runtime import parallel, processes
 
@@ -32,13 +31,9 @@ def run_sweep(
 ) -> dict[str, Any]:
     """Runs a sweep; returns the ablation, see docs/results_schema.md.
 
-    Args:
-        config: Of the sweep.
-        workdir: ``sweep.{json,md,png}`` go here; each variant has its own directory.
-        config_name: Of ``config``, as records name it.
-        command: As records quote it.
-        settings: More ``overrides``.
-        out: The ablation and the plot also go here, as .json and .png.
+    ``sweep.{json,md,png}`` go to ``workdir``, where each variant has its own directory;
+    the ablation and the plot also go to ``out``, as .json and .png. Records quote
+    ``config_name`` and ``command``; ``settings`` are more ``overrides``.
 
     Raises:
         ValueError: Faults of the sweep or of a variant, before anything is trained; or
@@ -50,23 +45,23 @@ def run_sweep(
     plan = make_plan(config, workdir, settings)
     quantities = dict.fromkeys([*config.quantities, *config.plot.y])
 
+    diverged: list[str] = []
+
+    def train(unit: Unit, mesh: jax.sharding.Mesh, with_evaluation: bool) -> Any:
+        return train_and_evaluate(
+            unit.config, unit.directory, config_name=unit.config_name, command=command,
+            mesh=mesh, with_evaluation=with_evaluation,
+        )  # fmt: skip
+
     def train_shared(unit: Unit, mesh: jax.sharding.Mesh) -> None:
         processes.say(f"shared: {unit.directory}")
-        options = dict(config_name=unit.config_name, command=command, mesh=mesh)
-        train_and_evaluate(
-            unit.config, unit.directory, with_evaluation=False, **options
-        )
-
-    diverged: list[str] = []
+        train(unit, mesh, with_evaluation=False)
 
     def run(unit: Unit, mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
         record = record_of(unit.directory, unit.config)
         processes.say(f"{'has a record' if record else 'variant'}: {unit.directory}")
-        options = dict(config_name=unit.config_name, command=command, mesh=mesh)
         try:
-            record = record or train_and_evaluate(
-                unit.config, unit.directory, **options
-            )
+            record = record or train(unit, mesh, with_evaluation=True)
         except FloatingPointError as error:
             diverged.append(f"{unit.directory}: {error}")
             return None
@@ -77,7 +72,12 @@ def run_sweep(
     devices = jax.local_devices()
     on_each_device(train_shared, plan.shared, devices)
     found = on_each_device(run, plan.units, devices)
-    _raise_on(diverged, len(plan.units))
+    if diverged:
+        listed = "\n  ".join(diverged)
+        raise FloatingPointError(
+            f"{len(diverged)} of {len(plan.units)} variants diverged, and there is no "
+            f"table without them; the others have records:\n  {listed}"
+        )
     ablation = {
         "sweep": config_name,
         "command": command,
@@ -89,19 +89,10 @@ def run_sweep(
     for path in [workdir / "sweep.json", *([Path(out)] if out else [])]:
         records.write(path, ablation, ablations.faults_of)
         sweep_plot.draw(ablation, path.with_suffix(".png"))
-    text = "\n".join(markdown(ablations.table_of(ablation)))
+    text = "\n".join(ablations.table_of(ablation))
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
     return ablation
-
-
-def _raise_on(diverged: Sequence[str], num_variants: int) -> None:
-    if diverged:
-        listed = "\n  ".join(diverged)
-        raise FloatingPointError(
-            f"{len(diverged)} of {num_variants} variants diverged, and there is no "
-            f"table without them; the others have records:\n  {listed}"
-        )
 
 
 def on_each_device(

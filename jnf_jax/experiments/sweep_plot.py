@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jnf_jax.evaluation.measures.tables import find
 from jnf_jax.experiments.ablations import Ablation, look_up
 from jnf_jax.experiments.schema import Record, is_summary
 
@@ -37,24 +38,19 @@ def points_of(ablation: Ablation, quantity: str) -> dict[str, list[Point]]:
             mean, below, above = value["mean"], value["sd"], value["sd"]
         else:
             mean = math.nan if value is None else value
-            low, high = _interval(variant["record"], quantity) or (mean, mean)
+            bar = _interval(variant["record"], quantity)
+            low, high = (bar["low"], bar["high"]) if bar else (mean, mean)
             below, above = max(mean - low, 0.0), max(high - mean, 0.0)
         x = variant["values"][x_axis]
         lines.setdefault(legend, []).append(Point(x, mean, below, above))
     return lines
 
 
-def _interval(record: Record, quantity: str) -> tuple[float, float] | None:
+def _interval(record: Record, quantity: str) -> dict[str, float] | None:
     """The bootstrap interval of a coherence, where the record has it."""
     section, _, name = quantity.partition(".")
     of = {"coherence": "", "subset_coherence": "subsets."}.get(section)
-    if of is None:
-        return None
-    path = f"coherence.interval.{of}{name}"
-    try:
-        return look_up(record, f"{path}.low"), look_up(record, f"{path}.high")
-    except ValueError:
-        return None
+    return None if of is None else find(record, f"coherence.interval.{of}{name}")
 
 
 def draw(ablation: Ablation, path: Path) -> Path:

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jnf_jax.experiments.schema import is_summary
 
@@ -65,37 +65,34 @@ def format_duration(seconds: Any) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-class TextTable(NamedTuple):
-    """A header and rows of as many cells; the first cell names its row."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+Rows = Sequence[Sequence[str]]
+"""As many cells as the header has; the first names its row."""
 
 
-def markdown(table: TextTable) -> list[str]:
+def markdown(header: Sequence[str], rows: Rows) -> list[str]:
     """Lines of Markdown, without the columns that are empty in every row."""
     kept = [
         i
-        for i in range(len(table.header))
-        if i == 0 or any(row[i] not in ("", ABSENT) for row in table.rows)
+        for i in range(len(header))
+        if i == 0 or any(row[i] not in ("", ABSENT) for row in rows)
     ]
-    lines = [table.header, ["---"] * len(table.header), *table.rows]
+    lines = [header, ["---"] * len(header), *rows]
     cells = [[line[i].replace("|", "\\|") for i in kept] for line in lines]
     return ["| " + " | ".join(line) + " |" for line in cells]
 
 
-def console(table: TextTable) -> list[str]:
+def console(header: Sequence[str], rows: Rows) -> list[str]:
     """Lines of plain ASCII, ``WIDTH`` wide: names to the left, values to the right.
 
-    What does not fit beside its name stands below it.
+    What does not fit beside its name stands below it; without rows there are no lines.
 
-    >>> console(TextTable(["coherence", "macro"], [["  given 1", "0.5 ± 0.1"]]))[1]
+    >>> console(["coherence", "macro"], [["  given 1", "0.5 ± 0.1"]])[1]
     '  given 1                                                             0.5 +- 0.1'
     """
     lines = []
-    first = max(len(row[0]) for row in table.rows)
-    share = (WIDTH - first) // (len(table.header) - 1)
-    for name, *values in [table.header, *table.rows] if table.rows else ():
+    first = max((len(row[0]) for row in rows), default=0)
+    share = (WIDTH - first) // (len(header) - 1)
+    for name, *values in [header, *rows] if rows else ():
         name, *values = map(_ascii, (name, *values))
         if max(map(len, values)) < share:
             left = WIDTH - share * len(values)

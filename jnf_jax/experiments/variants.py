@@ -69,10 +69,8 @@ def make_plan(
 ) -> Plan:
     """Checks a sweep's config, opens every variant once, and says what is to be run.
 
-    Args:
-        config: Of the sweep; see above.
-        workdir: Variants and shared stages have directories in it.
-        settings: More ``overrides``.
+    Variants and shared stages have directories in ``workdir``; ``settings`` are more
+    ``overrides``.
 
     Raises:
         ValueError: With every fault of the sweep and of its variants: their configs,
@@ -100,7 +98,7 @@ def make_plan(
 
 
 def _faults(tree: dict[str, Any]) -> list[str]:
-    """What is wrong with the sweep's config itself."""
+    """Everything that is wrong with the sweep's config itself."""
     kinds = {"base": str, "num_seeds": int, "plot": dict}
     kinds |= dict.fromkeys(("overrides", "axes", "shares", "quantities"), tuple | list)
     faults = [f"`{name}` is missing" for name in kinds if name not in tree]
@@ -122,42 +120,39 @@ def _faults(tree: dict[str, Any]) -> list[str]:
         ]
     axes = {} if faults else dict(tree["axes"])
     faults += [] if tree["axes"] else ["`axes` is empty, expected one or more"]
-    for name, values in axes.items():
-        if not _is_list(values) or not values:
-            faults.append(f"`axes` has {name!r} with {values!r}, expected some values")
     if len(axes) < len(tree["axes"]) and axes:
         faults.append("`axes` has an axis twice, expected each once")
-    for name in ("shares", "quantities"):
-        faults += [
-            f"`{name}` has {entry!r}, expected a string"
-            for entry in tree[name]
-            if not isinstance(entry, str)
-        ]
+    faults += [
+        f"`axes` has {name!r} with {values!r}, expected some values"
+        for name, values in axes.items()
+        if not _is_list(values) or not values
+    ]
+    faults += [
+        f"`{name}` has {entry!r}, expected a string"
+        for name in ("shares", "quantities")
+        for entry in tree[name]
+        if not isinstance(entry, str)
+    ]
     return faults + _plot_faults(tree["plot"], axes)
 
 
 def _plot_faults(plot: dict[str, Any], axes: dict[str, Any]) -> list[str]:
-    faults = []
     if set(plot) != {"x", "y", "log_x"}:
         return [f"`plot` has {sorted(plot)}, expected x, y and log_x"]
-    if axes and plot["x"] not in axes:
-        faults.append(f"`plot.x` is {plot['x']!r}, expected one of the axes {[*axes]}")
-    y = plot["y"]
+    x, y, log_x, faults = plot["x"], plot["y"], plot["log_x"], []
+    if axes and x not in axes:
+        faults.append(f"`plot.x` is {x!r}, expected one of the axes {[*axes]}")
     if not _is_list(y) or not y or not all(isinstance(path, str) for path in y):
         faults.append(f"`plot.y` is {y!r}, expected one or more quantities")
-    if not isinstance(plot["log_x"], bool):
-        faults.append(f"`plot.log_x` is {plot['log_x']!r}, expected True or False")
-    values = axes.get(plot["x"], ())
-    if plot["log_x"] and _is_list(values) and not all(map(_has_logarithm, values)):
+    if not isinstance(log_x, bool):
+        faults.append(f"`plot.log_x` is {log_x!r}, expected True or False")
+    values = axes[x] if _is_list(axes.get(x)) else ()
+    if log_x and not all(type(v) in (int, float) and v > 0 for v in values):
         faults.append(
-            f"`plot.log_x` is True, expected False: {plot['x']!r} has {values}, which "
-            "are not all numbers > 0"
+            f"`plot.log_x` is True, expected False: {x!r} has {values}, which are not "
+            "all numbers > 0"
         )
     return faults
-
-
-def _has_logarithm(value: Any) -> bool:
-    return type(value) in (int, float) and value > 0
 
 
 def _is_list(value: Any) -> bool:
@@ -202,28 +197,24 @@ def _vary(
 def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
     """What the sweep asks for and this variant does not have."""
     faults, stages = [], {stage.name: stage for stage in setup.method.stages}
-    method, there = setup.experiment.method, {*config.shares, *setup.experiment.init}
+    method, init = setup.experiment.method, setup.experiment.init
     for stage in config.shares:
         if stage not in stages:
             faults.append(
                 f"`shares` has {stage!r}, expected stages of {method!r}: {[*stages]}"
             )
-        elif stage not in setup.experiment.init:
+        elif stage not in init:
             faults += [
                 f"`shares` has {stage!r} without {need!r}, which it needs: expected "
                 f"{need!r} in `shares` or a checkpoint in `init.{need}`"
                 for need in stages[stage].needs
-                if need not in there
+                if need not in {*config.shares, *init}
             ]
-    inference = setup.method.inference
+    inference, measures = setup.method.inference, tuple(setup.experiment.measures)
+    known = (inference.modalities, inference.prior_names, measures)
+    has_labels = setup.dataset.num_classes is not None
     for path in dict.fromkeys([*config.quantities, *config.plot.y]):
-        faults += ablations.path_faults(
-            path,
-            inference.modalities,
-            inference.prior_names,
-            tuple(setup.experiment.measures),
-            setup.dataset.num_classes is not None,
-        )
+        faults += ablations.path_faults(path, *known, has_labels)
     return faults
 
 
@@ -237,7 +228,8 @@ def _share(
     """The unit, reading the stages that it shares; their own unit goes to ``shared``.
 
     Units agree on a stage if its identity, as its checkpoint will have it, is the same,
-    and how it is trained. What of it comes before is shared too, or read from ``init``.
+    and how it is trained. Earlier stages that it needs are shared too, or read from
+    ``init``.
     """
     init = setup.experiment.init
     own = [s for s in setup.method.stages if s.name in stages and s.name not in init]
@@ -250,13 +242,12 @@ def _share(
         }
         for stage in own
     }
-    names = [stage.name for stage in own]
     digest = content_key("stage", {"stages": about, "init": init})
-    directory = workdir / "shared" / f"{'+'.join(names)}_{digest}"
+    directory = workdir / "shared" / f"{'+'.join(about)}_{digest}"
     if digest not in shared:
         config = unit.config.copy_and_resolve_references().unlock()
-        config.stages = ",".join(names)
+        config.stages = ",".join(about)
         shared[digest] = Unit({}, unit.config_name, config, directory)
     config = unit.config.copy_and_resolve_references().unlock()
-    config.init.update({name: str(stage_directory(directory, name)) for name in names})
+    config.init.update({name: str(stage_directory(directory, name)) for name in about})
     return unit._replace(config=config)

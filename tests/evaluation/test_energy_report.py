@@ -11,10 +11,9 @@ from tiny import tiny_config
 
 from jnf_jax.evaluation import energy_report
 from jnf_jax.evaluation.classifiers import Classifiers
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.plots import histogram
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import experiment
 from jnf_jax.experiments.experiment import stage_identity
 from jnf_jax.methods.product import Quotient

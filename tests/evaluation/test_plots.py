@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jnf_jax.evaluation.plots import _ticks, histogram
+from jnf_jax.evaluation.plots import histogram
 
 
 def peak_of(picture, colour):
@@ -25,15 +25,6 @@ def test_samples_lie_where_their_values_are():
 
 def test_one_value_has_an_axis():
     assert histogram({"a": np.full(5, 3.0)}, title="").std() > 0
-
-
-@pytest.mark.parametrize(
-    ("low", "high"), [(-10.0, 23.0), (0.0, 1.0), (1e3, 1.7e4), (3.0, 3.04)]
-)
-def test_ticks_are_few_and_inside(low, high):
-    ticks = _ticks(low, high)
-    assert 3 <= len(ticks) <= 11 and (ticks >= low - 1e-9).all()
-    assert (ticks <= high + 1e-9).all()
 
 
 @pytest.mark.parametrize(

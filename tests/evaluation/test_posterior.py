@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 
 MEAN, SCALE = np.array([0.5, -1.0]), np.array([0.4, 0.8])
 EXPERTS = {"a": (0.0, 1.0), "b": (0.3, 2.0)}

@@ -11,10 +11,9 @@ import pytest
 
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.coherence import draw_latents, evaluate_coherence
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.protocol import SUBSETS, ProtocolSettings, protocol_name
 from jnf_jax.evaluation.statistics.bootstrap import macro_interval, share_interval
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.sampling import ChainSettings
 

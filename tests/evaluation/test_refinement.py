@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from jnf_jax.evaluation.classifiers import Classifiers
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.refinement import evaluate_refinement
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.sampling import ChainSettings
 from tests.methods.test_decoder_posterior import TRUTH, make

@@ -22,7 +22,6 @@ from jnf_jax.experiments import (
 )
 from jnf_jax.experiments import run as runs
 from jnf_jax.experiments import sweep as sweep_run
-from jnf_jax.experiments.text import markdown
 
 TINY = '''
 from jnf_jax.configs.circles_squares import noisy
@@ -195,9 +194,7 @@ def test_seeds_become_a_mean_and_a_spread(base, calls):
     record = done["variants"][0]["record"]
     # 0.25 and 0.75: mean 0.5, sd 0.5 / √2.
     assert record["coherence"]["conditional"]["1"]["n"] == 2
-    assert markdown(ablations.table_of(done))[2].startswith(
-        "| 0 | 0.500 ± 0.354 | 0.900"
-    )
+    assert ablations.table_of(done)[2].startswith("| 0 | 0.500 ± 0.354 | 0.900")
     stored = records.read(base / "runs" / "flow.num_blocks=0" / "results.json")
     assert stored == json.loads(json.dumps(record))
     points = sweep_plot.points_of(done, "coherence.conditional.1")

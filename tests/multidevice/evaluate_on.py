@@ -16,7 +16,6 @@ import numpy as np
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.coherence import evaluate_coherence
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import (
     frechet,
     likelihood,
@@ -25,7 +24,7 @@ from jnf_jax.evaluation.measures import (
 )
 from jnf_jax.evaluation.posterior import mean_unimodal_log_prob, posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jnf_jax.experiments import ablations, records
-from jnf_jax.experiments.text import markdown
 from tools.results_page.tables import config_link, link
 
 
@@ -13,7 +12,7 @@ def load(root: Path, configs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Path -> ablation, of every file in results/ablations/.
 
     Raises:
-      ValueError: one is not valid, or its sweep is not in the repository.
+        ValueError: One is not valid, or its sweep is not in the repository.
     """
     found = {}
     for path in sorted((root / "results" / "ablations").glob("*.json")):
@@ -30,19 +29,14 @@ def load(root: Path, configs: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def page(root: Path, configs: Sequence[str]) -> list[str]:
-    """The lines of docs/results/ablations.md; none where there are no sweeps.
-
-    Args:
-      root: the repository.
-      configs: names of its sweeps' configs.
-    """
+    """The lines of docs/results/ablations.md for sweeps ``configs``; none without."""
     found = load(root, configs)
     lines = ["# Ablations", ""]
     lines += ["`python -m jnf_jax.sweep --config CONFIG --workdir DIR` runs each.", ""]
     for name, ablation in found.items():
         stem = Path(name).stem
         lines += [f"## {stem} ({config_link('config', ablation['sweep'])})", ""]
-        lines += [*markdown(ablations.table_of(ablation)), ""]
+        lines += [*ablations.table_of(ablation), ""]
         picture = Path(name).with_suffix(".png")
         if (root / picture).is_file():
             lines += [f"![{stem}](../{picture.as_posix()})", ""]

@@ -18,10 +18,11 @@ from jnf_jax.experiments.text import (
     by_name,
     format_duration,
     format_value,
+    markdown,
     mean_of,
 )
 from tools.results_page.published import as_published
-from tools.results_page.tables import link, sizes_of, table
+from tools.results_page.tables import conditional_of, link, sizes_of
 
 INTRODUCTION = """\
 # Results
@@ -52,14 +53,14 @@ def page(
     """The lines of docs/results.md.
 
     Args:
-      root: the repository.
-      records: path -> record.
-      published: docs/published.json.
-      pages: path -> lines of the pages behind this one.
+        root: The repository.
+        records: Path -> record.
+        published: docs/published.json.
+        pages: Path -> lines of the pages behind this one.
 
     Raises:
-      ValueError: docs/summary.json names a record, a quantity or a published row that
-        is not there.
+        ValueError: docs/summary.json names a record, a quantity or a published row that
+            is not there.
     """
     path = root / "docs" / "summary.json"
     lines = [INTRODUCTION]
@@ -96,16 +97,10 @@ def readme(
     records: Mapping[str, Mapping[str, Any]],
     published: Mapping[str, Any],
 ) -> str:
-    """README.md with its table made anew.
-
-    Args:
-      text: README.md as it stands, with both marks.
-      root: the repository.
-      records: path -> record.
-      published: docs/published.json.
+    """README.md with its table made anew; the other arguments are those of `page`.
 
     Raises:
-      ValueError: a mark is missing, or as for `page`.
+        ValueError: One of both marks is missing, or as for `page`.
     """
     begin, end = README_MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
@@ -113,25 +108,24 @@ def readme(
     chosen = json.loads((root / "docs" / "summary.json").read_text("utf-8"))["readme"]
     ours = {label: _record(name, records) for label, name in chosen["ours"].items()}
     theirs = _published_rows(chosen, published)
-    sizes = sizes_of(
-        [r["coherence"]["conditional"] for r in ours.values()]
-        + [row.get("conditional", {}) for row in theirs]
-    )
-    rows = [
-        [
-            label,
-            *(format_value(r["coherence"]["conditional"].get(k), 2) for k in sizes),
-            f"{format_duration(r['wall_seconds'])}, {r['hardware']}",
-        ]
-        for label, r in ours.items()
+    sizes = sizes_of(map(conditional_of, [*ours.values(), *theirs]))
+    rows = [[label, *_coherences(of, sizes), _budget(of)] for label, of in ours.items()]
+    rows += [
+        [f"{row['method']}, published", *_coherences(row, sizes), "GPU"]
+        for row in theirs
     ]
-    for row in theirs:
-        values = [format_value(row["conditional"].get(k), 2) for k in sizes]
-        rows.append([f"{row['method']}, published", *values, "GPU"])
     header = ["PolyMNIST: coherence given", *sizes, "budget"]
     before, after = text.partition(begin)[0], text.partition(end)[2]
-    shown = "\n".join([*table(header, rows), "", chosen["said"]])
+    shown = "\n".join([*markdown(header, rows), "", chosen["said"]])
     return f"{before}{begin}\n\n{shown}\n\n{end}{after}"
+
+
+def _coherences(record: Mapping[str, Any], sizes: Sequence[str]) -> list[str]:
+    return [format_value(conditional_of(record).get(k), 2) for k in sizes]
+
+
+def _budget(record: Mapping[str, Any]) -> str:
+    return f"{format_duration(record['wall_seconds'])}, {record['hardware']}"
 
 
 def _published_rows(
@@ -172,45 +166,31 @@ def _table(
     """Our records by wall time, then the published rows."""
     ours = {name: _record(name, records) for name in chosen["records"]}
     theirs = _published_rows(chosen, published)
-    sizes = sizes_of(
-        [r["coherence"]["conditional"] for r in ours.values()]
-        + [row.get("conditional", {}) for row in theirs]
-    )
+    sizes = sizes_of(map(conditional_of, [*ours.values(), *theirs]))
     cells = []
-    for name, record in sorted(ours.items(), key=_wall_time):
-        coherence = record["coherence"]
-        budget = f"{format_duration(record['wall_seconds'])}, {record['hardware']}"
+    for name in sorted(ours, key=lambda name: mean_of(ours[name]["wall_seconds"])):
+        coherence = ours[name]["coherence"]
         cells.append(
             [
                 link(Path(name).name, f"results/{name}.json"),
-                budget,
-                str(len(record["seeds"])),
-                *(format_value(coherence["conditional"].get(k), 2) for k in sizes),
+                _budget(ours[name]),
+                str(len(ours[name]["seeds"])),
+                *_coherences(ours[name], sizes),
                 by_name(coherence["joint"], lambda value: format_value(value, 2)),
                 format_value(coherence["ceiling"], 2),
             ]
         )
     for row in theirs:
         stated = by_name(row.get("joint") or _stated(row), as_published)
-        conditional = row.get("conditional", {})
-        values = [as_published(conditional.get(k)) for k in sizes]
+        values = [as_published(conditional_of(row).get(k)) for k in sizes]
         whose = f"{row['method']} [{row['provenance']}]"
         cells.append([whose, "published", ABSENT, *values, stated, ABSENT])
-    header = [
-        "record",
-        "budget",
-        "seeds",
-        *sizes,
-        "joint coherence by prior, or as stated",
-    ]
-    return table([*header, "ceiling"], cells)
+    header = ["record", "budget", "seeds", *sizes]
+    header += ["joint coherence by prior, or as stated", "ceiling"]
+    return markdown(header, cells)
 
 
 def _stated(row: Mapping[str, Any]) -> dict[str, Any]:
     """Coherences that a paper states under names of its own."""
     stated = row.get("stated", {})
     return {k: v for k, v in stated.items() if "FID" not in k and "NLL" not in k}
-
-
-def _wall_time(item: tuple[str, Mapping[str, Any]]) -> float:
-    return mean_of(item[1]["wall_seconds"])

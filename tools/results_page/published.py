@@ -5,8 +5,8 @@ from typing import Any
 
 from jnf_jax.evaluation.measures.tables import find
 from jnf_jax.experiments.schema import is_summary
-from jnf_jax.experiments.text import ABSENT, by_name, format_value, mean_of
-from tools.results_page.tables import row_name, sizes_of, table
+from jnf_jax.experiments.text import ABSENT, by_name, format_value, markdown, mean_of
+from tools.results_page.tables import conditional_of, row_name, sizes_of
 
 
 def beside_ours(
@@ -15,21 +15,19 @@ def beside_ours(
     """The rows of a section under those of our records that generate from subsets.
 
     Args:
-      published: docs/published.json.
-      section: folder of configs/.
-      records: of that section, by path.
+        published: docs/published.json.
+        section: A folder of configs/.
+        records: The records of that section, by path.
 
     Returns:
-      Lines of Markdown: table, protocols, provenance; none where nothing is published.
+        Lines of Markdown: table, protocols, provenance; none where nothing is
+        published.
     """
     rows = [row for row in published["rows"] if row["section"] == section]
     if not rows:
         return []
-    ours = {n: r for n, r in records.items() if r["coherence"]["conditional"]}
-    sizes = sizes_of(
-        [row.get("conditional", {}) for row in rows]
-        + [r["coherence"]["conditional"] for r in ours.values()]
-    )
+    ours = {n: r for n, r in records.items() if conditional_of(r)}
+    sizes = sizes_of(map(conditional_of, [*rows, *ours.values()]))
     header = ["method", "data", *sizes, "joint", "ceiling", "as stated", "protocol"]
     cells = [_of_ours(name, records, sizes) for name in ours]
     cells += [_of_published(row, sizes) for row in rows]
@@ -44,7 +42,7 @@ def beside_ours(
         "modalities of E log q(z|X) − log q_j(z|x_j). None of the published was "
         "measured under protocol v1, or on our pictures; their ± is as published.",
         "",
-        *table([*header, "source"], cells),
+        *markdown([*header, "source"], cells),
         "",
         *(f"- **{name}**: {published['protocols'][name]}" for name in protocols),
         *(f"- **[{mark}]**: {published['provenance'][mark]}." for mark in marks),

@@ -12,14 +12,14 @@ from typing import Any
 
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.records import joint_entropy
-from jnf_jax.experiments.text import ABSENT, by_name, format_value
+from jnf_jax.experiments.text import ABSENT, by_name, format_value, markdown
 from tools.results_page.tables import (
+    conditional_of,
     config_link,
     energy_table,
     link,
     refinement_table,
     sizes_of,
-    table,
 )
 
 TABLES = {"energy": energy_table, "refinement": refinement_table}
@@ -29,12 +29,8 @@ TABLES = {"energy": energy_table, "refinement": refinement_table}
 def page(root: Path, records: Mapping[str, Mapping]) -> list[str]:
     """The lines of docs/results/open_questions.md; none without the file.
 
-    Args:
-      root: the repository.
-      records: path -> record, of the whole repository.
-
     Raises:
-      ValueError: a question names a config that is not there, or an unknown table.
+        ValueError: A question names a config that is not there, or an unknown table.
     """
     path = root / "docs" / "open_questions.json"
     if not path.is_file():
@@ -58,21 +54,22 @@ def page(root: Path, records: Mapping[str, Mapping]) -> list[str]:
 
 def _answers(entry: Mapping[str, Any], records: Mapping[str, Mapping]) -> list[str]:
     """A row for each record of each config, in the order of the file."""
-    configs = entry["configs"]
-    found = {
-        config: {n: r for n, r in records.items() if r["config"] == config}
-        for config in configs
+    here = {
+        name: record
+        for config in entry["configs"]
+        for name, record in records.items()
+        if record["config"] == config
     }
-    here = {name: r for named in found.values() for name, r in named.items()}
-    sizes = sizes_of(r["coherence"]["conditional"] for r in here.values())
+    sizes = sizes_of(map(conditional_of, here.values()))
     rows = []
-    for config, named in found.items():
-        rows += [_row(name, record, sizes) for name, record in named.items()]
-        if not named:
+    for config in entry["configs"]:
+        found = {n: r for n, r in here.items() if r["config"] == config}
+        rows += [_row(name, record, sizes) for name, record in found.items()]
+        if not found:
             blank = [ABSENT] * (len(sizes) + 5)
             rows.append([_title(config), "not yet run", *blank])
     header = ["config", "data", "seeds", *sizes, "joint", "entropy", "ceiling"]
-    lines = table([*header, "record"], rows)
+    lines = markdown([*header, "record"], rows)
     for name in entry["tables"]:
         lines += TABLES[name](here)
     return lines

@@ -18,16 +18,15 @@ from typing import Any
 
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.records import read, sampler_kernel, worst_of_sampler
-from jnf_jax.experiments.text import ABSENT, by_name, format_duration
+from jnf_jax.experiments.text import ABSENT, Rows, by_name, format_duration, markdown
 from tools.results_page import ablations, front, published, questions
 from tools.results_page.tables import (
-    Rows,
     beside,
+    conditional_of,
     config_link,
     link,
     row_name,
     sizes_of,
-    table,
     with_interval,
 )
 
@@ -56,8 +55,8 @@ def load_records(root: Path) -> dict[str, dict[str, Any]]:
     """Path relative to ``root`` -> record, for every JSON under results/ but ablations.
 
     Raises:
-      ValueError: a record is not valid, or not finished, or cannot be traced: no
-        commit, or a config that is not in the repository.
+        ValueError: A record is not valid, or not finished, or cannot be traced: no
+            commit, or a config that is not in the repository.
     """
     records, configs = {}, config_files.names(root / "configs")
     for path in sorted((root / "results").rglob("*.json")):
@@ -85,8 +84,7 @@ def _our_rows(
     """A row for each record, then for each config that no record names."""
     rows = []
     for name, record in records.items():
-        coherence = record["coherence"]
-        conditional = coherence["conditional"]
+        coherence, conditional = record["coherence"], conditional_of(record)
         intervals = coherence.get("interval", {})
         bounds = intervals.get("conditional", {})
         rows.append(
@@ -132,11 +130,10 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
             found = ", ".join(f"{heading} {text}" for heading, text in worst.items())
             kernel = sampler_kernel(record["sampler"])
             settings = record["sampler"].get("settings", {})
-            divisor, weight = settings.get("divisor"), settings.get("defensive_weight")
-            kernel += (
-                f", divided by {divisor!r}" if divisor not in (None, "prior") else ""
-            )
-            kernel += f", defensive weight {weight:.2g}" if weight else ""
+            if (settings.get("divisor") or "prior") != "prior":
+                kernel += f", divided by {settings['divisor']!r}"
+            if weight := settings.get("defensive_weight"):
+                kernel += f", defensive weight {weight:.2g}"
             lines.append(f"  - {kernel}, worst subset: {found}")
         lines += [f"  - {note}" for note in record.get("notes", [])]
     return ["", "How they came about:", "", *lines] if lines else []
@@ -145,13 +142,11 @@ def _provenance(records: Mapping[str, Mapping]) -> list[str]:
 def pages(root: Path) -> dict[str, str]:
     """Path -> text of docs/results.md, the pages behind it, and README.md.
 
-    The same files always give the same text.
-
-    Args:
-      root: the repository, with results/, configs/ and docs/published.json.
+    ``root`` is the repository, with results/, configs/ and docs/published.json. The
+    same files always give the same text.
 
     Raises:
-      ValueError: see `load_records`, `ablations.page`, `questions.page`, `front.page`.
+        ValueError: As `load_records`, `ablations.page`, `questions.page`, `front.page`.
     """
     records, found = load_records(root), config_files.names(root / "configs")
     sweeps = [config for config in found if config.startswith(f"{ABLATIONS}/")]
@@ -196,11 +191,11 @@ def _data_set(
     known: Mapping[str, Any],
 ) -> list[str]:
     """The lines of docs/results/<section>.md."""
-    sizes = sizes_of(r["coherence"]["conditional"] for r in records.values())
+    sizes = sizes_of(map(conditional_of, records.values()))
     header = ["config", "method", "data", "protocol", "seeds", *sizes, "ceiling"]
     header += ["classifiers", "hardware", "wall time", "commit, record"]
     lines = [f"# {TITLES.get(section, section)}", ""]
-    lines += table(header, _our_rows(records, configs, sizes))
+    lines += markdown(header, _our_rows(records, configs, sizes))
     lines += [*beside(records), *_provenance(records)]
     return [*lines, *published.beside_ours(known, section, records), ""]
 

@@ -15,7 +15,7 @@ from jnf_jax.experiments.records import (
 from jnf_jax.experiments.schema import is_summary
 from jnf_jax.experiments.text import (
     ABSENT,
-    TextTable,
+    Rows,
     by_name,
     format_cell,
     format_value,
@@ -29,23 +29,19 @@ MORE_METRICS = {
     "wrong_bit": "wrong bit, share of draws",
 }
 
-Rows = Sequence[Sequence[str]]
-
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """Every such table, as lines: its sentence and its Markdown."""
-    lines = [*prior_table(records)]
-    lines += [*_direction_rows(records), *_more_rows(records)]
+    lines = [*prior_table(records), *_direction_rows(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
     for measure in MEASURES:
-        if any(measure in record for record in records.values()):
-            lines += _measure_rows(measure, records)
+        lines += _measure_rows(measure, records)
     return lines
 
 
-def table(header: Sequence[str], rows: Rows) -> list[str]:
-    """A Markdown table without the columns that are empty in every row."""
-    return markdown(TextTable(header, rows))
+def _said(said: str, header: Sequence[str], rows: Rows) -> list[str]:
+    """A sentence and the table below it; nothing without rows."""
+    return ["", said, "", *markdown(header, rows)] if rows else []
 
 
 def link(text: str, target: str) -> str:
@@ -71,6 +67,11 @@ def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted({size for row in rows for size in row}, key=int)
 
 
+def conditional_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Coherence by the number of modalities given, of a record or a published row."""
+    return record.get("coherence", record).get("conditional", {})
+
+
 def prior_table(records: Mapping[str, Mapping]) -> list[str]:
     """A row for each prior of each record: what was drawn from it, and the ceiling.
 
@@ -86,6 +87,8 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
             if of_same in seen and record["stage1_checkpoint"]:
                 continue
             seen.add(of_same)
+            most = mean_of(ceiling)
+            share = mean_of(value) / most if most else None
             rows.append(
                 [
                     row_name(name, records),
@@ -93,7 +96,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
                     prior,
                     with_interval(value, intervals.get(prior)),
                     format_value(ceiling),
-                    format_value(_share(value, ceiling), digits=2),
+                    format_value(share, digits=2),
                     format_value(joint_entropy(record, prior)),
                 ]
             )
@@ -105,13 +108,7 @@ def prior_table(records: Mapping[str, Mapping]) -> list[str]:
         "the checkpoints that it was fitted to. Their budget is minutes of one "
         "core; [configs/priors.py](../configs/priors.py) has how many draws each saw."
     )
-    return ["", said, "", *table(header, rows)] if rows else []
-
-
-def _share(value: Any, ceiling: Any) -> float | None:
-    """The quotient of their means; None where the ceiling is 0."""
-    of = [mean_of(x) for x in (value, ceiling)]
-    return of[0] / of[1] if of[1] else None
+    return _said(said, header, rows)
 
 
 def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
@@ -124,16 +121,14 @@ def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
         for name, record in records.items()
         if (directions := _directions(record.get("subset_coherence", {})))
     }
-    headings = sorted({d for some in found.values() for d in some}, key=_by_size)
+    headings = {d for some in found.values() for d in some}
+    headings = sorted(headings, key=lambda d: (d.count("+"), d))
     rows = [
-        [
-            row_name(name, records),
-            *(format_value(directions.get(heading)) for heading in headings),
-        ]
-        for name, directions in found.items()
+        [row_name(name, records), *(format_value(of.get(d)) for d in headings)]
+        for name, of in found.items()
     ]
     said = "Coherence by direction, given → generated, macro-averaged over classes:"
-    return ["", said, "", *table(["config", *headings], rows)] if rows else []
+    return _said(said, ["config", *headings], rows)
 
 
 def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -156,22 +151,14 @@ def row_name(name: str, records: Mapping[str, Mapping]) -> str:
     return config_link(config.split("/")[-1] if is_only else Path(name).stem, config)
 
 
-def _by_size(direction: str) -> tuple[int, str]:
-    return direction.count("+"), direction
-
-
 def _more_rows(records: Mapping[str, Mapping]) -> list[str]:
     """The table of `MORE_METRICS`, where a record has any."""
-    header = ["config", *MORE_METRICS.values()]
     rows = [
-        [
-            row_name(name, records),
-            *(by_name(record.get(key)) for key in MORE_METRICS),
-        ]
+        [row_name(name, records), *(by_name(record.get(key)) for key in MORE_METRICS)]
         for name, record in records.items()
         if any(key in record for key in MORE_METRICS)
     ]
-    return ["", *table(header, rows)] if rows else []
+    return ["", *markdown(["config", *MORE_METRICS.values()], rows)] if rows else []
 
 
 def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
@@ -189,8 +176,6 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
         if (refinement := record.get("refinement"))
         for size, values in refinement_rows(refinement)
     ]
-    if not rows:
-        return []
     header = ["config", "transitions", "given"]
     header += ["log p(x_S, z), nats", "after", "coherence", "after", "max R-hat"]
     said = (
@@ -198,7 +183,7 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
         "given all modalities, the ceiling stands for coherence. Where R-hat is above "
         "1.05 they have not found p(z|x_S), only the way that it is:"
     )
-    return ["", said, "", *table(header, rows)]
+    return _said(said, header, rows)
 
 
 def _worst_of_size(refinement: Mapping[str, Any], size: str) -> dict[str, str]:
@@ -215,8 +200,6 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
         for name, record in records.items()
         for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
     ]
-    if not found:
-        return []
     steps = sizes_of(shares for _, _, shares in found)
     apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
     rows = []
@@ -238,37 +221,29 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
                 format_value(about.get("long_run", {}).get("rhat_max")),
             ]
         )
-    header = ["config", "z from", *(f"{k} steps" for k in steps), *apart]
-    return [
-        "",
+    said = (
         "Energy-based priors, by the Langevin steps of a draw (0 is the reference; of "
         "one fitted afterwards a normal with the mean and covariance of what it was "
         "fitted to): joint coherence and, in brackets, label entropy. Then how far the "
-        "draws lie from long Metropolis-adjusted chains on the density.",
-        "",
-        *table(header, rows),
-    ]
+        "draws lie from long Metropolis-adjusted chains on the density."
+    )
+    return _said(
+        said, ["config", "z from", *(f"{k} steps" for k in steps), *apart], rows
+    )
 
 
 def _measure_rows(measure: str, records: Mapping[str, Mapping]) -> list[str]:
     """The tables that are declared for a measure, where a record has it."""
     lines = []
     for declared in load(measure).TABLES:
+        columns = declared.columns
         rows = [
-            [
-                row_name(name, records),
-                row,
-                *(
-                    format_cell(value, column.digits)
-                    for value, column in zip(values, declared.columns, strict=True)
-                ),
-            ]
+            [row_name(name, records), row]
+            + [format_cell(v, c.digits) for v, c in zip(values, columns, strict=True)]
             for name, record in records.items()
             if measure in record
             for row, values in rows_of(declared, record[measure])
         ]
-        if rows:
-            headings = [column.heading for column in declared.columns]
-            header = ["config", declared.heading, *headings]
-            lines += ["", declared.said, "", *table(header, rows)]
+        header = ["config", declared.heading, *(column.heading for column in columns)]
+        lines += _said(declared.said, header, rows)
     return lines

@@ -85,11 +85,9 @@ def uniformity(ranks: Int[np.ndarray, "data quantities"], num_draws: int) -> Uni
 
 
 class Truth(NamedTuple):
-    """Latents z* that data are simulated from.
+    """z* that data are simulated from, leading axis N; and the chains that drew them.
 
-    Attributes:
-        z: As the method's latents are, leading axis N.
-        chains: Those that drew them; None where the prior is drawn from exactly.
+    ``chains`` is None where the prior is drawn from exactly.
     """
 
     z: Any
@@ -103,15 +101,10 @@ def draw_truth(
     num: int,
     elsewhere: Float[Array, "data latent"],
 ) -> Truth:
-    """z* ~ p(z) of the model's own prior; from long MALA chains if unnormalised.
+    """N draws z* ~ p(z) of the own prior; from long MALA chains where unnormalised.
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        rng_key: Typed key.
-        num: N.
-        elsewhere: Where half of the chains start; the others start where the prior's
-            own (short-run) draws end.
+    Half of the chains start ``elsewhere``, the others where the prior's own (short-run)
+    draws end.
     """
     name = inference.prior_names[0]
     z = inference.sample_prior(params, rng_key, num, name)
@@ -139,24 +132,18 @@ def subset_ranks(
     step_size: Float[Array, ""] | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[Int[np.ndarray, "data latent"], Int[np.ndarray, "data 1"]]:
-    """Ranks of z* and of log p(X_S|z*) among L draws of q_S(z|X_S).
-
-    One key gives the same X whatever ``subset`` is.
+    """Ranks of z* and log p(X_S|z*) among L draws of q_S(z|X_S): i[N, D], i[N, 1].
 
     Args:
         inference: Of the method.
         params: Its parameters by stage.
-        rng_key: Typed key, of X and of the draws.
+        rng_key: Of X and of the draws; one key gives the same X whatever S is.
         truth: z*, leading axis N.
         subset: S.
         num_draws: L.
         batch_size: Data in one call.
-        step_size: Of the chains, as ``inference.adapt`` gave it; None where S needs
-            none.
+        step_size: Of chains, as ``inference.adapt`` gave it; None where S needs none.
         mesh: Devices over which data are split.
-
-    Returns:
-        i[N, D] and i[N, 1].
 
     Raises:
         ValueError: A draw or its log-likelihood is not finite.

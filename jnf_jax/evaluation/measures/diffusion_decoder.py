@@ -90,7 +90,7 @@ TABLES = (
                 ("ceiling", "ceiling", 3, 1.0),
                 ("frechet", "Frechet distance", 2, math.inf),
             )
-            for by in ("means", "draws")
+            for by in SHOWN_BY
         ),
     ),
 )
@@ -98,10 +98,6 @@ TABLES = (
 
 def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Every subset, all modalities and each prior, shown both ways.
-
-    Args:
-        subject: Protocol v1 has run on it; its ``decoder`` draws pictures.
-        settings: Number of draws from priors.
 
     Returns:
         {"conditional": {"means" | "draws": {size: share}}, "joint": {…: {prior:
@@ -127,8 +123,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             if m in reference
         }
 
-    accuracies: dict[str, dict] = {by: {} for by in SHOWN_BY}
-    apart: dict[str, dict] = {by: {} for by in SHOWN_BY}
+    accuracies, apart, joint = ({by: {} for by in SHOWN_BY} for _ in range(3))
     for subset, z in subject.draws.given.items():
         targets = tuple(m for m in names if m not in subset)
         for by, shown in _judged(subject, z, targets, next(keys)).items():
@@ -140,7 +135,6 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         by: coherence.coherence_table(a).macro for by, a in accuracies.items()
     }
     frechet = {by: average_conditional(given) for by, given in apart.items()}
-    joint: dict[str, dict] = {by: {} for by in SHOWN_BY}
     for prior, z in subject.draws.unconditional.items():
         z = jax.tree.map(lambda leaf: leaf[: settings.num_prior_samples], z)
         for by, shown in _judged(subject, z, names, next(keys)).items():
@@ -204,7 +198,14 @@ def _judge_both(
 
 def _reference(subject: Subject) -> dict[str, Gaussian]:
     """{m: moments of real features}; none, and a line, of too few tuples."""
-    real = _real_features(subject)
+    pictures = pictures_of(subject)
+
+    @jax.jit
+    def read(features, views: Views) -> dict[str, jax.Array]:
+        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
+
+    features = jax.tree_util.Partial(subject.classifiers.features)
+    real = subject.over_tuples(lambda _, views: read(features, dict(views)))
     size = max(features.shape[-1] for features in real.values())
     if subject.num_tuples > size:
         return {m: gaussian_of([features]) for m, features in real.items()}
@@ -213,17 +214,6 @@ def _reference(subject: Subject) -> dict[str, Gaussian]:
         f"tuples, one for each feature, and there are {subject.num_tuples}"
     )
     return {}
-
-
-def _real_features(subject: Subject) -> dict[str, np.ndarray]:
-    pictures = pictures_of(subject)
-
-    @jax.jit
-    def read(features, views: Views) -> dict[str, jax.Array]:
-        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
-
-    features = jax.tree_util.Partial(subject.classifiers.features)
-    return subject.over_tuples(lambda _, views: read(features, dict(views)))
 
 
 def _joint_draws(subject: Subject, rng_key: jax.Array) -> Any:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.data.dataset import Dataset, has_picture_shape
+from jnf_jax.data.dataset import has_picture_shape
 from jnf_jax.data.torch_file import load_tensors
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.networks import inception
@@ -25,10 +25,9 @@ def sha256_of(path: str) -> str:
 
 
 class Extractor(NamedTuple):
-    """Features of what is generated, and the name of distances in them.
+    """``extract(m, x f32[B, ...] as shown) -> f32[B, F]`` for modalities ``targets``.
 
-    ``extract(m, x f32[B, ...] as shown) -> f32[B, F]``, F at most ``size``, of the
-    modalities ``targets``.
+    F is at most ``size``; ``distance`` names distances in these features.
     """
 
     distance: str
@@ -37,16 +36,14 @@ class Extractor(NamedTuple):
     targets: tuple[str, ...]
 
 
-def is_picture(dataset: Dataset, modality: str) -> bool:
-    """Whether it is grey or of three colours, and shown to people as it is."""
-    is_shown = modality not in dataset.presentations
-    return has_picture_shape(dataset.shapes[modality]) and is_shown
-
-
 def pictures_of(subject: Subject) -> tuple[str, ...]:
-    """The modalities of a subject that are pictures."""
-    modalities = subject.inference.modalities
-    return tuple(m for m in modalities if is_picture(subject.dataset, m))
+    """The modalities that are grey or of three colours, and shown as they are."""
+    dataset = subject.dataset
+    return tuple(
+        m
+        for m in subject.inference.modalities
+        if has_picture_shape(dataset.shapes[m]) and m not in dataset.presentations
+    )
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -60,7 +57,6 @@ def as_shown(x: Float[Array, "..."], is_picture: bool) -> Float[Array, "..."]:
 
 def classifier_features(subject: Subject) -> Extractor:
     """The last hidden layer of the classifiers that judge coherence."""
-    program = jax.jit(_in_float32)
     features = jax.tree_util.Partial(subject.classifiers.features)
     targets = tuple(subject.inference.modalities)
     views = {
@@ -68,15 +64,16 @@ def classifier_features(subject: Subject) -> Extractor:
         for m in targets
     }
     size = max(x.shape[-1] for x in jax.eval_shape(features, views).values())
+
+    @jax.jit
+    def program(features: Callable[[Views], Any], views: Views) -> Any:
+        # Accelerators round what they multiply unless told not to.
+        with jax.default_matmul_precision("highest"):
+            return features(views)
+
     return Extractor(
         "frechet_classifier", lambda m, x: program(features, {m: x})[m], size, targets
     )
-
-
-def _in_float32(features: Callable[[Views], Any], views: Views) -> Any:
-    """Accelerators round what they multiply unless told not to."""
-    with jax.default_matmul_precision("highest"):
-        return features(views)
 
 
 def inception_features(
@@ -94,11 +91,11 @@ def inception_features(
         targets: Modalities that are pictures.
 
     Returns:
-        Extractor of the "fid" for the published weights, of "frechet_inception" for
-        others, by the digest that the file is found to have.
+        Features for the "fid" from the published weights, for "frechet_inception" from
+        others.
 
     Raises:
-        ValueError: If that is another than ``sha256``.
+        ValueError: If the file has another digest than ``sha256``.
     """
     found = sha256_of(path)
     if found != sha256.lower():

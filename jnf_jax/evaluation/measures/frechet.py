@@ -114,16 +114,13 @@ TABLES = (
 def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Distances of all modalities that the features read, by subset and by prior.
 
-    Args:
-        subject: The model and its data.
-        settings: The features.
-
     Returns:
         {name of the distance: {"conditional", "unconditional", …}}, see
         docs/results_schema.md; without those that the data do not allow, of which a
         line is reported.
     """
-    counts = _counts(subject)
+    num_drawn = subject.protocol.num_prior_samples
+    counts = {"num_real": subject.num_tuples, "num_unconditional": num_drawn}
     extractors = _extractors(subject, settings, min(counts.values()))
     if not extractors:
         return {}
@@ -159,10 +156,7 @@ def _extractors(
 ) -> list[Extractor]:
     """Opens the features that the data allow; a line is reported for each other one.
 
-    Args:
-        subject: The model and its data.
-        settings: What is asked for.
-        num_pictures: The least number that moments will be of.
+    ``num_pictures`` is the least number that moments will be of.
     """
     found, data = [], subject.dataset.name
     modalities = subject.inference.modalities
@@ -200,22 +194,11 @@ def _extractors(
     return found
 
 
-def _counts(subject: Subject) -> dict[str, int]:
-    return {
-        "num_real": subject.num_tuples,
-        "num_unconditional": subject.protocol.num_prior_samples,
-    }
-
-
 def summarise(
     given: Mapping[tuple[str, ...], Mapping[str, float]],
     drawn: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Averages of one distance, as the record holds them.
-
-    Args:
-        given: Subset -> target outside it -> distance.
-        drawn: Prior -> target -> distance.
+    """Averages of one distance {target: …}, given subsets and drawn from priors.
 
     Returns:
         "conditional": size -> mean over targets, then over subsets; "unconditional":
@@ -270,7 +253,7 @@ def _gaussians(
 
 def _real_pictures(subject: Subject, targets: list[str]) -> Pictures:
     pictures = pictures_of(subject)
-    size = _counts(subject)["num_real"]
+    size = subject.num_tuples
     for rows, count in batches(size, min(subject.protocol.batch_size, size)):
         views = subject.held_out.views(rows)
         yield {m: as_shown(views[m], m in pictures) for m in targets}, count

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.sampler_quality import finite_or_none
@@ -127,34 +126,24 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         )
     joint_key, key = jax.random.split(jax.random.key(subject.protocol.seed))
     num = min(settings.num_tuples or subject.num_tuples, subject.num_tuples)
-    found = _joint(subject, num, settings, joint_key)
-    joint = _mean_and_error(found.value, log_z)
-    joint["ess_median"] = _median_ess([found])
-    joint["ess_min"] = finite_or_none(float(found.ess.min()))
-    joint["num_tuples"] = num
+    joint = _joint(subject, num, settings, joint_key, log_z)
     report(f"log p(X): {joint['log_prob']} nats, median ESS {joint['ess_median']}")
     told = _few_weights("log p(X)", joint["ess_median"])
     conditional = {}
     num = min(settings.num_conditional_tuples or subject.num_tuples, subject.num_tuples)
     for i, subset in enumerate(subsets(inference.modalities)):
-        conditional[subset] = _conditional(
-            subject, subset, num, settings, jax.random.fold_in(key, i)
-        )
-        means = {
-            t: round(float(of.value.mean()), 1)
-            for t, of in conditional[subset].a.items()
-        }
+        of = _conditional(subject, subset, num, settings, jax.random.fold_in(key, i))
+        conditional[subset] = of
+        means = {t: round(float(found.value.mean()), 1) for t, found in of.a.items()}
         report(f"log p(x_t|{', '.join(subset)}), estimator (a): {means} nats")
-        ess = _median_ess([conditional[subset].given])
-        told += _few_weights(f"(b) given {', '.join(subset)}", ess)
+        told += _few_weights(f"(b) given {', '.join(subset)}", _median_ess([of.given]))
     for text in told:
         report(f"warning: {text}")
-    sizes = sorted({len(subset) for subset in conditional})
     return {
         "joint": joint,
         "conditional": {
             str(k): _told([c for s, c in conditional.items() if len(s) == k])
-            for k in sizes
+            for k in range(1, len(inference.modalities))
         },
         "num_conditional_tuples": num,
         "conditional_by_subset": {
@@ -190,24 +179,41 @@ def _log_normaliser(subject: Subject) -> LogNormaliser | None:
     return found
 
 
+def _at_once(subject: Subject, num_tuples: int, settings: Settings) -> int:
+    """Latents of a datum that are decoded at a time."""
+    return max(settings.num_decoded // min(subject.protocol.batch_size, num_tuples), 1)
+
+
 def _joint(
-    subject: Subject, num_tuples: int, settings: Settings, rng_key: jax.Array
-) -> LogMean:
-    inference, params = subject.inference, subject.params
-    batch_size = min(subject.protocol.batch_size, num_tuples)
-    at_once = max(settings.num_decoded // batch_size, 1)
-    at_once = min(at_once, settings.num_importance_samples)
+    subject: Subject, num_tuples: int, settings: Settings, rng_key: jax.Array,
+    log_z: LogNormaliser | None,
+) -> dict[str, Any]:  # fmt: skip
+    """log p(X), mean over tuples and its standard error; and log Z, if subtracted."""
+    inference, num = subject.inference, settings.num_importance_samples
+    at_once = min(_at_once(subject, num_tuples, settings), num)
+    everything = tuple(inference.modalities)
 
     def look(number: int, views: Views) -> LogMean:
-        found = log_means(
-            lambda key: _joint_weights(inference, params, views, at_once, key),
-            jax.random.fold_in(rng_key, number),
-            settings.num_importance_samples,
-            at_once,
-        )
-        return found["joint"]
+        def weights(key: jax.Array) -> dict[str, jax.Array]:
+            own = (inference, subject.params, views, everything, at_once, key)
+            return {"joint": _weights(*own)["given"]}
 
-    return subject.over_tuples(look, num_tuples)
+        key = jax.random.fold_in(rng_key, number)
+        return log_means(weights, key, num, at_once)["joint"]
+
+    found = subject.over_tuples(look, num_tuples)
+    mean, about = found.value.mean(dtype=np.float64), {}
+    if log_z is not None:
+        about["log_normaliser"] = {k: float(v) for k, v in log_z._asdict().items()}
+        mean -= about["log_normaliser"]["value"]
+    return {
+        "log_prob": finite_or_none(mean),
+        "standard_error": _error(found.value),
+        **about,
+        "ess_median": _median_ess([found]),
+        "ess_min": finite_or_none(float(found.ess.min())),
+        "num_tuples": num_tuples,
+    }
 
 
 class Conditional(NamedTuple):
@@ -222,29 +228,26 @@ def _conditional(
     subject: Subject, subset: tuple[str, ...], num_tuples: int, settings: Settings,
     rng_key: jax.Array,
 ) -> Conditional:  # fmt: skip
-    """(a) and (b) of each tuple."""
     inference, params = subject.inference, subject.params
-    batch_size = min(subject.protocol.batch_size, num_tuples)
-    most = max(settings.num_decoded // batch_size, 1)
     num_a, num_b = settings.num_conditional_samples, settings.num_importance_samples
+    most = _at_once(subject, num_tuples, settings)
+    most_a, most_b = min(most, num_a), min(most, num_b)
     adapt_key, *keys = jax.random.split(rng_key, 3)
     first = subject.first_views(num_tuples)
     step_size = inference.adapt(params, adapt_key, first, subset)
 
     def look(number: int, views: Views) -> dict[str, LogMean]:
-        own_keys = [jax.random.fold_in(key, number) for key in keys]
-
         def of_draws(key: jax.Array) -> dict[str, jax.Array]:
-            given = {m: _repeat(views[m], min(most, num_a)) for m in subset}
+            given = {m: jnp.repeat(views[m], most_a, axis=0) for m in subset}
             z, _ = inference.infer(params, key, given, subset, step_size)
             return _likelihoods(inference, params, views, subset, z)
 
         def of_weights(key: jax.Array) -> dict[str, jax.Array]:
-            num = min(most, num_b)
-            return _weights(inference, params, views, subset, num, key)
+            return _weights(inference, params, views, subset, most_b, key)
 
-        found = log_means(of_draws, own_keys[0], num_a, min(most, num_a))
-        return found | log_means(of_weights, own_keys[1], num_b, min(most, num_b))
+        a, b = (jax.random.fold_in(key, number) for key in keys)
+        found = log_means(of_draws, a, num_a, most_a)
+        return found | log_means(of_weights, b, num_b, most_b)
 
     found = subject.over_tuples(look, num_tuples)
     targets = [m for m in inference.modalities if m not in subset]
@@ -256,22 +259,15 @@ def _conditional(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _joint_weights(inference, params, views: Views, num: int, rng_key: jax.Array):
-    """{"joint": log p(X|z) p(z) / q(z|X)}, f32[k, B]."""
-    everything = tuple(inference.modalities)
-    z, log_ratio = inference.propose(params, rng_key, views, everything, num)
-    log_p = _log_likelihoods(inference, params, views, _flat(z))
-    return {"joint": log_ratio + sum(log_p.values())}
-
-
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _weights(
     inference, params, views: Views, subset: tuple[str, ...], num: int, rng_key
 ):
-    """The weights of (b): "b t" log w_k p(x_t|z_k), and "given" log w_k."""
+    """The weights of (b): "b t" log w_k p(x_t|z_k), and "given" log w_k, f32[k, B]."""
     z, log_ratio = inference.propose(params, rng_key, views, subset, num)
-    log_p = _log_likelihoods(inference, params, views, _flat(z))
+    # Draws of a datum lie side by side: a batch that is split over devices stays so.
+    z = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), z)
+    log_p = _log_likelihoods(inference, params, views, z)
     log_w = log_ratio + sum(log_p.pop(m) for m in subset)
     return {f"b {t}": log_w + x for t, x in log_p.items()} | {"given": log_w}
 
@@ -290,42 +286,15 @@ def _log_likelihoods(inference, params, views: Views, z: Any) -> dict[str, jax.A
     for m in inference.modalities:
         size = len(views[m])
         num = len(jax.tree.leaves(z)[0]) // size
-        log_p[m] = decoded[m].log_prob(_repeat(views[m], num)).reshape(size, num).T
+        x = jnp.repeat(views[m], num, axis=0)
+        log_p[m] = decoded[m].log_prob(x).reshape(size, num).T
     return log_p
-
-
-# Draws of a datum lie side by side: a batch that is split over devices stays so.
-
-
-def _repeat(x: Float[Array, "batch ..."], num: int) -> Float[Array, "rows ..."]:
-    return jnp.repeat(x, num, axis=0)
-
-
-def _flat(z: Any) -> Any:
-    """Leaves [k, B, ...] -> [B k, ...]."""
-    return jax.tree.map(
-        lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), z
-    )
 
 
 def _error(values: np.ndarray) -> float | None:
     """Standard error of their mean; one alone has none."""
     spread = values.std(ddof=1, dtype=np.float64) if len(values) > 1 else np.nan
     return finite_or_none(spread / np.sqrt(len(values)))
-
-
-def _mean_and_error(values: np.ndarray, log_z: LogNormaliser | None) -> dict[str, Any]:
-    """log p(X), mean over tuples and its standard error; and log Z, if subtracted."""
-    mean = values.mean(dtype=np.float64)
-    joint = {"standard_error": _error(values)}
-    if log_z is None:
-        return {"log_prob": finite_or_none(mean)} | joint
-    found = {k: float(v) for k, v in log_z._asdict().items()}
-    return {
-        "log_prob": finite_or_none(mean - found["value"]),
-        **joint,
-        "log_normaliser": found,
-    }
 
 
 def _told(found: list[Conditional]) -> dict[str, Any]:
@@ -335,9 +304,10 @@ def _told(found: list[Conditional]) -> dict[str, Any]:
     that all subsets have.
     """
     told: dict[str, Any] = {}
+    targets = sorted({t for of in found for t in of.a})
     for key in ("a", "b"):
         by_target = [getattr(of, key) for of in found]
-        known = {t: [of[t] for of in by_target if t in of] for t in _targets(found)}
+        known = {t: [of[t] for of in by_target if t in of] for t in targets}
         values = {
             t: np.mean([one.value for one in of], axis=0, dtype=np.float64)
             for t, of in known.items()
@@ -346,10 +316,6 @@ def _told(found: list[Conditional]) -> dict[str, Any]:
         told[f"standard_error_{key}"] = {t: _error(x) for t, x in values.items()}
         told[f"ess_{key}"] = {t: _median_ess(of) for t, of in known.items()}
     return told | {"ess_given": _median_ess([of.given for of in found])}
-
-
-def _targets(found: list[Conditional]) -> list[str]:
-    return sorted({t for of in found for t in of.a})
 
 
 def _few_weights(what: str, ess: float | None) -> list[str]:

@@ -30,7 +30,7 @@ from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.sampler_quality import finite_or_none
+from jnf_jax.evaluation.sampler_quality import diagnostics
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.statistics.two_sample import NUM_FOLDS
 from jnf_jax.evaluation.subject import Subject
@@ -200,13 +200,8 @@ def _against_chains(
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")
     for text in sampling.warnings(diagnosis):
         report(f"  warning: the long chains themselves: {text}")
-    return {
-        **test._asdict(),
-        "acceptance": acceptance,
-        "rhat_max": finite_or_none(diagnosis.rhat_max),
-        "ess_min": finite_or_none(diagnosis.ess_min),
-        "share_unconverged": finite_or_none(diagnosis.share_unconverged),
-    }
+    told = diagnostics(diagnosis, ("rhat_max", "ess_min", "share_unconverged"))
+    return {**test._asdict(), "acceptance": acceptance, **told}
 
 
 def _chosen(names: tuple[str, ...], num: int) -> list[tuple[str, ...]]:
@@ -251,11 +246,9 @@ def _calibration(subject: Subject, settings: Settings) -> dict[str, dict[str, An
         }
         report(f"calibration given {', '.join(subset)}: p {tests[0].p_value:.2g}")
     if truth.chains is not None:
-        warned = sampling.warnings(truth.chains.diagnostics)
-        for text in warned:
+        for text in sampling.warnings(truth.chains.diagnostics):
             report(f"  warning: the chains that drew z*: {text}")
-        about["calibration_chains"] = {
-            "rhat_max": finite_or_none(truth.chains.diagnostics.rhat_max),
-            "ess_min": finite_or_none(truth.chains.diagnostics.ess_min),
-        }
+        about["calibration_chains"] = diagnostics(
+            truth.chains.diagnostics, ("rhat_max", "ess_min")
+        )
     return {"calibration": found, **about}

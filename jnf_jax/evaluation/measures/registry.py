@@ -47,11 +47,6 @@ def data_faults(asked: Mapping[str, Any], dataset: Any, protocol: Any) -> list[s
     """Everything that would stop these measures on these data, one line a fault.
 
     A size that only leaves out a part of a measure is no fault: the measure says so.
-
-    Args:
-        asked: Name in ``MEASURES`` -> its settings.
-        dataset: The ``Dataset``.
-        protocol: ``ProtocolSettings``.
     """
     found = []
     for name, settings in asked.items():
@@ -64,34 +59,26 @@ def data_faults(asked: Mapping[str, Any], dataset: Any, protocol: Any) -> list[s
 def run(
     asked: Mapping[str, Any],
     subject: Any,
-    before_each: Callable[[dict[str, Any], list[str]], None] = lambda found, names: (
-        None
-    ),
+    before_each: Callable[[dict[str, Any], list[str]], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Runs the measures that are asked for, in their order.
+    """Runs the measures that are asked for, in their order, on a ``Subject``.
 
-    Args:
-        asked: Name in ``MEASURES`` -> its settings.
-        subject: The ``Subject`` that they measure.
-        before_each: Called with what was found so far, and the names still to come.
+    ``before_each`` is called with what was found so far, and the names still to come.
 
     Returns:
-        {name: what it found, and its settings}. A measure that needs labels is left out
-        where there are none, and a line says so.
+        {name: what it found, and its settings without files and folders}: where those
+        lay says nothing of a number. A measure that needs labels is left out where
+        there are none, and a line says so.
     """
     found = {}
     for done, (name, settings) in enumerate(asked.items()):
-        before_each(found, [*asked][done:])
+        if before_each is not None:
+            before_each(found, [*asked][done:])
         if subject.dataset.num_classes is None and needs_labels(name):
             data = subject.dataset.name
             subject.report(f"not measured: {name} needs labels, and {data!r} has none")
             continue
-        own = {"settings": _recorded(settings)}
-        found[name] = own | load(name).measure(subject, settings)
+        fields = dataclasses.asdict(settings).items()
+        own = {k: v for k, v in fields if not k.endswith(("_dir", "_file"))}
+        found[name] = {"settings": own, **load(name).measure(subject, settings)}
     return found
-
-
-def _recorded(settings: Any) -> dict[str, Any]:
-    """Settings without files and folders: where they lay says nothing of a number."""
-    fields = dataclasses.asdict(settings).items()
-    return {name: v for name, v in fields if not name.endswith(("_dir", "_file"))}

@@ -26,11 +26,10 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jnf_jax.data.dataset import Dataset
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import finite_or_none
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import shared_latent
 from jnf_jax.options import option
 from jnf_jax.runtime import parallel
@@ -99,14 +98,21 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     reconstruction = {s: {"log_prob": {}, "absolute_error": {}} for s in SOURCES}
     probe, pairs = {}, {}
     if has_labels:
-        of_data = _spreads_of_data(subject, num, labels)
+        of_data = {
+            m: class_spreads(
+                subject.over_tuples(lambda _, views, m=m: views[m], num), labels
+            )
+            for m in names
+        }
     # One source at a time: what is decoded from all of them would fill the memory.
     for i, source in enumerate((*names, "joint")):
         given = names if source == "joint" else (source,)
         drawn = _draw(subject, num, given, jax.random.fold_in(test_key, i))
         for key, of_all in reconstruction["joint" if len(given) > 1 else "own"].items():
             values = getattr(drawn, key)
-            of_all |= {m: _mean(values[m]) for m in given}
+            of_all |= {
+                m: finite_or_none(values[m].mean(dtype=np.float64)) for m in given
+            }
         if not has_labels:
             continue
         key = jax.random.fold_in(training_key, i)
@@ -203,7 +209,7 @@ def probe_accuracy(
     Dimensions are standardised on the known rows; scikit-learn's L2 penalty, C = 1.
 
     Raises:
-      ValueError: the known rows are all of one class.
+        ValueError: The known rows are all of one class.
     """
     # Slow to import, and only needed here.
     from sklearn.linear_model import LogisticRegression
@@ -239,22 +245,6 @@ def mean_ratio(spreads: dict[int, float], of_data: dict[int, float]) -> float | 
     return float(np.mean(ratios)) if ratios else None
 
 
-def _spreads_of_data(
-    subject: Subject, num: int, labels: np.ndarray
-) -> dict[str, dict[int, float]]:
-    """{m: {y: D_y(x_m)}}."""
-    return {
-        m: class_spreads(
-            subject.over_tuples(lambda _, views, m=m: views[m], num), labels
-        )
-        for m in subject.inference.modalities
-    }
-
-
 def _mean_over_given(pairs: dict[str, dict], target: str) -> float | None:
     ratios = [of[target] for of in pairs.values() if target in of]
     return None if None in ratios else float(np.mean(ratios))
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return finite_or_none(values.mean(dtype=np.float64))

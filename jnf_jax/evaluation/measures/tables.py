@@ -13,11 +13,11 @@ class Column(NamedTuple):
     """One number of a measure, or an object name -> number.
 
     Attributes:
-      heading: with its unit.
-      path: keys joined by dots, below the measure or, with ``Table.rows``, below the
-        row. Absent or null shows as a dash.
-      digits: behind the decimal point.
-      low, high: the range; a number outside it is a fault of the record.
+        heading: With its unit.
+        path: Keys joined by dots, below the measure or, with ``Table.rows``, below the
+            row. Absent or null shows as a dash.
+        digits: Behind the decimal point.
+        low, high: The range; a number outside it is a fault of the record.
     """
 
     heading: str
@@ -31,10 +31,10 @@ class Table(NamedTuple):
     """A table of one measure.
 
     Attributes:
-      said: the sentence above it, that says what the numbers are.
-      columns: what it shows.
-      rows: path of an object whose every entry is a row; "": the measure is one row.
-      heading: of these rows, e.g. "given" where they are sizes of subsets.
+        said: The sentence above it, which says what the numbers are.
+        columns: The numbers that it shows.
+        rows: Path of an object whose every entry is a row; "": the measure is one row.
+        heading: Of these rows, as "given" where they are sizes of subsets.
     """
 
     said: str

@@ -29,11 +29,7 @@ def unimodal_test(subject: Subject, modality: str, num_pairs: int) -> TwoSample:
 
     The classifier sees principal components of x_m; z; log q_m(z|x_m); and (z − μ)/σ
     with the moments of further draws of q_m(z|x_m), which are functions of x_m too.
-
-    Args:
-        subject: The model, and its test tuples.
-        modality: m.
-        num_pairs: Tuples, or all that there are.
+    ``num_pairs`` tuples are looked at, or all that there are.
     """
     from sklearn.decomposition import PCA  # half a second that only this pays
 

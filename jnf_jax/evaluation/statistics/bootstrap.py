@@ -42,13 +42,13 @@ def macro_interval(
     tuple's average: s_i is then the share of its generated views that are right.
 
     Args:
-      scores: s, f64[N].
-      labels: y, i32[N], from 0.
-      seed: of the resamples; the same seed draws the same tuples for all scores.
-      num_resamples: R.
+        scores: s, f64[N].
+        labels: y, i32[N], from 0.
+        seed: Of the resamples; the same seed draws the same tuples for all scores.
+        num_resamples: R.
 
     Raises:
-      ValueError: no rows, or as many scores as there are not labels.
+        ValueError: No rows, or as many scores as there are not labels.
     """
     if len(scores) != len(labels) or not len(labels):
         raise ValueError(
@@ -86,17 +86,11 @@ def scores_by_size(
     right: Mapping[tuple[str, ...], Mapping[str, Bool[np.ndarray, " rows"]]],
 ) -> dict[str, Float[np.ndarray, " rows"]]:
     """{|S|: for each tuple the mean over t ∉ S, then over S, of whether t is right}."""
-    return {
-        str(size): np.mean(
-            [
-                np.mean(list(targets.values()), axis=0)
-                for subset, targets in right.items()
-                if len(subset) == size
-            ],
-            axis=0,
-        )
-        for size in sorted({len(subset) for subset in right})
-    }
+    means: dict[str, list[np.ndarray]] = {}
+    for subset, targets in sorted(right.items(), key=lambda item: len(item[0])):
+        mean = np.mean(list(targets.values()), axis=0)
+        means.setdefault(str(len(subset)), []).append(mean)
+    return {size: np.mean(of_size, axis=0) for size, of_size in means.items()}
 
 
 def intervals(
@@ -109,15 +103,15 @@ def intervals(
     """Intervals of everything that protocol v1 quotes, ready for JSON.
 
     Args:
-      predicted: S → t ∉ S → the label read of what each tuple generated, i32[N].
-      labels: i32[≥ N], of which the first N count.
-      joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
-      ceiling: share of the N tuples whose reconstructions agree.
-      settings: the protocol's; its ``seed`` is that of every resample.
+        predicted: S → t ∉ S → the label read of what each tuple generated, i32[N].
+        labels: i32[≥ N], of which the first N count.
+        joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
+        ceiling: share of the N tuples whose reconstructions agree.
+        settings: the protocol's; its ``seed`` is that of every resample.
 
     Returns:
-      {"conditional": {size: …}, "subsets": {names of S: {t: …}}, "joint": {prior: …},
-      "ceiling": {"low", "high"}}.
+        {"conditional": {size: …}, "subsets": {names of S: {t: …}}, "joint": {prior:
+        …}, "ceiling": …}, each {"low", "high"}.
     """
     seed, num_draws = settings.seed, settings.num_prior_samples
     labels = labels[: settings.num_tuples or len(labels)]

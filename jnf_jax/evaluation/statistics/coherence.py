@@ -22,34 +22,35 @@ from jaxtyping import Array, Float, Integer
 
 
 class ClassAccuracy(NamedTuple):
-    """How often predictions equal labels; all in [0, 1]."""
+    """How often predictions equal labels; all in [0, 1].
+
+    Attributes:
+        macro: Mean of the accuracies of the classes that occur in the labels.
+        micro: Share of right predictions over all rows, whatever their class.
+        per_class: Accuracy of each class; NaN for a class that does not occur.
+    """
 
     macro: float
-    """Mean of the per-class accuracies over the classes that occur in the labels."""
     micro: float
-    """Share of right predictions over all rows, whatever their class."""
     per_class: Float[np.ndarray, " classes"]
-    """Accuracy of each class; NaN for a class that does not occur."""
 
 
 class Agreement(NamedTuple):
-    """Where the classifiers of all modalities say the same."""
+    """The share of draws on which all classifiers agree, and their common labels."""
 
     share: float
-    """Fraction of the draws on which all agree, in [0, 1]."""
     labels: Integer[np.ndarray, " agreed"]
-    """The common label of each draw on which they agree, in the order of the draws."""
 
 
 class CoherenceTable(NamedTuple):
-    """Conditional coherence by subset size; keys are sizes as strings, "1", "2", …"""
+    """Conditional coherence by subset size "1", "2", … and how many subsets went in.
+
+    ``macro`` is averaged over classes, as protocol v1 quotes it, ``micro`` over rows.
+    """
 
     macro: dict[str, float]
-    """Macro-averaged over classes: the number that protocol v1 quotes."""
     micro: dict[str, float]
-    """Averaged over rows, stored beside it."""
     num_subsets: dict[str, int]
-    """How many subsets S went into each size."""
 
 
 def _labels(
@@ -74,21 +75,13 @@ def class_accuracy(
     *,
     num_classes: int,
 ) -> ClassAccuracy:
-    """Accuracy per class, its mean over the classes present, and over rows.
+    """Accuracy of generated views' labels i32[N] against their tuples' true ones.
 
     acc_y = #{i : predicted_i = y, labels_i = y} / #{i : labels_i = y};
     macro = mean of acc_y over the y that occur; micro = #{predicted_i = labels_i} / N.
 
-    Args:
-      predicted: i32[N], the classifier's labels of the generated views.
-      labels: i32[N], the true labels of the tuples they were generated from.
-      num_classes: number of classes C.
-
-    Returns:
-      ``ClassAccuracy(macro, micro, per_class f64[C])``.
-
     Raises:
-      ValueError: rows differ in number, there are none, or a label is outside [0, C).
+        ValueError: Rows differ in number, there are none, or a label is no class.
 
     >>> class_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 2]), num_classes=3)
     ClassAccuracy(macro=0.5, micro=0.75, per_class=array([ 1., nan,  0.]))
@@ -105,30 +98,21 @@ def class_accuracy(
     hits = np.bincount(labels[right], minlength=num_classes)
     per_class = np.full(num_classes, np.nan)
     np.divide(hits, present, out=per_class, where=present > 0)
-    return ClassAccuracy(
-        macro=float(per_class[present > 0].mean()),
-        micro=float(right.mean()),
-        per_class=per_class,
-    )
+    macro = float(per_class[present > 0].mean())
+    return ClassAccuracy(macro, float(right.mean()), per_class)
 
 
 def agreement(
     predicted: Mapping[str, Integer[Array | np.ndarray, " rows"]],
 ) -> Agreement:
-    """Share of draws on which the classifiers of *all* modalities say the same.
+    """P[c_1(x̃_1) = … = c_M(x̃_M)] over draws, of which each modality has i32[N] labels.
 
-    P[c_1(x̃_1) = … = c_M(x̃_M)]: joint coherence on prior draws, the ceiling on draws
-    from the joint posterior of test tuples. It has no true label, so a model that
-    always draws one digit scores 1: report `label_entropy` of ``labels`` with it.
-
-    Args:
-      predicted: modality → i32[N], labels of the same N draws.
-
-    Returns:
-      ``Agreement(share, labels i32[share · N])``.
+    This is joint coherence on prior draws, and the ceiling on draws from the joint
+    posterior of test tuples. It has no true label, so a model that always draws one
+    digit scores 1: report `label_entropy` of the labels with it.
 
     Raises:
-      ValueError: fewer than two modalities, unequal rows, or no rows.
+        ValueError: Fewer than two modalities, unequal rows, or no rows.
 
     >>> agreement({"m0": np.array([3, 1, 4]), "m1": np.array([3, 1, 5])}).labels
     array([3, 1])
@@ -151,19 +135,13 @@ def agreement(
 def label_entropy(
     agreed: Integer[Array | np.ndarray, " agreed"], num_classes: int
 ) -> float | None:
-    """Entropy −Σ_y p_y log p_y of the agreed labels, in nats.
+    """Entropy −Σ_y p_y log p_y of the labels that `agreement` returns, in nats.
 
-    Between 0 (one class only) and log C (2.303 for ten classes drawn equally often).
-
-    Args:
-      agreed: i32[K], as `agreement` returns them.
-      num_classes: number of classes C.
-
-    Returns:
-      The entropy, or None where no draw agrees (K = 0) and it is undefined.
+    It lies between 0 (one class only) and log C (2.303 for ten classes drawn equally
+    often), and is None where no draw agrees.
 
     Raises:
-      ValueError: a label is outside [0, C).
+        ValueError: A label is outside [0, num_classes).
 
     >>> round(label_entropy(np.arange(10), 10), 3)
     2.303
@@ -178,18 +156,11 @@ def label_entropy(
 def subsets(
     modalities: Collection[str], *, size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """All S with 1 ≤ |S| ≤ M−1, by size and then by name; the full set is excluded.
-
-    Args:
-      modalities: names of the M modalities, in any order.
-      size: only the subsets of this size.
-
-    Returns:
-      Tuples of names, each in sorted order.
+    """All S with 1 ≤ |S| ≤ M−1, or those of one size, by size and then by name.
 
     Raises:
-      ValueError: a name occurs twice, there are fewer than two, or ``size`` is outside
-        [1, M−1].
+        ValueError: A name occurs twice, there are fewer than two, or ``size`` is
+            outside [1, M−1].
 
     >>> subsets(["b", "a", "c"])
     [('a',), ('b',), ('c',), ('a', 'b'), ('a', 'c'), ('b', 'c')]
@@ -217,21 +188,14 @@ def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[st
 def average_by_size(
     values: Mapping[tuple[str, ...], Mapping[str, float]],
 ) -> dict[str, float]:
-    """Mean over the targets t ∉ S, then over all S of equal size.
+    """{k: coh_k} from {S: {t: value(S→t)}}: mean over t ∉ S, then over all |S| = k.
 
-    coh_k = mean_{|S| = k} mean_{t ∉ S} value(S→t)
-
-    Args:
-      values: subset S → target t → value. A size may be left out, but where one subset
-        of a size is present all must be, each with every target outside it, so that
-        no average is over fewer pairs than its name says.
-
-    Returns:
-      Size as a string → mean, in the order of sizes.
+    A size may be left out, but where one subset of a size is present all must be, each
+    with every target outside it: no average is over fewer pairs than its name says.
 
     Raises:
-      ValueError: empty; a subset given twice or missing; a target missing or part of
-        its own subset (self-pairs are no cross-modal generation).
+        ValueError: Empty; a subset given twice or missing; a target missing or part of
+            its own subset (self-pairs are no cross-modal generation).
 
     >>> average_by_size({("a",): {"b": 0.5}, ("b",): {"a": 1.0}})
     {'1': 0.75}
@@ -260,27 +224,17 @@ def average_by_size(
 def coherence_table(
     accuracies: Mapping[tuple[str, ...], Mapping[str, ClassAccuracy]],
 ) -> CoherenceTable:
-    """Conditional coherence of every subset size, macro- and micro-averaged.
+    """Conditional coherence of every subset size, from {S: {t: accuracy}}.
 
-    Args:
-      accuracies: subset S → target t ∉ S → `class_accuracy` of t generated from S.
-
-    Returns:
-      ``CoherenceTable(macro, micro, num_subsets)``, each keyed "1", "2", …; empty
-      where there are no accuracies.
-
-    Raises:
-      ValueError: as `average_by_size`.
+    Empty where there are no accuracies; errors are those of `average_by_size`.
     """
     if not accuracies:
         return CoherenceTable({}, {}, {})
-
-    def pick(field: str) -> dict[tuple[str, ...], dict[str, float]]:
-        return {
-            subset: {target: getattr(a, field) for target, a in targets.items()}
-            for subset, targets in accuracies.items()
-        }
-
-    macro = average_by_size(pick("macro"))
+    macro, micro = (
+        average_by_size(
+            {s: {t: of[i] for t, of in by.items()} for s, by in accuracies.items()}
+        )
+        for i in (0, 1)
+    )
     num_subsets = {k: sum(len(s) == int(k) for s in accuracies) for k in macro}
-    return CoherenceTable(macro, average_by_size(pick("micro")), num_subsets)
+    return CoherenceTable(macro, micro, num_subsets)

@@ -35,19 +35,15 @@ class Moments(NamedTuple):
 def add_batch(
     moments: Moments | None, features: Float[Array | np.ndarray, "batch features"]
 ) -> Moments:
-    """Moments with one more batch, of any size; exact, and stable for a large mean.
+    """Moments with one more batch f32[B, D], B ≥ 1; exact, and stable for a large mean.
 
     With n draws before and b in the batch, whose means differ by δ (Chan, Golub and
     LeVeque, 1979)::
 
         μ ← μ + δ b/(n + b);   S ← S + S_b + δδᵀ n b/(n + b)
 
-    Args:
-      moments: None before the first batch.
-      features: f32[B, D], B ≥ 1.
-
     Raises:
-      ValueError: no rows, another D than before, or values that are not finite.
+        ValueError: No rows, another D than before, or values that are not finite.
     """
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or not len(features):
@@ -79,8 +75,8 @@ def gaussian(moments: Moments) -> Gaussian:
     """The Gaussian that the moments describe.
 
     Raises:
-      ValueError: as many draws as features or fewer. The covariance of n draws has rank
-        n − 1 at most: the distance would say more of n than of the draws.
+        ValueError: As many draws as features or fewer. The covariance of n draws has
+            rank n − 1 at most: the distance would say more of n than of the draws.
     """
     count, size = moments.count, len(moments.mean)
     if count <= size:
@@ -109,7 +105,7 @@ def gaussian_of(
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
-    """Squared Fréchet (2-Wasserstein) distance of two Gaussians; 0 if they are equal.
+    """Squared Fréchet (2-Wasserstein) distance of two Gaussians, in squared units; ≥ 0.
 
     With Σ = L Lᵀ, L = Q Λ^{1/2} of the eigendecomposition::
 
@@ -118,15 +114,9 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     which, unlike the square root of a product, stays real and keeps its digits where
     covariances are nearly singular.
 
-    Args:
-      one, other: as `gaussian` makes them, of the same features.
-
-    Returns:
-      The distance, ≥ 0, in squared units of the features.
-
     Raises:
-      ValueError: other shapes, values that are not finite, or a covariance that is not
-        symmetric or has a negative eigenvalue beyond rounding.
+        ValueError: Other shapes, values that are not finite, or a covariance that is
+            not symmetric or has a negative eigenvalue beyond rounding.
 
     >>> line = lambda mean, sd: Gaussian(9, np.array([mean]), np.array([[sd**2]]))
     >>> frechet_distance(line(0.0, 1.0), line(3.0, 5.0))
@@ -168,16 +158,10 @@ def _root(name: str, gaussian: Gaussian) -> np.ndarray:
 def average_conditional(
     distances: Mapping[tuple[str, ...], Mapping[str, float]],
 ) -> dict[str, float]:
-    """Mean over the targets t ∉ S that were measured, then over S of equal size.
+    """{size: mean over measured targets t ∉ S, then over S} from {S: {t: distance}}.
 
     Targets that are no pictures have no distance, and subsets without a target drop
     out; where all are pictures, it is `coherence.average_by_size`.
-
-    Args:
-      distances: subset S → target t → distance.
-
-    Returns:
-      Size as a string → mean, in the order of sizes.
 
     >>> average_conditional({("a",): {"b": 2.0, "c": 4.0}, ("b",): {"c": 5.0}})
     {'1': 4.0}

@@ -22,13 +22,13 @@ class LogMean(NamedTuple):
 def log_means(
     log_weights: LogWeights, rng_key: jax.Array, num_samples: int, num_at_once: int
 ) -> dict[str, LogMean]:
-    """Chunk by chunk, so that no more than ``num_at_once`` draws a datum are in memory.
+    """log (1/K) Σ_k w_k and its effective sample size, by name, chunk by chunk.
 
     Args:
         log_weights: Gives ``num_at_once`` log-weights a datum; best compiled.
         rng_key: Typed key; chunk i gets ``fold_in(rng_key, i)``.
         num_samples: K, at least 1; the surplus of the last chunk does not count.
-        num_at_once: Draws a datum in a chunk.
+        num_at_once: Draws a datum in a chunk, which bounds the memory.
 
     Raises:
         ValueError: If K is less than 1.

@@ -35,13 +35,11 @@ class LongRun(NamedTuple):
     Attributes:
         draws: f32[T, R, D], the burn-in cut off, thinned.
         acceptance: Mean over chains and steps, f32[].
-        step_size: Of the leapfrog step δ, adapted; Langevin's ε is δ²/2. f32[].
         diagnostics: R-hat and effective sample size of z and z² over the draws.
     """
 
     draws: Float[Array, "draws chains latent"]
     acceptance: Float[Array, ""]
-    step_size: Float[Array, ""]
     diagnostics: ChainDiagnostics
 
 
@@ -51,7 +49,7 @@ def long_run(
     start: Float[Array, "chains latent"],
     settings: ChainSettings = MALA,
 ) -> LongRun:
-    """R chains, Metropolis-adjusted, hence of the law of the density; traceable.
+    """Runs R Metropolis-adjusted chains, hence of the law of the density; traceable.
 
     The step size is adapted to the acceptance that ``settings`` name, and all chains
     run ``settings.num_transitions`` steps twice; the second half is kept.
@@ -64,16 +62,12 @@ def long_run(
         settings: Of the chains.
     """
     adapt_key, burn_key, run_key = jax.random.split(rng_key, 3)
-    context = jnp.zeros((1, 0))  # one datum, of which nothing is known
-
-    def density(z: jax.Array, context: jax.Array) -> jax.Array:
-        del context
-        return log_density(z)
-
-    position = start[:, None, :]
-    step_size = adapt_step_size(adapt_key, density, context, position, settings)
-    info, draws = burn_and_keep(
-        burn_key, run_key, density, context, position, step_size, settings
+    chains = (
+        lambda z, _: log_density(z),
+        jnp.zeros((1, 0)),  # one datum, of which nothing is known
+        start[:, None, :],
     )
+    step_size = adapt_step_size(adapt_key, *chains, settings)
+    info, draws = burn_and_keep(burn_key, run_key, *chains, step_size, settings)
     draws = draws[THINNING - 1 :: THINNING]
-    return LongRun(draws[:, :, 0], info.acceptance.mean(), step_size, diagnose(draws))
+    return LongRun(draws[:, :, 0], info.acceptance.mean(), diagnose(draws))

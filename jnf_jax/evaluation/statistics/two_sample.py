@@ -29,19 +29,13 @@ def two_sample_test(
 ) -> TwoSample:
     """Classifier two-sample test (arXiv 1610.06545), cross-validated.
 
-    Row i of both samples may share what it is conditioned on (a datum x_i): the two are
-    always held out together, so that a classifier cannot know x_i from training. The
-    classifier is scikit-learn's boosting of trees on histograms, blind to the scale of
-    a feature. It finds what it can: 0.5 does not prove that the laws agree.
-
-    Args:
-        first: Features of one sample, f[N, F].
-        second: Features of the other, f[N, F].
-        seed: Of the folds and of the classifier.
-
-    Returns:
-        TwoSample, over 2 N held-out rows. Pairs that share x_i make the accuracy vary
-        less than the binomial standard error says.
+    Row i of both samples, f[N, F] each, may share what it is conditioned on (a datum
+    x_i): the two are always held out together, so that a classifier cannot know x_i
+    from training. The classifier is scikit-learn's boosting of trees on histograms,
+    blind to the scale of a feature. It finds what it can: 0.5 does not prove that the
+    laws agree. Pairs that share x_i make the accuracy over the 2 N held-out rows vary
+    less than the binomial standard error says. ``seed`` is that of the folds and of the
+    classifier.
 
     Raises:
         ValueError: The shapes differ, there are fewer than 40 rows, or a feature is not

@@ -11,7 +11,6 @@ import pytest
 from jnf_jax import options
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.classifiers import Classifiers
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import diffusion_decoder
 from jnf_jax.evaluation.measures.diffusion_decoder import (
     Settings,
@@ -19,7 +18,7 @@ from jnf_jax.evaluation.measures.diffusion_decoder import (
     measure,
 )
 from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 
 NUM = 600
 NAMES = ("a", "b")

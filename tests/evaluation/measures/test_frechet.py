@@ -12,14 +12,13 @@ from evaluation.test_protocol import LabelModel, Sure
 from jnf_jax import options
 from jnf_jax.data.dataset import Dataset, Presentation
 from jnf_jax.evaluation.classifiers import Classifiers
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import features as measures_features
 from jnf_jax.evaluation.measures import frechet
 from jnf_jax.evaluation.measures.features import Extractor
 from jnf_jax.evaluation.measures.frechet import Settings
 from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
 from jnf_jax.evaluation.statistics.frechet import frechet_distance, gaussian_of
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.networks import inception
 
 NUM, SHAPE = 101, (1, 2, 1)

@@ -13,11 +13,10 @@ from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
 from jnf_jax import options
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import likelihood
 from jnf_jax.evaluation.measures.likelihood import LEAST_ESS, Settings
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import propose_from
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LogNormaliser

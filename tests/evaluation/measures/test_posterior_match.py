@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from jnf_jax import options
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import posterior_match
 from jnf_jax.evaluation.measures.calibration import draw_truth, subset_ranks, uniformity
 from jnf_jax.evaluation.measures.posterior_match import Settings, measure
 from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import SubsetInference
 from jnf_jax.priors.energy import EnergyFamily

@@ -11,10 +11,9 @@ import pytest
 from tiny import tiny_config
 
 from jnf_jax.evaluation import measures
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import likelihood
 from jnf_jax.evaluation.measures.tables import Column, Table
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import records
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.config import resolve

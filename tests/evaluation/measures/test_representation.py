@@ -11,7 +11,6 @@ import pytest
 
 from jnf_jax import options
 from jnf_jax.data.dataset import Dataset, Split
-from jnf_jax.evaluation.held_out import HeldOut
 from jnf_jax.evaluation.measures import representation
 from jnf_jax.evaluation.measures.representation import (
     Settings,
@@ -21,7 +20,7 @@ from jnf_jax.evaluation.measures.representation import (
     probe_accuracy,
 )
 from jnf_jax.evaluation.protocol import ProtocolSettings
-from jnf_jax.evaluation.subject import Subject
+from jnf_jax.evaluation.subject import HeldOut, Subject
 
 NUM, CLASSES = 120, 3
 LABELS = (np.arange(NUM) % CLASSES).astype(np.int32)
