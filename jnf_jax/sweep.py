@@ -3,9 +3,9 @@
     python -m jnf_jax.sweep --config ablations/made_blocks \\
         --workdir runs/made_blocks --out results/ablations/made_blocks.json
 
-What a sweep's config says is in ``variants.py``. Every fault is told before anything is
-trained. Run again, the sweep goes on where it stopped; a variant that has a record of
-this very config is not run again. Each variant and seed has one device to itself, as
+``experiments/sweep.py`` tells what its config says. Every fault is told before anything
+is trained. Run again, the sweep goes on where it stopped; a variant that has a record
+of this very config is not run again. Each variant and seed has one device to itself, as
 many at once as there are devices. ``--set FIELD=VALUE`` overrides a field of every
 variant, as ``--set init.joint=runs/digits/checkpoints/joint``; fields of the sweep's
 own config are ``--config.num_seeds=3`` and the like.

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,14 +54,10 @@ def train_classifiers(
 ) -> Classifiers:
     """Trains them, or reads those that an earlier run left in ``cache_dir``.
 
-    A data set whose label a rule reads without error needs none.
-
-    Args:
-        dataset: With labels; train and validation splits fit them, test measures them.
-        settings: How they are trained.
-        cache_dir: Below it, one directory for each data set, with its labels, and
-            settings; seen by all processes of the run.
-        mesh: Devices that train and apply them.
+    A data set whose label a rule reads without error needs none. Else the train and
+    validation splits fit them and the test split measures them; below ``cache_dir``,
+    which all processes of the run see, is one directory for each data set, with its
+    labels, and settings. ``mesh`` trains and applies them.
 
     Raises:
         ValueError: If the data set has no labels.
@@ -69,7 +65,11 @@ def train_classifiers(
     if dataset.num_classes is None:
         raise ValueError(f"data set {dataset.name!r} has no labels to classify")
     if dataset.read_label is not None:
-        rule = _predict_by_rule(dataset)
+
+        def rule(views: Views) -> dict[str, jax.Array]:
+            seen = dataset.clip(views)
+            return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
+
         return Classifiers(rule, None, _test_accuracy(rule, dataset, mesh), None)
     about = {
         "data": contents(dataset, splits=("train", "validation")),
@@ -78,7 +78,10 @@ def train_classifiers(
     name = f"{dataset.name}-{content_key('classifiers', about)}"
     directory = Path(cache_dir) / "classifiers" / name
     network = Classifier(dataset.num_classes)
-    with _one_run_at_a_time(directory):
+    with contextlib.ExitStack() as stack:
+        # A second run that wants the same classifiers waits, then reads the first's. Of
+        # the processes of one run the first asks for the lock: they train together.
+        processes.on_first(lambda: stack.enter_context(locked(directory)))
         result = train(
             _classifier_stage(network, dataset),
             settings,
@@ -95,36 +98,13 @@ def train_classifiers(
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {m: r.logits.argmax(-1) for m, r in read(params, views).items()}
 
-    def features(params: Params, views: Views) -> dict[str, jax.Array]:
+    def hidden(params: Params, views: Views) -> dict[str, jax.Array]:
         return {m: r.features for m, r in read(params, views).items()}
 
     predict = jax.tree_util.Partial(classify, weights)
-    return Classifiers(
-        predict,
-        jax.tree_util.Partial(features, weights),
-        _test_accuracy(predict, dataset, mesh),
-        result.checkpoint_id,
-    )
-
-
-@contextlib.contextmanager
-def _one_run_at_a_time(directory: Path) -> Iterator[None]:
-    """A second run that wants the same classifiers waits, then reads the first's.
-
-    Of the processes of one run the first asks for the lock, for all: they train
-    together.
-    """
-    with contextlib.ExitStack() as stack:
-        processes.on_first(lambda: stack.enter_context(locked(directory)))
-        yield
-
-
-def _predict_by_rule(dataset: Dataset) -> Predict:
-    def predict(views: Views) -> dict[str, jax.Array]:
-        seen = dataset.clip(views)
-        return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
-
-    return predict
+    accuracy = _test_accuracy(predict, dataset, mesh)
+    features = jax.tree_util.Partial(hidden, weights)
+    return Classifiers(predict, features, accuracy, result.checkpoint_id)
 
 
 def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:

@@ -16,7 +16,6 @@ from jnf_jax.evaluation.protocol import Draws, Remember, SubsetDraws
 from jnf_jax.evaluation.sampler_quality import sampler_quality
 from jnf_jax.evaluation.statistics import bootstrap, coherence
 from jnf_jax.evaluation.subject import HeldOut, Subject
-from jnf_jax.methods.method import Inference
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
@@ -30,23 +29,18 @@ def draw_and_judge(
 ) -> tuple[dict[str, dict[str, np.ndarray]], Any]:
     """Draws z in batches, decodes them, and lets the classifiers read decoder means.
 
-    Args:
-        subject: The model; without classifiers nothing is decoded.
-        draw: (number of a batch, its rows) -> ({name: z}, what else to keep).
-        targets: Modalities that are read.
-        num: Data, or draws.
+    ``draw`` gives {name: z}, and what else to keep, for the number of a batch and its
+    rows, out of ``num`` data or draws; without classifiers nothing is decoded.
 
     Returns:
         {name: {target: labels i32[num]}}, and all that was kept, on the host.
     """
     # A program a modality: subsets share them, whatever their targets.
-    predict_one = _compiled_prediction(subject.inference)
     judge = subject.classifiers and jax.tree_util.Partial(subject.classifiers.predict)
 
     def labels(z: Any) -> dict[str, jax.Array]:
-        if judge is None:
-            return {}
-        return {t: predict_one(judge, subject.params, z, t) for t in targets}
+        known = (subject.inference, judge, subject.params)
+        return {t: _predict_one(*known, z, t) for t in targets} if judge else {}
 
     def one_batch(number: int, rows: np.ndarray) -> Any:
         drawn, kept = draw(number, rows)
@@ -55,13 +49,9 @@ def draw_and_judge(
     return map_batches(one_batch, num, subject.protocol.batch_size)
 
 
-@functools.cache
-def _compiled_prediction(inference: Inference) -> Callable:
-    @functools.partial(jax.jit, static_argnums=3)
-    def predict_one(predict, params: dict[str, Params], z: Any, m: str) -> jax.Array:
-        return predict({m: inference.decode(params, z)[m].mean()})[m]
-
-    return predict_one
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _predict_one(inference, predict, params, z: Any, m: str) -> jax.Array:
+    return predict({m: inference.decode(params, z)[m].mean()})[m]
 
 
 def accuracies_of(

@@ -34,7 +34,7 @@ from jnf_jax.sampling import (
     moments,
     warnings,
 )
-from jnf_jax.types import Params, Views
+from jnf_jax.types import Params
 
 STEP_NUMBERS = (0, 10, 30, 60, 150, 300)
 """Langevin steps after which joint coherence is measured; 0: the reference alone."""
@@ -143,8 +143,8 @@ def report(subject: Subject, name: str) -> dict[str, Any]:
 
 
 def _other_divisors(inference: Inference, name: str) -> str:
-    """What subsets may divide by in place of the density ``name``; "" if they do not
-    divide by it, or there are none of more than one modality and fewer than all."""
+    """The divisors that may replace the density ``name``; "" if subsets do not divide
+    by it, or there are none of more than one modality and fewer than all."""
     if not isinstance(inference, SubsetInference) or len(inference.modalities) < 3:
         return ""
     is_own = name == inference.prior_names[0]
@@ -239,26 +239,21 @@ def picture(subject: Subject, name: str) -> Picture:
 def _draw(subject: Subject, name: str) -> tuple[Draws, LangevinRun, Draws]:
     """The three samples, how the short run did, and f(u) − κ‖u‖² at each."""
     inference, params = subject.inference, subject.params
-    everything = tuple(inference.modalities)
     rng_key = jax.random.key(subject.protocol.seed)
-
-    def infer(number: int, views: Views) -> jax.Array:
-        key = jax.random.fold_in(rng_key, number)
-        return shared_latent(inference.infer(params, key, views, everything)[0])
-
-    posterior = subject.over_tuples(infer, min(NUM_DRAWS, subject.num_tuples))
+    num = min(NUM_DRAWS, subject.num_tuples)
+    z = subject.infer(rng_key, tuple(inference.modalities), num)
     # Not a key that a batch above was drawn with.
     other_key = jax.random.fold_in(rng_key, zlib.crc32(b"priors"))
-    return _look(inference, params, name, other_key, posterior)
+    return _look(inference, params, name, other_key, z)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _look(inference, params, name: str, rng_key: jax.Array, posterior: jax.Array):
+def _look(inference, params, name: str, rng_key: jax.Array, z: Any):
     run_key, reference_key = jax.random.split(rng_key)
     prior, whitening = energy_priors(inference, params)[name]
     short_run, run = prior.run(run_key, NUM_DRAWS)
     reference = prior.reference.sample(reference_key, NUM_DRAWS)
-    of_u = Draws(whitening.whiten(posterior), short_run, reference)
+    of_u = Draws(whitening.whiten(shared_latent(z)), short_run, reference)
     draws = jax.tree.map(whitening.colour, of_u)
     return draws, run, jax.tree.map(prior.log_tilt, of_u)
 

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from typing import Any
 
-from jnf_jax.evaluation.coherence import CoherenceReport, evaluate_coherence
+from jnf_jax.evaluation.coherence import evaluate_coherence
 from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.protocol import Draws
@@ -44,31 +44,8 @@ def judge(
     remember = kept.remember if kept else lambda name, work: work()
     measured = evaluate_coherence(subject, remember)
     seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
-    judged = _as_recorded(measured, sampler)
-    energies = energy_priors(subject.inference, subject.params)
-    for name in energies:
-        shares, entropies = coherence_by_steps(subject, name)
-        by_steps = {"joint_by_steps": shares, "joint_entropy_by_steps": entropies}
-        for key, of_prior in by_steps.items():
-            judged["coherence"].setdefault(key, {})[name] = of_prior
-    if refinement is not None:
-        chains = DecoderPosterior(subject.inference, refinement, is_weighted=True)
-        found = evaluate_refinement(subject, chains)
-        judged["refinement"] = {"settings": dataclasses.asdict(refinement), **found}
-    if subject.dataset.read_label:
-        judged |= _wrong_bits(measured)
-    judged |= {
-        "classifiers": subject.classifiers.accuracy,
-        "classifier_checkpoint": subject.classifiers.checkpoint_id,
-        "protocol_seconds": seconds,
-    }
-    return judged, measured.draws
-
-
-def _as_recorded(measured: CoherenceReport, sampler: dict[str, Any]) -> dict[str, Any]:
-    """Names what protocol v1 measured as the schema does."""
     has_chains = bool(measured.sampler["subsets"])
-    return {
+    judged = {
         "coherence": {
             "conditional": measured.table.macro,
             "conditional_micro": measured.table.micro,
@@ -84,13 +61,26 @@ def _as_recorded(measured: CoherenceReport, sampler: dict[str, Any]) -> dict[str
         },
         "sampler": {"settings": sampler, **measured.sampler} if has_chains else {},
     }
-
-
-def _wrong_bits(measured: CoherenceReport) -> dict[str, Any]:
-    """{m: share of what is generated from m that shows another label than m}."""
+    energies = energy_priors(subject.inference, subject.params)
+    for name in energies:
+        shares, entropies = coherence_by_steps(subject, name)
+        by_steps = {"joint_by_steps": shares, "joint_entropy_by_steps": entropies}
+        for key, of_prior in by_steps.items():
+            judged["coherence"].setdefault(key, {})[name] = of_prior
+    if refinement is not None:
+        chains = DecoderPosterior(subject.inference, refinement, is_weighted=True)
+        found = evaluate_refinement(subject, chains)
+        judged["refinement"] = {"settings": dataclasses.asdict(refinement), **found}
     wrong = {
         subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)
         for subset, targets in measured.accuracies.items()
         if len(subset) == 1
     }
-    return {"wrong_bit": wrong} if wrong else {}
+    if subject.dataset.read_label and wrong:
+        judged["wrong_bit"] = wrong
+    judged |= {
+        "classifiers": subject.classifiers.accuracy,
+        "classifier_checkpoint": subject.classifiers.checkpoint_id,
+        "protocol_seconds": seconds,
+    }
+    return judged, measured.draws

@@ -1,4 +1,4 @@
-"""What an evaluation has found so far, kept in files until its record is written.
+"""Keeps in files what an evaluation has found, until its record is written.
 
 Chains take most of an evaluation, up to half an hour; one that is stopped goes on with
 the first subset that it had not done.
@@ -45,7 +45,7 @@ class Kept:
         self._report = report
 
     def remember(self, name: str, work: Callable[[], SubsetDraws]) -> SubsetDraws:
-        """What ``work`` found before, or finds now, which is then kept.
+        """Returns what ``work`` found before, or finds now, which is then kept.
 
         Draws without chains are not: to repeat them takes no longer than to read them.
         """

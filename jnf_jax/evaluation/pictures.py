@@ -52,13 +52,6 @@ def _as_rgb(name: str, images: Images, *, max_ndim: int = 4) -> np.ndarray:
     return np.broadcast_to(pixels, (*pixels.shape[:-1], 3))
 
 
-def _enlarge(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest-neighbour resize of uint8[C, H, W, 3] to [C, height, width, 3]."""
-    rows = np.arange(height) * images.shape[1] // height
-    columns = np.arange(width) * images.shape[2] // width
-    return images[:, rows[:, None], columns[None, :]]
-
-
 def _cell(rows: Sequence[np.ndarray], min_size: int) -> tuple[int, int]:
     """Height and width shared by all cells: the largest image times a whole factor."""
     height = max(row.shape[1] for row in rows)
@@ -200,8 +193,10 @@ def _paste(
 ) -> None:  # fmt: skip
     """Draws uint8[C, H, W, 3] side by side, in cells of that height and width."""
     height, width = cell
-    for column, picture in enumerate(_enlarge(images, height, width)):
-        at = left + column * (width + pad)
+    rows = np.arange(height) * images.shape[1] // height  # the nearest neighbours
+    columns = np.arange(width) * images.shape[2] // width
+    for number, picture in enumerate(images[:, rows[:, None], columns]):
+        at = left + number * (width + pad)
         canvas[top : top + height, at : at + width] = picture
 
 

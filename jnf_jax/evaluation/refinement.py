@@ -58,9 +58,16 @@ def evaluate_refinement(
         if warning:
             report(f"  warning: {warning}")
             warnings.append(f"{'+'.join(subset)}: {warning}")
+
+    def mean_by_size(key: str) -> dict[str, float]:
+        found = {size: [] for size in range(1, len(names) + 1)}
+        for subset, run in runs.items():
+            found[len(subset)].append(run[key])
+        return {str(size): float(np.mean(of)) for size, of in found.items()}
+
     return {
         "log_joint": {
-            moment: _mean_by_size(runs, f"log_joint_{moment}") for moment in MOMENTS
+            moment: mean_by_size(f"log_joint_{moment}") for moment in MOMENTS
         },
         "coherence": {
             moment: coherence.coherence_table(accuracies[moment]).macro
@@ -118,16 +125,6 @@ def _refine_subset(
     means = {name: float(x.mean(dtype=np.float64)) for name, x in numbers.items()}
     run = means | {"step_size": float(step_size), **diagnostics(diagnosis)}
     return labels, run, _divergence(posterior.chains, run, diverged_at)
-
-
-def _mean_by_size(
-    runs: dict[tuple[str, ...], dict[str, Any]], key: str
-) -> dict[str, float]:
-    sizes = sorted({len(subset) for subset in runs})
-    return {
-        str(size): float(np.mean([r[key] for s, r in runs.items() if len(s) == size]))
-        for size in sizes
-    }
 
 
 def _divergence(

@@ -54,14 +54,12 @@ def save_table(
     """
     if not processes.is_first():
         return []
-    real = _as_pictures(dataset, real)
-    shown = {
-        subset: {
+    real, shown = _as_pictures(dataset, real), {}
+    for subset, drawn in generated.items():
+        shown[subset] = {
             m: np.reshape(x, (len(real[m]), -1, *np.shape(x)[1:]))
             for m, x in _as_pictures(dataset, drawn).items()
         }
-        for subset, drawn in generated.items()
-    }
     return [pictures.save_png(path, pictures.any_to_any_grid(real, shown))]
 
 

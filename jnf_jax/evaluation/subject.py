@@ -45,7 +45,7 @@ def _fetch(fetch, mesh, arrays, rows) -> Views:
 
 
 class Subject(NamedTuple):
-    """A trained model and what it is measured on.
+    """A trained model and the data that it is measured on.
 
     Attributes:
         inference: Of the method.
@@ -82,10 +82,23 @@ class Subject(NamedTuple):
     def over_tuples(
         self, look: Callable[[int, Views], Any], num: int | None = None
     ) -> Any:
-        """``look(number of the batch, views)`` of the first ``num`` tuples, batch by
-        batch, joined on the host; None: of all that the protocol evaluates."""
+        """``look(number of the batch, views)`` of each batch, joined on the host.
+
+        Batches are of the first ``num`` tuples, or of all that the protocol evaluates.
+        """
         return map_batches(
             lambda number, rows: look(number, self.held_out.views(rows)),
             self.num_tuples if num is None else num,
             self.protocol.batch_size,
         )
+
+    def infer(
+        self, rng_key: jax.Array, subset: tuple[str, ...], num: int | None = None
+    ) -> Any:
+        """One z ~ q(z|x_S) for each of these tuples, on the host; leaves [N, ...]."""
+
+        def look(number: int, views: Views) -> Any:
+            key = jax.random.fold_in(rng_key, number)
+            return self.inference.infer(self.params, key, views, subset)[0]
+
+        return self.over_tuples(look, num)

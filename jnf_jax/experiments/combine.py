@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jnf_jax.experiments.records import WORST
-from jnf_jax.experiments.schema import Record
+from jnf_jax.experiments.schema import Record, is_list_of
 
 _NOT_MEASURED = ("data", "versions")
 
@@ -68,7 +68,8 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
     if of_chains or (keys[:2] == ["refinement", "subsets"] and keys[-1] in WORST):
         if None in values:
             return None
-        return WORST.get(keys[-1], statistics.fmean)(values)
+        pick = WORST.get(keys[-1])
+        return pick(values) if pick else sum(values) / len(values)
     measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
         found = {key for value in values for key in value}
@@ -83,14 +84,10 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
         return summarise(values)
     if all(value == first for value in values):
         return first
-    if all(_is_sentences(value) for value in values):
+    if all(is_list_of(value, str) for value in values):
         return list(dict.fromkeys(entry for value in values for entry in value))
     if measured and all(isinstance(value, float | None) for value in values):
         return None
     raise ValueError(
         f"`{path}` differs between the records: {sorted(map(str, values))}"
     )
-
-
-def _is_sentences(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)

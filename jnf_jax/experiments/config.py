@@ -284,7 +284,7 @@ def _read_model(reader: _Reader) -> ModelSettings | None:
 
 
 def _cross_faults(parts: Mapping[str, Any]) -> list[str]:
-    """What is wrong between sections, for those that could be read at all."""
+    """Faults between sections, of those that could be read at all."""
     found, all_stages = [], [*parts["training"]]
     if not parts["stages"]:
         found.append("`stages` is empty, expected one or more, separated by commas")

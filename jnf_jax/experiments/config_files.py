@@ -150,7 +150,7 @@ def _split(text: str) -> tuple[str, str | None]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    """What a file defines; those of the folder are modules and imported once."""
+    """The names that a file defines; files of the folder are modules, imported once."""
     name = _inside(path)
     if name is None:
         return runpy.run_path(str(path))
@@ -194,7 +194,7 @@ def _not_there(text: str, place: str) -> str:
 
 
 def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple:
-    """What ``get_config`` is to be called with.
+    """The arguments that ``get_config`` is to be called with.
 
     Without ``ARGUMENTS`` its ``get_config`` takes any text, as a folder of data.
     """

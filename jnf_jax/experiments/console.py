@@ -11,7 +11,7 @@ from jnf_jax.experiments.records import (
     joint_entropy,
     refinement_rows,
     sampler_kernel,
-    worst_of_sampler,
+    worst_by_size,
 )
 from jnf_jax.experiments.schema import Record
 from jnf_jax.experiments.text import (
@@ -89,11 +89,10 @@ def _coherence(coherence: Mapping[str, Any], record: Record) -> list[str]:
 
 def _sampler(sampler: Mapping[str, Any]) -> list[str]:
     """The worst that was seen among the subsets of each size."""
-    subsets, rows = sampler.get("subsets", {}), []
-    for size in sorted({len(name.split("+")) for name in subsets}):
-        chosen = {n: s for n, s in subsets.items() if len(n.split("+")) == size}
-        worst = worst_of_sampler(chosen)
-        rows.append([_given(str(size)), *(worst.get(h, ABSENT) for h in DIAGNOSTICS)])
+    rows = [
+        [_given(size), *(worst.get(heading, ABSENT) for heading in DIAGNOSTICS)]
+        for size, worst in worst_by_size(sampler).items()
+    ]
     if not rows:
         return []
     said = f"sampler {sampler_kernel(sampler)}, the worst subset of each size"

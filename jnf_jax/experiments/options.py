@@ -39,7 +39,7 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True)
 class MeasureOptions:
-    """What an evaluation measures beside its protocol."""
+    """The measures of an evaluation beside its protocol."""
 
     measures: str = option(
         "", "Names of measures, separated by commas, see `evaluation.measures`."
@@ -155,7 +155,7 @@ def declared(place: str) -> dict[str, Declared]:
 
 
 def base() -> ml_collections.ConfigDict:
-    """What configs have in common; ``data``, ``model`` and the stages are their own.
+    """The fields that all configs have; ``data``, ``model``, the stages are their own.
 
     Every section holds all of its options at their defaults and is locked: a name that
     is none of them is an error where it is set.
@@ -174,11 +174,7 @@ def base() -> ml_collections.ConfigDict:
 
 
 def _defaults(section: str) -> dict[str, Any]:
-    options = {
-        name: option.default
-        for place in SECTIONS[section]
-        for name, option in declared(place).items()
-    }
+    options = {name: of.default for name, of in _join(SECTIONS[section]).items()}
     if section == "optimizer":
         return {name: options[name] for name in _OF_OPTIMIZER}
     if section == "training":
@@ -197,9 +193,10 @@ def options_of(
     if section == "init":
         return {stage: Declared("str", "", "") for stage in STAGES}
     if section in NAMED:
-        name = _get(config, f"{section}.name")
-        places = NAMED[section].get(name, ())
-        return {"name": Declared("str", "", "")} | _join(places)
+        name: Any = config
+        for key in f"{section}.name".split("."):
+            name = name.get(key) if hasattr(name, "get") else None
+        return {"name": Declared("str", "", "")} | _join(NAMED[section].get(name, ()))
     if f"{above}.*" in SECTIONS:
         return _join(SECTIONS[f"{above}.*"])
     return _join(SECTIONS.get(section, ()))
@@ -207,13 +204,6 @@ def options_of(
 
 def _join(places: tuple[str, ...]) -> dict[str, Declared]:
     return {name: option for p in places for name, option in declared(p).items()}
-
-
-def _get(tree: Any, path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
-    for name in path.split("."):
-        tree = tree.get(name) if hasattr(tree, "get") else None
-    return tree
 
 
 def override(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> None:

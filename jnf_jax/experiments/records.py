@@ -108,6 +108,14 @@ def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     return found
 
 
+def worst_by_size(sampler: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """{"1": `worst_of_sampler`, …}: of the subsets of each size, in order."""
+    of_size: dict[int, dict[str, Any]] = {}
+    for name, chains in sampler.get("subsets", {}).items():
+        of_size.setdefault(name.count("+") + 1, {})[name] = chains
+    return {str(size): worst_of_sampler(of_size[size]) for size in sorted(of_size)}
+
+
 def sampler_kernel(sampler: Mapping[str, Any]) -> str:
     """`sampler.settings.kernel`, or a word that says that it was not recorded."""
     return sampler.get("settings", {}).get("kernel", "(kernel not recorded)")

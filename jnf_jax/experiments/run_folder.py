@@ -117,7 +117,8 @@ def open_model(workdir: Path) -> Trained:
         )
     about = json.loads((workdir / "model.json").read_text())
     if about["format"] != FORMAT:
-        raise ValueError(f"{workdir}: got format {about['format']}, expected {FORMAT}")
+        found = about["format"]
+        raise ValueError(f"{workdir} has the format {found}, expected {FORMAT}")
     dataset = Dataset(
         name=about["name"],
         shapes={m: tuple(shape) for m, shape in about["shapes"].items()},

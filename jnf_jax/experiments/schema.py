@@ -65,7 +65,7 @@ def _when(is_good: Callable[[Any], Any], expected: str) -> Check:
 
 
 def _no_given_target(path: str, value: Any) -> list[str]:
-    """Of an object names given -> target -> …: no target is given."""
+    """Checks that no target is given in an object names given -> target -> …."""
     pairs = value.items() if isinstance(value, Mapping) else ()
     return [
         f"`{path}.{given}` has the target {name!r}, which is given"
@@ -75,7 +75,8 @@ def _no_given_target(path: str, value: Any) -> list[str]:
     ]
 
 
-def _is_list_of(value: Any, kind: type) -> bool:
+def is_list_of(value: Any, kind: type) -> bool:
+    """Whether ``value`` is a list of entries of exactly that type."""
     return isinstance(value, list) and all(type(entry) is kind for entry in value)
 
 
@@ -97,7 +98,7 @@ COMMIT = _when(
     "7 to 40 hex digits, with -dirty after them if the tree differed, or unknown",
 )
 SEEDS = _when(
-    lambda value: _is_list_of(value, int) and 0 < len(value) == len(set(value)),
+    lambda value: is_list_of(value, int) and 0 < len(value) == len(set(value)),
     "a list of different integers",
 )
 # Null where undefined: the R-hat of a chain that never moved.
@@ -148,7 +149,7 @@ FIELDS: dict[str, Check] = {
     "refinement.coherence": BEFORE_AND_AFTER,
     "refinement.coherence.*.*": SHARE,
     "refinement.ceiling.*": SHARE,
-    "notes": _when(lambda value: _is_list_of(value, str), "a list of strings"),
+    "notes": _when(lambda value: is_list_of(value, str), "a list of strings"),
 }
 """Path -> check, of every value there is at it."""
 

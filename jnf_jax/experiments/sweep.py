@@ -1,23 +1,266 @@
-"""A sweep's run: what is shared, then every variant, then table, plot and records.
+"""A sweep: variants of a base config, checked, run, and set side by side.
 
-``sweep.py`` is the program around it; ``variants.py`` says what is to be run.
+A sweep's config says
+
+- ``base``: the config that is varied; ``{name}`` in its name is filled in by an axis;
+- ``overrides``: pairs (field, value) for every variant, fields of the base config with
+  dots, as ("evaluation.num_tuples", 200);
+- ``axes``: pairs (axis, values): a field of the base config or a name in ``base``;
+  every combination is a variant;
+- ``shares``: stages that variants whose settings of them agree train only once;
+- ``num_seeds``: of each variant, from the base config's ``seed`` upwards;
+- ``quantities``: what the table shows, as ``coherence.conditional.1``: keys of a record
+  joined by dots;
+- ``plot``: ``x`` an axis, ``y`` quantities, ``log_x`` whether x is on a log scale.
+
+Their shared stages are trained first, then each of them; table, plot and records last.
 """
 
+import collections
+import dataclasses
 import itertools
 import queue
+import re
+import string
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 
-from jnf_jax.experiments import ablations, records, sweep_plot
+from jnf_jax.content_keys import content_key
+from jnf_jax.experiments import ablations, config_files, records, sweep_plot
 from jnf_jax.experiments.combine import combine
-from jnf_jax.experiments.run import record_of, train_and_evaluate
-from jnf_jax.experiments.variants import Pairs, Unit, make_plan
+from jnf_jax.experiments.config import FAULTY
+from jnf_jax.experiments.experiment import (
+    Setup,
+    open_experiment,
+    stage_directory,
+    stage_identity,
+)
+from jnf_jax.experiments.options import override
+from jnf_jax.experiments.run import of_seed, record_of, train_and_evaluate
+from jnf_jax.options import unknown
 from jnf_jax.runtime import parallel, processes
+
+Pairs = tuple[tuple[str, Any], ...]
+
+
+class Unit(NamedTuple):
+    """One seed of one variant, or the training that several of them share.
+
+    Attributes:
+        values: {axis: value}; empty where it is shared.
+        config_name: The config that was varied, as records name it.
+        config: With all that is varied; of this seed.
+        directory: Its workdir.
+    """
+
+    values: dict[str, Any]
+    config_name: str
+    config: ml_collections.ConfigDict
+    directory: Path
+
+
+class Plan(NamedTuple):
+    """Runs to be made: ``shared`` first, in any order; then ``units``, in any order."""
+
+    shared: list[Unit]
+    units: list[Unit]
+
+
+def make_plan(
+    config: ml_collections.ConfigDict, workdir: Path, settings: Pairs = ()
+) -> Plan:
+    """Checks a sweep's config, opens every variant once, and says what is to be run.
+
+    Variants and shared stages have directories in ``workdir``; ``settings`` are more
+    ``overrides``.
+
+    Raises:
+        ValueError: With every fault of the sweep and of its variants: their configs,
+            or data that are not there.
+    """
+    faults = _faults(config.to_dict())
+    units, found = [], []
+    needed = ("`base`", "`axes`", "`overrides`", "`num_seeds`")
+    if not any(fault.startswith(needed) for fault in faults):
+        units, found = _vary(config, Path(workdir), settings)
+    shared, own = {}, []
+    for unit in () if faults + found else units:
+        try:
+            setup = open_experiment(unit.config)
+        except (ValueError, FileNotFoundError) as error:
+            found += str(error).removeprefix(f"{FAULTY}\n").splitlines()
+            continue
+        found += _own_faults(config, setup)
+        if not found:
+            own.append(_share(unit, setup, config.shares, Path(workdir), shared))
+    faults += dict.fromkeys(found)
+    if faults:
+        raise ValueError("\n".join(["the sweep has faults:", *faults]))
+    return Plan(list(shared.values()), own)
+
+
+def _faults(tree: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with the sweep's config itself."""
+    kinds = {"base": str, "num_seeds": int, "plot": dict}
+    kinds |= dict.fromkeys(("overrides", "axes", "shares", "quantities"), tuple | list)
+    faults = [f"`{name}` is missing" for name in kinds if name not in tree]
+    for name, value in tree.items():
+        if name not in kinds:
+            faults.append(unknown(name, kinds))
+        elif not isinstance(value, kinds[name]) or isinstance(value, bool):
+            said = getattr(kinds[name], "__name__", "tuple")
+            faults.append(f"`{name}` is {value!r}, expected {said}")
+    if faults:
+        return faults
+    if tree["num_seeds"] < 1:
+        faults.append(f"`num_seeds` is {tree['num_seeds']}, expected 1 or more")
+    for name in ("overrides", "axes"):
+        faults += [
+            f"`{name}` has {pair!r}, expected pairs of a field and what it is set to"
+            for pair in tree[name]
+            if not (_is_list(pair) and len(pair) == 2 and isinstance(pair[0], str))
+        ]
+    axes = {} if faults else dict(tree["axes"])
+    faults += [] if tree["axes"] else ["`axes` is empty, expected one or more"]
+    if len(axes) < len(tree["axes"]) and axes:
+        faults.append("`axes` has an axis twice, expected each once")
+    faults += [
+        f"`axes` has {name!r} with {values!r}, expected some values"
+        for name, values in axes.items()
+        if not _is_list(values) or not values
+    ]
+    faults += [
+        f"`{name}` has {entry!r}, expected a string"
+        for name in ("shares", "quantities")
+        for entry in tree[name]
+        if not isinstance(entry, str)
+    ]
+    return faults + _plot_faults(tree["plot"], axes)
+
+
+def _plot_faults(plot: dict[str, Any], axes: dict[str, Any]) -> list[str]:
+    if set(plot) != {"x", "y", "log_x"}:
+        return [f"`plot` has {sorted(plot)}, expected x, y and log_x"]
+    x, y, log_x, faults = plot["x"], plot["y"], plot["log_x"], []
+    if axes and x not in axes:
+        faults.append(f"`plot.x` is {x!r}, expected one of the axes {[*axes]}")
+    if not _is_list(y) or not y or not all(isinstance(path, str) for path in y):
+        faults.append(f"`plot.y` is {y!r}, expected one or more quantities")
+    if not isinstance(log_x, bool):
+        faults.append(f"`plot.log_x` is {log_x!r}, expected True or False")
+    values = axes[x] if _is_list(axes.get(x)) else ()
+    if log_x and not all(type(v) in (int, float) and v > 0 for v in values):
+        faults.append(
+            f"`plot.log_x` is True, expected False: {x!r} has {values}, which are not "
+            "all numbers > 0"
+        )
+    return faults
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple | list)
+
+
+def _vary(
+    config: ml_collections.ConfigDict, workdir: Path, settings: Pairs
+) -> tuple[list[Unit], list[str]]:
+    """A unit for each combination and seed, and what could not be set."""
+    axes = {name: tuple(values) for name, values in config.axes}
+    named = {n for _, n, _, _ in string.Formatter().parse(config.base) if n is not None}
+    units, faults = [], [
+        f"`base` is {config.base!r}, but {name!r} is none of the axes {list(axes)}"
+        for name in sorted(named - set(axes))
+    ]  # fmt: skip
+    if faults:
+        return [], faults
+    for combination in itertools.product(*axes.values()):
+        values = dict(zip(axes, combination, strict=True))
+        path = config.base.format(**values)
+        try:
+            varied = config_files.load_config(path)
+        except ValueError as error:
+            faults.append(f"`base`: {error}")
+            continue
+        config_name = config_files.name_of(path)
+        fields = [pair for pair in values.items() if pair[0] not in named]
+        try:
+            override(varied, dict([*config.overrides, *settings, *fields]))
+        except ValueError as error:
+            faults.append(str(error))
+        name = ",".join(f"{axis}={value}" for axis, value in values.items())
+        directory = workdir / re.sub("[/:]", "_", name)
+        units += [
+            Unit(values, config_name, of_seed(varied, seed), directory / f"seed_{seed}")
+            for seed in range(varied.seed, varied.seed + config.num_seeds)
+        ]
+    return units, faults
+
+
+def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
+    """Lines on whatever the sweep asks for and this variant does not have."""
+    faults, stages = [], {stage.name: stage for stage in setup.method.stages}
+    method, init = setup.experiment.method, setup.experiment.init
+    for stage in config.shares:
+        if stage not in stages:
+            faults.append(
+                f"`shares` has {stage!r}, expected stages of {method!r}: {[*stages]}"
+            )
+        elif stage not in init:
+            faults += [
+                f"`shares` has {stage!r} without {need!r}, which it needs: expected "
+                f"{need!r} in `shares` or a checkpoint in `init.{need}`"
+                for need in stages[stage].needs
+                if need not in {*config.shares, *init}
+            ]
+    inference, measures = setup.method.inference, tuple(setup.experiment.measures)
+    known = (inference.modalities, inference.prior_names, measures)
+    has_labels = setup.dataset.num_classes is not None
+    for path in dict.fromkeys([*config.quantities, *config.plot.y]):
+        faults += ablations.path_faults(path, *known, has_labels)
+    return faults
+
+
+def _share(
+    unit: Unit,
+    setup: Setup,
+    stages: Sequence[str],
+    workdir: Path,
+    shared: dict[str, Unit],
+) -> Unit:
+    """The unit, reading the stages that it shares; their own unit goes to ``shared``.
+
+    Units agree on a stage if its identity, as its checkpoint will have it, is the same,
+    and how it is trained. Earlier stages that it needs are shared too, or read from
+    ``init``.
+    """
+    init = setup.experiment.init
+    own = [s for s in setup.method.stages if s.name in stages and s.name not in init]
+    if not own:
+        return unit
+    about = {
+        stage.name: {
+            "identity": stage_identity(setup, stage, collections.defaultdict(str)),
+            "training": dataclasses.asdict(setup.experiment.training[stage.name]),
+        }
+        for stage in own
+    }
+    digest = content_key("stage", {"stages": about, "init": init})
+    directory = workdir / "shared" / f"{'+'.join(about)}_{digest}"
+    if digest not in shared:
+        config = unit.config.copy_and_resolve_references().unlock()
+        config.stages = ",".join(about)
+        shared[digest] = Unit({}, unit.config_name, config, directory)
+    config = unit.config.copy_and_resolve_references().unlock()
+    config.init.update({name: str(stage_directory(directory, name)) for name in about})
+    return unit._replace(config=config)
+
+
+# --- its run --------------------------------------------------------------------------
 
 
 def run_sweep(
@@ -47,30 +290,27 @@ def run_sweep(
 
     diverged: list[str] = []
 
-    def train(unit: Unit, mesh: jax.sharding.Mesh, with_evaluation: bool) -> Any:
-        return train_and_evaluate(
-            unit.config, unit.directory, config_name=unit.config_name, command=command,
-            mesh=mesh, with_evaluation=with_evaluation,
-        )  # fmt: skip
-
-    def train_shared(unit: Unit, mesh: jax.sharding.Mesh) -> None:
-        processes.say(f"shared: {unit.directory}")
-        train(unit, mesh, with_evaluation=False)
-
     def run(unit: Unit, mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
-        record = record_of(unit.directory, unit.config)
-        processes.say(f"{'has a record' if record else 'variant'}: {unit.directory}")
+        is_variant = bool(unit.values)
+        record = record_of(unit.directory, unit.config) if is_variant else None
+        what = "has a record" if record else "variant" if is_variant else "shared"
+        processes.say(f"{what}: {unit.directory}")
         try:
-            record = record or train(unit, mesh, with_evaluation=True)
+            record = record or train_and_evaluate(
+                unit.config, unit.directory, config_name=unit.config_name,
+                command=command, mesh=mesh, with_evaluation=is_variant,
+            )  # fmt: skip
         except FloatingPointError as error:
+            if not is_variant:
+                raise
             diverged.append(f"{unit.directory}: {error}")
             return None
-        for quantity in quantities:
+        for quantity in quantities if is_variant else ():
             ablations.look_up(record, quantity)
         return record
 
     devices = jax.local_devices()
-    on_each_device(train_shared, plan.shared, devices)
+    on_each_device(run, plan.shared, devices)
     found = on_each_device(run, plan.units, devices)
     if diverged:
         listed = "\n  ".join(diverged)

@@ -18,7 +18,6 @@ from jnf_jax.experiments import (
     logs,
     records,
     sweep_plot,
-    variants,
 )
 from jnf_jax.experiments import run as runs
 from jnf_jax.experiments import sweep as sweep_run
@@ -138,7 +137,7 @@ def test_trains_what_is_shared_once_and_the_rest_by_variant(base):
     assert [v["record"]["num_tuples"] for v in done["variants"]] == [16, 32]
     only_read = base / "runs" / "evaluation.num_tuples=16" / "seed_0"
     assert not (only_read / "checkpoints").exists()
-    plan = variants.make_plan(config, Path("runs"), tuple(settings))
+    plan = sweep_run.make_plan(config, Path("runs"), tuple(settings))
     assert runs.record_of(only_read, plan.units[0].config)
 
 
@@ -210,7 +209,7 @@ def test_stages_are_shared_by_those_that_agree_on_them(base):
         ("flow.num_blocks", (0, 1)),
     )
     config = sweep_config(base="{method}.py", axes=axes, num_seeds=2)
-    plan = variants.make_plan(config, Path("runs"))
+    plan = sweep_run.make_plan(config, Path("runs"))
     assert len(plan.units) == 16 and len(plan.shared) == 4  # noises × seeds
     assert all(unit.config.stages == "joint" for unit in plan.shared)
     read = {unit.config.init["joint"] for unit in plan.units}
@@ -220,7 +219,9 @@ def test_stages_are_shared_by_those_that_agree_on_them(base):
         assert own.config.data.noise == unit.values["data.noise"]
         assert own.config.seed == unit.config.seed
     # A checkpoint that is given is read, whatever the sweep shares.
-    given = variants.make_plan(config, Path("runs"), (("init.joint", "a/seed_{seed}"),))
+    given = sweep_run.make_plan(
+        config, Path("runs"), (("init.joint", "a/seed_{seed}"),)
+    )
     assert not given.shared
     assert {u.config.init.joint for u in given.units} == {"a/seed_0", "a/seed_1"}
 
@@ -232,7 +233,7 @@ def test_faults_of_variants_are_told_at_once(base):
         shares=("joint", "shared"),
     )
     with pytest.raises(ValueError) as told:
-        variants.make_plan(config, Path("runs"))
+        sweep_run.make_plan(config, Path("runs"))
     first, unknown, last = str(told.value).splitlines()
     assert first == "the sweep has faults:"
     assert unknown.startswith("`evaluation.num_tuple` is unknown, expected one of")
@@ -243,18 +244,18 @@ def test_faults_of_variants_are_told_at_once(base):
         shares=("joint", "shared"), quantities=("coherence.ceilings",), plot=plot
     )
     with pytest.raises(ValueError) as told:
-        variants.make_plan(config, Path("runs"))
+        sweep_run.make_plan(config, Path("runs"))
     text = str(told.value)
     assert "`shares` has 'shared', expected stages of 'jnf'" in text
     assert "'coherence.ceilings' is in no record of this run" in text
     assert "Did you mean 'coherence.ceiling'?" in text
     assert "'coherence.conditional.2' is in no record" in text  # two modalities
     with pytest.raises(ValueError, match=r"`shares` has 'unimodal' without 'joint', w"):
-        variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"))
+        sweep_run.make_plan(sweep_config(shares=("unimodal",)), Path("runs"))
     read = (("init.joint", "a/joint"),)
-    assert variants.make_plan(sweep_config(shares=("unimodal",)), Path("runs"), read)
+    assert sweep_run.make_plan(sweep_config(shares=("unimodal",)), Path("runs"), read)
     with pytest.raises(ValueError, match="`flow.num_blocks` is -1, expected >= 0"):
-        variants.make_plan(
+        sweep_run.make_plan(
             sweep_config(axes=(("flow.num_blocks", (-1,)),)), Path("runs")
         )
     assert not (base / "runs").exists()
@@ -291,7 +292,7 @@ def test_faults_of_variants_are_told_at_once(base):
 )
 def test_faults_of_a_sweep(base, changes, told):
     with pytest.raises(ValueError, match=told):
-        variants.make_plan(sweep_config(**changes), Path("runs"))
+        sweep_run.make_plan(sweep_config(**changes), Path("runs"))
 
 
 def test_intervals_and_numbers_of_subsets_are_quantities():

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jnf_jax.evaluation.measures import MEASURES, load
-from jnf_jax.evaluation.measures.tables import rows_of
+from jnf_jax.evaluation.measures.tables import find, rows_of
 from jnf_jax.experiments.records import (
     joint_entropy,
     refinement_rows,
-    worst_of_sampler,
+    worst_by_size,
 )
 from jnf_jax.experiments.schema import is_summary
 from jnf_jax.experiments.text import (
@@ -27,6 +27,13 @@ from jnf_jax.experiments.text import (
 MORE_METRICS = {
     "unimodal_log_prob": "log q_j(z|x_j), nats",
     "wrong_bit": "wrong bit, share of draws",
+}
+
+# Numbers of an energy-based prior -> their headings.
+LONG_CHAINS = {
+    "gap_to_long_run.short_run.mean": "long chains: means apart, sd",
+    "gap_to_long_run.short_run.log_variance": "log variances apart",
+    "long_run.rhat_max": "max R-hat",
 }
 
 
@@ -170,7 +177,7 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
             size,
             *(format_value(value, digits=1) for value in values[:2]),
             *(format_value(value) for value in values[2:]),
-            _worst_of_size(refinement, size).get("max R-hat", ABSENT),
+            worst_by_size(refinement).get(size, {}).get("max R-hat", ABSENT),
         ]
         for name, record in records.items()
         if (refinement := record.get("refinement"))
@@ -186,13 +193,6 @@ def refinement_table(records: Mapping[str, Mapping]) -> list[str]:
     return _said(said, header, rows)
 
 
-def _worst_of_size(refinement: Mapping[str, Any], size: str) -> dict[str, str]:
-    subsets = refinement.get("subsets", {}).items()
-    return worst_of_sampler(
-        {name: chains for name, chains in subsets if name.count("+") + 1 == int(size)}
-    )
-
-
 def energy_table(records: Mapping[str, Mapping]) -> list[str]:
     """The table of energy-based priors: coherence by steps, and long chains."""
     found = [
@@ -201,35 +201,22 @@ def energy_table(records: Mapping[str, Mapping]) -> list[str]:
         for prior, shares in record["coherence"].get("joint_by_steps", {}).items()
     ]
     steps = sizes_of(shares for _, _, shares in found)
-    apart = ("long chains: means apart, sd", "log variances apart", "max R-hat")
     rows = []
     for name, prior, shares in found:
-        record = records[name]
-        nats = record["coherence"].get("joint_entropy_by_steps", {}).get(prior, {})
-        about = record.get("energy_priors", {}).get(prior, {})
-        gap = about.get("gap_to_long_run", {}).get("short_run", {})
-        rows.append(
-            [
-                row_name(name, records),
-                prior,
-                *(
-                    f"{format_value(shares.get(k))} ({format_value(nats.get(k))})"
-                    for k in steps
-                ),
-                format_value(gap.get("mean")),
-                format_value(gap.get("log_variance")),
-                format_value(about.get("long_run", {}).get("rhat_max")),
-            ]
-        )
+        nats = find(records[name], f"coherence.joint_entropy_by_steps.{prior}") or {}
+        both = [[format_value(of.get(k)) for of in (shares, nats)] for k in steps]
+        apart = [find(records[name], f"energy_priors.{prior}.{p}") for p in LONG_CHAINS]
+        cells = [f"{share} ({entropy})" for share, entropy in both]
+        cells += map(format_value, apart)
+        rows.append([row_name(name, records), prior, *cells])
     said = (
         "Energy-based priors, by the Langevin steps of a draw (0 is the reference; of "
         "one fitted afterwards a normal with the mean and covariance of what it was "
         "fitted to): joint coherence and, in brackets, label entropy. Then how far the "
         "draws lie from long Metropolis-adjusted chains on the density."
     )
-    return _said(
-        said, ["config", "z from", *(f"{k} steps" for k in steps), *apart], rows
-    )
+    header = ["config", "z from", *(f"{k} steps" for k in steps)]
+    return _said(said, [*header, *LONG_CHAINS.values()], rows)
 
 
 def _measure_rows(measure: str, records: Mapping[str, Mapping]) -> list[str]:

@@ -141,7 +141,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             joint[by][prior] = _agreement(shown)
             if reference:
                 frechet[by][prior] = float(np.mean([*distances(shown).values()]))
-    z = _joint_draws(subject, next(keys))
+    z = subject.infer(next(keys), names)
     ceiling = _judged(subject, z, names, next(keys))
     return {
         "conditional": conditional,
@@ -198,14 +198,7 @@ def _judge_both(
 
 def _reference(subject: Subject) -> dict[str, Gaussian]:
     """{m: moments of real features}; none, and a line, of too few tuples."""
-    pictures = pictures_of(subject)
-
-    @jax.jit
-    def read(features, views: Views) -> dict[str, jax.Array]:
-        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
-
-    features = jax.tree_util.Partial(subject.classifiers.features)
-    real = subject.over_tuples(lambda _, views: read(features, dict(views)))
+    real = _real_features(subject)
     size = max(features.shape[-1] for features in real.values())
     if subject.num_tuples > size:
         return {m: gaussian_of([features]) for m, features in real.items()}
@@ -216,12 +209,12 @@ def _reference(subject: Subject) -> dict[str, Gaussian]:
     return {}
 
 
-def _joint_draws(subject: Subject, rng_key: jax.Array) -> Any:
-    """One z ~ q(z|X) a test tuple, leaves [N, ...]."""
-    names = tuple(subject.inference.modalities)
+def _real_features(subject: Subject) -> dict[str, np.ndarray]:
+    pictures = pictures_of(subject)
 
-    def draw(number: int, views: Views) -> Any:
-        key = jax.random.fold_in(rng_key, number)
-        return subject.inference.infer(subject.params, key, views, names)[0]
+    @jax.jit
+    def read(features, views: Views) -> dict[str, jax.Array]:
+        return features({m: as_shown(x, m in pictures) for m, x in views.items()})
 
-    return subject.over_tuples(draw)
+    features = jax.tree_util.Partial(subject.classifiers.features)
+    return subject.over_tuples(lambda _, views: read(features, dict(views)))

@@ -147,7 +147,9 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             {prior: by_name[name] for prior, by_name in drawn.items()},
         )
         found[name] |= {"num_features": extractor.size, **counts}
-        subject.report(f"{name}: {_line(found[name])}")
+        told = [f"given {k} {d:.3g}" for k, d in found[name]["conditional"].items()]
+        told += [f"from {k} {d:.3g}" for k, d in found[name]["unconditional"].items()]
+        subject.report(f"{name}: {', '.join(told)}")
     return found
 
 
@@ -158,39 +160,34 @@ def _extractors(
 
     ``num_pictures`` is the least number that moments will be of.
     """
-    found, data = [], subject.dataset.name
-    modalities = subject.inference.modalities
+    found, mesh, judges = [], subject.held_out.mesh, subject.classifiers
+
+    def skip(said: str) -> None:
+        subject.report(f"not measured: {said}")
+
     for name in settings.names():
         if name == "inception":
             targets = pictures_of(subject)
-            if skipped := sorted(set(modalities) - set(targets)):
-                subject.report(
-                    f"not measured: fid of {', '.join(skipped)}: no pictures"
-                )
+            if skipped := sorted(set(subject.inference.modalities) - set(targets)):
+                skip(f"fid of {', '.join(skipped)}: no pictures")
             if not targets:
                 continue
-            extractor = features.inception_features(
-                settings.inception_file,
-                settings.inception_sha256,
-                subject.held_out.mesh,
-                targets,
-            )
-        elif subject.classifiers is None or subject.classifiers.features is None:
-            why = "has no labels" if subject.classifiers is None else "needs none"
-            subject.report(
-                f"not measured: frechet_classifier needs a classifier, and {data!r} "
-                f"{why}"
-            )
+            weights = (settings.inception_file, settings.inception_sha256)
+            extractor = features.inception_features(*weights, mesh, targets)
+        elif judges is None or judges.features is None:
+            why = "has no labels" if judges is None else "needs none"
+            data = subject.dataset.name
+            skip(f"frechet_classifier needs a classifier, and {data!r} {why}")
             continue
         else:
             extractor = features.classifier_features(subject)
-        if num_pictures <= extractor.size:
-            subject.report(
-                f"not measured: {extractor.distance} needs more than {extractor.size} "
-                f"pictures, one for each feature, and there are {num_pictures}"
-            )
+        if num_pictures > extractor.size:
+            found.append(extractor)
             continue
-        found.append(extractor)
+        skip(
+            f"{extractor.distance} needs more than {extractor.size} pictures, one for "
+            f"each feature, and there are {num_pictures}"
+        )
     return found
 
 
@@ -221,12 +218,6 @@ def summarise(
     }
 
 
-def _line(found: dict[str, Any]) -> str:
-    parts = [f"given {size} {d:.3g}" for size, d in found["conditional"].items()]
-    parts += [f"from {prior} {d:.3g}" for prior, d in found["unconditional"].items()]
-    return ", ".join(parts)
-
-
 # --- pictures ------------------------------------------------------------------------
 
 Pictures = Iterator[tuple[dict[str, jax.Array], int]]
@@ -242,8 +233,7 @@ def _gaussians(
         for extractor in extractors:
             known = moments[extractor.distance]
             for m in [m for m in views if m in extractor.targets]:
-                x = views[m]
-                batch = processes.to_host(extractor.extract(m, x))[:count]
+                batch = processes.to_host(extractor.extract(m, views[m]))[:count]
                 known[m] = add_batch(known.get(m), batch)
     return {
         name: {m: gaussian(of) for m, of in known.items()}

@@ -6,39 +6,60 @@ two-sample, 1    (x_m, z ~ q(z|X)) against (x_m, z ~ q_m(z|x_m)): the best q_m
                  reaches 0.5, for over x_{−m} the joint posterior averages to it
 two-sample, S    draws given x_S, of one modality up to all, against long chains on
                  p(z) Π_{m∈S} p(x_m|z) through the decoders
-calibration      ranks of z* among draws given X_S ~ p(X_S|z*), ``calibration.py``
+calibration      ranks of f(z*) among f(z_1) … f(z_L), z_l ~ q_S(z|X_S), where
+                 z* ~ p(z) and X ~ p(X|z*): uniform where q_S(z|X_S) = p(z|X_S), for
+                 any f of z and X_S (arXiv 1804.06788); f = z_d and log p(X_S|z)
 ===============  ===============================================================
 
-The last two are of the generative model itself: λ = β = 1, whatever was trained.
+The last two are of the generative model itself: λ = β = 1, whatever was trained. The
+likelihood's noise is part of the X that calibration simulates: encoders that never saw
+noisy data are at fault there.
 """
 
 import dataclasses
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from jnf_jax import sampling
 from jnf_jax.data.dataset import Dataset
-from jnf_jax.evaluation.measures.calibration import (
-    NUM_BINS,
-    draw_truth,
-    subset_ranks,
-    uniformity,
-)
 from jnf_jax.evaluation.measures.tables import Column, Table
-from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import diagnostics
 from jnf_jax.evaluation.statistics import coherence
-from jnf_jax.evaluation.statistics.two_sample import NUM_FOLDS
+from jnf_jax.evaluation.statistics.long_run import LongRun, long_run
+from jnf_jax.evaluation.statistics.two_sample import (
+    NUM_FOLDS,
+    TwoSample,
+    two_sample_test,
+)
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.joint_inference import JointInference
-from jnf_jax.methods.method import shared_latent
+from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
 from jnf_jax.options import option
+from jnf_jax.runtime import parallel
+from jnf_jax.runtime.batching import map_batches
+from jnf_jax.types import Params, Views
+
+NUM_BINS = 16
+"""Bins of a histogram of ranks; L + 1 must be a multiple of it."""
+
+DRAWS_A_CHAIN = 16
+"""Draws that each long chain on an unnormalised prior gives, equally far apart."""
+
+
+NUM_COMPONENTS = 16
+"""Principal components of x_m that a classifier sees."""
+
+NUM_MOMENT_DRAWS = 16
+"""Draws of q_m(z|x_m) whose mean and sd tell a classifier where z would be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,11 +183,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     unimodal = {}
     for m in names:
         test = unimodal_test(subject, m, settings.num_pairs)
-        unimodal[m] = {
-            "gap": gap[m],
-            "gap_standard_error": gap_error[m],
-            **test._asdict(),
-        }
+        unimodal[m] = {"gap": gap[m], "gap_standard_error": gap_error[m]}
+        unimodal[m] |= test._asdict()
         report(
             f"q(z|{m}): {gap[m]:.2f} nats from the joint posterior, "
             f"two-sample accuracy {test.accuracy:.3f}"
@@ -177,11 +195,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             chains["+".join(subset)] = _against_chains(subject, subset, settings)
     else:
         report("not measured: two-sample tests against chains need a joint encoder")
-    return {
-        "unimodal": unimodal,
-        "chains": chains,
-        **_calibration(subject, settings),
-    }
+    found = {"unimodal": unimodal, "chains": chains}
+    return found | _calibration(subject, settings)
 
 
 def _against_chains(
@@ -252,3 +267,285 @@ def _calibration(subject: Subject, settings: Settings) -> dict[str, dict[str, An
             truth.chains.diagnostics, ("rhat_max", "ess_min")
         )
     return {"calibration": found, **about}
+
+
+# --- two-sample tests -----------------------------------------------------------------
+
+
+def unimodal_test(subject: Subject, modality: str, num_pairs: int) -> TwoSample:
+    """(x_m, z ~ q(z|X)) against (x_m, z ~ q_m(z|x_m)), one of each a tuple.
+
+    The classifier sees principal components of x_m; z; log q_m(z|x_m); and (z − μ)/σ
+    with the moments of further draws of q_m(z|x_m), which are functions of x_m too.
+    ``num_pairs`` tuples are looked at, or all that there are.
+    """
+    from sklearn.decomposition import PCA  # half a second that only this pays
+
+    inference, params, settings = subject.inference, subject.params, subject.protocol
+    num = min(num_pairs, subject.num_tuples)
+    number_of_m = inference.modalities.index(modality)
+    root = jax.random.fold_in(jax.random.key(settings.seed), number_of_m)
+
+    def look(number: int, views: Views) -> dict[str, jax.Array]:
+        keys = jax.random.split(jax.random.fold_in(root, number), 2 + NUM_MOMENT_DRAWS)
+        joint, _ = inference.infer(params, keys[0], views, tuple(inference.modalities))
+        own, *others = (
+            inference.infer(params, key, views, (modality,))[0] for key in keys[1:]
+        )
+        others = jnp.stack([shared_latent(z) for z in others])
+        return {
+            "x": views[modality].reshape(len(views[modality]), -1),
+            "joint": _features(inference, modality, params, views, joint, others),
+            "own": _features(inference, modality, params, views, own, others),
+        }
+
+    found = subject.over_tuples(look, num)
+    size = min(NUM_COMPONENTS, *found["x"].shape)
+    components = PCA(size, svd_solver="randomized", random_state=settings.seed)
+    of_data = components.fit_transform(found["x"])
+    samples = (
+        np.concatenate([of_data, found[name]], axis=1) for name in ("joint", "own")
+    )
+    return two_sample_test(*samples, seed=settings.seed)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _features(inference, modality, params, views: Views, z: Any, others: jax.Array):
+    """z, (z − μ)/σ and log q_m(z|x_m), f32[B, 2 D + 1]."""
+    log_q = inference.unimodal_log_probs(params, views, z)[modality]
+    z = shared_latent(z)
+    standard = (z - others.mean(axis=0)) / others.std(axis=0)
+    return jnp.concatenate([z, standard, log_q[:, None]], axis=-1)
+
+
+def chain_test(
+    posterior: DecoderPosterior,
+    params: dict[str, Params],
+    rng_key: jax.Array,
+    views: Views,
+    subset: tuple[str, ...],
+    num_chains: int,
+    *,
+    seed: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
+) -> tuple[TwoSample, sampling.ChainDiagnostics, float]:
+    """Draws of q_S(z|X_S) against the ends of chains on p(z|x_S), R of each a datum.
+
+    A chain starts where another draw of q_S ended, so that modes which q_S has no draw
+    in are hardly found. The classifier sees z and the chains' log density, less their
+    mean over both samples of a datum and over their sd.
+
+    Args:
+        posterior: The chains, and the subset posterior that is tested.
+        params: Parameters by stage.
+        rng_key: Typed key.
+        views: {m: f32[n, ...]}, few data.
+        subset: S, of one modality or more.
+        num_chains: R.
+        seed: Of the classifier.
+        mesh: Devices over which chains are split.
+
+    Returns:
+        The test; R-hat and ESS of chains as long; mean acceptance.
+    """
+    inference, num = posterior.inference, len(views[subset[0]])
+    keys = jax.random.split(rng_key, 6)
+    # Datum by datum, then again: what adapts on the first rows adapts on all data.
+    times = {m: (num_chains, *[1] * (x.ndim - 1)) for m, x in views.items()}
+    many = {m: jnp.tile(x, times[m]) for m, x in views.items()}
+    # `tile` leaves all rows on every device: split them again.
+    many = parallel.put_batch(many, mesh)
+    step_size = inference.adapt(params, keys[0], many, subset)
+    first, start = (
+        inference.infer(params, key, many, subset, step_size)[0] for key in keys[1:3]
+    )
+    step_size = posterior.adapt(params, keys[3], many, subset, start)
+    end, info = posterior.refine(params, keys[4], many, subset, start, step_size)
+    apart = start.reshape(num_chains, num, -1)[:NUM_DIAGNOSTIC_CHAINS]
+    diagnosis = posterior.diagnose(params, keys[5], views, subset, apart, step_size)
+
+    def one_batch(number: int, rows: np.ndarray) -> tuple[jax.Array, ...]:
+        del number, rows  # all at once: only to fetch them
+        return tuple(
+            jnp.column_stack([z, posterior.log_joint(params, many, subset, z)])
+            for z in (first, end)
+        )
+
+    samples = map_batches(one_batch, len(first), len(first))
+    by_datum = [rows.reshape(-1, num, rows.shape[-1]) for rows in samples]
+    both = np.concatenate(by_datum)
+    mean, sd = both.mean(axis=0), both.std(axis=0)
+    samples = [((x - mean) / sd).reshape(-1, x.shape[-1]) for x in by_datum]
+    test = two_sample_test(*samples, seed=seed)
+    return test, diagnosis, float(info.acceptance.mean())
+
+
+# --- calibration ----------------------------------------------------------------------
+
+
+class Uniformity(NamedTuple):
+    """Are ranks uniform?
+
+    Attributes:
+        p_value: Of χ² on the histogram of each quantity, the smallest one times their
+            number (Bonferroni), at most 1.
+        outer: Share of ranks in the two outermost bins over what is expected; above 1
+            the draws are too narrow (or shifted), below 1 too broad.
+        histogram: Share in each bin over what is expected, f[``NUM_BINS``]; over all
+            quantities.
+    """
+
+    p_value: float
+    outer: float
+    histogram: Float[np.ndarray, " bins"]
+
+
+def uniformity(ranks: Int[np.ndarray, "data quantities"], num_draws: int) -> Uniformity:
+    """Tests ranks among L draws for uniformity.
+
+    Args:
+        ranks: i[N, Q] in 0, …, L; rows are independent, quantities need not be.
+        num_draws: L.
+
+    Raises:
+        ValueError: L + 1 is no multiple of ``NUM_BINS``, N < 5 ``NUM_BINS`` (χ² would
+            be none), or a rank is out of range.
+
+    >>> uniformity(np.arange(320)[:, None] % 32, 31).p_value
+    1.0
+    """
+    if (num_draws + 1) % NUM_BINS:
+        raise ValueError(
+            f"`num_draws` is {num_draws}, expected a multiple of {NUM_BINS}, less 1"
+        )
+    if len(ranks) < 5 * NUM_BINS:
+        raise ValueError(f"`ranks` has {len(ranks)} rows, expected >= {5 * NUM_BINS}")
+    if ranks.min() < 0 or ranks.max() > num_draws:
+        raise ValueError(
+            f"`ranks` has {ranks.min()} to {ranks.max()}, expected 0 to {num_draws}"
+        )
+    bins = ranks * NUM_BINS // (num_draws + 1)
+    counts = (bins == np.arange(NUM_BINS)[:, None, None]).sum(axis=1)  # [bins, Q]
+    from scipy.stats import chisquare  # half a second that only this pays
+
+    p_values = chisquare(counts, axis=0).pvalue
+    histogram = counts.mean(axis=1) / (len(ranks) / NUM_BINS)
+    return Uniformity(
+        p_value=float(min(1.0, p_values.min() * len(p_values))),
+        outer=float(histogram[[0, -1]].mean()),
+        histogram=histogram,
+    )
+
+
+class Truth(NamedTuple):
+    """z* that data are simulated from, leading axis N; and the chains that drew them.
+
+    ``chains`` is None where the prior is drawn from exactly.
+    """
+
+    z: Any
+    chains: LongRun | None
+
+
+def draw_truth(
+    inference: Inference,
+    params: dict[str, Params],
+    rng_key: jax.Array,
+    num: int,
+    elsewhere: Float[Array, "data latent"],
+) -> Truth:
+    """N draws z* ~ p(z) of the own prior; from long MALA chains where unnormalised.
+
+    Half of the chains start ``elsewhere``, the others where the prior's own (short-run)
+    draws end.
+    """
+    name = inference.prior_names[0]
+    z = inference.sample_prior(params, rng_key, num, name)
+    if inference.prior_of(params, name).is_normalised:
+        return Truth(z, None)
+    num_chains = max(2, -(-num // DRAWS_A_CHAIN))
+    half = min(num_chains // 2, len(elsewhere))
+    start = jnp.concatenate([elsewhere[:half], shared_latent(z)[: num_chains - half]])
+    chains = _long_run(inference, params, jax.random.fold_in(rng_key, 1), start)
+    num_kept = len(chains.draws)
+    chosen = np.arange(1, DRAWS_A_CHAIN + 1) * num_kept // DRAWS_A_CHAIN - 1
+    drawn = chains.draws[chosen].reshape(-1, start.shape[-1])[:num]
+    return Truth(with_shared_latent(z, drawn), chains)
+
+
+def subset_ranks(
+    inference: Inference,
+    params: dict[str, Params],
+    rng_key: jax.Array,
+    truth: Any,
+    subset: tuple[str, ...],
+    num_draws: int,
+    *,
+    batch_size: int,
+    step_size: Float[Array, ""] | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> tuple[Int[np.ndarray, "data latent"], Int[np.ndarray, "data 1"]]:
+    """Ranks of z* and log p(X_S|z*) among L draws of q_S(z|X_S): i[N, D], i[N, 1].
+
+    Args:
+        inference: Of the method.
+        params: Its parameters by stage.
+        rng_key: Of X and of the draws; one key gives the same X whatever S is.
+        truth: z*, leading axis N.
+        subset: S.
+        num_draws: L.
+        batch_size: Data in one call.
+        step_size: Of chains, as ``inference.adapt`` gave it; None where S needs none.
+        mesh: Devices over which data are split.
+
+    Raises:
+        ValueError: A draw or its log-likelihood is not finite.
+    """
+
+    def one_batch(number: int, rows: np.ndarray) -> dict[str, jax.Array]:
+        data_key, draw_key = jax.random.split(jax.random.fold_in(rng_key, number))
+        z = jax.tree.map(lambda leaf: leaf[rows], truth)
+        views = _simulate(inference, mesh, params, data_key, z)
+        expected = _quantities(inference, subset, params, views, z)
+        ranks, is_finite = 0, True
+        for key in jax.random.split(draw_key, num_draws):
+            z, _ = inference.infer(params, key, views, subset, step_size)
+            found = _quantities(inference, subset, params, views, z)
+            ranks += found < expected
+            is_finite &= jnp.isfinite(found).all(axis=-1)
+        return {"ranks": ranks, "is_finite": is_finite}
+
+    num = len(shared_latent(truth))
+    found = map_batches(one_batch, num, batch_size)
+    if not found["is_finite"].all():
+        raise ValueError(
+            f"q(z|{', '.join(subset)}): got draws that are not finite for "
+            f"{(~found['is_finite']).sum()} of {num} data, expected none"
+        )
+    return found["ranks"][:, :-1], found["ranks"][:, -1:]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _long_run(inference, params, rng_key: jax.Array, start: jax.Array) -> LongRun:
+    prior = inference.prior_of(params, inference.prior_names[0])
+    return long_run(rng_key, prior.log_density, start)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _simulate(inference, mesh, params, rng_key: jax.Array, z: Any) -> Views:
+    """X ~ p(X|z)."""
+    decoded = inference.decode(params, z)
+    keys = jax.random.split(rng_key, len(decoded))
+    views = {
+        m: decoded[m].sample(seed=key)
+        for m, key in zip(sorted(decoded), keys, strict=True)
+    }
+    return parallel.constrain_batch(views, mesh)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _quantities(inference, subset, params, views: Views, z: Any) -> jax.Array:
+    """z and log p(X_S|z), f32[B, D + 1]."""
+    decoded = inference.decode(params, z)
+    log_likelihood = sum(decoded[m].log_prob(views[m]) for m in subset)
+    return jnp.concatenate([shared_latent(z), log_likelihood[:, None]], axis=-1)

@@ -29,7 +29,7 @@ from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.sampler_quality import finite_or_none
-from jnf_jax.evaluation.subject import HeldOut, Subject
+from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import shared_latent
 from jnf_jax.options import option
 from jnf_jax.runtime import parallel
@@ -88,7 +88,13 @@ TABLES = (
 def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Returns all three, ready for JSON; without labels the reconstruction alone."""
     names, report = tuple(subject.inference.modalities), subject.report
-    held_out, training = subject.held_out, _training(subject)
+    held_out, split = subject.held_out, subject.dataset.splits["train"]
+    training = held_out._replace(
+        arrays=parallel.put(split.arrays, parallel.replicated(held_out.mesh)),
+        size=split.size,
+        labels=split.labels,
+        rows=split.rows,
+    )
     fitted_to = subject._replace(held_out=training)
     num = min(settings.num_tuples or subject.num_tuples, subject.num_tuples)
     num_probe = min(settings.num_probe_tuples, training.size)
@@ -138,17 +144,6 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         "diversity": {t: _mean_over_given(pairs, t) for t in names},
         "diversity_by_given": pairs,
     }
-
-
-def _training(subject: Subject) -> HeldOut:
-    """The tuples that probes are fitted to, on the devices of the test tuples."""
-    split, of_test = subject.dataset.splits["train"], subject.held_out
-    return of_test._replace(
-        arrays=parallel.put(split.arrays, parallel.replicated(of_test.mesh)),
-        size=split.size,
-        labels=split.labels,
-        rows=split.rows,
-    )
 
 
 class Drawn(NamedTuple):

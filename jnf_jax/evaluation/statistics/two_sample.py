@@ -48,7 +48,7 @@ def two_sample_test(
     """
     if first.shape != second.shape or first.ndim != 2 or len(first) < 10 * NUM_FOLDS:
         raise ValueError(
-            f"`first` and `second`: got {first.shape} and {second.shape}, expected "
+            f"`first` and `second` are {first.shape} and {second.shape}, expected "
             f"one [N, F] for both, N >= {10 * NUM_FOLDS}"
         )
     # Half a second of importing that only those pay who test.
@@ -59,7 +59,7 @@ def two_sample_test(
     if not np.isfinite(features).all():
         bad = int((~np.isfinite(features)).any(axis=1).sum())
         raise ValueError(
-            f"`first` and `second`: got {bad} of {len(features)} rows that are not "
+            f"`first` and `second` have {bad} of {len(features)} rows that are not "
             "finite, expected none"
         )
     labels = np.repeat([0, 1], len(first))

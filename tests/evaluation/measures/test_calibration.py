@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jnf_jax.evaluation.measures.calibration import NUM_BINS, uniformity
+from jnf_jax.evaluation.measures.posterior_match import NUM_BINS, uniformity
 
 
 def ranks_of(num, num_draws, scale=1.0, shift=0.0, quantities=3, seed=0):

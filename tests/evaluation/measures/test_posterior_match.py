@@ -11,9 +11,15 @@ import pytest
 
 from jnf_jax import options
 from jnf_jax.evaluation.measures import posterior_match
-from jnf_jax.evaluation.measures.calibration import draw_truth, subset_ranks, uniformity
-from jnf_jax.evaluation.measures.posterior_match import Settings, measure
-from jnf_jax.evaluation.measures.two_sample_posterior import chain_test, unimodal_test
+from jnf_jax.evaluation.measures.posterior_match import (
+    Settings,
+    chain_test,
+    draw_truth,
+    measure,
+    subset_ranks,
+    uniformity,
+    unimodal_test,
+)
 from jnf_jax.evaluation.posterior import posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.subject import HeldOut, Subject
