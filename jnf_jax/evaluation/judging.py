@@ -31,11 +31,8 @@ def judge(
     """Runs the classifiers over protocol v1, over energy priors at several step counts,
     and over draws before and after refinement.
 
-    Args:
-        subject: With classifiers.
-        sampler: Settings of the sampler, as the record holds them.
-        refinement: Chains through the decoders; None where none are asked for.
-        kept: Draws that an evaluation before this one found.
+    ``sampler`` are settings as the record holds them; ``refinement`` None is none;
+    ``kept`` are draws that an evaluation before this one found.
 
     Returns:
         Their part of the record, and the draws of protocol v1.

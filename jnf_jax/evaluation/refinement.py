@@ -27,10 +27,8 @@ def evaluate_refinement(
 ) -> dict[str, Any]:
     """Runs every subset, all modalities included, before and after.
 
-    Args:
-        subject: Tuples with labels, and classifiers of all modalities.
-        posterior: The chains, with λ as trained or 1, and the amortised posterior that
-            they start from.
+    The subject has labels and classifiers of all modalities; ``posterior`` has λ as
+    trained or 1, and starts from its amortised posterior.
 
     Returns:
         {"log_joint", "coherence": {"before", "after": {size: mean over subsets}},

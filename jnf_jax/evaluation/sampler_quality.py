@@ -16,10 +16,8 @@ def sampler_quality(
 ) -> dict[str, Any]:
     """Means over data of how their chains did, and "warnings": sentences; for JSON.
 
-    Args:
-        info: Of all data.
-        step_size: Of the leapfrog integrator; 0 where no chain ran.
-        diagnosis: Of some data, several chains each.
+    ``info`` is of all data, ``diagnosis`` of some with several chains each; the step
+    size is the leapfrog integrator's, 0 where no chain ran.
     """
     improper = info.improper
     quality = {

@@ -4,6 +4,8 @@
 docs/results/ablations.md. docs/results_schema.md describes the file.
 """
 
+import itertools
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,6 +78,19 @@ def look_up(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+PATHS = """wall_seconds evaluation_seconds protocol_seconds unimodal_log_prob.{m}
+energy_priors.{prior}. {measure}. sampler. subset_coherence. refinement.""".split()
+
+JUDGED = """classifiers.{m} wrong_bit.{m} coherence.ceiling coherence.conditional.{size}
+coherence.conditional_micro.{size} coherence.num_subsets.{size} coherence.joint.{prior}
+coherence.joint_entropy.{prior} coherence.joint_by_steps.{prior}.
+coherence.joint_entropy_by_steps.{prior}. coherence.interval.conditional.{size}.{end}
+coherence.interval.joint.{prior}.{end} coherence.interval.ceiling.{end}
+coherence.interval.subsets.""".split()
+"""Quantities of any record, and of one that classifiers judged; below those that end in
+a dot `look_up` alone tells what there is."""
+
+
 def path_faults(
     path: str,
     modalities: Sequence[str],
@@ -83,38 +98,22 @@ def path_faults(
     measures: Sequence[str] = (),
     has_labels: bool = True,
 ) -> list[str]:
-    """Whether a record of such a run can have a quantity, before there is one.
-
-    What is below a measure, a subset or an energy is left to `look_up`. Without labels
-    no classifier judges.
-    """
-    known = [f"unimodal_log_prob.{m}" for m in modalities]
-    open_ended = [*measures, "sampler", "subset_coherence", "refinement"]
-    open_ended += [f"energy_priors.{prior}" for prior in priors]
-    if has_labels:
-        sizes = [str(size) for size in range(1, len(modalities))]
-        by_key = {
-            "conditional": sizes,
-            "conditional_micro": sizes,
-            "num_subsets": sizes,
-            "joint": priors,
-            "joint_entropy": priors,
-        }
-        within = [f"{key}.{name}" for key, names in by_key.items() for name in names]
-        bounded = [w for w in within if w.split(".")[0] in ("conditional", "joint")]
-        within += ["ceiling"]
-        within += [f"interval.{of}.low" for of in [*bounded, "ceiling"]]
-        within += [f"interval.{of}.high" for of in [*bounded, "ceiling"]]
-        known += [f"coherence.{name}" for name in within]
-        known += [
-            f"{of}.{m}" for of in ("classifiers", "wrong_bit") for m in modalities
-        ]
-        by_steps = ("joint_by_steps", "joint_entropy_by_steps")
-        open_ended += [f"coherence.{of}.{prior}" for of in by_steps for prior in priors]
-        open_ended += ["coherence.interval.subsets"]
-    known += ["wall_seconds", "evaluation_seconds", "protocol_seconds"]
-    if path in known or any(path.startswith(f"{name}.") for name in open_ended):
+    """Whether a record of such a run can have a quantity, before there is one."""
+    names = {
+        "m": modalities,
+        "prior": priors,
+        "measure": measures,
+        "size": [str(size) for size in range(1, len(modalities))],
+        "end": ("low", "high"),
+    }
+    known = []
+    for pattern in PATHS + (JUDGED if has_labels else []):
+        fields = [name for _, name, _, _ in string.Formatter().parse(pattern) if name]
+        for chosen in itertools.product(*(names[name] for name in fields)):
+            known.append(pattern.format(**dict(zip(fields, chosen, strict=True))))
+    if path in known or any(path.startswith(of) for of in known if of[-1] == "."):
         return []
+    known = [of for of in known if of[-1] != "."]
     return [
         f"quantity {path!r} is in no record of this run, expected one as in "
         f"docs/results_schema.md, of the modalities {list(modalities)}, the priors "

@@ -7,7 +7,6 @@ family: its ``get_config(argument)`` is told which by ``digits/jnf_after:gmm``, 
 ``mine.py:argument``.
 """
 
-import ast
 import importlib
 import inspect
 import re
@@ -226,19 +225,13 @@ def _told(what: str, run: Callable[[], Any]) -> Any:
         raise ValueError(f"{what} raised {told} ({where})") from error
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """The field and the value of FIELD=VALUE; one that is no Python literal is text.
+def parse_setting(text: str) -> tuple[str, str]:
+    """The field and the value, as ``options.override`` takes them, of FIELD=VALUE.
 
     Raises:
         ValueError: There is no "=".
-
-    >>> parse_setting("flow.num_blocks=3"), parse_setting("init.joint=runs/a")
-    (('flow.num_blocks', 3), ('init.joint', 'runs/a'))
     """
     field, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"`--set` is {text!r}, expected FIELD=VALUE")
-    try:
-        return field, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return field, value
+    return field, value

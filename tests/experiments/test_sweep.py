@@ -1,6 +1,8 @@
 """A sweep end to end on a tiny toy set; what it shares, and what it refuses."""
 
+import functools
 import json
+import operator
 import threading
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from jnf_jax.experiments import (
     config_files,
     experiment,
     logs,
+    options,
     records,
     sweep_plot,
 )
@@ -388,7 +391,15 @@ def test_as_many_at_once_as_there_are_devices():
     ],
 )
 def test_settings_of_the_command_line(text, pair):
-    assert config_files.parse_setting(text) == pair
+    config = options.base()
+    options.override(config, dict([config_files.parse_setting(text)]))
+    path, value = pair
+    assert functools.reduce(operator.getitem, path.split("."), config) == value
+
+
+def test_a_setting_has_a_value():
+    with pytest.raises(ValueError, match="`--set` is 'a.b', expected FIELD=VALUE"):
+        config_files.parse_setting("a.b")
 
 
 def test_folders_of_data_are_not_quoted(monkeypatch):

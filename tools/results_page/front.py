@@ -50,13 +50,9 @@ def page(
     published: Mapping[str, Any],
     pages: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """The lines of docs/results.md.
+    """The lines of docs/results.md, from path -> record and docs/published.json.
 
-    Args:
-        root: The repository.
-        records: Path -> record.
-        published: docs/published.json.
-        pages: Path -> lines of the pages behind this one.
+    ``pages`` are path -> lines of the pages behind this one.
 
     Raises:
         ValueError: docs/summary.json names a record, a quantity or a published row that

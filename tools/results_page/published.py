@@ -14,14 +14,8 @@ def beside_ours(
 ) -> list[str]:
     """The rows of a section under those of our records that generate from subsets.
 
-    Args:
-        published: docs/published.json.
-        section: A folder of configs/.
-        records: The records of that section, by path.
-
-    Returns:
-        Lines of Markdown: table, protocols, provenance; none where nothing is
-        published.
+    ``published`` is docs/published.json, ``section`` a folder of configs/, and
+    ``records`` are those of it, by path. There are no lines where nothing is published.
     """
     rows = [row for row in published["rows"] if row["section"] == section]
     if not rows:

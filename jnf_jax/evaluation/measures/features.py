@@ -82,17 +82,11 @@ def inception_features(
     mesh: jax.sharding.Mesh | None,
     targets: tuple[str, ...] = (),
 ) -> Extractor:
-    """Pool3 of Inception-v3, greyscale repeated to three channels.
+    """Pool3 of Inception-v3, greyscale repeated to three channels, for ``targets``.
 
-    Args:
-        path: Weights as pytorch-fid publishes them.
-        sha256: Of that file, hex; hours may lie between the config's check and here.
-        mesh: Devices that hold them, each all.
-        targets: Modalities that are pictures.
-
-    Returns:
-        Features for the "fid" from the published weights, for "frechet_inception" from
-        others.
+    ``path`` holds the weights as pytorch-fid publishes them. Their digest is compared
+    again: hours may lie between the config's check and here. The distance is the "fid"
+    with the published weights, "frechet_inception" with others.
 
     Raises:
         ValueError: If the file has another digest than ``sha256``.

@@ -333,17 +333,8 @@ def chain_test(
 
     A chain starts where another draw of q_S ended, so that modes which q_S has no draw
     in are hardly found. The classifier sees z and the chains' log density, less their
-    mean over both samples of a datum and over their sd.
-
-    Args:
-        posterior: The chains, and the subset posterior that is tested.
-        params: Parameters by stage.
-        rng_key: Typed key.
-        views: {m: f32[n, ...]}, few data.
-        subset: S, of one modality or more.
-        num_chains: R.
-        seed: Of the classifier.
-        mesh: Devices over which chains are split.
+    mean over both samples of a datum and over their sd. ``views`` {m: f32[n, ...]} are
+    few data, R is ``num_chains``, and ``mesh`` shares the chains.
 
     Returns:
         The test; R-hat and ESS of chains as long; mean acceptance.
@@ -401,11 +392,9 @@ class Uniformity(NamedTuple):
 
 
 def uniformity(ranks: Int[np.ndarray, "data quantities"], num_draws: int) -> Uniformity:
-    """Tests ranks among L draws for uniformity.
+    """Tests ranks i[N, Q] among L draws, 0, …, L, for uniformity.
 
-    Args:
-        ranks: i[N, Q] in 0, …, L; rows are independent, quantities need not be.
-        num_draws: L.
+    Rows are independent, the Q quantities need not be.
 
     Raises:
         ValueError: L + 1 is no multiple of ``NUM_BINS``, N < 5 ``NUM_BINS`` (χ² would
@@ -438,10 +427,7 @@ def uniformity(ranks: Int[np.ndarray, "data quantities"], num_draws: int) -> Uni
 
 
 class Truth(NamedTuple):
-    """z* that data are simulated from, leading axis N; and the chains that drew them.
-
-    ``chains`` is None where the prior is drawn from exactly.
-    """
+    """z* that data are simulated from, and the chains that drew them, if any did."""
 
     z: Any
     chains: LongRun | None
@@ -487,16 +473,8 @@ def subset_ranks(
 ) -> tuple[Int[np.ndarray, "data latent"], Int[np.ndarray, "data 1"]]:
     """Ranks of z* and log p(X_S|z*) among L draws of q_S(z|X_S): i[N, D], i[N, 1].
 
-    Args:
-        inference: Of the method.
-        params: Its parameters by stage.
-        rng_key: Of X and of the draws; one key gives the same X whatever S is.
-        truth: z*, leading axis N.
-        subset: S.
-        num_draws: L.
-        batch_size: Data in one call.
-        step_size: Of chains, as ``inference.adapt`` gave it; None where S needs none.
-        mesh: Devices over which data are split.
+    ``truth`` is z*, leading axis N. One key gives the same X whatever S is; the chains
+    of S, if any, take the ``step_size`` that ``inference.adapt`` gave.
 
     Raises:
         ValueError: A draw or its log-likelihood is not finite.

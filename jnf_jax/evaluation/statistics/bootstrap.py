@@ -38,14 +38,10 @@ def macro_interval(
         θ_r = mean_y Σ_i c_ri s_i 1[y_i = y] / Σ_i c_ri 1[y_i = y],
         c_r ~ Multinomial(N; 1/N, …)        (a class that no draw has is left out)
 
-    An average over subsets and targets of macro-averages is the macro-average of each
-    tuple's average: s_i is then the share of its generated views that are right.
-
-    Args:
-        scores: s, f64[N].
-        labels: y, i32[N], from 0.
-        seed: Of the resamples; the same seed draws the same tuples for all scores.
-        num_resamples: R.
+    of scores s, f64[N], with labels y, i32[N] from 0, over R resamples. The same seed
+    draws the same tuples for all scores. An average over subsets and targets of
+    macro-averages is the macro-average of each tuple's average: s_i is then the share
+    of its generated views that are right.
 
     Raises:
         ValueError: No rows, or as many scores as there are not labels.

@@ -24,14 +24,11 @@ def log_means(
 ) -> dict[str, LogMean]:
     """log (1/K) Σ_k w_k and its effective sample size, by name, chunk by chunk.
 
-    Args:
-        log_weights: Gives ``num_at_once`` log-weights a datum; best compiled.
-        rng_key: Typed key; chunk i gets ``fold_in(rng_key, i)``.
-        num_samples: K, at least 1; the surplus of the last chunk does not count.
-        num_at_once: Draws a datum in a chunk, which bounds the memory.
+    ``log_weights`` gives ``num_at_once`` log-weights a datum, which bounds the memory.
+    Chunk i gets ``fold_in(rng_key, i)``; the surplus of the last one does not count.
 
     Raises:
-        ValueError: If K is less than 1.
+        ValueError: If K = ``num_samples`` is less than 1.
     """
     if num_samples < 1:
         raise ValueError(f"`num_samples` is {num_samples}, expected >= 1")
