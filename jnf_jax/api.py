@@ -180,9 +180,8 @@ class Model:
             names = tuple(targets)
             check_subset(names, self.modalities, name="targets")
         found = new_rows.generate(
-            *self._model, read, tuple(sorted(names)),
-            step_size=self._step_size(read),
-            num_samples=_count("num_samples", num_samples), seed=seed, noise=noise,
+            *self._model, read, tuple(sorted(names)), noise=noise,
+            step_size=self._step_size(read), **_draws(num_samples, seed),
         )  # fmt: skip
         return self._shown(found, clips=not noise)
 
@@ -199,9 +198,8 @@ class Model:
         """
         known = self._model[0].prior_names
         name = check_prior_name(prior, known, argument="prior")
-        num_samples = _count("num_samples", num_samples)
-        options = dict(num_samples=num_samples, seed=seed)
-        return self._shown(new_rows.sample(*self._model, name, **options))
+        found = new_rows.sample(*self._model, name, **_draws(num_samples, seed))
+        return self._shown(found)
 
     def encode(
         self, given: Mapping[str, Any], num_samples: int = 1, seed: int = 0
@@ -212,10 +210,8 @@ class Model:
         are those of ``generate``.
         """
         read = self._read(given, "given")
-        num_samples = _count("num_samples", num_samples)
-        options = dict(num_samples=num_samples, seed=seed)
-        step_size = self._step_size(read)
-        return new_rows.encode(*self._model, read, step_size=step_size, **options)
+        options = dict(step_size=self._step_size(read), **_draws(num_samples, seed))
+        return new_rows.encode(*self._model, read, **options)
 
     def log_likelihood_bound(
         self,
@@ -243,8 +239,7 @@ class Model:
             check_subset(given, tuple(read), name="given")
         if not targets:
             raise ValueError(f"`given` is {list(given)}, expected fewer than `views`")
-        num_samples = _count("num_samples", num_samples)
-        options = dict(num_samples=num_samples, seed=seed)
+        options = _draws(num_samples, seed)
         found = new_rows.log_bound(*self._model, read, given, **options)
         return found - np.float32(own.log_volume(self.trained.setup.dataset, targets))
 
@@ -318,10 +313,12 @@ class Model:
         return known[subset]
 
 
-def _count(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{argument}` is {value!r}, expected an integer >= 1")
-    return value
+def _draws(num_samples: Any, seed: int) -> dict[str, int]:
+    """The options of draws, once they are known to be some."""
+    is_number = isinstance(num_samples, int) and not isinstance(num_samples, bool)
+    if not is_number or num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples!r}, expected an integer >= 1")
+    return {"num_samples": num_samples, "seed": seed}
 
 
 def _on_rows(setup: Setup, folder: Path, read: dict[str, Any], labels: Any) -> Setup:
