@@ -8,7 +8,7 @@ import tfds_files
 
 from jnf_jax.experiments import ablations, config_files, records
 from jnf_jax.experiments.experiment import stage_directory
-from jnf_jax.experiments.variants import make_plan
+from jnf_jax.experiments.sweep import make_plan
 
 ROOT = Path(__file__).parents[2]
 ABLATIONS = [name for name in config_files.names() if name.startswith("ablations/")]
