@@ -79,7 +79,8 @@ def look_up(record: Mapping[str, Any], path: str) -> Any:
 
 
 PATHS = """wall_seconds evaluation_seconds protocol_seconds unimodal_log_prob.{m}
-energy_priors.{prior}. {measure}. sampler. subset_coherence. refinement.""".split()
+subset_log_prob. energy_priors.{prior}. {measure}. sampler. subset_coherence.
+refinement.""".split()
 
 JUDGED = """classifiers.{m} wrong_bit.{m} coherence.ceiling coherence.conditional.{size}
 coherence.conditional_micro.{size} coherence.num_subsets.{size} coherence.joint.{prior}
