@@ -61,9 +61,9 @@ def test_the_histogram_is_of_bins_of_equal_ranks():
 @pytest.mark.parametrize(
     ("ranks", "num_draws", "told"),
     [
-        (np.zeros((100, 1), int), 30, "got 30, expected a multiple of 16, less 1"),
-        (np.zeros((79, 1), int), 31, "got 79 data, expected >= 80"),
-        (np.full((80, 1), 32), 31, "got 32 to 32, expected 0 to 31"),
+        (np.zeros((100, 1), int), 30, "is 30, expected a multiple of 16, less 1"),
+        (np.zeros((79, 1), int), 31, "has 79 rows, expected >= 80"),
+        (np.full((80, 1), 32), 31, "has 32 to 32, expected 0 to 31"),
     ],
 )
 def test_ranks_that_say_nothing(ranks, num_draws, told):
