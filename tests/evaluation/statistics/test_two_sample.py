@@ -54,7 +54,11 @@ def test_monotone_transforms_change_nothing():
     [
         (np.zeros((40, 2)), np.zeros((40, 3)), r"\(40, 2\) and \(40, 3\), expected"),
         (np.zeros((39, 2)), np.zeros((39, 2)), "N >= 40"),
-        (np.full((40, 2), np.nan), np.zeros((40, 2)), "got 40 of 80 rows that are not"),
+        (
+            np.full((40, 2), np.nan),
+            np.zeros((40, 2)),
+            "have 40 of 80 rows that a",
+        ),
     ],
 )
 def test_samples_that_cannot_be_compared(first, second, told):
