@@ -102,7 +102,6 @@ def test_birds_from_files_to_captions(tmp_path):
     assert len(written[1].read_text().splitlines()) == 3
 
 
-@pytest.mark.usefixtures("fully_optimised")  # it computes for longer than it compiles
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_classifiers_that_cannot_read_are_told(num_steps):
     settings = dict(num_steps=num_steps, batch_size=64, select="last")

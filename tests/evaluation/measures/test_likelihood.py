@@ -119,6 +119,8 @@ class Exact:
         return self.prior
 
 
+known = functools.cache(Exact)  # one object, one set of programs
+FEW = Settings(400, 50, num_tuples=30, num_conditional_tuples=30, num_decoded=12_000)
 ARRAYS = {m: jnp.asarray(x, jnp.float32) for m, x in VIEWS.items()}
 HELD_OUT = HeldOut(ARRAYS, lambda a, rows: {m: x[rows] for m, x in a.items()}, NUM)
 
@@ -220,8 +222,8 @@ def test_errors_are_those_over_tuples(with_exact_posteriors):
 
 
 def test_a_has_one_number_of_draws_and_b_its_own():
-    settings = Settings(400, 50, 30, 30, num_decoded=6_000)
-    for name, means in measure(Exact(), settings)["conditional_by_subset"].items():
+    found = measure(known(1.0), FEW)
+    for name, means in found["conditional_by_subset"].items():
         assert all(1 <= ess <= 50 for ess in means["ess_a"].values())
         assert max(means["ess_b"].values()) > 50
         if "+" in name:  # the mixture of two exact posteriors is not that given both
@@ -266,9 +268,8 @@ def test_a_is_of_the_proposal_and_b_of_the_model(with_wider_posteriors):
 
 @pytest.mark.parametrize(("widening", "is_told"), [(1.0, False), (30.0, True)])
 def test_a_bound_on_few_weights_is_told_of(widening, is_told):
-    settings = Settings(400, 1, 30, 30, num_decoded=12_000)
     lines = []
-    found = measure(Exact(widening), settings, report=lines.append)
+    found = measure(known(widening), FEW, report=lines.append)
     few = {"log p(X)": found["joint"]["ess_median"]}
     for name, means in found["conditional_by_subset"].items():
         few[f"(b) given {name.replace('+', ', ')}"] = means["ess_given"]
