@@ -59,7 +59,7 @@ def numbers(value):
         yield value
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
@@ -78,7 +78,7 @@ def test_benchmark_writes_a_record(name, keys, tmp_path):
     assert all(math.isfinite(number) and number >= 0 for number in numbers(record))
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
@@ -161,7 +161,7 @@ def test_a_rival_that_is_not_there_is_told(tmp_path):
     assert "MultiVae cannot be imported by" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_accelerator_script_trains_and_skips_what_is_done(tmp_path):
     """The benchmarks are parts that lie there already: tests of their own run them."""
     parts = [
