@@ -24,6 +24,7 @@ def start(num_devices):
             "JAX_NUM_CPU_DEVICES": str(num_devices),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # it compiles for minutes
+            "XLA_FLAGS": "",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -32,7 +33,7 @@ def start(num_devices):
 
 
 def found_by(process):
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=1_800)
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
