@@ -54,13 +54,14 @@ class GaussianCode(NamedTuple):
 class MixtureCode(NamedTuple):
     """An encoder's answer about z: a mixture of K normals, and features for a flow.
 
-    They describe Σ_k softmax(logits)_k N(mean_k, diag scale_k²).
+    They describe Σ_k softmax(logits)_k N(mean_k, diag scale_k²); ``context`` is None
+    where nothing conditions the flow.
     """
 
     logits: Float[Array, "*batch components"]
     mean: Float[Array, "*batch components latent"]
     scale: Float[Array, "*batch components latent"]
-    context: Float[Array, "*batch context"]
+    context: Float[Array, "*batch context"] | None = None
 
 
 class Verdict(NamedTuple):

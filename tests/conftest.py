@@ -76,23 +76,19 @@ def bounded_memory():
         _limit = max(1.2e9, _resident() + 0.3e9)
 
 
-@pytest.fixture(autouse=True)
-def slow_tests_compute(request):
-    """Tests that are `slow` compute for minutes: they are optimised as users' runs."""
-    is_slow = request.node.get_closest_marker("slow") is not None
-    if is_slow:
-        jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    if is_slow:
-        jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture
 def fully_optimised():
     """``compiler_options`` of programs that are compiled as users have them."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield dict(_AS_USERS_HAVE_THEM)
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(autouse=True)
+def slow_tests_compute(request):
+    """Tests that are `slow` compute for minutes: they are optimised as users' runs."""
+    if request.node.get_closest_marker("slow"):
+        request.getfixturevalue("fully_optimised")
 
 
 @pytest.fixture

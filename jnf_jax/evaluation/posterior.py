@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
+from jnf_jax.methods.method import SubsetDensity
 from jnf_jax.types import Params, Views
 
 
@@ -76,7 +77,7 @@ def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
         {names joined by plus signs, "" of none: mean over tuples}.
     """
     inference, names = subject.inference, subject.inference.modalities
-    if not hasattr(inference, "subset_log_prob"):
+    if not isinstance(inference, SubsetDensity):
         return {}
     rng_key = jax.random.key(subject.protocol.seed)
     subsets = [(), *coherence.subsets(names)]

@@ -22,6 +22,7 @@ from jnf_jax.experiments.options import (
     RunOptions,
 )
 from jnf_jax.experiments.options import STAGES as ALL_STAGES
+from jnf_jax.methods.amortised import POSTERIORS
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.product import Quotient, quotient_faults
@@ -166,7 +167,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
             if name in METHODS[method].SECTIONS or name in IN_EVERY_CONFIG
         },
         fitted_prior=fitted_prior,
-        training=_read_training(reader, all_stages, run.seed),
+        training=_read_training(reader, method, all_stages, run.seed),
         init={stage: path for stage, path in reader.section("init").items() if path},
         measures=measures,
         evaluation=reader.read(ProtocolSettings, "evaluation"),
@@ -212,7 +213,7 @@ def _read_data(reader: _Reader) -> dict[str, Any]:
 
 
 def _read_training(
-    reader: _Reader, stages: tuple[str, ...], seed: int
+    reader: _Reader, method: str, stages: tuple[str, ...], seed: int
 ) -> dict[str, TrainSettings | None]:
     """Each stage's section over ``training`` over ``optimizer``."""
     shared: dict[str, Any] = {"seed": seed}
@@ -225,9 +226,10 @@ def _read_training(
         stage: reader.read(TrainSettings, stage, shared | reader.section(stage))
         for stage in stages
     }
-    for stage in ("unimodal", "subsets"):
-        # A config may say how it would train the other posterior of subsets.
-        if stage not in stages and stage in reader.tree:
+    # A config may say how it would train what the other posterior of subsets needs.
+    possible = {s for name in POSTERIORS for s in stages_of(method, name)}
+    for stage in sorted(possible - set(stages)):
+        if stage in reader.tree:
             reader.read(TrainSettings, stage, shared | reader.section(stage))
     return settings
 

@@ -15,26 +15,34 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.methods.joint_inference import JointInference
-from jnf_jax.methods.joint_vae import JointVAE
+from jnf_jax.methods.joint_vae import JointVAE, posterior_from_cache
 from jnf_jax.methods.method import (
     Batch,
     Method,
-    Proposal,
     SubsetInfo,
     check_subset,
-    propose_from,
 )
 from jnf_jax.methods.settings import FlowSettings
-from jnf_jax.networks.made import Made, made_flow, made_stack
+from jnf_jax.networks.made import Made, init_flow, made_flow, made_stack
 from jnf_jax.networks.subset import SubsetEncoder
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior
 from jnf_jax.stage import Stage
-from jnf_jax.types import Mask, MixtureCode, Params, Prior, StageParams, Subset, Views
+from jnf_jax.types import (
+    Draws,
+    Latents,
+    Mask,
+    MixtureCode,
+    Nats,
+    Params,
+    Prior,
+    StageParams,
+    Subset,
+    Views,
+)
 
 STAGE = "subsets"
 
@@ -123,12 +131,7 @@ class SubsetPosterior:
                 for m, size in self.sizes
             },
             "encoder": variables["params"],
-            "flow": {
-                str(i): block.init(key, z, code.context)["params"]
-                for i, (block, key) in enumerate(
-                    zip(self.blocks, block_keys, strict=True)
-                )
-            },
+            "flow": init_flow(self.blocks, block_keys, z, code.context),
         }
 
     def prepare(self, cached: Any) -> Params:
@@ -225,12 +228,10 @@ def _loss(
     posterior: SubsetPosterior,
     num_samples: int,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean ``subset_nll`` over random subsets, one a row, and its mean by size."""
+    """Mean ``subset_nll`` over random subsets, one a row; unbiased, by size too."""
     features = batch.cached["features"]
     model = SubsetModel(
-        joint_posterior=lambda _, batch: distrax.MultivariateNormalDiag(
-            batch.cached["mean"], batch.cached["scale"]
-        ),
+        joint_posterior=posterior_from_cache,
         posterior=lambda params, batch, given: posterior.distribution(
             params, posterior.encode(params, features, given)
         ),
@@ -241,11 +242,9 @@ def _loss(
     nll = subset_nll(
         params, frozen, draw_key, batch, given, model=model, num_samples=num_samples
     )
-    size = sum(chosen.astype(jnp.int32) for chosen in given.values())
-    metrics = {}
-    for k in range(len(features)):
-        of_size = size == k
-        metrics[f"nll/{k}"] = jnp.sum(nll * of_size) / jnp.maximum(of_size.sum(), 1)
+    # A size has a share of 1/M of the rows: in one step more, in another less, or none.
+    size, num = sum(chosen.astype(jnp.int32) for chosen in given.values()), len(given)
+    metrics = {f"nll/{k}": num * jnp.mean(nll * (size == k)) for k in range(num)}
     return jnp.mean(nll), metrics
 
 
@@ -255,14 +254,10 @@ class AggregatePosterior(BoundPrior):
 
     posterior: distrax.Distribution
 
-    def log_density(self, z: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
-        """log q(z|x_∅); nats."""
+    def log_density(self, z: Latents) -> Nats:
         return self.posterior.log_prob(z[..., None, :])[..., 0]
 
-    def sample(
-        self, rng_key: jax.Array, num_samples: int
-    ) -> Float[Array, "num_samples latent"]:
-        """``num_samples`` draws."""
+    def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         return self.posterior.sample(seed=rng_key, sample_shape=num_samples)[:, 0]
 
 
@@ -298,37 +293,24 @@ class AmortisedInference(JointInference):
         views: Views,
         subset: Subset,
         step_size: None = None,
-    ) -> tuple[Float[Array, "batch latent"], SubsetInfo | None]:
+    ) -> tuple[Latents, SubsetInfo | None]:
         """z ~ q(z|x_S), f32[B, D]; no sampler ran."""
         del step_size
         check_subset(subset, self.modalities)
-        key, _ = jax.random.split(rng_key)  # as where a sampler adapts
+        # As products split it: draws given all views are the same under one seed.
+        key, _ = jax.random.split(rng_key)
         if len(subset) == len(self.modalities):
             return self.draw_joint(params["joint"], key, dict(views)), None
         read = self._read(params, views, subset, views[subset[0]].shape[0])
         return self._draw(params[STAGE], key, *read), None
 
-    def propose(
-        self,
-        params: StageParams,
-        rng_key: jax.Array,
-        views: Views,
-        subset: Subset,
-        num_samples: int,
-    ) -> Proposal:
-        """Draws of q(z|x_S), whose density is known for every S."""
-        check_subset(subset, self.modalities)
-        prior = self.joint.prior_of(params["joint"])
-        if len(subset) == len(self.modalities):
-            posterior = self.joint.encode(params["joint"], views)
-        else:
-            batch = views[subset[0]].shape[0]
-            posterior = self._posterior_of(params, views, subset, batch)
-        return propose_from([posterior], prior, rng_key, num_samples)
-
-    def base_scale(
+    def posteriors(
         self, params: StageParams, views: Views, subset: Subset
-    ) -> Float[Array, "batch latent"]:
+    ) -> list[distrax.Distribution]:
+        """[q(z|x_S)], whose density is known for every proper S."""
+        return [self._posterior_of(params, views, subset, views[subset[0]].shape[0])]
+
+    def base_scale(self, params: StageParams, views: Views, subset: Subset) -> Latents:
         """Standard deviations of q(z|x_S) before its flow; f32[B, D]."""
         if len(subset) == len(self.modalities):
             return self.joint.code(params["joint"], views).scale
@@ -339,8 +321,8 @@ class AmortisedInference(JointInference):
         return jnp.sqrt(jnp.sum(weights * spread, axis=-2))
 
     def unimodal_log_probs(
-        self, params: StageParams, views: Views, z: Float[Array, "batch latent"]
-    ) -> dict[str, Float[Array, " batch"]]:
+        self, params: StageParams, views: Views, z: Latents
+    ) -> dict[str, Nats]:
         """{m: log q(z|x_m)}; nats."""
         return {
             m: self.subset_log_prob(params, views, (m,), z) for m in self.modalities
@@ -351,8 +333,8 @@ class AmortisedInference(JointInference):
         params: StageParams,
         views: Views,
         subset: Subset,
-        z: Float[Array, "batch latent"],
-    ) -> Float[Array, " batch"]:
+        z: Latents,
+    ) -> Nats:
         """log q(z|x_S) of any S, ∅ too; nats."""
         if len(subset) == len(self.modalities):
             return self.joint_log_prob(params, views, z)

@@ -9,7 +9,6 @@ stage ``subsets`` fits one flow to every subset instead: see ``amortised.py``.
 import functools
 from typing import Any
 
-import distrax
 import jax
 import jax.numpy as jnp
 
@@ -19,7 +18,7 @@ from jnf_jax.methods.amortised import (
     SubsetPosteriorSettings,
     build_amortised,
 )
-from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
+from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae, posterior_from_cache
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
@@ -116,12 +115,6 @@ def _stage_unimodal(params: StageParams) -> dict[str, Params]:
     return params["unimodal"]
 
 
-def _cached_posterior(frozen: None, batch: Batch) -> distrax.MultivariateNormalDiag:
-    """q(z|X) as cached at the end of stage ``joint``; reads no pixel."""
-    del frozen
-    return distrax.MultivariateNormalDiag(batch.cached["mean"], batch.cached["scale"])
-
-
 def unimodal_loss(
     params: Params,
     frozen: None,
@@ -133,7 +126,7 @@ def unimodal_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean ``unimodal_nll`` against the cached joint posterior, and its terms."""
     model = UnimodalModel(
-        joint_posterior=_cached_posterior,
+        joint_posterior=posterior_from_cache,
         posteriors=lambda params, batch: posteriors_of(experts, params, batch.views),
     )
     terms = unimodal_nll(

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import distrax
 import jax
@@ -10,7 +11,12 @@ from jaxtyping import Array, Float
 
 from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.joint_vae import JointVAE
-from jnf_jax.methods.method import check_prior_name
+from jnf_jax.methods.method import (
+    Proposal,
+    check_prior_name,
+    check_subset,
+    propose_from,
+)
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.sampling import ChainDiagnostics
 from jnf_jax.types import Latents, Nats, Params, Prior, StageParams, Subset, Views
@@ -84,9 +90,33 @@ class ModelInference:
 
 @dataclasses.dataclass(frozen=True)
 class JointInference(ModelInference):
-    """Inference of a ``JointVAE``: its encoder gives q(z|X)."""
+    """Inference of a ``JointVAE``: its encoder gives q(z|X).
+
+    Whoever inherits it has ``posteriors``, the densities q_1, …, q_J whose mixture
+    proposes z given a proper subset.
+    """
 
     joint: JointVAE
+    posteriors: ClassVar[
+        Callable[[Any, StageParams, Views, Subset], list[distrax.Distribution]]
+    ]
+
+    def propose(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        views: Views,
+        subset: Subset,
+        num_samples: int,
+    ) -> Proposal:
+        """Draws of q(z|X), or of the mixture of ``posteriors``, beside the prior."""
+        check_subset(subset, self.modalities)
+        if len(subset) == len(self.modalities):
+            posteriors = [self.joint.encode(params["joint"], views)]
+        else:
+            posteriors = self.posteriors(params, views, subset)
+        prior = self.joint.prior_of(params["joint"])
+        return propose_from(posteriors, prior, rng_key, num_samples)
 
     def joint_log_prob(self, params: StageParams, views: Views, z: Latents) -> Nats:
         """log q(z|X) of the joint encoder; nats."""

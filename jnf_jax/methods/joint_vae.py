@@ -185,6 +185,12 @@ def stage_loss(terms: Any, prior_loss: Callable[[], tuple] | None) -> tuple:
     return loss + own, metrics | watched, *memory
 
 
+def posterior_from_cache(frozen: None, batch: Any) -> distrax.MultivariateNormalDiag:
+    """q(z|X) from what ``JointVAE.cached_posterior`` kept of it; reads no pixel."""
+    del frozen
+    return distrax.MultivariateNormalDiag(batch.cached["mean"], batch.cached["scale"])
+
+
 def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
     """One view a modality, in sorted order."""
     views = []

@@ -201,6 +201,17 @@ class ImportanceInference(Inference, Protocol):
         ...
 
 
+@runtime_checkable
+class SubsetDensity(Inference, Protocol):
+    """Inference whose q(z|x_S) has a density for every S."""
+
+    def subset_log_prob(
+        self, params: StageParams, views: Views, subset: Subset, z: Any
+    ) -> Float[Array, " batch"]:
+        """log q(z|x_S), nats; of ∅ and of all views too."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A method is its stages, in the order of training, and its inference.

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -20,10 +21,8 @@ from jaxtyping import Array, Float
 from jnf_jax.methods.fitted_prior import bind_whitened
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import (
-    Proposal,
     SubsetInfo,
     check_subset,
-    propose_from,
 )
 from jnf_jax.methods.product import (
     Quotient,
@@ -120,23 +119,12 @@ class SubsetInference(JointInference):
             self._priors(params), flows, rng_key, codes, step_size
         )
 
-    def propose(
-        self,
-        params: StageParams,
-        rng_key: jax.Array,
-        views: Views,
-        subset: Subset,
-        num_samples: int,
-    ) -> Proposal:
-        """Draws of q(z|X), or of a mixture of experts, beside the model's own prior."""
-        check_subset(subset, self.modalities)
-        prior = self.joint.prior_of(params["joint"])
-        if len(subset) == len(self.modalities):
-            posteriors = [self.joint.encode(params["joint"], views)]
-        else:
-            experts = zip(*self._experts_of(params, views, subset), strict=True)
-            posteriors = [self._family.distribution(*expert) for expert in experts]
-        return propose_from(posteriors, prior, rng_key, num_samples)
+    def posteriors(
+        self, params: StageParams, views: Views, subset: Subset
+    ) -> list[distrax.Distribution]:
+        """The experts of ``subset``: of the product no density is known."""
+        experts = zip(*self._experts_of(params, views, subset), strict=True)
+        return [self._family.distribution(*expert) for expert in experts]
 
     def base_scale(
         self, params: StageParams, views: Views, subset: Subset

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.networks.build import Network, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder
-from jnf_jax.networks.made import Made, made_flow, made_stack
+from jnf_jax.networks.made import Made, init_flow, made_flow, made_stack
 from jnf_jax.types import GaussianCode, Params, Shapes, Views
 
 
@@ -36,10 +36,7 @@ class UnimodalPosterior:
         encoder_key, *block_keys = jax.random.split(rng_key, len(self.blocks) + 1)
         x = jnp.zeros((1, *self.shape))
         code, variables = self.encoder.init_with_output(encoder_key, x)
-        flow = {
-            str(i): block.init(key, code.mean, code.context)["params"]
-            for i, (block, key) in enumerate(zip(self.blocks, block_keys, strict=True))
-        }
+        flow = init_flow(self.blocks, block_keys, code.mean, code.context)
         return {"encoder": variables["params"], "flow": flow}
 
     def encode(self, params: Params, x: jax.Array) -> GaussianCode:

@@ -103,6 +103,20 @@ def made_stack(
     )
 
 
+def init_flow(
+    blocks: Sequence[Made],
+    rng_keys: Sequence[jax.Array],
+    z: jax.Array,
+    context: jax.Array | None = None,
+) -> Params:
+    """{"0": …, "1": …} as ``made_flow`` takes them, one key a block; the flow starts as
+    the identity. ``z`` and ``context`` give shapes alone."""
+    return {
+        str(i): block.init(key, z, context)["params"]
+        for i, (block, key) in enumerate(zip(blocks, rng_keys, strict=True))
+    }
+
+
 def made_flow(
     base: distrax.Distribution,
     blocks: Sequence[Made],

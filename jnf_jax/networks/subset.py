@@ -41,9 +41,9 @@ class SubsetEncoder(nn.Module):
             kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "normal"),
             name="log_variance",
         )(h)
-        return MixtureCode(
-            nn.Dense(self.num_components, name="logits")(h),
-            mean.reshape(shape),
-            jnp.exp(0.5 * log_variance).reshape(shape),
-            nn.Dense(self.context_size, name="context")(h),
-        )
+        context = None
+        if self.context_size:
+            context = nn.Dense(self.context_size, name="context")(h)
+        logits = nn.Dense(self.num_components, name="logits")(h)
+        scale = jnp.exp(0.5 * log_variance).reshape(shape)
+        return MixtureCode(logits, mean.reshape(shape), scale, context)

@@ -7,7 +7,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.networks.made import Made, made_flow, made_stack
+from jnf_jax.networks.made import Made, init_flow, made_flow, made_stack
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
@@ -49,10 +49,7 @@ class FlowFamily(PriorFamily):
         """{block: parameters}; the flow starts as the identity."""
         z, blocks = jnp.zeros(latent_size), self._blocks(latent_size)
         keys = [jax.random.fold_in(rng_key, i) for i in range(len(blocks))]
-        return {
-            str(i): block.init(key, z)["params"]
-            for i, (block, key) in enumerate(zip(blocks, keys, strict=True))
-        }
+        return init_flow(blocks, keys, z)
 
     def bind(self, params: Params, latent_size: int, encode=None) -> FlowPrior:
         base = distrax.MultivariateNormalDiag(jnp.zeros(latent_size))

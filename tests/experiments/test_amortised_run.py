@@ -1,8 +1,10 @@
 """A run whose subsets are amortised: from config to record, and what is refused."""
 
+import numpy as np
 import pytest
 from tiny import tiny_config
 
+import jnf_jax
 from jnf_jax.experiments import experiment
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.run import train_and_evaluate
@@ -22,10 +24,16 @@ def amortised(**changes):
     return tiny_config(**own | changes)
 
 
-def test_a_run_ends_in_a_record_without_chains(tmp_path):
-    record = train_and_evaluate(
-        amortised(), tmp_path, config_name="digits/jnf", command="python -m …"
-    )
+@pytest.fixture(scope="module")
+def run(user_cache, tmp_path_factory):
+    """A workdir, trained and evaluated; its record."""
+    workdir = tmp_path_factory.mktemp("amortised")
+    about = dict(config_name="digits/jnf", command="python -m …")
+    return workdir, train_and_evaluate(amortised(), workdir, **about)
+
+
+def test_a_run_ends_in_a_record_without_chains(run):
+    workdir, record = run
     assert record["sampler"] == {} and set(record["coherence"]["conditional"]) == {
         "1",
         "2",
@@ -38,7 +46,23 @@ def test_a_run_ends_in_a_record_without_chains(tmp_path):
         {m: densities[m] for m in ("m0", "m1", "m2")}, rel=1e-5
     )
     for name in ("any_to_any.png", "unconditional_amortised.png"):
-        assert (tmp_path / "samples" / name).stat().st_size > 0
+        assert (workdir / "samples" / name).stat().st_size > 0
+
+
+def test_the_front_door_opens_it(run):
+    """Draws of a row depend on no other row, and chains need no calibration."""
+    model = jnf_jax.load(run[0])
+    rng = np.random.default_rng(0)
+    x = rng.random((3, 8, 8, 3), np.float32)
+    drawn = model.generate({"m0": x}, num_samples=2, seed=1)
+    assert {m: a.shape for m, a in drawn.items()} == dict.fromkeys(
+        ("m1", "m2"), (2, 3, 8, 8, 3)
+    )
+    alone = model.generate({"m0": x[:1]}, num_samples=2, seed=1)
+    np.testing.assert_allclose(drawn["m1"][:, :1], alone["m1"], atol=1e-5)
+    views = {m: rng.random((3, 8, 8, 3), np.float32) for m in ("m0", "m1", "m2")}
+    assert np.isfinite(model.log_likelihood_bound(views, num_samples=16)).all()
+    assert model.sample(2, prior="amortised")["m0"].shape == (2, 8, 8, 3)
 
 
 def test_its_stage_says_what_it_reads():
