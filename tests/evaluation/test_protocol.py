@@ -224,3 +224,8 @@ def test_draws_are_kept_and_are_the_same_without_a_classifier():
     right = (shown["a", "c"] == LABELS[:60]).mean()
     assert right == report.accuracies["a", "c"]["b"].micro == 1
     assert [len(z) for z in draws.unconditional.values()] == [70, 70]
+    # No noise comes twice, in 60 tuples and 70 draws of two batches each.
+    for z in draws.given.values():
+        assert len(np.unique(z - np.floor(z))) == 60
+    for z in draws.unconditional.values():
+        assert len(np.unique(z)) == 70

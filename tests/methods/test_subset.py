@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import random_like
-from scipy import special
+from scipy import special, stats
 
 from jnf_jax.methods.method import Batch, ImportanceInference, propose_from
 from jnf_jax.methods.product import Quotient
@@ -120,6 +120,32 @@ def test_chains_have_the_moments_of_a_grid_integration():
     assert (np.abs(z.mean(0) - mean) < 5 * sd / np.sqrt(len(z))).all()
     np.testing.assert_allclose(z.std(0), sd, rtol=0.12)  # 5 / √(2 · 1,000)
     assert 0.5 < info.acceptance.mean() < 0.98
+
+
+def test_chains_start_at_draws_of_the_experts_behind_their_flows():
+    """Steps of no length stay at the start: as often a draw of one as of the other."""
+    method, params = make(sampler=ChainSettings("ula", 1, num_adaptation=0))
+    inference, views, subset = method.inference, make_views(4_000), ("a", "b")
+    keys = jax.random.split(jax.random.key(2), 3)
+    stay = jnp.float32(1e-6)
+    z, _ = inference.infer(params, keys[0], views, subset, stay)
+    each = [
+        inference.infer(params, key, make_views(2_000), (m,))[0]
+        for key, m in zip(keys[1:], subset, strict=True)
+    ]
+
+    def p_values(other):
+        pairs = zip(np.transpose(z), np.transpose(other), strict=True)
+        return [stats.ks_2samp(*pair).pvalue for pair in pairs]
+
+    assert min(p_values(np.concatenate(each))) > 1e-3
+    # Neither expert alone has these, nor have the bases in front of the flows.
+    bases = [
+        code.mean + code.scale * np.random.default_rng(0).standard_normal((2_000, 2))
+        for code in codes_of(inference, params, make_views(2_000), subset)
+    ]
+    for other in (*each, np.concatenate(bases)):
+        assert min(p_values(other)) < 1e-6
 
 
 FITTED = MixtureFamily(num_components=2, learns_scales=True)

@@ -22,6 +22,16 @@ def test_one_law_is_not_told_apart():
     assert found.detectable == pytest.approx(0.5 + 4 * 0.5 / 3_000**0.5)
 
 
+def test_the_same_rows_twice_are_told_apart_exactly_half_of_the_time():
+    """Both rows of a datum meet one classifier, which says the same of both.
+
+    Forty rows share each x: were the two of a pair held out apart, x alone would tell
+    which of them the training rows lack, and the guess would be worse than a coin's.
+    """
+    x = np.repeat(np.arange(16.0), 40)[:, None]
+    assert two_sample_test(x, x).accuracy == 0.5
+
+
 def test_accuracy_is_that_of_the_best_classifier_where_it_is_easy():
     """N(0, 0.25²) against N(0, 1), in one dimension."""
     rng = np.random.default_rng(1)
