@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax.evaluation.pictures import any_to_any_grid, grid, save_png
+from jnf_jax.evaluation.pictures import MAX_PIXELS, any_to_any_grid, grid, save_png
 
 LINE = (200, 60, 40)
 
@@ -120,6 +120,44 @@ def test_the_same_images_give_the_same_file(tmp_path):
     assert [p.name for p in first.parent.iterdir()] == ["a.png"]
 
 
+_LARGE = {
+    "a vector of 100,000 features": {"a": (16, 1, 100_000, 1)},
+    "40 modalities": {f"m{i:02d}": (16, 28, 28, 1) for i in range(40)},
+    "images of 1 × 5,000": {"a": (16, 1, 5_000, 1), "b": (16, 5_000, 1, 3)},
+    "5,000 tuples": {"a": (5_000, 4, 4, 1)},
+    "a name of 4,000 letters": {"n" * 4_000: (16, 8, 8, 1)},
+}
+
+
+@pytest.mark.parametrize("shapes", _LARGE.values(), ids=_LARGE)
+def test_a_picture_is_bounded_whatever_the_data(shapes):
+    views = {m: np.full(shape, 0.2, np.float32) for m, shape in shapes.items()}
+    few = {m: x[:3] for m, x in views.items()}
+    given = [(m,) for m in list(views)[:10]]
+    drawn = {s: {m: x[:6].reshape(3, 2, *x.shape[1:]) for m, x in views.items()}
+             for s in given}  # fmt: skip
+    for picture in grid(views, views), any_to_any_grid(few, drawn):
+        assert picture.shape[0] * picture.shape[1] < 1.5 * MAX_PIXELS
+        assert (picture == 51).all(axis=-1).sum() > MAX_PIXELS / 900  # it shows them
+
+
+def test_images_larger_than_a_cell_are_averaged():
+    image = np.arange(600.0).reshape(1, 1, 600, 1) / 600
+    cell = grid({"a": image}, pad=0, min_size=1)[0, -256:, 0]
+    ends = np.arange(257) * 600 // 256
+    means = [image[0, 0, a:b].mean() for a, b in zip(ends, ends[1:], strict=False)]
+    np.testing.assert_array_equal(cell, np.rint(255 * np.array(means)))
+
+
+def test_what_is_left_out_is_said_below_the_picture():
+    views = {f"m{i:02d}": _flat(10) for i in range(13)}
+    all_shown = grid({m: x for m, x in views.items() if m != "m12"})
+    picture = grid(views)
+    below = picture[len(all_shown) :]
+    assert len(below) == 20 and (below < 128).any()
+    np.testing.assert_array_equal(picture[:-20], all_shown)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -135,7 +173,7 @@ def test_the_same_images_give_the_same_file(tmp_path):
         (lambda: grid({"m": np.full((1, 8, 8, 3), np.nan)}), "not finite"),
         (
             lambda: grid({"m1": _random(2, 8, 8, 1)}, {"m0": _random(3, 8, 8, 1)}),
-            "'given m0': 3, 'm1 drawn': 2",
+            r"'given\[m0\]': 3, 'generated\[m1\]': 2",
         ),
         (lambda: grid({}), "`generated` is empty"),
         (lambda: grid({"m0": _random(1, 8, 8, 1)}, columns=0), "`columns` is 0"),
