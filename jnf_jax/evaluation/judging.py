@@ -9,6 +9,7 @@ from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.protocol import Draws
 from jnf_jax.evaluation.refinement import evaluate_refinement
+from jnf_jax.evaluation.sampler_quality import stand_in
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.sampling import ChainSettings
@@ -41,7 +42,9 @@ def judge(
     remember = kept.remember if kept else lambda name, work: work()
     measured = evaluate_coherence(subject, remember)
     seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
-    has_chains = bool(measured.sampler["subsets"])
+    sampled = {"settings": sampler, **measured.sampler}
+    if said := stand_in(sampled):
+        sampled["stand_in"] = said
     judged = {
         "coherence": {
             "conditional": measured.table.macro,
@@ -56,7 +59,7 @@ def judge(
             "+".join(subset): {t: a.macro for t, a in targets.items()}
             for subset, targets in measured.accuracies.items()
         },
-        "sampler": {"settings": sampler, **measured.sampler} if has_chains else {},
+        "sampler": sampled if measured.sampler["subsets"] else {},
     }
     energies = energy_priors(subject.inference, subject.params)
     for name in energies:

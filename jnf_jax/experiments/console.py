@@ -6,8 +6,10 @@ from typing import Any
 
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.measures.tables import rows_of
+from jnf_jax.evaluation.sampler_quality import stand_in
 from jnf_jax.experiments.records import (
     DIAGNOSTICS,
+    by_properness,
     joint_entropy,
     refinement_rows,
     sampler_kernel,
@@ -45,6 +47,7 @@ def console_table(record: Record) -> str:
         lines += ["classifiers' accuracy on real test data"]
         lines += in_lines(by_name(record["classifiers"]), "  ")
     lines += _sampler(record["sampler"])
+    lines += _improper(record)
     lines += _refinement(record.get("refinement"))
     for name in MEASURES:
         lines += _measure(name, record[name]) if name in record else []
@@ -97,6 +100,24 @@ def _sampler(sampler: Mapping[str, Any]) -> list[str]:
         return []
     said = f"sampler {sampler_kernel(sampler)}, the worst subset of each size"
     return [said, *console(["", *DIAGNOSTICS], rows)]
+
+
+def _improper(record: Record) -> list[str]:
+    """Coherence of subsets whose quotient is a density, and of the others."""
+    rows = [
+        [
+            _given(size),
+            *(f"{of.num_subsets}: {format_value(of.coherence)}" for of in two),
+        ]
+        for size, two in by_properness(record).items()
+    ]
+    if not rows:
+        return []
+    sampler = record["sampler"]
+    replaced = sampler.get("stand_in") or stand_in(sampler)
+    said = f"improper quotients; what stands in: {replaced}"
+    header = ["subsets: coherence", "proper", "improper"]
+    return [*textwrap.wrap(said, WIDTH), *console(header, rows)]
 
 
 def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:

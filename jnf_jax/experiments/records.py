@@ -8,9 +8,11 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from jnf_jax.evaluation.sampler_quality import is_closed_form
 from jnf_jax.experiments.schema import Record, is_summary, validate
+from jnf_jax.experiments.text import mean_of
 from jnf_jax.runtime.files import write_whole
 
 
@@ -97,11 +99,15 @@ def worst_of_sampler(subsets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     """The worst of each diagnostic in `sampler.subsets` (or a refinement's), as text.
 
     A null (an R-hat that is not a number because a chain never moved) is worse than
-    every number. The keys are headings of the diagnostics that are there.
+    every number. The keys are headings of the diagnostics that are there; where no
+    chain ran, nothing was accepted.
     """
     found = {}
     for heading, (key, pick, digits) in DIAGNOSTICS.items():
-        values = [subset[key] for subset in subsets.values() if key in subset]
+        known = [of for of in subsets.values() if key in of]
+        if key == "acceptance":
+            known = [of for of in known if of.get("step_size") != 0]
+        values = [of[key] for of in known]
         if values:
             is_known = None not in values
             found[heading] = f"{pick(values):.{digits}f}" if is_known else "undefined"
@@ -117,5 +123,55 @@ def worst_by_size(sampler: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def sampler_kernel(sampler: Mapping[str, Any]) -> str:
-    """`sampler.settings.kernel`, or a word that says that it was not recorded."""
+    """What drew: "closed form", `sampler.settings.kernel`, or that nobody wrote it."""
+    if is_closed_form(sampler):
+        return "closed form"
     return sampler.get("settings", {}).get("kernel", "(kernel not recorded)")
+
+
+PROPER_BELOW = 0.01
+"""A subset counts as proper where so small a share of its data has no density."""
+
+
+class Properness(NamedTuple):
+    """Subsets of one size that are proper, or that are not; see ``by_properness``.
+
+    Attributes:
+        num_subsets: How many there are.
+        coherence: Mean over their targets, then over them; None where there is none.
+        share_improper: The smallest and the largest share of data without a density.
+    """
+
+    num_subsets: int
+    coherence: float | None
+    share_improper: tuple[float, float]
+
+
+def by_properness(record: Record) -> dict[str, tuple[Properness, Properness]]:
+    """{size: (proper subsets, improper ones)}, where a record knows some improper.
+
+    A subset is improper where the product of the experts' bases over the divisor's
+    powers is no density for ``PROPER_BELOW`` of its data or more: what is drawn there
+    is not what stands in the formula. An average over both kinds is of two estimators.
+    """
+    of_size: dict[str, tuple[list, list]] = {}
+    for name, chains in record["sampler"].get("subsets", {}).items():
+        share = mean_of(chains.get("share_improper"))
+        targets = record.get("subset_coherence", {}).get(name)
+        if share is not None and targets:
+            found = [mean_of(value) for value in targets.values()]
+            kinds = of_size.setdefault(str(name.count("+") + 1), ([], []))
+            kinds[share >= PROPER_BELOW].append((sum(found) / len(found), share))
+    return {
+        size: tuple(map(_properness, of_size[size]))
+        for size in sorted(of_size, key=int)
+        if of_size[size][1]
+    }
+
+
+def _properness(of: list[tuple[float, float]]) -> Properness:
+    if not of:
+        return Properness(0, None, (0.0, 0.0))
+    coherences, shares = zip(*of, strict=True)
+    mean = sum(coherences) / len(coherences)
+    return Properness(len(of), mean, (min(shares), max(shares)))

@@ -140,6 +140,7 @@ FIELDS: dict[str, Check] = {
     "coherence.interval.ceiling.*": SHARE,
     "classifiers.*": SHARE,
     "sampler.settings": OBJECT,
+    "sampler.stand_in": TEXT,
     "sampler.subsets.*.*": DIAGNOSTIC,
     "stage1_checkpoint": _or_null(TEXT),
     "subset_coherence": _no_given_target,

@@ -208,6 +208,63 @@ def test_console_table_fits_a_plain_terminal(record):
     assert re.search(r"given 2 modalities +0\.70 +undefined", text)
 
 
+def improper(record):
+    """Of two subsets given two modalities, one proper; the only one given three not."""
+    record["sampler"]["subsets"] = {
+        "m0+m1": {"share_improper": 0.009, "step_size": 0.1, "acceptance": 0.8},
+        "m0+m2": {"share_improper": 0.5, "step_size": 0.1, "acceptance": 0.7},
+        "m1+m2": {"share_improper": None, "step_size": 0.1},  # nobody knows
+        "m0+m1+m2": {"share_improper": 1.0, "step_size": 0.1},
+    }
+    record["subset_coherence"] = {
+        "m0+m1": {"m2": 0.9, "m3": {"mean": 0.7, "sd": 0.1, "n": 3}},
+        "m0+m2": {"m1": 0.5, "m3": 0.25},
+        "m1+m2": {"m0": 0.0, "m3": 0.0},
+        "m0+m1+m2": {"m3": 0.25},
+    }
+    return record
+
+
+def test_proper_and_improper_subsets_are_told_apart(record):
+    assert validate(improper(record)) == []
+    found = results.by_properness(record)
+    proper, other = found["2"]
+    assert proper == (1, pytest.approx(0.8), (0.009, 0.009))
+    assert other == (1, 0.375, (0.5, 0.5))
+    assert found["3"] == ((0, None, (0, 0)), (1, 0.25, (1, 1)))
+    two, three = tables.improper_table({"run": record})[-2:]
+    said = "where 100 transitions from the experts' draws end"
+    assert two.endswith(f"| 2 | 1 | 0.800 | 1 | 50 % | 0.375 | {said} |")
+    assert three.endswith(f"| 3 | 0 | – | 1 | 100 % | 0.250 | {said} |")
+    shown = console_table(record)
+    assert re.search(r"given 2 modalities +1: 0.800 +1: 0.375", shown)
+    assert max(map(len, shown.split("\n"))) <= 80
+    # Without a subset that is improper there are no two kinds.
+    for of in record["sampler"]["subsets"].values():
+        of["share_improper"] = 0.0
+    assert (
+        results.by_properness(record)
+        == {}
+        == results.by_properness(record | {"sampler": {}})
+    )
+    assert "improper" not in tables.improper_table({"run": record})
+
+
+def test_closed_form_is_no_kernel_of_chains(record):
+    for of in improper(record)["sampler"]["subsets"].values():
+        of["step_size"] = 0.0
+    (row, _) = tables.improper_table({"run": record})[-2:]
+    assert row.endswith("the undivided product, in the dimensions without a density |")
+    assert results.sampler_kernel(record["sampler"]) == "closed form"
+    worst = results.worst_of_sampler(record["sampler"]["subsets"])
+    assert worst == {"improper": "undefined"}  # nothing was accepted: no chain ran
+    record["sampler"]["stand_in"] = "as the record has it"
+    (row, _) = tables.improper_table({"run": record})[-2:]
+    assert row.endswith("| as the record has it |")
+    record["sampler"]["subsets"]["m0+m1"]["step_size"] = 0.1
+    assert results.sampler_kernel(record["sampler"]) == "dynamic_hmc"
+
+
 def refinement():
     """As `evaluate_refinement` gives it, over three seeds."""
     nats = {"mean": -1234.56, "sd": 10.04, "n": 3}

@@ -7,7 +7,10 @@ from typing import Any
 
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.measures.tables import find, rows_of
+from jnf_jax.evaluation.sampler_quality import stand_in
 from jnf_jax.experiments.records import (
+    PROPER_BELOW,
+    by_properness,
     joint_entropy,
     refinement_rows,
     worst_by_size,
@@ -39,7 +42,8 @@ LONG_CHAINS = {
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """Every such table, as lines: its sentence and its Markdown."""
-    lines = [*prior_table(records), *_direction_rows(records), *_more_rows(records)]
+    lines = [*prior_table(records), *_direction_rows(records)]
+    lines += [*improper_table(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
     for measure in MEASURES:
         lines += _measure_rows(measure, records)
@@ -149,6 +153,41 @@ def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for given, targets in coherence.items()
         for target, value in sorted(targets.items())
     }
+
+
+def improper_table(records: Mapping[str, Mapping]) -> list[str]:
+    """The table of subsets whose quotient is a density beside those where it is none.
+
+    Records where it is one for all sizes, or where nobody knows, have no row.
+    """
+    rows = []
+    for name, record in records.items():
+        sampler = record["sampler"]
+        replaced = sampler.get("stand_in") or stand_in(sampler)
+        for size, (proper, improper) in by_properness(record).items():
+            low, high = (f"{100 * share:.0f}" for share in improper.share_improper)
+            rows.append(
+                [
+                    row_name(name, records),
+                    size,
+                    str(proper.num_subsets),
+                    format_value(proper.coherence),
+                    str(improper.num_subsets),
+                    f"{low} %" if low == high else f"{low} to {high} %",
+                    format_value(improper.coherence),
+                    replaced,
+                ]
+            )
+    header = ["config", "given", "proper subsets", "coherence"]
+    header += ["improper subsets", "of their data", "coherence", "what stands in"]
+    said = (
+        "Products of experts over a divisor's powers need not be a density: "
+        "coherence of the subsets where the experts' bases say that it is one for more "
+        f"than {100 * (1 - PROPER_BELOW):.0f} % of the data, and of the others, where "
+        "something else is drawn. Averages over subsets, as above, are of two "
+        "estimators there."
+    )
+    return _said(said, header, rows)
 
 
 def row_name(name: str, records: Mapping[str, Mapping]) -> str:
