@@ -34,6 +34,7 @@ from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
+from jnf_jax.runtime.files import npz, user_path, write_whole
 
 
 def fit(
@@ -75,7 +76,7 @@ def fit(
     temporary = None
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="jnf_jax-")
-    folder = Path(temporary.name if temporary else workdir).expanduser()
+    folder = user_path(temporary.name if temporary else workdir, "workdir")
     data = run_folder.data_folder(folder)
     own.write(data, views, labels, seed)
     chosen = config_files.load_config(f"{config}:{data}")
@@ -92,7 +93,7 @@ def load(folder: str | Path) -> "Model":
     Raises:
         ValueError: There is no run in ``folder``, or it is not finished or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder, "folder")
     return Model(folder, run_folder.open_model(folder))
 
 
@@ -115,7 +116,7 @@ def generate_file(
             f"`--given-file` {rows} is no .npz of arrays of numbers: {error}"
         ) from error
     options = dict(num_samples=num_samples, seed=seed, noise=noise)
-    np.savez(out, **load(folder).generate(given, **options))
+    write_whole(out, npz(load(folder).generate(given, **options)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -274,7 +275,7 @@ class Model:
         Raises:
             ValueError: ``folder`` is there and not empty.
         """
-        folder = Path(folder).expanduser()
+        folder = user_path(folder, "folder")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)

@@ -7,8 +7,6 @@ overrides such as ``--config.sampler.kernel=nuts``; a config for other data or a
 model than the checkpoints' is refused. On CPU every core is a device.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from jnf_jax import programs
@@ -23,15 +21,15 @@ from jnf_jax.experiments.run import check_evaluation
 from jnf_jax.runtime import parallel
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
-_OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
+_WORKDIR = programs.define_path("workdir", "Of a finished training run.")
+_OUT = programs.define_path("out", "Also write the record to this file.")
 
 
 def main(argv: list[str]) -> None:
     """Flags, then protocol, record and pictures."""
     del argv
     parallel.make_cores_devices()
-    workdir = Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     config, config_name = programs.config_of(workdir, _CONFIG)
     setup = open_experiment(config)
     check_evaluation(setup)
@@ -53,7 +51,7 @@ def main(argv: list[str]) -> None:
             "evaluation_hardware": logs.hardware(),
         },
         training_seconds=training_seconds,
-        out=Path(_OUT.value) if _OUT.value else None,
+        out=_OUT.value,
     )
 
 

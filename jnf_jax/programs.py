@@ -19,6 +19,7 @@ from absl import app, flags
 
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.options import override
+from jnf_jax.runtime.files import user_path
 
 NOTICES = "notices.log"
 """The file of a workdir that keeps what libraries write to stderr by themselves."""
@@ -52,6 +53,25 @@ def define_config(description: str) -> flags.FlagHolder:
         flags.ArgumentParser(), flags.ArgumentSerializer(), "config", None, description
     )
     return flags.DEFINE_flag(own)
+
+
+class _PathParser(flags.ArgumentParser):
+    """A path of the user's; ``flags`` would put its own words before the fault."""
+
+    def __init__(self, name: str):
+        self._argument = f"--{name}"
+
+    def parse(self, argument: str | Path) -> Path:
+        try:
+            return user_path(argument, self._argument)
+        except ValueError as error:
+            raise flags.Error(str(error)) from error
+
+
+def define_path(name: str, description: str) -> flags.FlagHolder:
+    """The flag ``--NAME PATH``, whose value is a ``Path``, None without it."""
+    parser, serializer = _PathParser(name), flags.ArgumentSerializer()
+    return flags.DEFINE(parser, name, None, description, serializer=serializer)
 
 
 def config_of(
@@ -136,7 +156,8 @@ def parse_flags(argv: list[str]) -> list[str]:
         if "config" in flags.FLAGS:
             own = flags.FLAGS["config"]
             own.changes = changes
-            own.loaded = config_files.load_config(own.value) if own.value else None
+            named = own.value
+            own.loaded = None if named is None else config_files.load_config(named)
     except (flags.Error, ValueError) as error:
         where = "" if isinstance(error, flags.Error) else "`--config`: "
         print(f"error: {where}{error}", file=sys.stderr)
@@ -148,7 +169,7 @@ def _split_changes(argv: list[str]) -> tuple[list[str], dict[str, str]]:
     """The command line without the fields of the config, and these."""
     rest, changes, words = [], {}, iter(argv)
     for word in words:
-        match = re.fullmatch(r"--?config\.([\w.]+)(?:=(.*))?", word, re.DOTALL)
+        match = re.fullmatch(r"--?config\.([\w.-]+)(?:=(.*))?", word, re.DOTALL)
         if match is None:
             rest.append(word)
             continue
@@ -187,7 +208,7 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
     def after_flags(argv: list[str]) -> None:
         made = None
         if "jax" not in sys.modules:
-            workdir = Path(flags.FLAGS.workdir)
+            workdir = flags.FLAGS.workdir
             made = workdir if makes_workdir and not workdir.exists() else None
             if makes_workdir or workdir.is_dir():
                 keep_notices(workdir)

@@ -15,8 +15,6 @@ draws of the likelihood too; that is ``jnf_jax.load(workdir).generate(rows)``, t
 numbers for the same ``--seed``, and the data need not be there.
 """
 
-from pathlib import Path
-
 import jax
 import numpy as np
 from absl import flags
@@ -28,7 +26,7 @@ from jnf_jax.experiments.evaluate import draw_conditional, show
 from jnf_jax.experiments.experiment import load_stages, open_experiment
 from jnf_jax.methods.method import check_prior_name, check_subset
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished training run.")
+_WORKDIR = programs.define_path("workdir", "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")
 _PRIOR = flags.DEFINE_string("prior", None, "To draw from where nothing is given.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of tuples or draws.", lower_bound=1)
@@ -36,25 +34,25 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
 _DIFFUSED = flags.DEFINE_bool(
     "diffused", False, "Draws of the diffusion decoder instead of decoder means."
 )
-_FILE = flags.DEFINE_string("given-file", None, "New rows: .npz of given views.")
+_FILE = programs.define_path("given-file", "New rows: .npz of given views.")
 _NUM_SAMPLES = flags.DEFINE_integer(
     "num_samples", 8, "Draws for each row of --given-file.", lower_bound=1
 )
 _NOISE = flags.DEFINE_bool("noise", False, "Draw the likelihood's noise as well.")
-_OUT = flags.DEFINE_string("out", None, "PNG to write; .npz with --given-file.")
+_OUT = programs.define_path("out", "PNG to write; .npz with --given-file.")
 
 
 def main(argv: list[str]) -> None:
     """Flags, then one picture, or a file of numbers."""
     del argv
-    workdir = Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     if _FILE.value is not None:
         if _GIVEN.value is not None or _PRIOR.value is not None:
             raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
         api.generate_file(
             workdir,
-            Path(_FILE.value),
-            Path(_OUT.value),
+            _FILE.value,
+            _OUT.value,
             num_samples=_NUM_SAMPLES.value,
             seed=_SEED.value,
             noise=_NOISE.value,
@@ -82,7 +80,7 @@ def main(argv: list[str]) -> None:
         drawn = draw_conditional(
             setup, params, subset, indices, _SEED.value, diffused=_DIFFUSED.value
         )
-    for path in save(setup.dataset, drawn, Path(_OUT.value)):
+    for path in save(setup.dataset, drawn, _OUT.value):
         print(path)
 
 

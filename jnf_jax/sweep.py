@@ -11,8 +11,6 @@ variant, as ``--set init.joint=runs/digits/checkpoints/joint``; fields of the sw
 own config are ``--config.num_seeds=3`` and the like.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from jnf_jax import programs
@@ -20,22 +18,22 @@ from jnf_jax.experiments import config_files
 from jnf_jax.experiments.sweep import run_sweep
 
 _CONFIG = programs.define_config("A sweep's, as in configs/ablations/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of all variants.")
-_OUT = flags.DEFINE_string("out", None, "Also write records, and plot, to this file.")
+_WORKDIR = programs.define_path("workdir", "Of all variants.")
+_OUT = programs.define_path("out", "Also write records, and plot, to this file.")
 _SET = flags.DEFINE_multi_string("set", [], "FIELD=VALUE, for every variant.")
 
 
 def main(argv: list[str]) -> None:
     """Flags, then ``run_sweep``."""
     del argv
-    config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
+    config, config_name = programs.config_of(_WORKDIR.value, _CONFIG)
     run_sweep(
         config,
-        Path(_WORKDIR.value),
+        _WORKDIR.value,
         config_name=config_name,
         command=programs.command_line(),
         settings=tuple(config_files.parse_setting(text) for text in _SET.value),
-        out=Path(_OUT.value) if _OUT.value else None,
+        out=_OUT.value,
     )
 
 

@@ -9,8 +9,6 @@ Run again, it goes on where it stopped. Any field of the config can be overridde
 one record with their spread; ``{seed}`` in ``--config.init.joint`` is each one's own.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from jnf_jax import programs
@@ -18,12 +16,10 @@ from jnf_jax import programs
 _CONFIG = programs.define_config(
     "A name of --list, or the path of a file with get_config()."
 )
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Checkpoints, logs and samples go here."
-)
+_WORKDIR = programs.define_path("workdir", "Checkpoints, logs and samples go here.")
 _EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate when all stages are there.")
 _WANDB = flags.DEFINE_string("wandb_project", None, "Also log to this W&B project.")
-_OUT = flags.DEFINE_string("out", None, "Also write the record to this file.")
+_OUT = programs.define_path("out", "Also write the record to this file.")
 
 
 def main(argv: list[str]) -> None:
@@ -33,15 +29,15 @@ def main(argv: list[str]) -> None:
 
     del argv
     host_memory.collect_rarely()  # not through what was imported just now either
-    config, config_name = programs.config_of(Path(_WORKDIR.value), _CONFIG)
+    config, config_name = programs.config_of(_WORKDIR.value, _CONFIG)
     run = train_and_evaluate if config.get("num_seeds", 1) == 1 else train_seeds
     run(
         config,
-        Path(_WORKDIR.value),
+        _WORKDIR.value,
         config_name=config_name,
         command=programs.command_line(),
         with_evaluation=_EVALUATE.value,
-        out=Path(_OUT.value) if _OUT.value else None,
+        out=_OUT.value,
         wandb_project=_WANDB.value,
     )
 

@@ -13,11 +13,11 @@ that ``fit`` standardised have 1.
 """
 
 import json
-from pathlib import Path
 
 import ml_collections
 
 from jnf_jax.configs import base
+from jnf_jax.runtime.files import user_path
 
 RELATIVE_SCALE = 0.3
 """Standard deviation of a normal likelihood over that of the data."""
@@ -59,7 +59,7 @@ def likelihood_of(spread: float | None) -> dict:
 
 def manifest_of(folder: str) -> dict:
     """What the data set in ``folder`` says of itself."""
-    manifest = Path(folder).expanduser() / "manifest.json"
+    manifest = user_path(folder, "data.records_dir") / "manifest.json"
     if not manifest.is_file():
         raise ValueError(
             f"{folder} holds no manifest.json, expected a data set that jnf_jax.fit or "

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int16
 
+from jnf_jax.runtime.files import user_path
+
 UNKNOWN, END = "<exc>", "<eos>"
 """A word that is not in the vocabulary; the end of every text."""
 
@@ -19,7 +21,7 @@ PADDING = -1
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 
 
-def read(path: Path) -> dict[str, list[str]]:
+def read(path: str | Path) -> dict[str, list[str]]:
     """Captions by the stem of their picture's file name.
 
     ``path`` is a text file (or .gz) of lines "file name<TAB>caption"; or a folder as
@@ -29,7 +31,7 @@ def read(path: Path) -> dict[str, list[str]]:
       FileNotFoundError: nothing there.
       ValueError: a line without a tab, or no captions at all.
     """
-    path = Path(path).expanduser()
+    path = user_path(path, "data.captions_file")
     if not path.exists():
         raise FileNotFoundError(
             f"`data.captions_file`: {path} is not there, expected a file of lines "

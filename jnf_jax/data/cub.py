@@ -87,7 +87,7 @@ def load(settings: Settings) -> dataset.Dataset:
     images, names = (
         np.concatenate([part[key] for part in parts]) for key in ("images", "names")
     )
-    written = _match(captions.read(Path(settings.captions_file)), names)
+    written = _match(captions.read(settings.captions_file), names)
     held_out = (settings.validation_fraction, settings.test_fraction)
     shares, one_class = (1 - sum(held_out), *held_out), np.zeros(len(names), np.int32)
     rows = pairing.split_by_image(one_class, shares, seed=settings.seed)

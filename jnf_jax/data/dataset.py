@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnf_jax import content_keys
+from jnf_jax.names import check_names
+from jnf_jax.runtime.files import user_path
 
 SPLITS = ("train", "validation", "test")
 """The names of the splits; the position is the number folded into a split's key."""
@@ -107,6 +109,9 @@ class Dataset:
       presentations: modality -> how to show it, for those that are no pictures.
       unbounded: modalities whose values are any numbers.
       scaling: modality -> how its values were standardised, where they were.
+
+    Raises:
+      ValueError: a name of a modality that `check_names` refuses.
     """
 
     name: str
@@ -119,6 +124,9 @@ class Dataset:
     presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
     unbounded: tuple[str, ...] = ()
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        check_names(self.shapes, f"data set {self.name!r}")
 
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
         """Clips values to [0, 1], where data lie, but for those of `unbounded`."""
@@ -216,8 +224,8 @@ def find_files(folder: str, names: Iterable[str], about: str) -> Path:
     Raises:
       FileNotFoundError: names all that are missing; ``about`` ends the message.
     """
-    root = Path(folder).expanduser()
-    missing = [name for name in names if not folder or not (root / name).is_file()]
+    root = user_path(folder, "data.data_dir") if folder else None
+    missing = [name for name in names if not root or not (root / name).is_file()]
     if missing:
         raise FileNotFoundError(
             f"`data.data_dir` is {folder!r}, expected a folder with "

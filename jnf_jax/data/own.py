@@ -19,7 +19,6 @@ between the two, and a log density per unit of the user's is ``log_volume`` lowe
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,13 @@ from jnf_jax.data.dataset import (
     checksum,
     generator,
 )
+from jnf_jax.names import check_names
 
 LEAST_ROWS = 20
 """Sixteen to train on, two each to validate and to test."""
 
 HELD_OUT = 0.1
 """Share of the rows in each of the splits "validation" and "test"."""
-
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def as_array(x: Any, argument: str) -> np.ndarray:
@@ -92,18 +90,13 @@ def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
     """``as_array`` of each view, all of as many rows.
 
     Raises:
-        ValueError: not a mapping of names to arrays, or empty; a name that is not made
-            of letters, digits, "_" and "-"; as ``as_array``; other numbers of rows.
+        ValueError: not a mapping of names to arrays, or empty; a name that
+            ``check_names`` refuses; as ``as_array``; other numbers of rows.
     """
     if not isinstance(views, Mapping) or not views:
         got = repr(views) if isinstance(views, Mapping) else type(views).__name__
         raise ValueError(f"`{argument}` is {got}, expected {{name: array [N, ...]}}")
-    for name in views:
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "default":
-            raise ValueError(
-                f"`{argument}` has a view named {name!r}, expected letters, digits, "
-                "'_' and '-', and not 'default'"
-            )
+    check_names(views, f"`{argument}`")
     arrays = {m: as_array(x, f"{argument}.{m}") for m, x in sorted(views.items())}
     sizes = {m: len(x) for m, x in arrays.items()}
     if len(set(sizes.values())) > 1:

@@ -19,6 +19,7 @@ from jnf_jax.data import record_files
 from jnf_jax.data.dataset import SPLITS, Dataset, Split, contents
 from jnf_jax.data.rendering import fetch_stored, to_unit
 from jnf_jax.data.tfds_cache import locked
+from jnf_jax.names import file_name
 from jnf_jax.options import option, require
 
 PLACEMENTS = ("auto", "device", "stream")
@@ -61,7 +62,8 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
         return dataset
     if not in_files:
         key = content_key("stored tuples", contents(dataset))
-        return _in_files(dataset, Path(cache_dir) / "records" / f"{dataset.name}-{key}")
+        name = f"{file_name(dataset.name)}-{key}"
+        return _in_files(dataset, Path(cache_dir) / "records" / name)
 
     def whole(split: Split) -> Split:
         rows = split.read(np.arange(split.size, dtype=np.int32))

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from jnf_jax.data import dataset, pairing, rendering, textures, tfds_cache, torch_file
 from jnf_jax.options import option
+from jnf_jax.runtime.files import user_path
 
 SIDE = 28
 INK = 128
@@ -93,7 +94,7 @@ def load_backgrounds(folder: str, num: int) -> list[np.ndarray]:
       FileNotFoundError: no such folder.
       ValueError: fewer pictures than `num`, or one smaller than 28 × 28.
     """
-    root = Path(folder).expanduser()
+    root = user_path(folder, "data.backgrounds_dir")
     if not root.is_dir():
         raise FileNotFoundError(f"`data.backgrounds_dir`: {root} is no folder")
     paths = sorted(path for path in root.iterdir() if path.is_file())
@@ -266,7 +267,7 @@ def _load_published(
 
     The folder may be given with or without its last part ``MMNIST``.
     """
-    root = Path(settings.official_dir).expanduser()
+    root = user_path(settings.official_dir, "data.official_dir")
     folders = [f for f in (root / split, root / "MMNIST" / split) if f.is_dir()]
     if not folders:
         raise FileNotFoundError(

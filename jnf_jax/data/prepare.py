@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from jnf_jax.data.tfds_cache import ARRAY_RECORD, default_data_dir
+from jnf_jax.runtime.files import user_path
 
 NAMES = ("caltech_birds2011", "mnist", "svhn_cropped")
 
@@ -54,8 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for name in options.names:
         try:
-            place = prepare(name, str(Path(options.data_dir).expanduser()))
-        except (ModuleNotFoundError, FileExistsError) as error:
+            place = prepare(name, str(user_path(options.data_dir, "--data_dir")))
+        except (ModuleNotFoundError, FileExistsError, ValueError) as error:
             print(error, file=sys.stderr)
             return 1
         print(f"{name}: {place}")

@@ -34,6 +34,8 @@ import numpy as np
 from jnf_jax.data import dataset, heat_map
 from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Scaling, Split
 from jnf_jax.data.rendering import fetch_stored
+from jnf_jax.names import check_names
+from jnf_jax.runtime.files import user_path
 
 FORMAT = 1
 FILE_BYTES = 2**30
@@ -46,7 +48,7 @@ DTYPES = ("uint8", "float32")
 
 
 def write(
-    folder: Path,
+    folder: str | Path,
     *,
     name: str,
     num_classes: int | None,
@@ -54,6 +56,8 @@ def write(
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a data set; no more than one part of it is in memory at a time.
+
+    Where that fails nothing is left.
 
     Args:
       folder: must not exist yet.
@@ -64,13 +68,13 @@ def write(
 
     Raises:
       FileExistsError: ``folder`` is there.
-      ValueError: other names of splits; a split without tuples; views that are not u8
-        or f32[b, height, width, channel] (sequences: [b, tokens, channel], vectors:
-        [b, features]), differ in names, shapes or types from the first, or are not
-        finite; labels that are missing, superfluous, or not in 0, …,
-        ``num_classes`` − 1.
+      ValueError: other names of splits; a split without tuples; a name of a view that
+        `check_names` refuses; views that are not u8 or f32[b, height, width, channel]
+        (sequences: [b, tokens, channel], vectors: [b, features]), differ in names,
+        shapes or types from the first, or are not finite; labels that are missing,
+        superfluous, or not in 0, …, ``num_classes`` − 1.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     if folder.exists():
         raise FileExistsError(f"{folder} exists: remove it, or write to another folder")
     if set(splits) != set(SPLITS):
@@ -79,28 +83,39 @@ def write(
     if partial.exists():  # left by a process that was killed
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
+    try:
+        found = _write_splits(partial, num_classes, splits)
+        manifest = {"format": FORMAT, "name": name} | dict(about or {}) | found
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        partial.rename(folder)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
+
+
+def _write_splits(
+    folder: Path, num_classes: int | None, splits: Mapping[str, Iterable[Part]]
+) -> dict[str, Any]:
+    """Writes the files of all splits; returns what the manifest says of them."""
     entries, ranges, row_type = {}, {}, None
     for split in SPLITS:
         parts = iter(splits[split])
         if (first := next(parts, None)) is None:
             raise ValueError(f"split {split!r} has no tuples")
-        row_type = _row_type(first[0]) if row_type is None else row_type
+        if row_type is None:
+            check_names(first[0], f"split {split!r}")
+            row_type = _row_type(first[0])
         tables = (
             _table(split, part, row_type, num_classes, ranges)
             for part in itertools.chain([first], parts)
         )
-        entries[split] = _write_split(partial, split, tables)
-    manifest = {
-        "format": FORMAT,
-        "name": name,
-        **(about or {}),
+        entries[split] = _write_split(folder, split, tables)
+    return {
         "num_classes": num_classes,
         "splits": entries,
         "shapes": {m: row_type[m].shape for m in row_type.names},
         "floats": ranges,
     }
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    partial.rename(folder)
 
 
 def _row_type(views: Mapping[str, np.ndarray]) -> np.dtype:
@@ -185,7 +200,7 @@ def _write_split(
     return {"size": size, "sha256": digest.hexdigest(), "files": files}
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: str | Path) -> Dataset:
     """A data set whose tuples stay in their files: every split has a ``read``.
 
     Raises:
@@ -194,7 +209,7 @@ def open_dataset(folder: Path) -> Dataset:
         or other than the written number of rows; labels that are no classes, by file
         and row.
     """
-    folder = Path(folder)
+    folder = user_path(folder, "folder")
     if not (folder / "manifest.json").exists():
         raise FileNotFoundError(
             f"{folder} holds no manifest.json: expected a folder that "

@@ -6,10 +6,10 @@ writing nor training ever holds it whole; small ones still go to the device
 """
 
 import dataclasses
-from pathlib import Path
 
 from jnf_jax.data import dataset, record_files
 from jnf_jax.options import option
+from jnf_jax.runtime.files import user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,4 +24,5 @@ def load(settings: Settings) -> dataset.Dataset:
     """Opens the files, as `record_files.open_dataset`; reads no picture yet."""
     if not settings.records_dir:
         raise ValueError("`data.records_dir` is '', expected the folder of the records")
-    return record_files.open_dataset(Path(settings.records_dir).expanduser())
+    folder = user_path(settings.records_dir, "data.records_dir")
+    return record_files.open_dataset(folder)

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,8 +17,12 @@ import numpy as np
 
 from jnf_jax.content_keys import content_key
 from jnf_jax.data.dataset import checksum
+from jnf_jax.runtime.files import user_path, write_whole
 
 ARRAY_RECORD = "array_record"
+CACHE_ARGUMENT = "data.cache_dir` or the variable `XDG_CACHE_HOME"
+"""What a user sets so that caches go elsewhere."""
+
 _CHUNK = 1000
 
 
@@ -34,8 +37,9 @@ def cache_root(cache_dir: str = "") -> Path:
     That is ``$XDG_CACHE_HOME/jnf_jax``, or ``~/.cache/jnf_jax`` without the variable.
     """
     if cache_dir:
-        return Path(cache_dir).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jnf_jax"
+        return user_path(cache_dir, "data.cache_dir")
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return user_path(root, CACHE_ARGUMENT) / "jnf_jax"
 
 
 @contextlib.contextmanager
@@ -59,7 +63,8 @@ def find_prepared(name: str, data_dir: str = "") -> Path:
       FileNotFoundError: not there, or in another format; gives the command that
         prepares it.
     """
-    root = Path(data_dir or default_data_dir()).expanduser().absolute()
+    place = data_dir or default_data_dir()
+    root = user_path(place, "data.data_dir").absolute()
     formats = {}
     for info in root.glob(f"{name}/*/dataset_info.json"):
         version = info.parent.name.split(".")
@@ -171,7 +176,7 @@ def cached(
     for key, array in arrays.items():
         write_whole(folder / f"{key}.npy", lambda file, a=array: np.save(file, a))
     sums = json.dumps({key: checksum(array) for key, array in arrays.items()})
-    write_whole(manifest, lambda file: file.write(sums.encode()))
+    write_whole(manifest, sums)
     return arrays
 
 
@@ -183,15 +188,3 @@ def _read(folder: Path, sums: dict[str, str]) -> dict[str, np.ndarray]:
         if checksum(arrays[name]) != expected:
             raise ValueError(f"{path} does not match its checksum")
     return arrays
-
-
-def write_whole(path: Path, write: Callable) -> None:
-    """``write(binary file)``; what it wrote is at ``path`` whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

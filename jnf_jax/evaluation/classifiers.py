@@ -15,6 +15,7 @@ from jnf_jax.content_keys import content_key, identity
 from jnf_jax.data.dataset import Dataset, contents, indices_of
 from jnf_jax.data.tfds_cache import locked
 from jnf_jax.evaluation.protocol import Predict
+from jnf_jax.names import file_name
 from jnf_jax.networks.classifier import Classifier, Reading
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import map_batches
@@ -75,7 +76,7 @@ def train_classifiers(
         "data": contents(dataset, splits=("train", "validation")),
         "settings": dataclasses.asdict(settings),
     }
-    name = f"{dataset.name}-{content_key('classifiers', about)}"
+    name = f"{file_name(dataset.name)}-{content_key('classifiers', about)}"
     directory = Path(cache_dir) / "classifiers" / name
     network = Classifier(dataset.num_classes)
     with contextlib.ExitStack() as stack:

@@ -16,6 +16,7 @@ from jnf_jax.evaluation.protocol import Draws, Remember, SubsetDraws
 from jnf_jax.evaluation.sampler_quality import sampler_quality
 from jnf_jax.evaluation.statistics import bootstrap, coherence
 from jnf_jax.evaluation.subject import HeldOut, Subject
+from jnf_jax.names import join_names
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
@@ -102,7 +103,7 @@ def evaluate_coherence(
     accuracies, shown, sampler, warnings = {}, {}, {}, []
     draws = Draws({}, {})
     for subset, key in _subsets_asked_for(subject, keys):
-        name, size = "+".join(subset), len(subset)
+        name, size = join_names(subset), len(subset)
         if size not in map(len, accuracies):
             report(f"compiling draws given {size} of {len(inference.modalities)}…")
         work = functools.partial(_draw_given, subject, subset, key)

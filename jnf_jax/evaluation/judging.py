@@ -12,6 +12,7 @@ from jnf_jax.evaluation.refinement import evaluate_refinement
 from jnf_jax.evaluation.sampler_quality import stand_in
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.names import join_names
 from jnf_jax.sampling import ChainSettings
 
 NOTHING_JUDGED = {
@@ -56,7 +57,7 @@ def judge(
             "interval": measured.interval,
         },
         "subset_coherence": {
-            "+".join(subset): {t: a.macro for t, a in targets.items()}
+            join_names(subset): {t: a.macro for t, a in targets.items()}
             for subset, targets in measured.accuracies.items()
         },
         "sampler": sampled if measured.sampler["subsets"] else {},

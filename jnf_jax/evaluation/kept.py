@@ -4,7 +4,6 @@ Chains take most of an evaluation, up to half an hour; one that is stopped goes 
 the first subset that it had not done.
 """
 
-import io
 import json
 import shutil
 import time
@@ -16,8 +15,9 @@ import numpy as np
 
 from jnf_jax.content_keys import content_key
 from jnf_jax.evaluation.protocol import SubsetDraws
+from jnf_jax.names import file_name
 from jnf_jax.runtime import processes
-from jnf_jax.runtime.files import write_whole
+from jnf_jax.runtime.files import npz, write_whole
 
 
 class Kept:
@@ -49,7 +49,7 @@ class Kept:
 
         Draws without chains are not: to repeat them takes no longer than to read them.
         """
-        path = self._directory / f"{name}.npz"
+        path = self._directory / f"{file_name(name)}.npz"
         if processes.any_of_all(path.exists()):
             self._report(f"given {name}: read from {path}")
             with np.load(path, allow_pickle=False) as stored:
@@ -64,9 +64,7 @@ class Kept:
             about["seconds"] = time.monotonic() - begin
             arrays = {f"predicted/{m}": own for m, own in found.predicted.items()}
             arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
-            stream = io.BytesIO()
-            np.savez(stream, **arrays)
-            write_whole(path, stream.getvalue())
+            write_whole(path, npz(arrays))
         return found
 
     def discard(self) -> None:

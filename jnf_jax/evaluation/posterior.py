@@ -9,6 +9,7 @@ from jaxtyping import Float
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import SubsetDensity
+from jnf_jax.names import join_names
 from jnf_jax.types import Params, Views
 
 
@@ -86,7 +87,7 @@ def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
         key = jax.random.fold_in(rng_key, number)
         z, _ = inference.infer(subject.params, key, views, names)
         return {
-            "+".join(s): inference.subset_log_prob(subject.params, views, s, z)
+            join_names(s): inference.subset_log_prob(subject.params, views, s, z)
             for s in subsets
         }
 

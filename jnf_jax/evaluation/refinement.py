@@ -18,6 +18,7 @@ from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
+from jnf_jax.names import join_names
 
 MOMENTS = ("before", "after")
 
@@ -55,7 +56,7 @@ def evaluate_refinement(
         )
         if warning:
             report(f"  warning: {warning}")
-            warnings.append(f"{'+'.join(subset)}: {warning}")
+            warnings.append(f"{join_names(subset)}: {warning}")
 
     def mean_by_size(key: str) -> dict[str, float]:
         found = {size: [] for size in range(1, len(names) + 1)}
@@ -72,7 +73,7 @@ def evaluate_refinement(
             for moment in MOMENTS
         },
         "ceiling": agreement,
-        "subsets": {"+".join(subset): run for subset, run in runs.items()},
+        "subsets": {join_names(subset): run for subset, run in runs.items()},
         "warnings": warnings,
     }
 

@@ -20,6 +20,7 @@ import ml_collections
 
 import jnf_jax.configs
 from jnf_jax.options import near
+from jnf_jax.runtime.files import user_path
 
 FOLDER = Path(jnf_jax.configs.__file__).parent
 
@@ -105,7 +106,7 @@ def name_of(text: str) -> str:
     place, argument = _split(text)
     tail = "" if argument is None else f":{argument}"
     tail = re.sub(r":[^:]*/.*", "", tail)
-    if Path(place).is_file():
+    if _is_file(place):
         ours = _inside(place)
         return text if ours is None else ours + tail
     named = re.sub(r"^configs/|\.py$", "", place)
@@ -126,7 +127,8 @@ def load_config(text: str) -> ml_collections.ConfigDict:
             something else.
     """
     place, argument = _split(text)
-    path = Path(place) if place.endswith(".py") else FOLDER / f"{place}.py"
+    path = user_path(place, "name")
+    path = path if place.endswith(".py") else FOLDER / f"{place}.py"
     if not path.is_file() or not (place.endswith(".py") or _inside(path) == place):
         raise ValueError(_not_there(text, place))
     found = _told(place, lambda: _run(path))
@@ -145,7 +147,11 @@ def load_config(text: str) -> ml_collections.ConfigDict:
 def _split(text: str) -> tuple[str, str | None]:
     """Name or path, and the argument after the first colon, if there is one."""
     place, colon, argument = text.partition(":")
-    return (place, argument) if colon and not Path(text).is_file() else (text, None)
+    return (place, argument) if colon and not _is_file(text) else (text, None)
+
+
+def _is_file(text: str) -> bool:
+    return user_path(text, "name").is_file()
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def _needs_argument(get_config: Callable) -> bool:
 
 def _inside(path: str | Path) -> str | None:
     """The name of a file of the folder; None of other files and of none."""
-    path, folder = Path(path).resolve(), FOLDER.resolve()
+    path, folder = user_path(path, "name").resolve(), FOLDER.resolve()
     if not path.is_file() or path.parents[1] != folder:
         return None
     return f"{path.parent.name}/{path.stem}" if path.stem.isidentifier() else None

@@ -35,6 +35,7 @@ from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import logs, records
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import Setup, record_key
+from jnf_jax.names import file_name, join_names
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.types import Params
 
@@ -267,7 +268,8 @@ def write_pictures(
                 mesh=mesh, diffused=diffused,
             )  # fmt: skip
             grid = Drawn(*({m: x[:NUM_PICTURED] for m, x in v.items()} for v in drawn))
-            path = Path(directory) / f"given_{'+'.join(subset)}{suffix}.png"
+            name = f"given_{file_name(join_names(subset))}{suffix}.png"
+            path = Path(directory) / name
             written += save(setup.dataset, grid, path)
             if tabulated.size and not diffused and len(table) < MAX_GROUPS:
                 given, table[subset] = (

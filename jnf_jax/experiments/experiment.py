@@ -19,6 +19,7 @@ from jnf_jax.experiments.config import Experiment, resolve
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
+from jnf_jax.runtime.files import user_path
 from jnf_jax.stage import Stage
 from jnf_jax.training import resume
 from jnf_jax.types import Params
@@ -89,7 +90,9 @@ def stage_directory(workdir: Path, stage: str) -> Path:
 
 def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
     """Where a stage that is not trained now is read from: ``init``, or the workdir."""
-    return Path(setup.experiment.init.get(stage) or stage_directory(workdir, stage))
+    if path := setup.experiment.init.get(stage):
+        return user_path(path, f"init.{stage}")
+    return stage_directory(workdir, stage)
 
 
 def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
@@ -136,8 +139,9 @@ def record_key(setup: Setup) -> str:
     del settings["data"]
     read = dict.fromkeys(settings["init"])
     for stage, path in settings["init"].items():
+        place = user_path(path, f"init.{stage}")
         with contextlib.suppress(ValueError):  # no intact checkpoint (any more)
-            read[stage] = checkpoint.checkpoint_id(checkpoint.resolve(Path(path)))
+            read[stage] = checkpoint.checkpoint_id(checkpoint.resolve(place))
     data = contents(setup.dataset)
     return content_key("record", settings | {"init": read, "contents": data})
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jnf_jax.evaluation.sampler_quality import is_closed_form
 from jnf_jax.experiments.schema import Record, is_summary, validate
 from jnf_jax.experiments.text import mean_of
+from jnf_jax.names import split_names
 from jnf_jax.runtime.files import write_whole
 
 
@@ -118,7 +119,7 @@ def worst_by_size(sampler: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """{"1": `worst_of_sampler`, …}: of the subsets of each size, in order."""
     of_size: dict[int, dict[str, Any]] = {}
     for name, chains in sampler.get("subsets", {}).items():
-        of_size.setdefault(name.count("+") + 1, {})[name] = chains
+        of_size.setdefault(len(split_names(name)), {})[name] = chains
     return {str(size): worst_of_sampler(of_size[size]) for size in sorted(of_size)}
 
 
@@ -160,7 +161,7 @@ def by_properness(record: Record) -> dict[str, tuple[Properness, Properness]]:
         targets = record.get("subset_coherence", {}).get(name)
         if share is not None and targets:
             found = [mean_of(value) for value in targets.values()]
-            kinds = of_size.setdefault(str(name.count("+") + 1), ([], []))
+            kinds = of_size.setdefault(str(len(split_names(name))), ([], []))
             kinds[share >= PROPER_BELOW].append((sum(found) / len(found), share))
     return {
         size: tuple(map(_properness, of_size[size]))

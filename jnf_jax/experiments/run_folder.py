@@ -12,7 +12,6 @@ Neither the data nor a config file are read to open a model; ``data/`` may be re
 and the folder may be moved.
 """
 
-import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
-from jnf_jax.runtime.files import write_whole
+from jnf_jax.runtime.files import npz, write_whole
 from jnf_jax.types import Params, Views
 
 FORMAT = 1
@@ -89,9 +88,7 @@ def keep_model(setup: Setup, workdir: Path) -> None:
     fields = ("name", "shapes", "num_classes", "record", "unbounded")
     about = {"format": FORMAT} | {field: getattr(dataset, field) for field in fields}
     about["scaling"] = {m: own.to_json(of) for m, of in dataset.scaling.items()}
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **calibration)
-    write_whole(workdir / "calibration.npz", stream.getvalue())
+    write_whole(workdir / "calibration.npz", npz(calibration))
     write_whole(workdir / "model.json", json.dumps(about, indent=1) + "\n")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.measures.tables import find, rows_of
+from jnf_jax.names import split_names
 
 Record = Mapping[str, Any]
 Check = Callable[[str, Any], list[str]]
@@ -71,7 +72,7 @@ def _no_given_target(path: str, value: Any) -> list[str]:
         f"`{path}.{given}` has the target {name!r}, which is given"
         for given, targets in pairs
         if isinstance(targets, Mapping)
-        for name in sorted(set(str(given).split("+")) & set(targets))
+        for name in sorted(set(split_names(str(given))) & set(targets))
     ]
 
 

@@ -20,7 +20,6 @@ import collections
 import dataclasses
 import itertools
 import queue
-import re
 import string
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +41,7 @@ from jnf_jax.experiments.experiment import (
 )
 from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import of_seed, record_of, train_and_evaluate
+from jnf_jax.names import file_name, join_names
 from jnf_jax.options import unknown
 from jnf_jax.runtime import parallel, processes
 
@@ -193,7 +193,7 @@ def _vary(
         except ValueError as error:
             faults.append(str(error))
         name = ",".join(f"{axis}={value}" for axis, value in values.items())
-        directory = workdir / re.sub("[/:]", "_", name)
+        directory = workdir / file_name(name)
         units += [
             Unit(values, config_name, of_seed(varied, seed), directory / f"seed_{seed}")
             for seed in range(varied.seed, varied.seed + config.num_seeds)
@@ -250,7 +250,7 @@ def _share(
         for stage in own
     }
     digest = content_key("stage", {"stages": about, "init": init})
-    directory = workdir / "shared" / f"{'+'.join(about)}_{digest}"
+    directory = workdir / "shared" / f"{join_names(about)}_{digest}"
     if digest not in shared:
         config = unit.config.copy_and_resolve_references().unlock()
         config.stages = ",".join(about)

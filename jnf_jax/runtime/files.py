@@ -1,22 +1,96 @@
-"""Files that are there whole or not at all."""
+"""Paths that a user gave, tried before work is done; files that are whole or not."""
 
+import contextlib
+import io
 import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes) -> Path:
-    """Writes text (UTF-8) or bytes through a file beside ``path``; makes its folder.
+def user_path(path: str | os.PathLike, argument: str) -> Path:
+    """A path that a user gave as ``argument``; "~" is a home directory wherever it is.
 
-    Where that fails nothing new is left beside it.
+    Raises:
+        ValueError: It is empty, or nobody has that home directory.
+    """
+    text = os.fspath(path)
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"`{argument}` is {text!r}, expected a path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"`{argument}` is {text!r}, expected a path of an existing home directory, "
+            "or one without '~'"
+        ) from error
+
+
+def try_folder(folder: Path, argument: str) -> None:
+    """Tries whether files can be written below ``folder``, and leaves nothing there.
+
+    Raises:
+        OSError: They cannot; names ``argument``, which the user has to change.
+    """
+    with _named(folder, argument):
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+
+
+def try_file(path: Path, argument: str) -> None:
+    """Tries whether a file can be written at ``path``; errors are ``try_folder``'s."""
+    with _named(path, argument):
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder, expected a file")
+    try_folder(path.parent, argument)
+
+
+@contextlib.contextmanager
+def _named(path: Path, argument: str) -> Iterator[None]:
+    """What the file system says, with the argument and its value before it."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OSError(f"`{argument}` {path} cannot be written: {why}") from error
+
+
+def write_whole(
+    path: str | os.PathLike, content: str | bytes | Callable[[BinaryIO], Any]
+) -> Path:
+    """Writes text (UTF-8), bytes, or what a function writes to a binary file.
+
+    The folder is made. Where that fails nothing new is left beside ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(
-            content if isinstance(content, bytes) else content.encode()
-        )
+        with open(temporary, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content if isinstance(content, bytes) else content.encode())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """A compressed .npz; unlike ``numpy.savez``'s, its arrays may have any name."""
+    import numpy as np  # the programs' first line need not wait for it
+
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+    return stream.getvalue()

@@ -65,8 +65,11 @@ def test_arrays_that_are_refused(x, told):
     [
         ({}, r"`views` is {}, expected {name: array \[N, ...\]}"),
         (np.zeros((3, 2)), "`views` is ndarray, expected {name"),
-        ({"a.b": np.zeros(2)}, "`views` has a view named 'a.b', expected letters"),
-        ({"default": np.zeros(2)}, "named 'default', expected letters"),
+        (
+            {"a.b": np.zeros(2)},
+            "`views` has a view named 'a.b', expected 1 to 64 letters",
+        ),
+        ({"default": np.zeros(2)}, "named 'default', expected 1 to 64 letters"),
         ({"a": np.zeros(2), "b": np.zeros(3)}, "rows {'a': 2, 'b': 3}, expected the"),
     ],
 )

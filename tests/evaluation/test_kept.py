@@ -49,12 +49,12 @@ def test_draws_without_chains_are_not_kept(tmp_path):
 def test_half_a_file_does_not_count_and_a_record_ends_it(tmp_path, monkeypatch):
     kept = Kept(tmp_path / "evaluation", {})
 
-    def savez(stream, **arrays):
-        stream.write(b"half")
+    def write_half(file, *arguments, **options):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(np, "savez", savez)
+        patch.setattr(np.lib.format, "write_array", write_half)
         with pytest.raises(KeyboardInterrupt):
             kept.remember("a+b", lambda: FOUND)
     assert kept.remember("a+b", lambda: FOUND) is FOUND  # found anew, not read

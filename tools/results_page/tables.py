@@ -25,6 +25,7 @@ from jnf_jax.experiments.text import (
     markdown,
     mean_of,
 )
+from jnf_jax.names import split_names
 
 # Metrics that only some data sets have: record key -> heading; each name -> value.
 MORE_METRICS = {
@@ -133,7 +134,7 @@ def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
         if (directions := _directions(record.get("subset_coherence", {})))
     }
     headings = {d for some in found.values() for d in some}
-    headings = sorted(headings, key=lambda d: (d.count("+"), d))
+    headings = sorted(headings, key=lambda d: (len(split_names(d)), d))
     rows = [
         [row_name(name, records), *(format_value(of.get(d)) for d in headings)]
         for name, of in found.items()
@@ -145,11 +146,11 @@ def _direction_rows(records: Mapping[str, Mapping]) -> list[str]:
 def _directions(coherence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """{"a + b → c": value}; none where the modalities are numbered or more than 3."""
     names = {m for given, targets in coherence.items() for m in (given, *targets)}
-    names = {m for m in names if "+" not in m}
+    names = {m for m in names if len(split_names(m)) == 1}
     if len(names) > 3 or all(re.fullmatch(r"m\d+", name) for name in names):
         return {}
     return {
-        f"{given.replace('+', ' + ')} → {target}": value
+        f"{' + '.join(split_names(given))} → {target}": value
         for given, targets in coherence.items()
         for target, value in sorted(targets.items())
     }

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,12 +14,15 @@ from jnf_jax.data.torch_file import load_tensors
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.networks import inception
 from jnf_jax.runtime import parallel
+from jnf_jax.runtime.files import user_path
 from jnf_jax.types import Params, Views
+
+_ARGUMENT = "evaluation.frechet.inception_file"
 
 
 def sha256_of(path: str) -> str:
     """The digest of a file, hex."""
-    with open(path, "rb") as file:
+    with open(user_path(path, _ARGUMENT), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -97,7 +99,8 @@ def inception_features(
             f"`path` {path} has SHA-256 {found}, expected {sha256} as in `sha256`"
         )
     params = parallel.put(
-        inception.from_torch(load_tensors(Path(path))), parallel.replicated(mesh)
+        inception.from_torch(load_tensors(user_path(path, _ARGUMENT))),
+        parallel.replicated(mesh),
     )
 
     @jax.jit

@@ -29,6 +29,7 @@ from jnf_jax.evaluation.statistics.frechet import (
 )
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference
+from jnf_jax.names import join_names
 from jnf_jax.networks import inception
 from jnf_jax.options import option
 from jnf_jax.runtime import parallel, processes
@@ -214,7 +215,7 @@ def summarise(
             }
             for m in targets
         },
-        "subsets": {"+".join(s): dict(d) for s, d in given.items() if d},
+        "subsets": {join_names(s): dict(d) for s, d in given.items() if d},
     }
 
 

@@ -30,6 +30,7 @@ from jnf_jax.evaluation.sampler_quality import finite_or_none
 from jnf_jax.evaluation.statistics.coherence import subsets
 from jnf_jax.evaluation.statistics.importance import LogMean, log_means
 from jnf_jax.evaluation.subject import Subject
+from jnf_jax.names import join_names
 from jnf_jax.options import option
 from jnf_jax.sampling import LogNormaliser
 from jnf_jax.types import Params, Views
@@ -147,7 +148,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         },
         "num_conditional_tuples": num,
         "conditional_by_subset": {
-            "+".join(s): _told([c]) for s, c in conditional.items()
+            join_names(s): _told([c]) for s, c in conditional.items()
         },
         "warnings": told,
     }

@@ -43,6 +43,7 @@ from jnf_jax.methods.decoder_posterior import DecoderPosterior
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Inference, shared_latent, with_shared_latent
 from jnf_jax.methods.subset import NUM_DIAGNOSTIC_CHAINS
+from jnf_jax.names import join_names
 from jnf_jax.options import option
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
@@ -192,7 +193,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     chains = {}
     if isinstance(inference, JointInference):
         for subset in _chosen(names, settings.num_subsets):
-            chains["+".join(subset)] = _against_chains(subject, subset, settings)
+            chains[join_names(subset)] = _against_chains(subject, subset, settings)
     else:
         report("not measured: two-sample tests against chains need a joint encoder")
     found = {"unimodal": unimodal, "chains": chains}
@@ -211,7 +212,7 @@ def _against_chains(
         subject.params, jax.random.key(seed), views, subset, settings.num_chains,
         seed=seed, mesh=held_out.mesh,
     )  # fmt: skip
-    name = "+".join(subset)
+    name = join_names(subset)
     report(f"two-sample accuracy given {name}, long chains: {test.accuracy:.3f}")
     for text in sampling.warnings(diagnosis):
         report(f"  warning: the long chains themselves: {text}")
@@ -251,7 +252,7 @@ def _calibration(subject: Subject, settings: Settings) -> dict[str, dict[str, An
             batch_size=batch_size, step_size=step_size, mesh=held_out.mesh,
         )  # fmt: skip
         tests = [uniformity(of, num_draws) for of in ranks]
-        found["+".join(subset)] = {
+        found[join_names(subset)] = {
             name: {
                 "p_value": test.p_value,
                 "outer": test.outer,

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from jnf_jax.names import join_names
+
 NUM_RESAMPLES = 1_000
 LEVEL = 0.95
 _AT_ONCE = 50
@@ -121,7 +123,7 @@ def intervals(
             for size, scores in scores_by_size(right).items()
         },
         "subsets": {
-            "+".join(subset): {
+            join_names(subset): {
                 t: macro_interval(of.astype(float), labels, seed=seed)._asdict()
                 for t, of in targets.items()
             }
