@@ -53,7 +53,8 @@ def fit(
 
     Args:
         views: {name: array [N, features], [N, tokens, channels], or pictures
-            u8[N, height, width, channels]}, two or more; see ``data/own.py``.
+            u8[N, height, width, channels]}, two or more; a row that is all NaN lacks
+            the view. See ``data/own.py``.
         labels: N integers from 0, which training does not read; None: none.
         config: The name or the file of a config whose ``get_config`` takes the folder
             of the data: "own/jnf", "own/jnf_shared:cl", "own/jnf_shared:dcca".

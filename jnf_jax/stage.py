@@ -44,7 +44,8 @@ class Stage:
             parameters are; of the stage's identity.
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
-            With a cache ``frozen`` is None: the cache is all that the stage reads.
+            With a cache ``frozen`` is None: the cache is all that the stage reads. Of
+            rows that lack views it takes ``present`` {m: bool[B]} as well.
         prepare: ``cached -> members of params`` from the cache of all training data, on
             the host, in place of those of ``init``; None: none. The loss must give
             them no gradient.

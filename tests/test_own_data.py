@@ -114,3 +114,44 @@ def test_a_denoiser_draws_pictures_in_unit_range_alone(folder, tmp_path):
 def test_a_folder_without_data_is_told(tmp_path):
     with pytest.raises(ValueError, match="holds no manifest.json, expected a data set"):
         config_files.load_config(f"own/jnf:{tmp_path}")
+
+
+@pytest.mark.usefixtures("user_cache")
+def test_rows_that_lack_views_are_learnt_from(tmp_path):
+    """And judged where all views are there; a model that knows no holes says so."""
+    rng, size = np.random.default_rng(0), 200
+    cause = rng.standard_normal((size, 1))
+    views = {m: cause + rng.normal(0, 0.1, (size, 2)) for m in "abc"}
+    for x in views.values():
+        x[rng.uniform(size=size) < 0.2] = np.nan
+    empty = np.all([np.isnan(x).all(1) for x in views.values()], axis=0)
+    views = {m: x[~empty] for m, x in views.items()}
+    overrides = {
+        "model.latent_dim": 2,
+        "model.joint_hidden_sizes": (8,),
+        **{f"model.networks.{m}.hidden_sizes": (8,) for m in views},
+        "subset_posterior.name": "amortised",
+        "subset_posterior.hidden_sizes": (8,),
+        "flow.hidden_sizes": (8,),
+        "stages": "joint,subsets",
+        "joint.num_steps": 4,
+        "subsets.num_steps": 4,
+        "subsets.batch_size": 16,
+        "evaluation.num_prior_samples": 50,
+        "evaluation.batch_size": 4,
+        "evaluation.num_diagnostic_data": 4,
+    }
+    with pytest.raises(ValueError, match="`model.partial_rows` is False, expected Tru"):
+        jnf_jax.fit(views, overrides=overrides | {"model.partial_rows": False})
+    model = jnf_jax.fit(views, workdir=tmp_path / "run", overrides=overrides)
+    assert model.trained.setup.experiment.model.partial_rows
+    drawn = model.generate({"b": np.zeros((3, 2))}, num_samples=2)
+    assert {m: x.shape for m, x in drawn.items()} == {"a": (2, 3, 2), "c": (2, 3, 2)}
+    assert all(np.isfinite(x).all() for x in drawn.values())
+    setup = open_experiment(run_folder.read_config(tmp_path / "run")[0])
+    whole = setup.dataset.splits["test"].has_all
+    record = train_and_evaluate(
+        run_folder.read_config(tmp_path / "run")[0], tmp_path / "run"
+    )
+    assert not validate(record)
+    assert record["num_tuples"] == whole.sum() < len(whole)

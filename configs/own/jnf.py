@@ -79,8 +79,11 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     )
     networks = {"default": network_of("vector", is_unit=False)}
     likelihoods, size = {"default": likelihood_of(None)}, 512
+    is_partial = False
     if folder:
         about = manifest_of(folder)
+        files = [name for of in about["splits"].values() for name in of["files"]]
+        is_partial = any(name.endswith("-present.npy") for name in files)
         size = about["splits"]["train"]["size"]
         for m, shape in about["shapes"].items():
             low, high = about["floats"].get(m, (0, 1))
@@ -94,6 +97,7 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         joint_hidden_sizes=(256,),
         head_size=64,
         likelihood_rescaling=False,
+        partial_rows=is_partial,
         networks=networks,
         likelihoods=likelihoods,
     )

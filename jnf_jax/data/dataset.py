@@ -53,6 +53,8 @@ class Split:
       num_epochs: how many epochs `size` counts; more than 1 for tuples drawn afresh.
       read: ``i32[B] -> Rows``, on the host and from any thread, where the tuples are
         not in `arrays`; None where they are.
+      present: {modality: bool[size]}, the views that each tuple has; None: all of them.
+        A view that is not there is fetched as zeros.
     """
 
     arrays: Any
@@ -60,10 +62,18 @@ class Split:
     labels: np.ndarray | None
     num_epochs: int = 1
     read: Callable[[np.ndarray], Rows] | None = None
+    present: Mapping[str, np.ndarray] | None = None
 
     def rows(self, indices: np.ndarray) -> np.ndarray | Rows:
         """Argument 1 of `Dataset.fetch` for these tuples."""
         return indices if self.read is None else self.read(indices)
+
+    @property
+    def has_all(self) -> np.ndarray:
+        """Whether each tuple has all views, bool[size]."""
+        if self.present is None:
+            return np.ones(self.size, bool)
+        return np.all(list(self.present.values()), axis=0)
 
 
 class Presentation(NamedTuple):
@@ -128,9 +138,28 @@ class Dataset:
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")
 
+    def complete(self) -> "Dataset":
+        """The same set without the tuples that lack a view; its record stays."""
+        splits = {name: _complete(split) for name, split in self.splits.items()}
+        return dataclasses.replace(self, splits=splits)
+
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
         """Clips values to [0, 1], where data lie, but for those of `unbounded`."""
         return {m: x if m in self.unbounded else x.clip(0, 1) for m, x in views.items()}
+
+
+def _complete(split: Split) -> Split:
+    if split.present is None:
+        return split
+    kept = np.flatnonzero(split.has_all).astype(np.int32)
+    labels = None if split.labels is None else split.labels[kept]
+    if split.read is not None:
+        read = split.read
+        changed = {"read": lambda rows: read(kept[rows])._replace(indices=rows)}
+    else:  # only stored tuples, a row of each array, lack views
+        changed = {"arrays": {m: x[kept] for m, x in split.arrays.items()}}
+    about = dict(size=len(kept), labels=labels, present=None, **changed)
+    return dataclasses.replace(split, **about)
 
 
 def checksum(array: np.ndarray) -> str:

@@ -11,6 +11,8 @@ f32 beyond            standardised by mean and standard deviation of each last-a
                       feature over the training rows (`Scaling`)
 f16, f64, int, bool   f32 first; integers that f32 cannot hold are refused
 [N]                   [N, 1]
+a row all NaN, or     the row lacks this view (of arrays that are fit, not of new rows):
+all masked            it is written as zeros, and counts in no mean and no loss
 ====================  ================================================================
 
 A model's values are therefore those of the last column; ``to_model`` and ``to_user`` go
@@ -52,6 +54,8 @@ def as_array(x: Any, argument: str) -> np.ndarray:
         ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot
             hold, bytes that are no pictures, no rows, or too many axes.
     """
+    if np.ma.is_masked(x):
+        raise ValueError(f"`{argument}` has masked values, expected none")
     x = np.asarray(x)
     if x.dtype.kind not in "biuf":
         raise ValueError(f"`{argument}` has dtype {x.dtype}, expected numbers")
@@ -104,6 +108,45 @@ def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
     return arrays
 
 
+def take_absent(views: Any) -> tuple[Any, dict[str, np.ndarray] | None]:
+    """Views with zeros in rows that lack them; {name: bool[N]} of which rows have each.
+
+    A row lacks a view where its values are all NaN, or all masked in a NumPy masked
+    array. None instead of the masks where no row lacks any; what is no array of numbers
+    is left for ``as_arrays`` to refuse.
+
+    Raises:
+        ValueError: a masked array that masks some values of a row, not all; a view that
+            no row has.
+    """
+    if not isinstance(views, Mapping):
+        return views, None
+    found, present = {}, {}
+    for m, given in views.items():
+        x = np.ma.asarray(given)
+        if x.dtype.kind not in "biuf" or not x.ndim or not x.size:
+            return views, None
+        rows = x.reshape(len(x), -1)
+        masked = np.ma.getmaskarray(rows)
+        if (partly := masked.any(axis=1) & ~masked.all(axis=1)).any():
+            raise ValueError(
+                f"`views.{m}`: row {int(np.argmax(partly))} masks some of its values, "
+                "expected all of them or none"
+            )
+        absent = masked.all(axis=1)
+        if x.dtype.kind == "f":
+            absent |= np.isnan(rows.data).all(axis=1)
+        if absent.all():
+            raise ValueError(f"`views.{m}` is missing in all rows, expected it in some")
+        present[m], found[m] = ~absent, np.asarray(x.data)
+        if absent.any():
+            found[m] = found[m].copy()
+            found[m][absent] = 0
+    sizes = {len(has) for has in present.values()}
+    is_whole = all(has.all() for has in present.values()) or len(sizes) > 1
+    return found, None if is_whole else present
+
+
 def as_labels(
     labels: Any, num_rows: int, num_classes: int | None = None
 ) -> tuple[np.ndarray, int]:
@@ -126,10 +169,12 @@ def write(
     holds the same arrays already, they are left alone.
 
     Raises:
-        ValueError: before anything is written: as ``as_arrays`` and ``as_labels``;
-            fewer than two views or ``LEAST_ROWS`` rows; other data in ``folder``.
+        ValueError: before anything is written: as ``take_absent``, ``as_arrays`` and
+            ``as_labels``; fewer than two views or ``LEAST_ROWS`` rows; rows without any
+            view; a view that no training row has; other data in ``folder``.
     """
-    arrays = as_arrays(views)
+    filled, present = take_absent(views)
+    arrays = as_arrays(filled)
     size = len(next(iter(arrays.values())))
     if len(arrays) < 2:
         raise ValueError(
@@ -140,9 +185,18 @@ def write(
     num_classes = None
     if labels is not None:
         labels, num_classes = as_labels(labels, size)
+    has = present or {m: np.ones(size, bool) for m in arrays}
+    if not np.any(list(has.values()), axis=0).all():
+        row = int(np.argmin(np.any(list(has.values()), axis=0)))
+        raise ValueError(f"`views`: row {row} has no view, expected one or more")
     rows = split_rows(size, seed)
+    known = {m: rows["train"][has[m][rows["train"]]] for m in arrays}
+    if rare := [m for m in known if not len(known[m])]:
+        raise ValueError(
+            f"`views` {rare} are missing in all training rows, expected them in some"
+        )
     scaling = {
-        m: _scaling_of(x[rows["train"]])
+        m: _scaling_of(x[known[m]])
         for m, x in arrays.items()
         if x.dtype == np.float32 and (x.min() < 0 or x.max() > 1)
     }
@@ -152,6 +206,8 @@ def write(
         "labels": None if labels is None else checksum(labels),
         "seed": seed,
     }
+    if present:
+        source["present"] = {m: checksum(x) for m, x in present.items()}
     if (folder / "manifest.json").exists():
         there = json.loads((folder / "manifest.json").read_text())
         if there.get("source") == source:
@@ -159,12 +215,16 @@ def write(
         raise ValueError(f"{folder} holds other data, or another seed's splits of them")
 
     def part(split: str) -> record_files.Part:
-        own = {m: x[rows[split]] for m, x in arrays.items()}
-        return own, None if labels is None else labels[rows[split]]
+        chosen = rows[split]
+        return record_files.Part(
+            {m: x[chosen] for m, x in arrays.items()},
+            None if labels is None else labels[chosen],
+            present and {m: of[chosen] for m, of in present.items()},
+        )
 
     spread = {
-        m: float(x.std(axis=0, dtype=np.float64).mean())
-        for m, x in part("train")[0].items()
+        m: float(x[known[m]].std(axis=0, dtype=np.float64).mean())
+        for m, x in arrays.items()
         if x.dtype == np.float32
     }
     scaled = {m: to_json(of) for m, of in scaling.items()}

@@ -4,6 +4,7 @@ One folder a data set, which appears whole or not at all::
 
     train-00000.array_record, …   a record a tuple: the bytes of its views, by name
     train-labels.npy              i32[N], where the set has classes
+    train-present.npy             bool[N, M], where some tuples lack views
     manifest.json                 shapes, sizes of splits and files, SHA-256
 
 A set of your own, from an iterator of its parts, b tuples at a time, is then
@@ -27,7 +28,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,21 @@ FORMAT = 1
 FILE_BYTES = 2**30
 """A file is closed once it is larger than this."""
 
-Part = tuple[Mapping[str, np.ndarray], np.ndarray | None]
-"""Some consecutive tuples: {modality: u8 or f32[b, *shape]}, labels i32[b]."""
+
+class Part(NamedTuple):
+    """Some consecutive tuples; a plain tuple is read as one.
+
+    Attributes:
+      views: {modality: u8 or f32[b, *shape]}; whatever stands where a tuple lacks the
+        view is written as zeros.
+      labels: i32[b], or None.
+      present: {modality: bool[b]}, which views each tuple has; None: all of them.
+    """
+
+    views: Mapping[str, np.ndarray]
+    labels: np.ndarray | None
+    present: Mapping[str, np.ndarray] | None = None
+
 
 DTYPES = ("uint8", "float32")
 
@@ -52,7 +66,7 @@ def write(
     *,
     name: str,
     num_classes: int | None,
-    splits: Mapping[str, Iterable[Part]],
+    splits: Mapping[str, Iterable[tuple]],
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a data set; no more than one part of it is in memory at a time.
@@ -63,7 +77,7 @@ def write(
       folder: must not exist yet.
       name: results will call the set so.
       num_classes: of the labels; None without labels.
-      splits: "train", "validation" and "test": their tuples in parts of any size.
+      splits: "train", "validation" and "test": each its parts, `Part`, of any size.
       about: more that the manifest is to hold, as `own.write` has it.
 
     Raises:
@@ -71,8 +85,9 @@ def write(
       ValueError: other names of splits; a split without tuples; a name of a view that
         `check_names` refuses; views that are not u8 or f32[b, height, width, channel]
         (sequences: [b, tokens, channel], vectors: [b, features]), differ in names,
-        shapes or types from the first, or are not finite; labels that are missing,
-        superfluous, or not in 0, …, ``num_classes`` − 1.
+        shapes or types from the first, or are not finite where they are present; a
+        tuple that has no view; labels that are missing, superfluous, or not in 0, …,
+        ``num_classes`` − 1.
     """
     folder = user_path(folder, "folder")
     if folder.exists():
@@ -106,10 +121,12 @@ def _write_splits(
             check_names(first[0], f"split {split!r}")
             row_type = _row_type(first[0])
         tables = (
-            _table(split, part, row_type, num_classes, ranges)
+            _table(split, Part(*part), row_type, num_classes, ranges)
             for part in itertools.chain([first], parts)
         )
         entries[split] = _write_split(folder, split, tables)
+    if absent := [m for m, (low, high) in ranges.items() if low > high]:
+        raise ValueError(f"modalities {absent} are present in no tuple, expected some")
     return {
         "num_classes": num_classes,
         "splits": entries,
@@ -129,12 +146,13 @@ def _table(
     row_type: np.dtype,
     num_classes: int | None,
     ranges: dict[str, list[float]],
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Tuples as an array of ``row_type``, and their labels; ValueError if unfit.
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Tuples as an array of ``row_type``, their labels, and bool[b, M] of what they
+    have; ValueError if unfit.
 
     ``ranges`` widens to the least and the largest value of each modality of floats.
     """
-    views, labels = part
+    views, labels, present = part
     size, sizes = len(next(iter(views.values()), ())), {len(x) for x in views.values()}
     kinds = [row_type[m] for m in row_type.names]
     is_known = all(len(k.shape) in (1, 2, 3) and str(k.base) in DTYPES for k in kinds)
@@ -155,8 +173,10 @@ def _table(
         labels = dataset.check_labels(
             labels, size=size, num_classes=num_classes, where=where
         )
-    table = np.empty(size, row_type)
-    for m, x in sorted(views.items()):
+    has = _presence(split, present, sorted(views), size)
+    table = np.zeros(size, row_type)
+    for m, of_row in zip(sorted(views), has.T, strict=True):
+        x = views[m][of_row]
         if not np.isfinite(x).all():
             raise ValueError(
                 f"split {split!r}: modality {m!r} has {np.sum(~np.isfinite(x))} values "
@@ -164,21 +184,43 @@ def _table(
             )
         if x.dtype == np.float32:
             low, high = ranges.get(m, (np.inf, -np.inf))
-            ranges[m] = [min(low, float(x.min())), max(high, float(x.max()))]
-        table[m] = x
-    return table, labels
+            least, most = x.min(initial=np.inf), x.max(initial=-np.inf)
+            ranges[m] = [min(low, float(least)), max(high, float(most))]
+        table[m][of_row] = x
+    return table, labels, has
+
+
+def _presence(
+    split: str, present: Mapping[str, np.ndarray] | None, names: list[str], size: int
+) -> np.ndarray:
+    """Which views each tuple has, bool[b, M] in the order of ``names``."""
+    if present is None:
+        return np.ones((size, len(names)), bool)
+    shapes = {m: (x.dtype.str, x.shape) for m, x in sorted(present.items())}
+    if shapes != dict.fromkeys(names, ("|b1", (size,))):
+        raise ValueError(
+            f"split {split!r}: `present` is {shapes}, expected bool[{size}] of {names}"
+        )
+    has = np.stack([present[m] for m in names], axis=-1)
+    if not has.any(axis=-1).all():
+        row = int(np.argmin(has.any(axis=-1)))
+        raise ValueError(f"split {split!r}: row {row} of a part has no view at all")
+    return has
 
 
 def _write_split(
-    folder: Path, split: str, parts: Iterable[tuple[np.ndarray, np.ndarray | None]]
+    folder: Path,
+    split: str,
+    parts: Iterable[tuple[np.ndarray, np.ndarray | None, np.ndarray]],
 ) -> dict[str, Any]:
     """Writes the files of a split; returns its entry of the manifest."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    digest, labels, paths, size = hashlib.sha256(), [], [], 0
+    digest, labels, present, paths, size = hashlib.sha256(), [], [], [], 0
     writer, written = None, 0
-    for table, of_part in parts:
+    for table, of_part, has in parts:
         labels += [] if of_part is None else [of_part]
+        present.append(has)
         size += len(table)
         digest.update(table.view(np.uint8))
         for row in table:
@@ -196,6 +238,11 @@ def _write_split(
     if labels:
         paths.append(folder / f"{split}-labels.npy")
         np.save(paths[-1], np.concatenate(labels))
+    present = np.concatenate(present)
+    if not present.all():
+        paths.append(folder / f"{split}-present.npy")
+        np.save(paths[-1], present)
+        digest.update(present.view(np.uint8))
     files = {path.name: path.stat().st_size for path in paths}
     return {"size": size, "sha256": digest.hexdigest(), "files": files}
 
@@ -295,6 +342,15 @@ def _open_split(
             num_classes=num_classes,
             where=str(path),
         )
+    path, present = folder / f"{split}-present.npy", None
+    if path.name in told["files"]:
+        has = np.load(path, allow_pickle=False)
+        if has.dtype != bool or has.shape != (size, len(row_type.names)):
+            raise ValueError(
+                f"{path} holds {has.dtype}{list(has.shape)}, expected "
+                f"bool[{size}, {len(row_type.names)}]"
+            )
+        present = dict(zip(sorted(row_type.names), has.T, strict=True))
 
     def read(indices: np.ndarray) -> Rows:
         """Raises ValueError where a row is damaged."""
@@ -308,4 +364,4 @@ def _open_split(
         table = np.frombuffer(joined, row_type)
         return Rows(indices, {m: table[m].copy() for m in row_type.names})
 
-    return Split({}, size, labels, read=read)
+    return Split({}, size, labels, read=read, present=present)

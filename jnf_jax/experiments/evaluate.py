@@ -65,7 +65,8 @@ def evaluate_and_write(
     Returns:
         The record; None in all processes but the first, which writes it.
     """
-    settings, test = setup.experiment.evaluation, setup.dataset.splits["test"]
+    settings = setup.experiment.evaluation
+    test = setup.dataset.complete().splits["test"]
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
@@ -126,6 +127,8 @@ def evaluate(
     write: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
+
+    Rows that lack views are left out: the truth of what is generated must be known.
 
     Args:
         setup: The experiment.
@@ -189,7 +192,7 @@ def _classifiers(
     setup: Setup, mesh: jax.sharding.Mesh | None, report: Callable[[str], None]
 ) -> Classifiers | None:
     """Opens the classifiers; without labels there are none, and a line says so."""
-    experiment, dataset = setup.experiment, setup.dataset
+    experiment, dataset = setup.experiment, setup.dataset.complete()
     if dataset.num_classes is None:
         for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
             report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
@@ -212,17 +215,18 @@ def _subject(
     classifiers: Classifiers | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Subject:
-    test = setup.dataset.splits["test"]
+    dataset = setup.dataset.complete()
+    test = dataset.splits["test"]
     return Subject(
         setup.method.inference,
         params,
-        setup.dataset,
+        dataset,
         HeldOut(
             parallel.put(test.arrays, parallel.replicated(mesh)),
-            setup.dataset.fetch,
+            dataset.fetch,
             test.size,
             test.labels,
-            setup.dataset.num_classes,
+            dataset.num_classes,
             test.rows,
             mesh,
         ),
@@ -299,7 +303,7 @@ def _tabulated(setup: Setup, num_subsets: int, room: int) -> np.ndarray:
 
     Tuples of different classes, where there are classes; fewer draws of more subsets.
     """
-    test = setup.dataset.splits["test"]
+    test = setup.dataset.complete().splits["test"]
     chosen = np.arange(test.size)
     if test.labels is not None:
         chosen = np.sort(np.unique(np.asarray(test.labels), return_index=True)[1])
@@ -323,8 +327,8 @@ def draw_conditional(
     ``shown`` are the positions in ``indices`` that are decoded; else as ``show``.
     """
     inference = setup.method.inference
-    indices = indices.astype(np.int32) % setup.dataset.splits["test"].size
-    views = _subject(setup, params, mesh).held_out.views(indices)
+    held_out = _subject(setup, params, mesh).held_out
+    views = held_out.views(indices.astype(np.int32) % held_out.size)
     z, _ = inference.infer(params, jax.random.key(seed), views, subset)
     z = jax.tree.map(lambda a: a[shown], z)
     generated = show(setup, params, z, seed, diffused)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 
 from jnf_jax import checkpoint
 from jnf_jax.content_keys import content_key, identity
@@ -19,6 +20,7 @@ from jnf_jax.experiments.config import Experiment, resolve
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import ModelSettings
 from jnf_jax.runtime.files import user_path
 from jnf_jax.stage import Stage
 from jnf_jax.training import resume
@@ -73,6 +75,7 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
             "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
             "what is drawn given subsets"
         )
+    check_partial_rows(experiment.model, dataset)
     decoder = method.diffusion_decoder
     drawn = () if decoder is None else decoder.modalities
     if unbounded := [m for m in drawn if m in dataset.unbounded]:
@@ -81,6 +84,32 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
             f"{dataset.name!r} have others"
         )
     return Setup(experiment, dataset, method)
+
+
+def check_partial_rows(model: ModelSettings, dataset: Dataset) -> None:
+    """Refuses rows that lack views where the model does not expect or cannot use them.
+
+    Raises:
+        ValueError: ``model.partial_rows`` is not set; no training row has two views.
+    """
+    train = dataset.splits.get("train")
+    lacking = {
+        name: int(np.sum(~split.has_all))
+        for name, split in dataset.splits.items()
+        if split.present is not None
+    }
+    if any(lacking.values()) and not model.partial_rows:
+        raise ValueError(
+            "`model.partial_rows` is False, expected True: "
+            + ", ".join(f"{num} rows of {name!r}" for name, num in lacking.items())
+            + f" of {dataset.name!r} lack views"
+        )
+    if train is not None and train.present is not None:
+        if np.max(sum(np.asarray(has, int) for has in train.present.values())) < 2:
+            raise ValueError(
+                f"no training row of {dataset.name!r} has two views, expected some: "
+                "they alone tell how views go together"
+            )
 
 
 def stage_directory(workdir: Path, stage: str) -> Path:
@@ -125,6 +154,8 @@ def stage_identity(
     if experiment.model.compute_dtype == "float32":
         # As before there was a choice: those checkpoints are still read.
         del about["model"]["compute_dtype"]
+    if not experiment.model.partial_rows:
+        del about["model"]["partial_rows"]
     return identity("stage", about)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 from jnf_jax.evaluation import measures
 from jnf_jax.experiments import logs, records, run_folder
@@ -58,6 +59,8 @@ def train_and_evaluate(
     _say_what_is_trained(setup)
     mesh = parallel.make_mesh() if mesh is None else mesh
     check_sizes(setup, mesh)
+    if with_evaluation:
+        check_evaluation(setup)
     metrics = None  # the first process's alone
     if processes.is_first():
         metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
@@ -106,12 +109,15 @@ def _say_what_is_trained(setup: Setup) -> None:
             model.network(m),
             model.likelihood(m),
         )
+        present = dataset.splits["train"].present
+        lacking = 0 if present is None else int(np.sum(~present[m]))
         kind = {1: "vector", 2: "sequence", 3: "picture"}[len(shape)]
         sizes = (*network.features, *network.hidden_sizes)
         processes.say(
             f"  {m}: {kind} {list(shape)}, {network.kind} {sizes}, "
             f"{network.activation}, {likelihood.name} of scale {likelihood.scale:.3g}"
             + (", standardised" if m in dataset.scaling else "")
+            + (f", not in {lacking} of the training rows" if lacking else "")
         )
 
 
@@ -169,16 +175,14 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
 
     Raises:
         ValueError: A batch larger than the training split or not divisible by the
-            devices; validation batches that the projectors' objective finds too small;
-            as ``check_evaluation``.
+            devices; validation batches that the projectors' objective finds too small.
     """
     splits, experiment = setup.dataset.splits, setup.experiment
     sizes = {
         stage: experiment.training[stage].batch_size for stage in experiment.stages
     }
     num = splits["train"].size
-    classifier = {"evaluation.classifier": experiment.classifier.batch_size}
-    for section, size in (sizes | classifier).items():
+    for section, size in sizes.items():
         if size > num:
             raise ValueError(
                 f"`{section}.batch_size` is {size}, expected at most the {num} "
@@ -192,19 +196,29 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
         said = f"the {num} validation tuples make batches of {rows}"
         if faults := experiment.sections["projectors"].batch_faults(rows, said):
             raise ValueError("\n".join(faults))
-    check_evaluation(setup)
 
 
 def check_evaluation(setup: Setup) -> None:
     """Checks everything that would otherwise fail only after a long evaluation.
 
     Raises:
-        ValueError: More evaluation tuples than there are; sizes that measures cannot
-            do with. All faults are listed.
+        ValueError: More evaluation tuples than there are, or none with all views;
+            classifiers' batches larger than the training split; sizes that measures
+            cannot do with. All faults are listed.
     """
-    protocol, num = setup.experiment.evaluation, setup.dataset.splits["test"].size
-    faults = measures.data_faults(setup.experiment.measures, setup.dataset, protocol)
-    if protocol.num_tuples > num:
+    experiment, dataset = setup.experiment, setup.dataset.complete()
+    protocol, batch_size = experiment.evaluation, experiment.classifier.batch_size
+    num, num_train = (dataset.splits[name].size for name in ("test", "train"))
+    faults = measures.data_faults(experiment.measures, dataset, protocol)
+    if dataset.num_classes is not None and batch_size > num_train:
+        faults.insert(
+            0,
+            f"`evaluation.classifier.batch_size` is {batch_size}, expected at most the "
+            f"{num_train} training tuples",
+        )
+    if not num:
+        faults.append("no row of split 'test' has all views, expected some to evaluate")
+    elif protocol.num_tuples > num:
         told = f"`evaluation.num_tuples` is {protocol.num_tuples}"
         faults.insert(0, f"{told}, expected at most the {num} test tuples")
     if faults:

@@ -45,6 +45,8 @@ def bind_stage(
     for name in ("train", "validation"):
         split = dataset.splits[name]
         arrays = {"data": split.arrays}
+        if split.present is not None:
+            arrays["present"] = split.present
         if has_cache and split.size > MAX_CACHED:
             raise ValueError(
                 f"stage {stage.name!r} would cache the joint posterior of "
@@ -57,8 +59,9 @@ def bind_stage(
         changed[f"{name}_read"] = split.read
 
     def fetch(arrays: Any, rows: Any) -> Batch:
-        cached = jax.tree.map(lambda a: a[indices_of(rows)], arrays.get("cached"))
-        return Batch(dataset.fetch(arrays["data"], rows), cached)
+        kept = arrays.get("cached"), arrays.get("present")
+        cached, present = jax.tree.map(lambda a: a[indices_of(rows)], kept)
+        return Batch(dataset.fetch(arrays["data"], rows), cached, present)
 
     cached = changed["train_arrays"].get("cached")
     if stage.prepare is not None:
@@ -99,11 +102,15 @@ def compute_cache(
     params, arrays = parallel.put((params, data.arrays), parallel.replicated(mesh))
 
     @jax.jit
-    def one_batch(params, arrays, rows):
+    def one_batch(params, arrays, rows, present):
         views = parallel.constrain_batch(dataset.fetch(arrays, rows), mesh)
-        return stage.cache(params, views)
+        return stage.cache(params, views, *present)
 
     def put(_: int, indices: Any) -> Any:
-        return one_batch(params, arrays, parallel.put_batch(data.rows(indices), mesh))
+        present = ()
+        if data.present is not None:
+            present = ({m: has[indices] for m, has in data.present.items()},)
+        rows, present = parallel.put_batch((data.rows(indices), present), mesh)
+        return one_batch(params, arrays, rows, present)
 
     return map_batches(put, data.size, CACHE_BATCH_SIZE)

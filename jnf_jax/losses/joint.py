@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Latents, Nats, ObjectiveTerms, Params, Prior, Views
+from jnf_jax.types import Latents, Mask, Nats, ObjectiveTerms, Params, Prior, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +16,13 @@ class JointModel:
     """Apply-functions of a joint VAE; hashable, so static under ``jax.jit``.
 
     Attributes:
-        encode: ``(params, views) -> q(z|X)``, batch [B], event [D].
+        encode: ``(params, views) -> q(z|X)``, batch [B], event [D]; of rows that may
+            lack views ``(params, views, present) -> q(z|x_O)``.
         decode: ``(params, z f32[B, D]) -> {modality: p(x_m|z)}``, batch [B] each.
         prior: ``params -> p(z)``.
     """
 
-    encode: Callable[[Params, Views], distrax.Distribution]
+    encode: Callable[..., distrax.Distribution]
     decode: Callable[[Params, jax.Array], dict[str, distrax.Distribution]]
     prior: Callable[[Params], Prior]
 
@@ -99,6 +100,15 @@ def weighted_sum(
     return sum(weights[m] * terms[m] for m in sorted(terms))
 
 
+def hide_absent(views: Views, present: Mask) -> dict[str, jax.Array]:
+    """Zeros in place of views that a row lacks, whatever stood there, even NaN."""
+
+    def hide(x: jax.Array, has: jax.Array) -> jax.Array:
+        return jnp.where(has.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+
+    return {m: hide(views[m], present[m]) for m in sorted(views)}
+
+
 def joint_elbo(
     params: Params,
     rng_key: jax.Array,
@@ -108,6 +118,7 @@ def joint_elbo(
     likelihood_weights: Mapping[str, float] | None = None,
     beta: float | Float[Array, ""] = 1.0,
     log_ratio: LogRatio = sampled_log_ratio,
+    present: Mask | None = None,
 ) -> ObjectiveTerms:
     """One-sample objective of the joint VAE, per datum, in nats; maximised.
 
@@ -117,7 +128,8 @@ def joint_elbo(
         objective = Σ_m λ_m log p(x_m|z) − β [ log q(z|X) − log p(z) ]
 
     Source: arXiv 2502.03952, stage one. A lower bound of log p(X) only where λ ≡ 1,
-    β = 1 and the prior is normalised.
+    β = 1 and the prior is normalised. A row that has the views O alone has x_O in the
+    place of X, a bound of log p(x_O): no view that it lacks changes value or gradient.
 
     Args:
         params: Parameters of encoder, decoders and prior.
@@ -128,17 +140,26 @@ def joint_elbo(
         beta: Weight β of the log-ratio.
         log_ratio: ``sampled_log_ratio``; ``gaussian_kl`` where both are Gaussian, or
             ``tilted_kl`` where the prior is a tilted Gaussian.
+        present: O of every row, {m: bool[B]}; None: every row has all views.
 
     Returns:
-        ObjectiveTerms, ``log_likelihood`` without λ and ``log_ratio`` without β.
+        ObjectiveTerms, ``log_likelihood`` without λ, 0 for a view that is not there,
+        and ``log_ratio`` without β.
 
     Raises:
         ValueError: If ``likelihood_weights`` does not name the decoded modalities.
     """
-    posterior, prior = model.encode(params, batch), model.prior(params)
+    if present is None:
+        posterior = model.encode(params, batch)
+    else:
+        batch = hide_absent(batch, present)
+        posterior = model.encode(params, batch, present)
+    prior = model.prior(params)
     z = posterior.sample(seed=rng_key)
     likelihoods = model.decode(params, z)
     log_likelihood = {m: likelihoods[m].log_prob(batch[m]) for m in sorted(likelihoods)}
+    if present is not None:
+        log_likelihood = {m: x * present[m] for m, x in log_likelihood.items()}
     ratio = log_ratio(posterior, prior, z)
     objective = weighted_sum(log_likelihood, likelihood_weights) - beta * ratio
     return ObjectiveTerms(objective, log_likelihood, ratio)

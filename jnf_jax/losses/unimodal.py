@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Params
+from jnf_jax.types import Mask, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ def unimodal_nll(
     *,
     model: UnimodalModel,
     num_samples: int = 1,
+    present: Mask | None = None,
 ) -> UnimodalTerms:
     """Cross-entropy of the unimodal posteriors under the joint one, in nats; minimised.
 
@@ -59,9 +60,11 @@ def unimodal_nll(
         batch: Modality -> f32[B, ...], or whatever ``model`` reads.
         model: The apply-functions.
         num_samples: n draws a datum; x_m is encoded once for all of them.
+        present: {m: bool[B]}, the views O that each row has: m is summed over O, and
+            the joint posterior is q(z|x_O). None: every row has all views.
 
     Returns:
-        UnimodalTerms, un-reduced over the batch.
+        UnimodalTerms, un-reduced over the batch; ``nll`` is 0 where x_m is not there.
 
     Raises:
         ValueError: If ``num_samples`` < 1.
@@ -72,4 +75,6 @@ def unimodal_nll(
     z = jax.lax.stop_gradient(joint.sample(seed=rng_key, sample_shape=num_samples))
     posteriors = model.posteriors(params, batch)
     nll = {m: -jnp.mean(posteriors[m].log_prob(z), axis=0) for m in sorted(posteriors)}
+    if present is not None:
+        nll = {m: x * present[m] for m, x in nll.items()}
     return UnimodalTerms(sum(nll.values()), nll)

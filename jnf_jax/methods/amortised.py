@@ -135,16 +135,13 @@ class SubsetPosterior:
         }
 
     def prepare(self, cached: Any) -> Params:
-        """Mean and standard deviation of the training data's features."""
-        return {
-            "standard": {
-                m: {
-                    "mean": np.mean(x, axis=0),
-                    "scale": np.maximum(np.std(x, axis=0), 1e-6),
-                }
-                for m, x in cached["features"].items()
-            }
-        }
+        """Mean and standard deviation of the features that the training data have."""
+        standard = {}
+        for m, x in cached["features"].items():
+            known = x[cached["present"][m]] if "present" in cached else x
+            scale = np.maximum(np.std(known, axis=0), 1e-6)
+            standard[m] = {"mean": np.mean(known, axis=0), "scale": scale}
+        return {"standard": standard}
 
     def encode(self, params: Params, features: Views, given: Mask) -> MixtureCode:
         """Base and context of q(z|x_S), S row by row; hidden features may be anything,
@@ -197,9 +194,13 @@ def build_amortised(
         flow.max_log_scale,
     )
 
-    def cache(params: StageParams, views: Views) -> dict[str, Any]:
-        found = features(params, views)
-        return {**joint.cached_posterior(params, views), "features": found}
+    def cache(
+        params: StageParams, views: Views, present: Mask | None = None
+    ) -> dict[str, Any]:
+        found = {"features": features(params, views)}
+        if present is not None:
+            found["present"] = present
+        return joint.cached_posterior(params, views, present) | found
 
     stage = Stage(
         STAGE,
@@ -228,7 +229,10 @@ def _loss(
     posterior: SubsetPosterior,
     num_samples: int,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean ``subset_nll`` over random subsets, one a row; unbiased, by size too."""
+    """Mean ``subset_nll`` over random subsets, one a row; unbiased, by size too.
+
+    Rows that lack views are fitted to q(z|x_O), given S ⊊ O.
+    """
     features = batch.cached["features"]
     model = SubsetModel(
         joint_posterior=posterior_from_cache,
@@ -237,7 +241,9 @@ def _loss(
         ),
     )
     mask_key, draw_key = jax.random.split(rng_key)
-    present = {m: jnp.ones(x.shape[0], bool) for m, x in features.items()}
+    present = batch.present
+    if present is None:
+        present = {m: jnp.ones(x.shape[0], bool) for m, x in features.items()}
     given = proper_subsets(mask_key, present)
     nll = subset_nll(
         params, frozen, draw_key, batch, given, model=model, num_samples=num_samples

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jnf_jax.losses import unimodal_kl
 from jnf_jax.methods import jnf
-from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae
+from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae, mean_where_present
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.methods.subset import SubsetInference
@@ -71,8 +71,13 @@ def _init(joint: JointVAE, experts: Experts, rng_key: jax.Array) -> Params:
 def _loss(params, frozen, rng_key, batch, *memory, joint, experts, alpha) -> tuple:
     """loss = −mean objective of the joint VAE + α Σ_m mean KL(q ‖ q_m)."""
     loss, metrics, *memory = joint.loss(params, frozen, rng_key, batch, *memory)
-    posterior = joint.encode(params, batch.views)
+    posterior = joint.encode(params, batch.views, batch.present)
     kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], batch.views))
-    metrics |= {f"kl/{m}": jnp.mean(value) for m, value in kl.items()}
+    if batch.present is not None:
+        kl = {m: value * batch.present[m] for m, value in kl.items()}
+    metrics |= {
+        f"kl/{m}": mean_where_present(value, m, batch.present)
+        for m, value in kl.items()
+    }
     loss += alpha * sum(jnp.mean(value) for value in kl.values())
     return loss, metrics, *memory

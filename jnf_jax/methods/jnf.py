@@ -18,7 +18,12 @@ from jnf_jax.methods.amortised import (
     SubsetPosteriorSettings,
     build_amortised,
 )
-from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae, posterior_from_cache
+from jnf_jax.methods.joint_vae import (
+    JointVAE,
+    build_joint_vae,
+    mean_where_present,
+    posterior_from_cache,
+)
 from jnf_jax.methods.method import Batch, Method
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.settings import FlowSettings, ModelSettings, Shapes
@@ -130,7 +135,16 @@ def unimodal_loss(
         posteriors=lambda params, batch: posteriors_of(experts, params, batch.views),
     )
     terms = unimodal_nll(
-        params, frozen, rng_key, batch, model=model, num_samples=num_samples
+        params,
+        frozen,
+        rng_key,
+        batch,
+        model=model,
+        num_samples=num_samples,
+        present=batch.present,
     )
-    metrics = {f"nll/{m}": jnp.mean(nll) for m, nll in terms.nll.items()}
+    metrics = {
+        f"nll/{m}": mean_where_present(nll, m, batch.present)
+        for m, nll in terms.nll.items()
+    }
     return jnp.mean(terms.loss), metrics

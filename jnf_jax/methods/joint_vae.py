@@ -18,6 +18,8 @@ from jnf_jax.priors.family import PriorFamily
 from jnf_jax.types import (
     GaussianCode,
     Latents,
+    Mask,
+    Nats,
     ObjectiveTerms,
     Params,
     Prior,
@@ -95,18 +97,22 @@ class JointVAE:
         """The prior's own, which ``loss`` hands from step to step."""
         return self.prior.init_memory(rng_key, self.latent_size)
 
-    def code(self, params: Params, views: Views) -> GaussianCode:
-        """Mean and scale of q(z|X), f32[B, D] each."""
-        return self.encoder.apply({"params": params["encoder"]}, dict(views))
+    def code(
+        self, params: Params, views: Views, present: Mask | None = None
+    ) -> GaussianCode:
+        """Mean and scale of q(z|X), f32[B, D] each; see ``JointEncoder``."""
+        return self.encoder.apply({"params": params["encoder"]}, dict(views), present)
 
     def features(self, params: Params, views: Views) -> dict[str, jax.Array]:
         """{m: f32[B, H]}, the encoder's heads: all that q(z|X) reads of each view."""
         variables = {"params": params["encoder"]}
         return self.encoder.apply(variables, dict(views), method="features")
 
-    def cached_posterior(self, params: StageParams, views: Views) -> dict[str, Latents]:
+    def cached_posterior(
+        self, params: StageParams, views: Views, present: Mask | None = None
+    ) -> dict[str, Latents]:
         """Mean and scale of the frozen q(z|X): all that later stages need of it."""
-        code = self.code(params["joint"], views)
+        code = self.code(params["joint"], views, present)
         return {"mean": code.mean, "scale": code.scale}
 
     def draw_cached(self, rng_key: jax.Array, cached: dict[str, Latents]) -> Latents:
@@ -114,9 +120,11 @@ class JointVAE:
         noise = jax.random.normal(rng_key, cached["mean"].shape)
         return cached["mean"] + cached["scale"] * noise
 
-    def encode(self, params: Params, views: Views) -> distrax.MultivariateNormalDiag:
-        """q(z|X)."""
-        code = self.code(params, views)
+    def encode(
+        self, params: Params, views: Views, present: Mask | None = None
+    ) -> distrax.MultivariateNormalDiag:
+        """q(z|X), or q(z|x_O) where the views O are ``present``."""
+        code = self.code(params, views, present)
         return distrax.MultivariateNormalDiag(code.mean, code.scale)
 
     def decode(self, params: Params, z: Latents) -> dict[str, distrax.Distribution]:
@@ -130,7 +138,11 @@ class JointVAE:
         return self.prior.bind(own, self.latent_size, encode)
 
     def objective(
-        self, params: Params, rng_key: jax.Array, views: Views
+        self,
+        params: Params,
+        rng_key: jax.Array,
+        views: Views,
+        present: Mask | None = None,
     ) -> ObjectiveTerms:
         """``joint_elbo`` with this model's λ and β.
 
@@ -146,6 +158,7 @@ class JointVAE:
             likelihood_weights={view.name: view.weight for view in self.views},
             beta=self.beta,
             log_ratio=self.prior.log_ratio,
+            present=present,
         )
 
     def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
@@ -153,12 +166,13 @@ class JointVAE:
 
         def prior_loss() -> tuple:
             # The draw that the objective takes as well: XLA computes it once.
-            z = self.encode(params, batch.views).sample(seed=rng_key)
+            z = self.encode(params, batch.views, batch.present).sample(seed=rng_key)
             key = jax.random.fold_in(rng_key, 1)
             return self.prior.loss(params["prior"], key, z, *memory)
 
-        terms = self.objective(params, rng_key, batch.views)
-        return stage_loss(terms, prior_loss if self.prior.learns_apart else None)
+        terms = self.objective(params, rng_key, batch.views, batch.present)
+        own_loss = prior_loss if self.prior.learns_apart else None
+        return stage_loss(terms, own_loss, batch.present)
 
 
 def without_own_prior(prior: PriorFamily, params: Params) -> Params:
@@ -168,21 +182,31 @@ def without_own_prior(prior: PriorFamily, params: Params) -> Params:
     return {**params, "prior": jax.lax.stop_gradient(params["prior"])}
 
 
-def stage_loss(terms: Any, prior_loss: Callable[[], tuple] | None) -> tuple:
-    """−mean objective and the mean of each of its terms.
+def stage_loss(
+    terms: Any, prior_loss: Callable[[], tuple] | None, present: Mask | None = None
+) -> tuple:
+    """−mean objective and the mean of each of its terms, over the rows that have it.
 
     To them is added the own loss of a prior that learns apart, with what it watches;
     its memory is returned as further results.
     """
     loss = -jnp.mean(terms.objective)
     metrics = {
-        f"log_likelihood/{m}": jnp.mean(v) for m, v in terms.log_likelihood.items()
+        f"log_likelihood/{m}": mean_where_present(v, m, present)
+        for m, v in terms.log_likelihood.items()
     }
     metrics["kl"] = jnp.mean(terms.log_ratio)
     if prior_loss is None:
         return loss, metrics
     own, watched, *memory = prior_loss()
     return loss + own, metrics | watched, *memory
+
+
+def mean_where_present(x: Nats, m: str, present: Mask | None) -> jax.Array:
+    """Mean over the rows that have view m of what is 0 in all others; 0 of no rows."""
+    if present is None:
+        return jnp.mean(x)
+    return jnp.sum(x) / jnp.maximum(jnp.sum(present[m]), 1)
 
 
 def posterior_from_cache(frozen: None, batch: Any) -> distrax.MultivariateNormalDiag:
@@ -212,5 +236,6 @@ def build_joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
         latent_size=model.latent_dim,
         head_size=model.head_size or model.latent_dim,
         dtype=model.compute_dtype,
+        takes_partial=model.partial_rows,
     )
     return JointVAE(encoder, build_views(shapes, model), model.prior, model.beta)

@@ -11,14 +11,21 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
 from jnf_jax.stage import Stage
-from jnf_jax.types import Prior, StageParams, Subset, Views
+from jnf_jax.types import Mask, Prior, StageParams, Subset, Views
 
 
 class Batch(NamedTuple):
-    """``views`` {m: f32[B, ...]}, and what a stage cached of earlier ones, by row."""
+    """What a stage's loss reads of some rows.
+
+    Attributes:
+        views: {m: f32[B, ...]}, zeros where a row lacks a view.
+        cached: What the stage cached of earlier ones, by row.
+        present: {m: bool[B]}, the views that each row has; None: all of them.
+    """
 
     views: Views
     cached: Any = None
+    present: Mask | None = None
 
 
 class SubsetInfo(NamedTuple):

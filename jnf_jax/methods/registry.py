@@ -34,6 +34,9 @@ sampler, **sections) -> Method``; and ``faults(*, model, quotient, denoiser,
 OWN_SECTIONS = {n: cls for module in _MODULES for n, cls in module.SECTIONS.items()}
 """Every section that some method has of its own, and its settings."""
 
+TAKE_PARTIAL_ROWS = ("jnf", "jmvae")
+"""Methods that learn from rows that lack views; see ``model.partial_rows``."""
+
 STAGES = {name: module.STAGES for name, module in METHODS.items()}
 
 
@@ -78,6 +81,12 @@ def build_method(
     found += faults(sampler, "sampler") + faults(quotient, "sampler")
     found += model.shape_faults(shapes)
     found += quotient_faults(quotient, model.prior, fitted_prior, sampler.kernel)
+    if model.partial_rows and (name not in TAKE_PARTIAL_ROWS or denoiser):
+        got = "`denoiser`" if name in TAKE_PARTIAL_ROWS else f"method {name!r}"
+        found.append(
+            f"`model.partial_rows` is True, expected False with {got}: rows that lack "
+            f"views are for {' and '.join(TAKE_PARTIAL_ROWS)}, without a denoiser"
+        )
     found += module.faults(model=model, quotient=quotient, denoiser=denoiser, **own)
     if found:
         raise ValueError("\n".join(found))

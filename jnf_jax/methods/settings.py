@@ -55,6 +55,11 @@ class ModelSettings:
         "Features that each head of the joint encoder gives; 0: `latent_dim`.",
         at_least=0,
     )
+    partial_rows: bool = option(
+        False,
+        "Whether training rows may lack views, completely at random: the joint encoder "
+        "then learns q(z|x_O) of whichever views O there are.",
+    )
     likelihood_rescaling: bool = option(
         False, "Whether each λ_m is multiplied by max_n dim(x_n) / dim(x_m)."
     )

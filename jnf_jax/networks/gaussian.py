@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv, Pictures
-from jnf_jax.types import GaussianCode
+from jnf_jax.types import GaussianCode, Mask
 
 View = Float[Array, "batch ..."]
 """Data of one modality, f32[B, ...]."""
@@ -88,6 +88,10 @@ class JointEncoder(nn.Module):
 
     ``heads`` pairs modality names with trunks; each head maps its trunk's features to
     ``head_size`` numbers. There is no context.
+
+    With ``takes_partial`` it is q(z|x_O) of whichever views O a row has: a learnt
+    vector "absent_<m>" stands for the head of a view that is not there. With all views
+    it is the same function as without.
     """
 
     heads: tuple[tuple[str, nn.Module], ...]
@@ -95,12 +99,18 @@ class JointEncoder(nn.Module):
     latent_size: int
     head_size: int
     dtype: str = "float32"
+    takes_partial: bool = False
 
     def setup(self):
         self.head = {name: nn.Dense(self.head_size) for name, _ in self.heads}
         # Checkpoints have the trunk of the body under this name, beside it.
         self.MlpTrunk_0 = MlpTrunk(self.hidden_sizes, self.dtype)
         self.body = GaussianEncoder(self.MlpTrunk_0, self.latent_size)
+        if self.takes_partial:
+            normal, size = nn.initializers.normal(1.0), (self.head_size,)
+            self.absent = {
+                m: self.param(f"absent_{m}", normal, size) for m, _ in self.heads
+            }
 
     def features(self, views: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """{m: f32[B, head_size]} of the views given: all that z depends on x_m by."""
@@ -110,8 +120,16 @@ class JointEncoder(nn.Module):
             if name in views
         }
 
-    def __call__(self, views: dict[str, jax.Array]) -> GaussianCode:
+    def __call__(
+        self, views: dict[str, jax.Array], present: Mask | None = None
+    ) -> GaussianCode:
+        """q(z|X), or q(z|x_O) with O ``present``; absent views are zeros."""
         features = self.features(views)
+        if present is not None:
+            features = {
+                m: jnp.where(present[m][:, None], h, self.absent[m])
+                for m, h in features.items()
+            }
         return self.body(
             jnp.concatenate([features[name] for name, _ in self.heads], axis=-1)
         )

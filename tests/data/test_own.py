@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.data import own, record_files
+from jnf_jax.data.placement import place
 from jnf_jax.data.registry import load
 
 RNG = np.random.default_rng(0)
@@ -161,6 +162,72 @@ def test_constant_features_and_unit_floats(tmp_path):
     np.testing.assert_array_equal(found.scaling["constant"].scale, 1)
     train = unit[own.split_rows(SIZE, 0)["train"]]
     assert manifest["spread"]["unit"] == pytest.approx(train.std(0).mean(), rel=1e-5)
+
+
+def test_rows_may_lack_views(tmp_path):
+    """As all NaN, or masked; what stands there changes nothing that is written."""
+    given, row = views(), np.arange(SIZE)
+    has = {"assay": row % 3 != 0, "photo": row % 4 != 0}
+    has["assay"][0] = True  # row 12 k has neither
+    has["photo"][12::12] = True
+    holes = given["assay"].copy()
+    holes[~has["assay"]] = np.nan
+    masked = np.ma.array(given["photo"])
+    masked[~has["photo"]] = np.ma.masked
+    own.write(tmp_path / "data", {"assay": holes, "photo": masked}, np.arange(SIZE) % 3)
+    found = record_files.open_dataset(tmp_path / "data")
+    rows = own.split_rows(SIZE, seed=0)
+    for name, split in found.splits.items():
+        for m, of_row in has.items():
+            np.testing.assert_array_equal(split.present[m], of_row[rows[name]])
+        read = split.read(np.arange(split.size)).views
+        assert not read["assay"][~split.present["assay"]].any()
+        assert not read["photo"][~split.present["photo"]].any()
+    train = rows["train"]
+    known = given["assay"][train[has["assay"][train]]]
+    np.testing.assert_allclose(found.scaling["assay"].mean, known.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.scaling["assay"].scale, known.std(0), rtol=1e-5)
+    # Whole rows alone, whose labels and views go together.
+    for placed in (found, place(found, "device", tmp_path)):
+        whole = placed.complete().splits["train"]
+        kept = train[has["assay"][train] & has["photo"][train]]
+        assert whole.size == len(kept) and whole.present is None
+        np.testing.assert_array_equal(whole.labels, kept % 3)
+        few = np.array([2, 0], np.int32)
+        fetched = found.fetch(whole.arrays, whole.rows(few))["photo"]
+        np.testing.assert_allclose(fetched, given["photo"][kept[few]] / 255, rtol=1e-6)
+        assert whole.read is None or list(whole.rows(few).indices) == [2, 0]
+    # Other holes are other data, and have another checksum.
+    holes[1] = np.nan
+    with pytest.raises(ValueError, match="holds other data"):
+        own.write(tmp_path / "data", {"assay": holes, "photo": masked}, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"assay": np.full((SIZE, 3), np.nan)}, "`views.assay` is missing in all rows"),
+        (
+            {"assay": np.where(np.eye(SIZE, 3), np.nan, 1.0)},
+            "`views.assay` has 3 values that are NaN",
+        ),
+        (
+            {"assay": np.ma.array(np.ones((SIZE, 3)), mask=np.eye(SIZE, 3))},
+            "`views.assay`: row 0 masks some of its values, expected all of them or",
+        ),
+        (
+            {
+                "assay": np.where(np.arange(SIZE)[:, None] == 5, np.nan, 1.0),
+                "photo": np.where(np.arange(SIZE)[:, None] == 5, np.nan, 2.0),
+            },
+            "`views`: row 5 has no view, expected one or more",
+        ),
+    ],
+)
+def test_holes_that_are_refused(changes, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        own.write(tmp_path / "data", views(**changes))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -233,3 +233,35 @@ def test_kl_to_a_tilted_gaussian_is_that_to_the_gaussian_it_is():
     # The same expectation: 4 standard errors of the difference.
     error = difference.std() / np.sqrt(len(difference))
     assert abs(difference.mean()) < 4 * error
+
+
+def test_a_row_that_lacks_views_is_bounded_by_log_p_of_those_it_has():
+    has = {"a": [True, True, False], "b": [True, False, True], "c": [True, True, True]}
+    present = {m: jnp.asarray(of, bool) for m, of in has.items()}
+    rows = {m: np.asarray(x[:3]) for m, x in VIEWS.items()}
+    given = [{m: rows[m][i : i + 1] for m in rows if has[m][i]} for i in range(3)]
+    exact = [TRUTH.posterior(views) for views in given]
+    mean = jnp.asarray(np.concatenate([mean for mean, _ in exact]), jnp.float32)
+    # The weights are orthogonal: no posterior has correlations.
+    scale = jnp.asarray([np.sqrt(np.diag(c)) for _, c in exact], jnp.float32)
+
+    def encode(params, views, present):
+        hidden = sum(jnp.sum(jnp.abs(x[~present[m]])) for m, x in views.items())
+        return distrax.MultivariateNormalDiag(mean + params + hidden, scale)
+
+    hole = {m: jnp.where(present[m][:, None], x, jnp.nan) for m, x in rows.items()}
+    model = JointModel(encode, decode, lambda params: PRIOR)
+    terms = losses.joint_elbo(
+        0.0, jax.random.key(0), hole, model=model, present=present
+    )
+    expected = [TRUTH.log_marginal(views)[0] for views in given]
+    np.testing.assert_allclose(terms.objective, expected, rtol=2e-5)
+    assert terms.log_likelihood["a"][2] == terms.log_likelihood["b"][1] == 0
+
+    def total(shift):
+        ask = losses.joint_elbo(
+            shift, jax.random.key(0), hole, model=model, present=present
+        )
+        return jnp.sum(ask.objective)
+
+    assert np.isfinite(jax.grad(total)(0.1))

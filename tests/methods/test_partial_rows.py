@@ -1,0 +1,141 @@
+"""Rows that lack views: no view that is not there changes a loss or a gradient."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import random_like
+
+from jnf_jax.losses import hide_absent
+from jnf_jax.methods.amortised import SubsetPosteriorSettings
+from jnf_jax.methods.jnf_shared import ProjectorSettings
+from jnf_jax.methods.method import Batch
+from jnf_jax.methods.product import Quotient
+from jnf_jax.methods.registry import build_method
+from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
+from jnf_jax.networks.build import NetworkSettings
+from jnf_jax.sampling import ChainSettings
+
+SHAPES = {"a": (3,), "b": (2, 2), "c": (5,)}
+PRESENT = {
+    "a": jnp.array([True, True, False, True]),
+    "b": jnp.array([True, False, True, False]),
+    "c": jnp.array([True, True, True, False]),
+}
+MODEL = ModelSettings(
+    2,
+    {"default": NetworkSettings("mlp", hidden_sizes=(8,))},
+    {"default": LikelihoodSettings("normal", 0.5)},
+    joint_hidden_sizes=(8,),
+    head_size=4,
+    partial_rows=True,
+)
+
+
+def make(name, subset_posterior="product", model=MODEL, **options):
+    options |= {"subset_posterior": SubsetPosteriorSettings(subset_posterior, 3, (8,))}
+    method = build_method(
+        name,
+        SHAPES,
+        model=model,
+        flow=FlowSettings(0 if name == "jmvae" else 1, (8,)),
+        sampler=ChainSettings(),
+        **options,
+    )
+    params = {
+        stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
+        for seed, stage in enumerate(method.stages)
+    }
+    return method, params
+
+
+def views(num=4):
+    rng = np.random.default_rng(0)
+    return {
+        m: jnp.asarray(rng.standard_normal((num, *shape)), jnp.float32)
+        for m, shape in SHAPES.items()
+    }
+
+
+def loss_of(stage, params, views, present):
+    """The stage's loss and gradient at ``views`` of which rows have ``present``."""
+    masks = () if present is None else (present,)
+    cached = stage.cache(params, views, *masks) if stage.cache else None
+    frozen = None if stage.cache else params
+
+    def loss(own):
+        batch = Batch(views, cached, present)
+        return stage.loss(own, frozen, jax.random.key(1), batch)[0]
+
+    return jax.jit(jax.value_and_grad(loss))(params[stage.name])
+
+
+STAGES = [
+    ("jnf", "product", "joint"),
+    ("jnf", "product", "unimodal"),
+    ("jnf", "amortised", "subsets"),
+    ("jmvae", "product", "joint"),
+]
+
+
+@pytest.mark.parametrize(("name", "posterior", "stage"), STAGES)
+def test_masks_of_ones_change_nothing(name, posterior, stage):
+    method, params = make(name, posterior)
+    (stage,) = [s for s in method.stages if s.name == stage]
+    ones = {m: jnp.ones(4, bool) for m in SHAPES}
+    plain, _ = loss_of(stage, params, views(), None)
+    masked, _ = loss_of(stage, params, views(), ones)
+    np.testing.assert_allclose(masked, plain, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "posterior", "stage"), STAGES)
+def test_views_that_are_not_there_change_neither_loss_nor_gradient(
+    name, posterior, stage
+):
+    method, params = make(name, posterior)
+    (stage,) = [s for s in method.stages if s.name == stage]
+    zeros = hide_absent(views(), PRESENT)
+    others = {
+        m: jnp.where(PRESENT[m].reshape(-1, *[1] * (x.ndim - 1)), x, 7.0)
+        for m, x in views().items()
+    }
+    (loss, gradient), (again, other) = (
+        loss_of(stage, params, x, PRESENT) for x in (zeros, others)
+    )
+    np.testing.assert_allclose(again, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        gradient,
+        other,
+    )
+    # And a mask is no row of zeros: without it the loss is another.
+    unmasked, _ = loss_of(stage, params, zeros, None)
+    assert abs(unmasked - loss) > 1e-3
+
+
+def test_parameters_are_those_of_before_and_a_vector_a_view():
+    def shapes(model):
+        stage = make("jnf", model=model)[0].stages[0]
+        found = jax.eval_shape(stage.init, jax.random.key(0))["encoder"]
+        return {m: jax.tree.map(jnp.shape, x) for m, x in found.items()}
+
+    before = shapes(dataclasses.replace(MODEL, partial_rows=False))
+    assert shapes(MODEL) == before | {f"absent_{m}": (4,) for m in SHAPES}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "got"),
+    [
+        ("mmvae_plus", {}, "method 'mmvae_plus'"),
+        (
+            "jnf_shared",
+            {"projectors": ProjectorSettings("nt_xent", 4)},
+            "method 'jnf_shared'",
+        ),
+    ],
+)
+def test_methods_that_need_whole_rows_say_so(name, options, got):
+    with pytest.raises(ValueError, match="`model.partial_rows` is True.*" + got):
+        make(name, quotient=Quotient(), **options)
