@@ -185,16 +185,8 @@ def write(
     num_classes = None
     if labels is not None:
         labels, num_classes = as_labels(labels, size)
-    has = present or {m: np.ones(size, bool) for m in arrays}
-    if not np.any(list(has.values()), axis=0).all():
-        row = int(np.argmin(np.any(list(has.values()), axis=0)))
-        raise ValueError(f"`views`: row {row} has no view, expected one or more")
     rows = split_rows(size, seed)
-    known = {m: rows["train"][has[m][rows["train"]]] for m in arrays}
-    if rare := [m for m in known if not len(known[m])]:
-        raise ValueError(
-            f"`views` {rare} are missing in all training rows, expected them in some"
-        )
+    known = _rows_to_learn_from(rows["train"], list(arrays), present)
     scaling = {
         m: _scaling_of(x[known[m]])
         for m, x in arrays.items()
@@ -235,6 +227,24 @@ def write(
         splits={split: [part(split)] for split in SPLITS},
         about={"source": source, "scaling": scaled, "spread": spread},
     )
+
+
+def _rows_to_learn_from(
+    train: np.ndarray, names: list[str], present: Mapping[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """{name: training rows that have the view}; ValueError where there are none."""
+    if present is None:
+        return dict.fromkeys(names, train)
+    has_any = np.any(list(present.values()), axis=0)
+    if not has_any.all():
+        row = int(np.argmin(has_any))
+        raise ValueError(f"`views`: row {row} has no view, expected one or more")
+    known = {m: train[present[m][train]] for m in names}
+    if rare := [m for m in names if not len(known[m])]:
+        raise ValueError(
+            f"`views` {rare} are missing in all training rows, expected them in some"
+        )
+    return known
 
 
 def split_rows(size: int, seed: int) -> dict[str, np.ndarray]:
