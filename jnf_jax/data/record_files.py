@@ -109,7 +109,7 @@ def write(
 
 
 def _write_splits(
-    folder: Path, num_classes: int | None, splits: Mapping[str, Iterable[Part]]
+    folder: Path, num_classes: int | None, splits: Mapping[str, Iterable[tuple]]
 ) -> dict[str, Any]:
     """Writes the files of all splits; returns what the manifest says of them."""
     entries, ranges, row_type = {}, {}, None
