@@ -34,7 +34,7 @@ from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
-from jnf_jax.runtime.files import npz, user_path, write_whole
+from jnf_jax.runtime.files import npz, try_file, user_path, write_whole
 
 
 def fit(
@@ -109,6 +109,7 @@ def generate_file(
     """
     if out.suffix != ".npz":
         raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
+    try_file(out, "--out")
     try:
         with np.load(rows, allow_pickle=False) as stored:
             given = dict(stored)

@@ -10,6 +10,7 @@ model than the checkpoints' is refused. On CPU every core is a device.
 from absl import flags
 
 from jnf_jax import programs
+from jnf_jax.checkpoint import owner
 from jnf_jax.experiments import logs
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import (
@@ -17,8 +18,8 @@ from jnf_jax.experiments.experiment import (
     load_stages,
     open_experiment,
 )
-from jnf_jax.experiments.run import check_evaluation
-from jnf_jax.runtime import parallel
+from jnf_jax.experiments.run import check_evaluation, try_places
+from jnf_jax.runtime import parallel, processes
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = programs.define_path("workdir", "Of a finished training run.")
@@ -31,28 +32,30 @@ def main(argv: list[str]) -> None:
     parallel.make_cores_devices()
     workdir = _WORKDIR.value
     config, config_name = programs.config_of(workdir, _CONFIG)
-    setup = open_experiment(config)
-    check_evaluation(setup)
-    mesh = parallel.make_mesh()
-    params, checkpoint_ids, training_seconds = load_stages(
-        setup, workdir, parallel.replicated(mesh), evaluated_stages(setup)
-    )
-    evaluate_and_write(
-        setup,
-        params,
-        checkpoint_ids,
-        workdir,
-        mesh=mesh,
-        provenance=logs.provenance(workdir)
-        | {
-            "config": config_name,
-            "evaluation_command": programs.command_line(),
-            "evaluation_commit": logs.commit(),
-            "evaluation_hardware": logs.hardware(),
-        },
-        training_seconds=training_seconds,
-        out=_OUT.value,
-    )
+    processes.on_first(lambda: try_places(workdir, _OUT.value))
+    with owner.owned(workdir):
+        setup = open_experiment(config)
+        check_evaluation(setup)
+        mesh = parallel.make_mesh()
+        params, checkpoint_ids, training_seconds = load_stages(
+            setup, workdir, parallel.replicated(mesh), evaluated_stages(setup)
+        )
+        evaluate_and_write(
+            setup,
+            params,
+            checkpoint_ids,
+            workdir,
+            mesh=mesh,
+            provenance=logs.provenance(workdir)
+            | {
+                "config": config_name,
+                "evaluation_command": programs.command_line(),
+                "evaluation_commit": logs.commit(),
+                "evaluation_hardware": logs.hardware(),
+            },
+            training_seconds=training_seconds,
+            out=_OUT.value,
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from jnf_jax.checkpoint.manifest import DamagedCheckpointError
 from jnf_jax.checkpoint.store import (
     checkpoint_id,
+    find,
     newest_intact,
     read_metadata,
     read_step,
@@ -15,6 +16,7 @@ from jnf_jax.checkpoint.store import (
 __all__ = [
     "DamagedCheckpointError",
     "checkpoint_id",
+    "find",
     "newest_intact",
     "read_metadata",
     "read_step",

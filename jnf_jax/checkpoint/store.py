@@ -128,10 +128,21 @@ def newest_intact(directory: Path) -> tuple[Path | None, list[tuple[Path, str]]]
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that ``path`` names: itself, or the newest below it; no fallback.
+    """The checkpoint that ``find`` finds, once all of its files were read.
 
     Raises:
       ValueError: nothing there, or (as ``DamagedCheckpointError``) it is damaged.
+    """
+    path = find(path)
+    verify(path)
+    return path
+
+
+def find(path: Path) -> Path:
+    """The checkpoint that ``path`` names: itself, or the newest below it; no fallback.
+
+    Raises:
+      ValueError: nothing there.
     """
     path = Path(path).absolute()
     if _step_of_name(path.name) is None or not path.is_dir():
@@ -142,7 +153,6 @@ def resolve(path: Path) -> Path:
                 "one that holds such directories"
             )
         path = candidates[0]
-    verify(path)
     return path
 
 

@@ -18,9 +18,10 @@ from jnf_jax.content_keys import content_key
 from jnf_jax.data import record_files
 from jnf_jax.data.dataset import SPLITS, Dataset, Split, contents
 from jnf_jax.data.rendering import fetch_stored, to_unit
-from jnf_jax.data.tfds_cache import locked
+from jnf_jax.data.tfds_cache import cache_argument, cache_root, locked
 from jnf_jax.names import file_name
 from jnf_jax.options import option, require
+from jnf_jax.runtime.files import try_folder
 
 PLACEMENTS = ("auto", "device", "stream")
 
@@ -43,7 +44,7 @@ accelerator with 16 GiB."""
 _PART = 1_000
 
 
-def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
+def place(dataset: Dataset, placement: str, cache_dir: str | Path = "") -> Dataset:
     """The same data set with its tuples where they are wanted, and the same record.
 
     ``placement`` is "device"; "stream", which writes the tuples to files below
@@ -63,7 +64,10 @@ def place(dataset: Dataset, placement: str, cache_dir: Path) -> Dataset:
     if not in_files:
         key = content_key("stored tuples", contents(dataset))
         name = f"{file_name(dataset.name)}-{key}"
-        return _in_files(dataset, Path(cache_dir) / "records" / name)
+        folder = cache_root(cache_dir) / "records" / name
+        if not folder.exists():
+            try_folder(folder, cache_argument(cache_dir))
+        return _in_files(dataset, folder)
 
     def whole(split: Split) -> Split:
         rows = split.read(np.arange(split.size, dtype=np.int32))

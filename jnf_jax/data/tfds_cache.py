@@ -17,12 +17,9 @@ import numpy as np
 
 from jnf_jax.content_keys import content_key
 from jnf_jax.data.dataset import checksum
-from jnf_jax.runtime.files import user_path, write_whole
+from jnf_jax.runtime.files import try_folder, user_path, write_whole
 
 ARRAY_RECORD = "array_record"
-CACHE_ARGUMENT = "data.cache_dir` or the variable `XDG_CACHE_HOME"
-"""What a user sets so that caches go elsewhere."""
-
 _CHUNK = 1000
 
 
@@ -31,15 +28,23 @@ def default_data_dir() -> str:
     return os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
 
 
-def cache_root(cache_dir: str = "") -> Path:
+def cache_root(cache_dir: str | Path = "") -> Path:
     """The folder of all caches: ``cache_dir``, or for '' the user's.
 
     That is ``$XDG_CACHE_HOME/jnf_jax``, or ``~/.cache/jnf_jax`` without the variable.
+
+    Raises:
+      ValueError: it would be in a home directory, and there is none.
     """
     if cache_dir:
         return user_path(cache_dir, "data.cache_dir")
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return user_path(root, CACHE_ARGUMENT) / "jnf_jax"
+    return user_path(root, cache_argument()) / "jnf_jax"
+
+
+def cache_argument(cache_dir: str | Path = "") -> str:
+    """What a user changes so that caches go elsewhere."""
+    return "data.cache_dir" if cache_dir else "XDG_CACHE_HOME"
 
 
 @contextlib.contextmanager
@@ -171,6 +176,7 @@ def cached(
                 f"the cache in {folder} is damaged and is built again: {error}",
                 stacklevel=2,
             )
+    try_folder(folder, cache_argument(cache_dir))
     arrays = build()
     folder.mkdir(parents=True, exist_ok=True)
     for key, array in arrays.items():

@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jnf_jax import checkpoint
 from jnf_jax.content_keys import content_key, identity
 from jnf_jax.data.dataset import Dataset, contents, indices_of
-from jnf_jax.data.tfds_cache import locked
+from jnf_jax.data.tfds_cache import cache_argument, cache_root, locked
 from jnf_jax.evaluation.protocol import Predict
 from jnf_jax.names import file_name
 from jnf_jax.networks.classifier import Classifier, Reading
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import map_batches
+from jnf_jax.runtime.files import try_folder
 from jnf_jax.stage import Stage
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.trainer import train
@@ -50,15 +52,15 @@ class Classifiers(NamedTuple):
 def train_classifiers(
     dataset: Dataset,
     settings: TrainSettings,
-    cache_dir: Path,
+    cache_dir: str | Path = "",
     mesh: jax.sharding.Mesh | None = None,
 ) -> Classifiers:
     """Trains them, or reads those that an earlier run left in ``cache_dir``.
 
     A data set whose label a rule reads without error needs none. Else the train and
-    validation splits fit them and the test split measures them; below ``cache_dir``,
-    which all processes of the run see, is one directory for each data set, with its
-    labels, and settings. ``mesh`` trains and applies them.
+    validation splits fit them and the test split measures them; below ``cache_dir``
+    ("" is the user's), which all processes of the run see, is one directory for each
+    data set, with its labels, and settings. ``mesh`` trains and applies them.
 
     Raises:
         ValueError: If the data set has no labels.
@@ -72,17 +74,14 @@ def train_classifiers(
             return {m: dataset.read_label(x).astype(int) for m, x in seen.items()}
 
         return Classifiers(rule, None, _test_accuracy(rule, dataset, mesh), None)
-    about = {
-        "data": contents(dataset, splits=("train", "validation")),
-        "settings": dataclasses.asdict(settings),
-    }
-    name = f"{file_name(dataset.name)}-{content_key('classifiers', about)}"
-    directory = Path(cache_dir) / "classifiers" / name
+    directory, about = _place_of(dataset, settings, cache_dir)
     network = Classifier(dataset.num_classes)
     with contextlib.ExitStack() as stack:
         # A second run that wants the same classifiers waits, then reads the first's. Of
         # the processes of one run the first asks for the lock: they train together.
-        processes.on_first(lambda: stack.enter_context(locked(directory)))
+        if not processes.any_of_all(_are_there(directory, settings)):
+            processes.on_first(lambda: try_to_keep(dataset, settings, cache_dir))
+            processes.on_first(lambda: stack.enter_context(locked(directory)))
         result = train(
             _classifier_stage(network, dataset),
             settings,
@@ -106,6 +105,39 @@ def train_classifiers(
     accuracy = _test_accuracy(predict, dataset, mesh)
     features = jax.tree_util.Partial(hidden, weights)
     return Classifiers(predict, features, accuracy, result.checkpoint_id)
+
+
+def try_to_keep(
+    dataset: Dataset, settings: TrainSettings, cache_dir: str | Path = ""
+) -> None:
+    """Tries whether classifiers that have to be trained can be kept.
+
+    Raises:
+        OSError: They cannot; names what a user can set.
+    """
+    if dataset.num_classes is None or dataset.read_label is not None:
+        return
+    directory, _ = _place_of(dataset, settings, cache_dir)
+    if not _are_there(directory, settings):
+        try_folder(directory, cache_argument(cache_dir))
+
+
+def _place_of(
+    dataset: Dataset, settings: TrainSettings, cache_dir: str | Path
+) -> tuple[Path, dict[str, Any]]:
+    """The classifiers' directory, and all that they depend on."""
+    about = {
+        "data": contents(dataset, splits=("train", "validation")),
+        "settings": dataclasses.asdict(settings),
+    }
+    name = f"{file_name(dataset.name)}-{content_key('classifiers', about)}"
+    return cache_root(cache_dir) / "classifiers" / name, about
+
+
+def _are_there(directory: Path, settings: TrainSettings) -> bool:
+    """Whether they are trained to their end: then nothing is written any more."""
+    path, _ = checkpoint.newest_intact(directory)
+    return path is not None and checkpoint.read_step(path) >= settings.num_steps
 
 
 def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:

@@ -64,7 +64,10 @@ class Kept:
             about["seconds"] = time.monotonic() - begin
             arrays = {f"predicted/{m}": own for m, own in found.predicted.items()}
             arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
-            write_whole(path, npz(arrays))
+            try:
+                write_whole(path, npz(arrays))
+            except OSError as error:  # what was found is more than its keeping
+                self._report(f"warning: draws given {name} are not kept: {error}")
         return found
 
     def discard(self) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import shlex
 import time
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import jax
 import numpy as np
 
 from jnf_jax.data.dataset import contents
-from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.evaluation import energy_report, measures, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
 from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
@@ -34,9 +34,10 @@ from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import logs, records
 from jnf_jax.experiments.console import console_table
-from jnf_jax.experiments.experiment import Setup, record_key
+from jnf_jax.experiments.experiment import Setup, cache_dir_of, record_key
 from jnf_jax.names import file_name, join_names
 from jnf_jax.runtime import parallel, processes
+from jnf_jax.runtime.files import write_whole
 from jnf_jax.types import Params
 
 LEAST_ACCURACY = 0.5
@@ -81,8 +82,12 @@ def evaluate_and_write(
     unfinished = workdir / "unfinished.json"
 
     def write(record: dict[str, Any]) -> None:
-        if processes.is_first():
+        if not processes.is_first():
+            return
+        try:
             records.write(unfinished, record)
+        except (OSError, ValueError) as error:  # it goes on: all is still in memory
+            processes.say(f"warning: what is known so far is not kept: {error}")
 
     record = evaluate(
         setup,
@@ -96,10 +101,8 @@ def evaluate_and_write(
         write=write,
     )
     if processes.is_first():
-        for path in [workdir / "results.json", *([out] if out else [])]:
-            records.write(path, record)
+        _write_record([workdir / "results.json", *([out] if out else [])], record)
         unfinished.unlink(missing_ok=True)
-        print(console_table(record))
         print(f"Record: {workdir / 'results.json'}")
     kept.discard()
     processes.say("drawing pictures…")
@@ -112,6 +115,18 @@ def evaluate_and_write(
         f"{f' --given {given}' if settings.subsets == 'all' else ''} --out more.png"
     )
     return record if processes.is_first() else None
+
+
+def _write_record(paths: list[Path], record: dict[str, Any]) -> None:
+    """Writes and prints what was computed, whatever comes in between."""
+    try:
+        records.write_all(paths, record)
+    except ValueError as error:  # a measure's fault, or ours
+        refused = paths[0].with_name("refused.json")
+        write_whole(refused, json.dumps(record, indent=2, default=str))
+        raise ValueError(f"{error}\nIt is kept as it is in {refused}") from error
+    finally:
+        print(console_table(record))
 
 
 def evaluate(
@@ -197,8 +212,7 @@ def _classifiers(
         for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
             report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
         return None
-    cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
-    found = train_classifiers(dataset, experiment.classifier, cache_dir, mesh)
+    found = train_classifiers(dataset, experiment.classifier, cache_dir_of(setup), mesh)
     for m, share in found.accuracy.items():
         if share < LEAST_ACCURACY:
             report(

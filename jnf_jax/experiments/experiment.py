@@ -15,7 +15,6 @@ from jnf_jax.content_keys import content_key, identity
 from jnf_jax.data.dataset import Dataset, contents
 from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
-from jnf_jax.data.tfds_cache import cache_root
 from jnf_jax.experiments.config import Experiment, resolve
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
@@ -43,8 +42,13 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
     """
     experiment = resolve(config)
     dataset = DATASETS[experiment.data_name][1](experiment.data)
-    cache_dir = cache_root(getattr(experiment.data, "cache_dir", ""))
+    cache_dir = getattr(experiment.data, "cache_dir", "")
     return build_setup(experiment, place(dataset, experiment.placement, cache_dir))
+
+
+def cache_dir_of(setup: Setup) -> str:
+    """The folder of caches that the config names; "" is the user's."""
+    return getattr(setup.experiment.data, "cache_dir", "")
 
 
 def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:

@@ -32,6 +32,33 @@ def write(
     return write_whole(path, text + "\n")
 
 
+def write_all(
+    paths: Sequence[Path],
+    record: Record,
+    faults_of: Callable[[Any], Sequence[str]] = validate,
+) -> None:
+    """``write`` to every place that takes it; where none does, to the terminal.
+
+    Raises:
+        ValueError: It has faults; all are listed.
+        OSError: Some place did not take it, and each other has it.
+    """
+    failed = []
+    for path in paths:
+        try:
+            write(path, record, faults_of)
+        except OSError as error:
+            failed.append(f"{path} ({error.strerror or error})")
+    if len(failed) == len(paths):
+        print(json.dumps(record))
+    if failed:
+        places = [
+            str(path) for path in paths if not any(str(path) in f for f in failed)
+        ]
+        kept = f"it is in {', '.join(places)}" if places else "it is printed above"
+        raise OSError(f"the record could not be written to {', '.join(failed)}; {kept}")
+
+
 def read(
     path: str | os.PathLike, faults_of: Callable[[Any], Sequence[str]] = validate
 ) -> dict[str, Any]:

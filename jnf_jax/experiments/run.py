@@ -11,7 +11,9 @@ import jax
 import ml_collections
 import numpy as np
 
-from jnf_jax.evaluation import measures
+from jnf_jax import checkpoint
+from jnf_jax.checkpoint import owner
+from jnf_jax.evaluation import classifiers, measures
 from jnf_jax.experiments import logs, records, run_folder
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.config import resolve
@@ -19,6 +21,7 @@ from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.evaluate import evaluate_and_write
 from jnf_jax.experiments.experiment import (
     Setup,
+    cache_dir_of,
     evaluated_stages,
     load_stage,
     open_experiment,
@@ -29,6 +32,7 @@ from jnf_jax.experiments.experiment import (
 )
 from jnf_jax.experiments.stages import bind_stage
 from jnf_jax.runtime import parallel, processes
+from jnf_jax.runtime.files import try_file, try_folder, user_path
 from jnf_jax.training.batches import validation_indices
 from jnf_jax.training.trainer import train
 from jnf_jax.types import Params
@@ -53,48 +57,80 @@ def train_and_evaluate(
     Raises:
         ValueError: Faults of the config or the data; a workdir that holds another
             config; a checkpoint that does not fit.
+        OSError: Another run works in ``workdir`` (``owner.InUseError``); or a place
+            that the run will write to cannot be written.
     """
     workdir = Path(workdir)
-    setup = open_experiment(config)
-    _say_what_is_trained(setup)
-    mesh = parallel.make_mesh() if mesh is None else mesh
-    check_sizes(setup, mesh)
-    if with_evaluation:
-        check_evaluation(setup)
-    metrics = None  # the first process's alone
-    if processes.is_first():
-        metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
+    processes.on_first(lambda: try_places(workdir, out))
+    with owner.owned(workdir) as check_owner:
+        setup = open_experiment(config)
+        _say_what_is_trained(setup)
+        mesh = parallel.make_mesh() if mesh is None else mesh
+        check_sizes(setup, mesh)
+        check_read_stages(setup)
+        if with_evaluation:
+            check_evaluation(setup)
+        about = (config.to_dict(), config_name, command)
+        log = _make_log(workdir, about, wandb_project, check_owner)
+        params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
+        if processes.is_first() and len(params) == len(setup.method.stages):
+            run_folder.keep_model(setup, workdir)
+        missing = [s.name for s in evaluated_stages(setup) if s.name not in params]
+        if with_evaluation and missing:
+            unseen = ", ".join(missing)
+            processes.say(f"not evaluated: nothing is trained yet of {unseen}")
+        if not with_evaluation or missing:
+            return None
+        is_read = set(setup.experiment.stages) <= set(setup.experiment.init)
+        if is_read and processes.is_first():  # no stage's start was logged
+            logs.write_config(workdir, *about)
+        return evaluate_and_write(
+            setup,
+            params,
+            checkpoint_ids,
+            workdir,
+            mesh=mesh,
+            provenance=logs.provenance(workdir) if processes.is_first() else {},
+            training_seconds=seconds,
+            out=out,
+        )
+
+
+def _make_log(
+    workdir: Path,
+    about: tuple[dict[str, Any], str, str],
+    wandb_project: str | None,
+    check_owner: Callable[[], None],
+) -> Callable[[dict[str, Any]], None]:
+    """What the trainer calls with its records, in the first process alone.
+
+    ``about`` are config, its name and the command, as ``logs.write_config`` takes them.
+    """
+    if not processes.is_first():
+        return lambda record: None
+    metrics = logs.MetricsLog(workdir, wandb_project=wandb_project)
 
     def log(record: dict[str, Any]) -> None:
+        check_owner()
         # Once the workdir has proved to be this config's; what made its parameters
         # stays on record when they are only read again.
         is_new = not (workdir / "config.json").exists() or record["step"] == 0
         if record["event"] == "start" and is_new:
-            logs.write_config(workdir, config.to_dict(), config_name, command)
+            logs.write_config(workdir, *about)
         metrics(record)
 
-    params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)
-    if processes.is_first() and len(params) == len(setup.method.stages):
-        run_folder.keep_model(setup, workdir)
-    missing = [s.name for s in evaluated_stages(setup) if s.name not in params]
-    if with_evaluation and missing:
-        unseen = ", ".join(missing)
-        processes.say(f"not evaluated: nothing is trained yet of {unseen}")
-    if not with_evaluation or missing:
-        return None
-    is_read = set(setup.experiment.stages) <= set(setup.experiment.init)
-    if is_read and processes.is_first():  # no stage's start was logged
-        logs.write_config(workdir, config.to_dict(), config_name, command)
-    return evaluate_and_write(
-        setup,
-        params,
-        checkpoint_ids,
-        workdir,
-        mesh=mesh,
-        provenance=logs.provenance(workdir) if processes.is_first() else {},
-        training_seconds=seconds,
-        out=out,
-    )
+    return log
+
+
+def try_places(workdir: Path, out: Path | None) -> None:
+    """Tries whether a run can write where it will.
+
+    Raises:
+        OSError: It cannot; names the place.
+    """
+    try_folder(workdir, "workdir")
+    if out is not None:
+        try_file(out, "out")
 
 
 def _say_what_is_trained(setup: Setup) -> None:
@@ -134,6 +170,7 @@ def train_seeds(
         ValueError: As ``train_and_evaluate`` and ``combine``.
     """
     resolve(config)
+    processes.on_first(lambda: try_places(workdir, out))
     found = []
     for seed in range(config.seed, config.seed + config.num_seeds):
         own, directory = of_seed(config, seed), Path(workdir) / f"seed_{seed}"
@@ -143,9 +180,8 @@ def train_seeds(
     if None in found:
         return None
     record = combine(found)
-    for path in [Path(workdir) / "results.json", *([out] if out else [])]:
-        records.write(path, record)
     print(console_table(record))
+    records.write_all([Path(workdir) / "results.json", *([out] if out else [])], record)
     return record
 
 
@@ -198,6 +234,15 @@ def check_sizes(setup: Setup, mesh: jax.sharding.Mesh) -> None:
             raise ValueError("\n".join(faults))
 
 
+def check_read_stages(setup: Setup) -> None:
+    """Raises ValueError where ``init`` names a checkpoint that is not there."""
+    for stage, path in setup.experiment.init.items():
+        try:
+            checkpoint.find(user_path(path, f"init.{stage}"))
+        except ValueError as error:
+            raise ValueError(f"`init.{stage}`: {error}") from error
+
+
 def check_evaluation(setup: Setup) -> None:
     """Checks everything that would otherwise fail only after a long evaluation.
 
@@ -223,6 +268,10 @@ def check_evaluation(setup: Setup) -> None:
         faults.insert(0, f"{told}, expected at most the {num} test tuples")
     if faults:
         raise ValueError("\n".join(faults))
+    settings, cache_dir = setup.experiment.classifier, cache_dir_of(setup)
+    processes.on_first(
+        lambda: classifiers.try_to_keep(setup.dataset, settings, cache_dir)
+    )
 
 
 def train_stages(

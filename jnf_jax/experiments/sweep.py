@@ -40,7 +40,7 @@ from jnf_jax.experiments.experiment import (
     stage_identity,
 )
 from jnf_jax.experiments.options import override
-from jnf_jax.experiments.run import of_seed, record_of, train_and_evaluate
+from jnf_jax.experiments.run import of_seed, record_of, train_and_evaluate, try_places
 from jnf_jax.names import file_name, join_names
 from jnf_jax.options import unknown
 from jnf_jax.runtime import parallel, processes
@@ -285,6 +285,7 @@ def run_sweep(
             stay.
     """
     workdir = Path(workdir)
+    try_places(workdir, out)
     plan = make_plan(config, workdir, settings)
     quantities = dict.fromkeys([*config.quantities, *config.plot.y])
 
@@ -326,10 +327,11 @@ def run_sweep(
         "plot": config.plot.to_dict() | {"y": list(config.plot.y)},
         "variants": _combine(plan.units, found),
     }
-    for path in [workdir / "sweep.json", *([Path(out)] if out else [])]:
-        records.write(path, ablation, ablations.faults_of)
-        sweep_plot.draw(ablation, path.with_suffix(".png"))
     text = "\n".join(ablations.table_of(ablation))
+    paths = [workdir / "sweep.json", *([Path(out)] if out else [])]
+    records.write_all(paths, ablation, ablations.faults_of)
+    for path in paths:
+        sweep_plot.draw(ablation, path.with_suffix(".png"))
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
     processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
     return ablation

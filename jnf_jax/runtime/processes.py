@@ -77,13 +77,14 @@ def on_first(action: Callable[[], None]) -> None:
     """Runs ``action`` on the first process while the others wait.
 
     Raises:
-      OSError: it did so there; on the others with a message that says where.
+      OSError, ValueError: it did so there; on the others an OSError with a message that
+        says where.
     """
     error = None
     if is_first():
         try:
             action()
-        except OSError as raised:
+        except (OSError, ValueError) as raised:
             error = raised
     if any_of_all(error is not None):
         raise error or OSError("the first process failed; its own output says why")
