@@ -33,7 +33,7 @@ part() { # part FILE COMMAND...: skipped when FILE is there; stopped after ten m
 config=polymnist/jnf
 overrides=(--config.num_seeds=4)
 if [ -n "$small" ]; then
-    config=digits/jnf
+    config=digits/jnf_paper
     overrides=(
         --config.num_seeds=2 --config.data.repeats=2
         --config.joint.num_steps=2 --config.unimodal.num_steps=2

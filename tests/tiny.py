@@ -1,6 +1,6 @@
 """The tiny experiment that tests of whole programs share."""
 
-from jnf_jax.configs.digits import jnf as digits_jnf
+from jnf_jax.configs.digits import jnf_paper as digits_jnf
 
 
 def tiny_config(**changes):

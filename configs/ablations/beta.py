@@ -23,10 +23,10 @@ ARGUMENTS = {
 
 
 def get_config(argument: str = "") -> ml_collections.ConfigDict:
-    """β of 0.5, 1 and 2.5; all else is digits/jnf, or the data set's."""
+    """β of 0.5, 1 and 2.5; all else is digits/jnf_paper, or the data set's."""
     config = ml_collections.ConfigDict(
         dict(
-            base="digits/jnf",
+            base="digits/jnf_paper",
             overrides=(),
             axes=(("model.beta", (0.5, 1.0, 2.5)),),
             shares=(),

@@ -2,7 +2,7 @@
 
     python -m jnf_jax.sweep --config ablations/hmc --workdir runs/hmc
 
-Evaluation only: both stages are trained once, or read from a run of digits/jnf by
+Evaluation only: both stages are trained once, or read from a run of digits/jnf_paper by
 ``--set init.joint=runs/digits/checkpoints/joint`` and ``--set
 init.unimodal=runs/digits/checkpoints/unimodal``. The trajectory is of fixed length, the
 step size is not adapted, and there are 100 transitions as in that config: more leapfrog
@@ -18,10 +18,10 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """Four step sizes by three lengths; all else is digits/jnf."""
+    """Four step sizes by three lengths; all else is digits/jnf_paper."""
     config = ml_collections.ConfigDict(
         dict(
-            base="digits/jnf",
+            base="digits/jnf_paper",
             overrides=(
                 ("sampler.kernel", "hmc"),
                 ("sampler.num_adaptation", 0),

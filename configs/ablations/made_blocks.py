@@ -3,8 +3,8 @@
     python -m jnf_jax.sweep --config ablations/made_blocks --workdir runs/made_blocks
 
 ``--set init.joint=runs/digits/checkpoints/joint`` reads the joint VAE of a run of
-digits/jnf instead of training one. Held-out log q_j(z|x_j) compares the posteriors
-alone, coherence what is generated from them.
+digits/jnf_paper instead of training one. Held-out log q_j(z|x_j) compares the
+posteriors alone, coherence what is generated from them.
 
 One seed: a first block raises log q_0(z|x_0) from -17.4 to -12.4 nats, the second adds
 0.3, the third and fourth 0.1 together. Coherence follows less: .65 / .81 from one / two
@@ -22,10 +22,10 @@ ARGUMENTS = {"polymnist": "on PolyMNIST within the CPU budget"}
 
 
 def get_config(argument: str = "") -> ml_collections.ConfigDict:
-    """All else is digits/jnf, or polymnist/jnf_cpu."""
+    """All else is digits/jnf_paper, or polymnist/jnf_cpu."""
     config = ml_collections.ConfigDict(
         dict(
-            base="digits/jnf",
+            base="digits/jnf_paper",
             overrides=(),
             axes=(("flow.num_blocks", (0, 1, 2, 3, 4)),),
             shares=("joint",),

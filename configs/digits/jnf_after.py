@@ -3,9 +3,9 @@
     python -m jnf_jax.train --config digits/jnf_after:gmm --workdir runs/digits_gmm
 
 With ``--config.stages=prior --config.init.joint=DIR --config.init.unimodal=DIR`` it is
-fitted on another run's checkpoints. All else is digits/jnf. Three seeds on the same
-checkpoints, where N(0, I) has a joint coherence of .52 ± .03 and the ceiling is .86 ±
-.03; and on older ones, ceiling .83, with latents whitened and not:
+fitted on another run's checkpoints. All else is digits/jnf_paper. Three seeds on the
+same checkpoints, where N(0, I) has a joint coherence of .52 ± .03 and the ceiling is
+.86 ± .03; and on older ones, ceiling .83, with latents whitened and not:
 
 =========  ===============  ==================  ============  ===================
 argument   joint coherence  label entropy/nats  older         older, not whitened
@@ -31,11 +31,11 @@ diffusion  .76 ± .02        2.22                see below     –
 import ml_collections
 
 from jnf_jax.configs import priors
-from jnf_jax.configs.digits import jnf
+from jnf_jax.configs.digits import jnf_paper
 
 ARGUMENTS = priors.ARGUMENTS
 
 
 def get_config(argument: str) -> ml_collections.ConfigDict:
     """JNF with a density for its joint draws."""
-    return priors.fitted_afterwards(jnf.get_config(), argument)
+    return priors.fitted_afterwards(jnf_paper.get_config(), argument)

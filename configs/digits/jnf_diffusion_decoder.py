@@ -5,7 +5,7 @@
 
 With ``--config.stages=diffusion_decoder --config.init.joint=DIR
 --config.init.unimodal=DIR`` it is trained on another run's checkpoints. All else is
-digits/jnf.
+digits/jnf_paper.
 
 One seed, 38 minutes beside other work on the core: the Fréchet distance of the
 classifier's features falls from 41 to 26 given one modality and from 40 to 20 given
@@ -16,12 +16,12 @@ distances are 11 and 8, and coherence is .62 and .75.
 
 import ml_collections
 
-from jnf_jax.configs.digits import jnf
+from jnf_jax.configs.digits import jnf_paper
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF whose pictures are drawn given the decoder's means."""
-    config = jnf.get_config()
+    config = jnf_paper.get_config()
     config.stages = "joint,unimodal,diffusion_decoder"
     with config.unlocked():
         config.evaluation.measures = "diffusion_decoder"

@@ -9,13 +9,13 @@ learns as fast as the VAE, but from step 2,500 on. From the first step on it div
 that rate (by step 310: the encoder runs to where f is high before the chains do), and
 at a tenth of it f shrank the latent space while it was still forming: joint coherence
 .63 with a ceiling of .83 (seed 0). Three seeds have a joint coherence of .72 ± .02
-(N(0, I) of digits/jnf .52; ceiling .84). The last parameters are kept: the loss with an
-unnormalised prior is no bound to select by. All else is digits/jnf.
+(N(0, I) of digits/jnf_paper .52; ceiling .84). The last parameters are kept: the loss
+with an unnormalised prior is no bound to select by. All else is digits/jnf_paper.
 
 ``:reference`` divides products of experts by p_0, not by exp(f) p_0: what f has learnt
 is the law of a short run, which exp(f) p_0 need not have. Nothing is trained, it is the
 run above that is evaluated. Three seeds: coherence given two modalities .793, where
-dividing by exp(f) p_0 gives .775, and digits/jnf with N(0, I) has .806.
+dividing by exp(f) p_0 gives .775, and digits/jnf_paper with N(0, I) has .806.
 
     python -m jnf_jax.train --config digits/jnf_ebm:reference \\
         --workdir runs/digits_ebm_reference \\
@@ -33,7 +33,7 @@ its seeds.
 import ml_collections
 
 from jnf_jax.configs import priors
-from jnf_jax.configs.digits import jnf
+from jnf_jax.configs.digits import jnf_paper
 
 ARGUMENTS = {
     "reference": "products of experts are divided by the reference alone",
@@ -43,7 +43,7 @@ ARGUMENTS = {
 
 def get_config(argument: str = "") -> ml_collections.ConfigDict:
     """JNF with an energy-based prior on a normal reference."""
-    config = priors.energy_from(jnf.get_config(), 2_500)
+    config = priors.energy_from(jnf_paper.get_config(), 2_500)
     if argument == "reference":
         config.sampler.divisor = "reference"
     if argument == "laplace":

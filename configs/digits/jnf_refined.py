@@ -2,7 +2,7 @@
 
     python -m jnf_jax.evaluate --config digits/jnf_refined:hmc --workdir runs/digits
 
-The workdir is that of a run of digits/jnf (of digits/jnf_ebm for ``:ebm``), whose
+The workdir is that of a run of digits/jnf_paper (of digits/jnf_ebm for ``:ebm``), whose
 checkpoints serve; a new one is trained by
 
     python -m jnf_jax.train --config digits/jnf_refined:hmc \\
@@ -10,7 +10,8 @@ checkpoints serve; a new one is trained by
 
 The record has log p(x_S, z) and coherence before and after, for every subset:
 variational against MCMC posterior. The first 200 test tuples, hence protocol
-v1-small-custom. All else is digits/jnf. The chains are not converged. One seed each:
+v1-small-custom. All else is digits/jnf_paper. The chains are not converged. One seed
+each:
 
 - hmc: 50 transitions. From one modality log p(x_S, z) rises by 111 nats and coherence
   from .66 to .73, from two by 146 nats and from .82 to .83.
@@ -31,7 +32,7 @@ v1-small-custom. All else is digits/jnf. The chains are not converged. One seed 
 
 import ml_collections
 
-from jnf_jax.configs.digits import jnf, jnf_ebm
+from jnf_jax.configs.digits import jnf_ebm, jnf_paper
 
 ARGUMENTS = {
     "hmc": "50 transitions of HMC",
@@ -42,7 +43,7 @@ ARGUMENTS = {
 
 def get_config(argument: str) -> ml_collections.ConfigDict:
     """JNF with chains on the true posterior of 200 test tuples."""
-    config = jnf_ebm.get_config() if argument == "ebm" else jnf.get_config()
+    config = jnf_ebm.get_config() if argument == "ebm" else jnf_paper.get_config()
     config.refinement.num_transitions = 50
     config.evaluation.num_tuples = 200
     config.evaluation.batch_size = 200

@@ -23,15 +23,10 @@ def get_config() -> ml_collections.ConfigDict:
     """JNF, latent 16, amortised subsets."""
     config = jnf.get_config()
     with config.unlocked():
-        del config.unimodal
-        config.stages = "joint,subsets"
-        config.subset_posterior.update(name="amortised", hidden_sizes=(256, 256))
-        config.flow.update(num_blocks=3, context_size=128, num_posterior_samples=2)
+        config.subset_posterior.hidden_sizes = (256, 256)
         config.optimizer.update(learning_rate=2e-3, warmup_steps=100)
         config.joint = dict(num_steps=2_300, batch_size=64)
-        config.subsets = dict(
-            num_steps=3_000, batch_size=256, ema_decay=0.995, select="last"
-        )
+        config.subsets.update(num_steps=3_000, ema_decay=0.995)
         config.training.evaluate_every = 500
         config.evaluation.num_prior_samples = 2_000
         config.evaluation.num_diagnostic_data = 32

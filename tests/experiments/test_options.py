@@ -11,7 +11,7 @@ import ml_collections
 import pytest
 from tiny import tiny_config
 
-from jnf_jax.configs.digits import jnf as digits_jnf
+from jnf_jax.configs.digits import jnf_paper as digits_jnf
 from jnf_jax.data import DATASETS
 from jnf_jax.evaluation.measures import MEASURES
 from jnf_jax.experiments import options

@@ -2,8 +2,8 @@
 
 README.md shows one table of it, between two comments. docs/summary.json chooses the
 records and the published rows, and holds the sentences. A number in a sentence is
-looked up: ``{digits/jnf:coherence.ceiling}`` stands for that quantity of
-results/digits/jnf.json.
+looked up: ``{digits/jnf_paper:coherence.ceiling}`` stands for that quantity of
+results/digits/jnf_paper.json.
 """
 
 import json
