@@ -3,6 +3,7 @@
 JAX takes seconds to import: only what runs after the flags were parsed does.
 """
 
+import contextlib
 import faulthandler
 import itertools
 import logging
@@ -19,7 +20,7 @@ from absl import app, flags
 
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.options import override
-from jnf_jax.runtime.files import user_path
+from jnf_jax.runtime.files import try_file, try_folder, user_path
 
 NOTICES = "notices.log"
 """The file of a workdir that keeps what libraries write to stderr by themselves."""
@@ -188,9 +189,9 @@ def keep_notices(folder: Path) -> None:
     one of a crash.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     with open(folder / NOTICES, "ab") as log:
+        sys.stderr.flush()
+        shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
         os.dup2(log.fileno(), 2)
     logging.basicConfig(stream=sys.stderr, force=True)  # absl's follows `sys.stderr`
     sys.stderr = shown
@@ -206,12 +207,15 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
     """
 
     def after_flags(argv: list[str]) -> None:
-        made = None
+        workdir, made = flags.FLAGS.workdir, []
+        _try_places(workdir if makes_workdir else None)
         if "jax" not in sys.modules:
-            workdir = flags.FLAGS.workdir
-            made = workdir if makes_workdir and not workdir.exists() else None
+            if makes_workdir:
+                made = [p for p in (workdir, *workdir.parents) if not p.exists()]
             if makes_workdir or workdir.is_dir():
-                keep_notices(workdir)
+                # A folder that is only read need not take them.
+                with contextlib.suppress(() if makes_workdir else OSError):
+                    keep_notices(workdir)
             if makes_workdir:
                 print(f"workdir {workdir}: loading JAX and the data…", flush=True)
         from jnf_jax.runtime import host_memory
@@ -221,16 +225,32 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
         try:
             tell_faults(main)(argv)
         except SystemExit as end:
-            if made is not None and end.code == 2:
+            if made and end.code == 2:
                 _remove_if_unused(made)
             raise
 
     app.run(after_flags, flags_parser=parse_flags)
 
 
-def _remove_if_unused(folder: Path) -> None:
-    """Removes a workdir that holds nothing but the notices of a refused command."""
-    notices = folder / NOTICES
-    if [*folder.iterdir()] == [notices]:
+def _try_places(workdir: Path | None) -> None:
+    """Ends the program in a line where ``workdir`` or ``--out`` cannot be written."""
+    try:
+        if workdir is not None:
+            try_folder(workdir, "--workdir")
+        if "out" in flags.FLAGS and flags.FLAGS.out is not None:
+            try_file(flags.FLAGS.out, "--out")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _remove_if_unused(made: list[Path]) -> None:
+    """Removes a workdir that holds nothing but the notices of a refused command.
+
+    ``made`` are the workdir and the folders above it that were not there.
+    """
+    notices = made[0] / NOTICES
+    if [*made[0].iterdir()] == [notices]:
         notices.unlink()
-        folder.rmdir()
+        for folder in made:
+            folder.rmdir()

@@ -269,9 +269,7 @@ def check_evaluation(setup: Setup) -> None:
     if faults:
         raise ValueError("\n".join(faults))
     settings, cache_dir = setup.experiment.classifier, cache_dir_of(setup)
-    processes.on_first(
-        lambda: classifiers.try_to_keep(setup.dataset, settings, cache_dir)
-    )
+    processes.on_first(lambda: classifiers.try_to_keep(dataset, settings, cache_dir))
 
 
 def train_stages(

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,34 @@ def test_what_is_no_path_is_refused(path):
         user_path(path, "out")
     with pytest.raises(flags.Error, match="^`--workdir` is "):
         programs._PathParser("workdir").parse(path)
+
+
+def test_a_program_ends_where_it_could_not_write(tmp_path, monkeypatch, capsys):
+    own = flags.FlagValues()
+    flags.DEFINE_string("out", str(tmp_path / "a.json"), "", flag_values=own)
+    own.mark_as_parsed()
+    own.out = tmp_path / "a.json"
+    monkeypatch.setattr(programs.flags, "FLAGS", own)
+    programs._try_places(tmp_path / "new" / "run")
+    assert not [*tmp_path.iterdir()]
+    for workdir, out in ((None, tmp_path), (Path("/proc/a"), tmp_path / "a.json")):
+        own.out = out
+        with pytest.raises(SystemExit, match="2"):
+            programs._try_places(workdir)
+        line = capsys.readouterr().err
+        assert re.fullmatch("error: `--(out|workdir)` /.* cannot be written.*\n", line)
+
+
+def test_folders_made_for_a_refused_command_go(tmp_path):
+    made = [tmp_path / "runs" / "a", tmp_path / "runs"]
+    made[0].mkdir(parents=True)
+    (made[0] / programs.NOTICES).touch()
+    (made[0] / "config.json").touch()
+    programs._remove_if_unused(made)
+    assert made[0].is_dir()  # it was used
+    (made[0] / "config.json").unlink()
+    programs._remove_if_unused(made)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_place_is_tried_and_nothing_stays_there(tmp_path):
