@@ -16,7 +16,6 @@ import dataclasses
 import json
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,14 @@ from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
-from jnf_jax.runtime.files import npz, try_file, user_path, write_whole
+from jnf_jax.runtime.files import (
+    npz,
+    read_arrays,
+    read_json,
+    try_file,
+    user_path,
+    write_whole,
+)
 
 
 def fit(
@@ -110,13 +116,9 @@ def generate_file(
     if out.suffix != ".npz":
         raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
     try_file(out, "--out")
-    try:
-        with np.load(rows, allow_pickle=False) as stored:
-            given = dict(stored)
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"`--given-file` {rows} is no .npz of arrays of numbers: {error}"
-        ) from error
+    given = read_arrays(rows)
+    if not isinstance(given, dict):
+        raise ValueError(f"`--given-file` {rows} is a .npy, expected a .npz")
     options = dict(num_samples=num_samples, seed=seed, noise=noise)
     write_whole(out, npz(load(folder).generate(given, **options)))
 
@@ -285,7 +287,7 @@ class Model:
         for stage in setup.experiment.init:
             path = checkpoint.resolve(stage_path(setup, self.folder, stage))
             shutil.copytree(path, folder / "checkpoints" / stage / path.name)
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json", config=dict)
         config["config"]["init"] = {}
         if (data := run_folder.data_folder(folder)).exists():
             config["config"]["data"]["records_dir"] = str(data)

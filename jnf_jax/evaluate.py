@@ -10,16 +10,6 @@ model than the checkpoints' is refused. On CPU every core is a device.
 from absl import flags
 
 from jnf_jax import programs
-from jnf_jax.checkpoint import owner
-from jnf_jax.experiments import logs
-from jnf_jax.experiments.evaluate import evaluate_and_write
-from jnf_jax.experiments.experiment import (
-    evaluated_stages,
-    load_stages,
-    open_experiment,
-)
-from jnf_jax.experiments.run import check_evaluation, try_places
-from jnf_jax.runtime import parallel, processes
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = programs.define_path("workdir", "Of a finished training run.")
@@ -28,8 +18,20 @@ _OUT = programs.define_path("out", "Also write the record to this file.")
 
 def main(argv: list[str]) -> None:
     """Flags, then protocol, record and pictures."""
+    from jnf_jax.runtime import parallel, processes
+
     del argv
-    parallel.make_cores_devices()
+    parallel.make_cores_devices()  # before anything looks for devices
+    from jnf_jax.checkpoint import owner
+    from jnf_jax.experiments import logs
+    from jnf_jax.experiments.evaluate import evaluate_and_write
+    from jnf_jax.experiments.experiment import (
+        evaluated_stages,
+        load_stages,
+        open_experiment,
+    )
+    from jnf_jax.experiments.run import check_evaluation, try_places
+
     workdir = _WORKDIR.value
     config, config_name = programs.config_of(workdir, _CONFIG)
     processes.on_first(lambda: try_places(workdir, _OUT.value))

@@ -155,6 +155,18 @@ def _values(cls: type, section: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def names(text: str) -> tuple[str, ...]:
+    """The names that a text lists, separated by commas.
+
+    Nothing between two commas is a name too, of nothing: whoever knows the names
+    refuses it.
+
+    >>> names("a, b"), names("a,"), names("")
+    (('a', 'b'), ('a', ''), ())
+    """
+    return tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+
+
 def unknown(path: str, known: Iterable[str]) -> str:
     """The line for a name that is none of those known, with the one it comes near."""
     return f"`{path}` is unknown, expected {among(path.rpartition('.')[2], known)}"

@@ -10,10 +10,12 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import ml_collections
 from absl import app, flags
@@ -101,8 +103,6 @@ def command_line() -> str:
 
     Data are known by their checksums: their folders are those of one machine.
     """
-    module = sys.modules["__main__"].__spec__
-    program = f"python -m {module.name}" if module else "python"
     section = r"(?:data|evaluation\.\w+)"
     folder = rf"((?:--?config\.|(?:--?set=)?){section}\.\w+_(?:dir|file))"
     own = r"(?:--?config=)?own/jnf(?:_shared:\w+)?"
@@ -111,37 +111,85 @@ def command_line() -> str:
         argument = re.sub(rf"^{folder}=.*", r"\1=DIR", argument)
         argument = re.sub(rf"^({own}):.*", r"\1:DIR", argument)
         arguments.append("DIR" if re.fullmatch(folder, before) else argument)
-    return shlex.join([*program.split(), *arguments])
+    return shlex.join([*_program(), *arguments])
 
 
-def tell_faults(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """``main``, but a user's fault is one message and exit code 2, no traceback.
+@contextlib.contextmanager
+def faults_told() -> Iterator[None]:
+    """What a user can mend is one message and exit code 2, no traceback.
 
-    Of several processes those that lose one say so and end at once, code 1, as waiting
-    for it is in vain. Anything else is a fault of ours and keeps its traceback.
+    That is our own errors, and whatever the system refuses (OSError). Of several
+    processes those that lose one say so and end at once, code 1, as waiting for it is
+    in vain. Anything else is a fault of ours and keeps its traceback.
     """
+    try:
+        yield
+    except (ValueError, FloatingPointError) as error:
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if Path(__file__).parent not in Path(raised_in).parents:
+            raise  # not a message of ours
+        _refuse(str(error))
+    except OSError as error:
+        is_of_system = error.filename is not None and error.strerror
+        _refuse(f"{error.filename}: {error.strerror}" if is_of_system else str(error))
+    except RuntimeError as error:
+        if not _is_of_several(error):
+            raise
+        from jnf_jax.runtime import processes
 
+        print(f"{error}\nerror: {processes.LOST_PROCESS}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _refuse(told: str) -> NoReturn:
+    print(f"error: {told}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _is_of_several(error: RuntimeError) -> bool:
+    """Whether JAX raised it, in one process of several."""
     import jax
 
-    from jnf_jax.runtime import processes
+    return isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1
 
-    def wrapped(argv: list[str]) -> None:
-        try:
-            main(argv)
-        except (ValueError, OSError, FloatingPointError) as error:
-            raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-            if Path(__file__).parent not in Path(raised_in).parents:
-                raise  # not a message of ours
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        except jax.errors.JaxRuntimeError as error:
-            if jax.process_count() == 1:
-                raise
-            print(f"{error}\nerror: {processes.LOST_PROCESS}", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(1)
 
-    return wrapped
+@contextlib.contextmanager
+def signals_told() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are one line with the command that goes on, no traceback.
+
+    Exit codes are 130 and 143. A stage that trains has saved its step by then
+    (``training.stopping``); elsewhere they are heard at once.
+    """
+
+    def terminate(number: int, frame: Any) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = getattr(end, "code", 128 + signal.SIGINT)
+        if code not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise
+        if _is_first():
+            name = signal.Signals(code - 128).name
+            again = shlex.join([*_program(), *sys.argv[1:]])
+            print(f"stopped by {name}; to go on: {again}", file=sys.stderr, flush=True)
+        sys.exit(code)
+
+
+def _is_first() -> bool:
+    """Whether this process is alone, or speaks for several."""
+    jax = sys.modules.get("jax")
+    is_alone = jax is None or not jax.distributed.is_initialized()
+    return is_alone or jax.process_index() == 0
+
+
+def _program() -> list[str]:
+    """The words by which a shell starts this program."""
+    module = sys.modules["__main__"].__spec__
+    return ["python", "-m", module.name] if module else ["python"]
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -159,10 +207,10 @@ def parse_flags(argv: list[str]) -> list[str]:
             own.changes = changes
             named = own.value
             own.loaded = None if named is None else config_files.load_config(named)
-    except (flags.Error, ValueError) as error:
-        where = "" if isinstance(error, flags.Error) else "`--config`: "
-        print(f"error: {where}{error}", file=sys.stderr)
-        sys.exit(2)
+    except flags.Error as error:
+        _refuse(str(error))
+    except ValueError as error:
+        _refuse(f"`--config`: {error}")
     return rest
 
 
@@ -208,40 +256,41 @@ def run(main: Callable[[list[str]], None], *, makes_workdir: bool = False) -> No
 
     def after_flags(argv: list[str]) -> None:
         workdir, made = flags.FLAGS.workdir, []
-        _try_places(workdir if makes_workdir else None)
-        if "jax" not in sys.modules:
-            if makes_workdir:
-                made = [p for p in (workdir, *workdir.parents) if not p.exists()]
-            if makes_workdir or workdir.is_dir():
-                # A folder that is only read need not take them.
-                with contextlib.suppress(() if makes_workdir else OSError):
-                    keep_notices(workdir)
-            if makes_workdir:
-                print(f"workdir {workdir}: loading JAX and the data…", flush=True)
-        from jnf_jax.runtime import host_memory
-
-        host_memory.keep_freed_memory()
-        host_memory.collect_rarely()
         try:
-            tell_faults(main)(argv)
+            with faults_told():
+                _try_places(workdir if makes_workdir else None)
+                if "jax" not in sys.modules:
+                    if makes_workdir:
+                        made = [
+                            p for p in (workdir, *workdir.parents) if not p.exists()
+                        ]
+                    if makes_workdir or workdir.is_dir():
+                        # A folder that is only read need not take them.
+                        with contextlib.suppress(() if makes_workdir else OSError):
+                            keep_notices(workdir)
+                    if makes_workdir:
+                        told = f"workdir {workdir}: loading JAX and the data…"
+                        print(told, flush=True)
+                from jnf_jax.runtime import host_memory
+
+                host_memory.keep_freed_memory()
+                host_memory.collect_rarely()
+                main(argv)
         except SystemExit as end:
             if made and end.code == 2:
                 _remove_if_unused(made)
             raise
 
-    app.run(after_flags, flags_parser=parse_flags)
+    with signals_told():
+        app.run(after_flags, flags_parser=parse_flags)
 
 
 def _try_places(workdir: Path | None) -> None:
-    """Ends the program in a line where ``workdir`` or ``--out`` cannot be written."""
-    try:
-        if workdir is not None:
-            try_folder(workdir, "--workdir")
-        if "out" in flags.FLAGS and flags.FLAGS.out is not None:
-            try_file(flags.FLAGS.out, "--out")
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Tries ``workdir`` and ``--out``; OSError where they cannot be written."""
+    if workdir is not None:
+        try_folder(workdir, "--workdir")
+    if "out" in flags.FLAGS and flags.FLAGS.out is not None:
+        try_file(flags.FLAGS.out, "--out")
 
 
 def _remove_if_unused(made: list[Path]) -> None:
@@ -250,7 +299,7 @@ def _remove_if_unused(made: list[Path]) -> None:
     ``made`` are the workdir and the folders above it that were not there.
     """
     notices = made[0] / NOTICES
-    if [*made[0].iterdir()] == [notices]:
+    if made[0].is_dir() and [*made[0].iterdir()] == [notices]:
         notices.unlink()
         for folder in made:
             folder.rmdir()

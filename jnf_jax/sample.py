@@ -15,21 +15,17 @@ draws of the likelihood too; that is ``jnf_jax.load(workdir).generate(rows)``, t
 numbers for the same ``--seed``, and the data need not be there.
 """
 
-import jax
-import numpy as np
 from absl import flags
 
-from jnf_jax import api, programs
-from jnf_jax.evaluation.energy_report import checked_draws
-from jnf_jax.evaluation.samples import Drawn, save
-from jnf_jax.experiments.evaluate import draw_conditional, show
-from jnf_jax.experiments.experiment import load_stages, open_experiment
-from jnf_jax.methods.method import check_prior_name, check_subset
+from jnf_jax import programs
+from jnf_jax.options import names
 
 _WORKDIR = programs.define_path("workdir", "Of a finished training run.")
 _GIVEN = flags.DEFINE_string("given", None, "Given modalities, separated by commas.")
 _PRIOR = flags.DEFINE_string("prior", None, "To draw from where nothing is given.")
-_NUM = flags.DEFINE_integer("num", 64, "Number of tuples or draws.", lower_bound=1)
+_NUM = flags.DEFINE_integer(
+    "num", 64, "Tuples or draws in the picture.", lower_bound=1, upper_bound=1_000
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
 _DIFFUSED = flags.DEFINE_bool(
     "diffused", False, "Draws of the diffusion decoder instead of decoder means."
@@ -44,25 +40,40 @@ _OUT = programs.define_path("out", "PNG to write; .npz with --given-file.")
 
 def main(argv: list[str]) -> None:
     """Flags, then one picture, or a file of numbers."""
+    from jnf_jax import api
+
     del argv
-    workdir = _WORKDIR.value
-    if _FILE.value is not None:
-        if _GIVEN.value is not None or _PRIOR.value is not None:
-            raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
-        api.generate_file(
-            workdir,
-            _FILE.value,
-            _OUT.value,
-            num_samples=_NUM_SAMPLES.value,
-            seed=_SEED.value,
-            noise=_NOISE.value,
-        )
-        print(_OUT.value)
-        return
+    if _FILE.value is None:
+        return _draw_picture()
+    if _GIVEN.value is not None or _PRIOR.value is not None:
+        raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
+    api.generate_file(
+        _WORKDIR.value,
+        _FILE.value,
+        _OUT.value,
+        num_samples=_NUM_SAMPLES.value,
+        seed=_SEED.value,
+        noise=_NOISE.value,
+    )
+    print(_OUT.value)
+
+
+def _draw_picture() -> None:
+    """Of test tuples, or of draws from a prior."""
+    import jax
+    import numpy as np
+
+    from jnf_jax.evaluation.energy_report import checked_draws
+    from jnf_jax.evaluation.samples import Drawn, save
+    from jnf_jax.experiments.evaluate import draw_conditional, show
+    from jnf_jax.experiments.experiment import load_stages, open_experiment
+    from jnf_jax.methods.method import check_prior_name, check_subset
+
+    workdir, num, seed = _WORKDIR.value, _NUM.value, _SEED.value
     setup = open_experiment(programs.config_of(workdir)[0])
-    inference = setup.method.inference
+    inference, size = setup.method.inference, setup.dataset.splits["test"].size
     if _GIVEN.value is not None:
-        subset = tuple(sorted(name for name in _GIVEN.value.split(",") if name))
+        subset = tuple(sorted(names(_GIVEN.value)))
         check_subset(subset, inference.modalities, name="--given")
         if _PRIOR.value is not None:
             raise ValueError(
@@ -71,14 +82,15 @@ def main(argv: list[str]) -> None:
     prior = check_prior_name(_PRIOR.value, inference.prior_names, argument="--prior")
     params, _, _ = load_stages(setup, workdir)
     if _GIVEN.value is None:
-        key = jax.random.key(_SEED.value)
-        z = checked_draws(inference, params, prior, key, _NUM.value)
-        shown = show(setup, params, z, _SEED.value, diffused=_DIFFUSED.value)
-        drawn = Drawn({}, shown)
+        print(f"drawing {num:,} times from the prior {prior!r}…", flush=True)
+        z = checked_draws(inference, params, prior, jax.random.key(seed), num)
+        drawn = Drawn({}, show(setup, params, z, seed, diffused=_DIFFUSED.value))
     else:
-        indices = np.arange(_NUM.value)
+        print(f"drawing {num:,} tuples given {', '.join(subset)}…", flush=True)
+        if num > size:
+            print(f"the test split has {size:,} tuples: they are drawn given again")
         drawn = draw_conditional(
-            setup, params, subset, indices, _SEED.value, diffused=_DIFFUSED.value
+            setup, params, subset, np.arange(num), seed, diffused=_DIFFUSED.value
         )
     for path in save(setup.dataset, drawn, _OUT.value):
         print(path)

@@ -15,7 +15,6 @@ from absl import flags
 
 from jnf_jax import programs
 from jnf_jax.experiments import config_files
-from jnf_jax.experiments.sweep import run_sweep
 
 _CONFIG = programs.define_config("A sweep's, as in configs/ablations/.")
 _WORKDIR = programs.define_path("workdir", "Of all variants.")
@@ -25,6 +24,8 @@ _SET = flags.DEFINE_multi_string("set", [], "FIELD=VALUE, for every variant.")
 
 def main(argv: list[str]) -> None:
     """Flags, then ``run_sweep``."""
+    from jnf_jax.experiments.sweep import run_sweep
+
     del argv
     config, config_name = programs.config_of(_WORKDIR.value, _CONFIG)
     run_sweep(

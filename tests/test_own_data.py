@@ -112,7 +112,7 @@ def test_a_denoiser_draws_pictures_in_unit_range_alone(folder, tmp_path):
 
 
 def test_a_folder_without_data_is_told(tmp_path):
-    with pytest.raises(ValueError, match="holds no manifest.json, expected a data set"):
+    with pytest.raises(ValueError, match="holds no manifest.json: expected a folder"):
         config_files.load_config(f"own/jnf:{tmp_path}")
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -80,8 +81,8 @@ def test_evaluate_tells_of_sizes_before_it_reads_a_checkpoint(tmp_path):
 
 def test_evaluate_makes_cores_devices_before_all_else():
     program = (
-        "from jnf_jax import evaluate; "
-        "evaluate.parallel.make_cores_devices = lambda: exit(7); evaluate.main([])"
+        "from jnf_jax import evaluate; from jnf_jax.runtime import parallel; "
+        "parallel.make_cores_devices = lambda: exit(7); evaluate.main([])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert done.returncode == 7
@@ -177,21 +178,33 @@ def test_recorded_commands_do_not_tell_where_own_data_lay(monkeypatch, config):
 
 
 def test_faults_of_the_user_have_no_traceback(capsys):
-    def main(argv):
+    with pytest.raises(SystemExit, match="2"), programs.faults_told():
         check_subset((), ("a", "b"), name="--given")
-
-    with pytest.raises(SystemExit, match="2"):
-        programs.tell_faults(main)(["program"])
     told = "error: `--given` is empty, expected one or more of ['a', 'b']\n"
     assert capsys.readouterr().err == told
 
 
 def test_faults_that_are_not_the_users_keep_their_traceback():
-    def main(argv):
+    with pytest.raises(ValueError, match="cannot reshape"), programs.faults_told():
         np.zeros(2).reshape(3)
 
-    with pytest.raises(ValueError, match="cannot reshape"):
-        programs.tell_faults(main)(["program"])
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_is_one_line_with_the_command_that_goes_on(
+    monkeypatch, capsys, number, code
+):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["train", "--config", "a b", "--workdir=w"])
+    with pytest.raises(SystemExit) as end, programs.signals_told():
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    signal.signal(signal.SIGTERM, before)
+    assert end.value.code == code
+    told = capsys.readouterr().err
+    assert told.startswith(f"stopped by {number.name}; to go on: python ")
+    assert told.endswith(" --config 'a b' --workdir=w\n") and told.count("\n") == 1
 
 
 def test_libraries_write_to_a_log_and_python_to_the_terminal(tmp_path):

@@ -12,11 +12,10 @@ sequences it is three tenths of the data's own, in the units that the model sees
 that ``fit`` standardised have 1.
 """
 
-import json
-
 import ml_collections
 
 from jnf_jax.configs import base
+from jnf_jax.data import manifest
 from jnf_jax.runtime.files import user_path
 
 RELATIVE_SCALE = 0.3
@@ -59,13 +58,7 @@ def likelihood_of(spread: float | None) -> dict:
 
 def manifest_of(folder: str) -> dict:
     """What the data set in ``folder`` says of itself."""
-    manifest = user_path(folder, "data.records_dir") / "manifest.json"
-    if not manifest.is_file():
-        raise ValueError(
-            f"{folder} holds no manifest.json, expected a data set that jnf_jax.fit or "
-            "jnf_jax.data.record_files.write wrote"
-        )
-    return json.loads(manifest.read_text())
+    return manifest.read(user_path(folder, "data.records_dir"))
 
 
 def get_config(folder: str = "") -> ml_collections.ConfigDict:

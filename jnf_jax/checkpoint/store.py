@@ -128,13 +128,15 @@ def newest_intact(directory: Path) -> tuple[Path | None, list[tuple[Path, str]]]
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that ``find`` finds, once all of its files were read.
+    """The checkpoint that ``find`` finds, once its files were read.
+
+    It is for reading its parameters: its train state need not be there.
 
     Raises:
       ValueError: nothing there, or (as ``DamagedCheckpointError``) it is damaged.
     """
     path = find(path)
-    verify(path)
+    verify(path, without="train_state")
     return path
 
 
@@ -197,7 +199,7 @@ def _restore(path: Path, item: str, like: Any, sharding: Any) -> Any:
     import orbax.checkpoint as ocp
 
     path = path.absolute()
-    verify(path)
+    verify(path, without="train_state" if item == "params" else "")
     if sharding is None:
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     if isinstance(sharding, jax.sharding.Sharding):

@@ -7,6 +7,7 @@ Where the data do not fit, `Split.read` reads a batch's rows on the host first.
 
 import dataclasses
 import hashlib
+import numbers
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -212,10 +213,12 @@ def contents(
     return content_keys.identity("tuples", found)
 
 
-def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.ndarray:
+def check_labels(
+    labels: Any, *, size: int, num_classes: int, where: str, start: int = 0
+) -> np.ndarray:
     """Labels i32[size] from 0 to ``num_classes`` − 1, none of them changed on the way.
 
-    They may be integers, or floats that are whole.
+    They may be integers, or floats that are whole; rows are counted from ``start``.
 
     Raises:
       ValueError: another shape or type, or the first row with anything but a class; the
@@ -225,7 +228,7 @@ def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.
     Traceback (most recent call last):
     ValueError: `labels`: row 2 is 1.7, expected a whole number from 0 to 2
     """
-    found = np.asarray(labels)
+    found = _as_numpy(labels, where)
     if found.shape != (size,) or found.dtype.kind not in "iuf":
         raise ValueError(
             f"{where}: got {found.dtype}{list(found.shape)}, expected integers [{size}]"
@@ -234,10 +237,85 @@ def check_labels(labels: Any, *, size: int, num_classes: int, where: str) -> np.
     if not is_class.all():
         row = int(np.argmin(is_class))
         raise ValueError(
-            f"{where}: row {row} is {found[row]}, expected a whole number from 0 to "
-            f"{num_classes - 1}"
+            f"{where}: row {start + row} is {found[row]}, expected a whole number from "
+            f"0 to {num_classes - 1}"
         )
     return found.astype(np.int32)
+
+
+def as_array(x: Any, argument: str, start: int = 0) -> np.ndarray:
+    """One view of every row: u8[N, H, W, C], or f32[N, ...] of two to four axes.
+
+    ``argument`` is the user's name for it, in messages, which name the first row at
+    fault, counted from ``start``.
+
+    Raises:
+      ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot hold,
+        bytes that are no pictures, no rows, or too many axes.
+
+    >>> as_array([1.5, 2.0], "views.x")
+    array([[1.5],
+           [2. ]], dtype=float32)
+    """
+    if np.ma.is_masked(x):
+        raise ValueError(f"`{argument}` has masked values, expected none")
+    x = _as_numpy(x, f"`{argument}`")
+    if x.dtype.kind not in "biuf":
+        raise ValueError(
+            f"`{argument}` has dtype {x.dtype}, expected numbers{_no_number(x, start)}"
+        )
+    if x.ndim == 1:
+        x = x[:, None]
+    if not 2 <= x.ndim <= 4 or not x.size:
+        raise ValueError(
+            f"`{argument}` has shape {x.shape}, expected one or more rows [N], "
+            "[N, features], [N, tokens, channels] or [N, height, width, channels]"
+        )
+    if x.dtype == np.uint8 and x.ndim == 4:
+        return x
+    if x.dtype == np.uint8 and x.ndim == 3:
+        raise ValueError(
+            f"`{argument}` has bytes of shape {x.shape}, expected "
+            "[N, height, width, channels] of grey pictures (x[..., None]), or floats "
+            "of sequences"
+        )
+    with np.errstate(over="ignore"):
+        converted = x.astype(np.float32)
+
+    def refuse(is_bad: np.ndarray, what: str, expected: str) -> None:
+        if is_bad.any():
+            row = int(np.argmax(is_bad.reshape(len(x), -1).any(axis=1)))
+            first = x[row][is_bad[row]].flat[0]
+            raise ValueError(
+                f"`{argument}` has {int(is_bad.sum())} {what}, the first, {first}, in "
+                f"row {start + row}: expected {expected}"
+            )
+
+    if x.dtype.kind in "iu":
+        told = "integers that float32 cannot hold exactly"
+        refuse(converted != x, told, "scaled floats")
+    refuse(
+        ~np.isfinite(converted),
+        "values that are NaN, infinite or beyond float32",
+        "finite numbers",
+    )
+    return converted
+
+
+def _as_numpy(x: Any, argument: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{argument} is no array: {error}") from error
+
+
+def _no_number(x: np.ndarray, start: int) -> str:
+    """Where an array of objects holds the first that is none; "" if all are numbers."""
+    for row, values in enumerate(x if x.dtype == object and x.ndim else ()):
+        for value in np.ravel(np.asarray(values, object)):
+            if not isinstance(value, numbers.Real):
+                return f": row {start + row} has {value!r}"
+    return ""
 
 
 def check_same_rows(arrays: Mapping[str, Any], where: str) -> None:

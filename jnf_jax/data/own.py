@@ -19,7 +19,6 @@ A model's values are therefore those of the last column; ``to_model`` and ``to_u
 between the two, and a log density per unit of the user's is ``log_volume`` lower.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,11 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from jnf_jax.data import record_files
+from jnf_jax.data import manifest, record_files
 from jnf_jax.data.dataset import (
     SPLITS,
     Dataset,
     Scaling,
+    as_array,
     check_labels,
     checksum,
     generator,
@@ -43,51 +43,6 @@ LEAST_ROWS = 20
 
 HELD_OUT = 0.1
 """Share of the rows in each of the splits "validation" and "test"."""
-
-
-def as_array(x: Any, argument: str) -> np.ndarray:
-    """One view of every row: u8[N, H, W, C], or f32[N, ...] of two to four axes.
-
-    ``argument`` is the user's name for it, in messages.
-
-    Raises:
-        ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot
-            hold, bytes that are no pictures, no rows, or too many axes.
-    """
-    if np.ma.is_masked(x):
-        raise ValueError(f"`{argument}` has masked values, expected none")
-    x = np.asarray(x)
-    if x.dtype.kind not in "biuf":
-        raise ValueError(f"`{argument}` has dtype {x.dtype}, expected numbers")
-    if x.ndim == 1:
-        x = x[:, None]
-    if not 2 <= x.ndim <= 4 or not x.size:
-        raise ValueError(
-            f"`{argument}` has shape {x.shape}, expected one or more rows [N], "
-            "[N, features], [N, tokens, channels] or [N, height, width, channels]"
-        )
-    if x.dtype == np.uint8 and x.ndim == 4:
-        return x
-    if x.dtype == np.uint8 and x.ndim == 3:
-        raise ValueError(
-            f"`{argument}` has bytes of shape {x.shape}, expected "
-            "[N, height, width, channels] of grey pictures (x[..., None]), or floats "
-            "of sequences"
-        )
-    with np.errstate(over="ignore"):
-        converted = x.astype(np.float32)
-    changed, bad = x[converted != x], int((~np.isfinite(converted)).sum())
-    if x.dtype.kind in "iu" and len(changed):
-        raise ValueError(
-            f"`{argument}` has {len(changed)} integers that float32 cannot hold "
-            f"exactly, as {changed[0]}: expected scaled floats"
-        )
-    if bad:
-        raise ValueError(
-            f"`{argument}` has {bad} values that are NaN, infinite or beyond float32, "
-            "expected none"
-        )
-    return converted
 
 
 def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
@@ -200,9 +155,8 @@ def write(
     }
     if present:
         source["present"] = {m: checksum(x) for m, x in present.items()}
-    if (folder / "manifest.json").exists():
-        there = json.loads((folder / "manifest.json").read_text())
-        if there.get("source") == source:
+    if (folder / manifest.NAME).exists():
+        if manifest.read(folder).get("source") == source:
             return
         raise ValueError(f"{folder} holds other data, or another seed's splits of them")
 

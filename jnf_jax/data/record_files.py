@@ -16,29 +16,30 @@ A set of your own, from an iterator of its parts, b tuples at a time, is then
     write(folder, name="mine", num_classes=7, splits={"train": parts(), …})
 
 Bytes are read as x / 255, floats as they are: bring these to a scale of about one.
+Other numbers are stored as float32, [b] as [b, 1] (`dataset.as_array`).
 
 Opening compares files and manifest; reading a row verifies the checksum that
 array_record keeps of it, so a bit that flipped is an error and never a picture.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnf_jax.data import dataset, heat_map
+from jnf_jax.data import dataset, heat_map, manifest
 from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Scaling, Split
 from jnf_jax.data.rendering import fetch_stored
 from jnf_jax.names import check_names
-from jnf_jax.runtime.files import user_path
+from jnf_jax.runtime.files import read_arrays, user_path
 
-FORMAT = 1
 FILE_BYTES = 2**30
 """A file is closed once it is larger than this."""
 
@@ -56,9 +57,6 @@ class Part(NamedTuple):
     views: Mapping[str, np.ndarray]
     labels: np.ndarray | None
     present: Mapping[str, np.ndarray] | None = None
-
-
-DTYPES = ("uint8", "float32")
 
 
 def write(
@@ -83,11 +81,12 @@ def write(
     Raises:
       FileExistsError: ``folder`` is there.
       ValueError: other names of splits; a split without tuples; a name of a view that
-        `check_names` refuses; views that are not u8 or f32[b, height, width, channel]
-        (sequences: [b, tokens, channel], vectors: [b, features]), differ in names,
-        shapes or types from the first, or are not finite where they are present; a
-        tuple that has no view; labels that are missing, superfluous, or not in 0, …,
-        ``num_classes`` − 1.
+        `check_names` refuses; views that are no numbers (`dataset.as_array`) [b,
+        height, width, channel] (sequences: [b, tokens, channel], vectors: [b,
+        features]) where they are present, or differ in names, shapes or stored types
+        from the first; a tuple that has no view; labels that are missing, superfluous,
+        or not in 0, …, ``num_classes`` − 1. Rows are counted from the start of their
+        split.
     """
     folder = user_path(folder, "folder")
     if folder.exists():
@@ -100,8 +99,8 @@ def write(
     partial.mkdir(parents=True)
     try:
         found = _write_splits(partial, num_classes, splits)
-        manifest = {"format": FORMAT, "name": name} | dict(about or {}) | found
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        told = {"format": manifest.FORMAT, "name": name} | dict(about or {}) | found
+        (partial / manifest.NAME).write_text(json.dumps(told, indent=1))
         partial.rename(folder)
     finally:
         if partial.exists():
@@ -114,16 +113,11 @@ def _write_splits(
     """Writes the files of all splits; returns what the manifest says of them."""
     entries, ranges, row_type = {}, {}, None
     for split in SPLITS:
-        parts = iter(splits[split])
-        if (first := next(parts, None)) is None:
+        tables = _tables(split, splits[split], row_type, num_classes, ranges)
+        if (first := next(tables, None)) is None:
             raise ValueError(f"split {split!r} has no tuples")
-        if row_type is None:
-            check_names(first[0], f"split {split!r}")
-            row_type = _row_type(first[0])
-        tables = (
-            _table(split, Part(*part), row_type, num_classes, ranges)
-            for part in itertools.chain([first], parts)
-        )
+        row_type = first[0].dtype
+        tables = itertools.chain([first], tables)
         entries[split] = _write_split(folder, split, tables)
     if absent := [m for m, (low, high) in ranges.items() if low > high]:
         raise ValueError(f"modalities {absent} are present in no tuple, expected some")
@@ -135,63 +129,82 @@ def _write_splits(
     }
 
 
-def _row_type(views: Mapping[str, np.ndarray]) -> np.dtype:
-    """The type of one tuple: its views in the order of their names, end to end."""
-    return np.dtype([(m, x.dtype, x.shape[1:]) for m, x in sorted(views.items())])
-
-
-def _table(
+def _tables(
     split: str,
-    part: Part,
-    row_type: np.dtype,
+    parts: Iterable[Part | tuple],
+    row_type: np.dtype | None,
     num_classes: int | None,
     ranges: dict[str, list[float]],
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Tuples as an array of ``row_type``, their labels, and bool[b, M] of what they
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
+    """Each part as an array of ``row_type``, its labels, and bool[b, M] of what tuples
     have; ValueError if unfit.
 
-    ``ranges`` widens to the least and the largest value of each modality of floats.
+    ``row_type`` None is that of the first part. ``ranges`` widens to the least and the
+    largest value of each modality of floats.
     """
-    views, labels, present = part
-    size, sizes = len(next(iter(views.values()), ())), {len(x) for x in views.values()}
-    kinds = [row_type[m] for m in row_type.names]
-    is_known = all(len(k.shape) in (1, 2, 3) and str(k.base) in DTYPES for k in kinds)
-    if _row_type(views) != row_type or sizes != {size} or not size or not is_known:
-        got = {m: (x.shape, str(x.dtype)) for m, x in sorted(views.items())}
-        raise ValueError(
-            f"split {split!r}: got views {got}, expected uint8 or float32 of shapes "
-            f"[{size or 'b'}, height, width, channel], [{size or 'b'}, tokens, "
-            f"channel] or [{size or 'b'}, features], the same as the first: {row_type}"
-        )
-    if (labels is None) != (num_classes is None):
-        raise ValueError(
-            f"split {split!r}: labels go with num_classes, which is {num_classes}; got "
-            f"{'none' if labels is None else 'some'}"
-        )
-    if labels is not None:
-        where = f"split {split!r}: labels"
-        labels = dataset.check_labels(
-            labels, size=size, num_classes=num_classes, where=where
-        )
-    has = _presence(split, present, sorted(views), size)
-    table = np.zeros(size, row_type)
-    for m, of_row in zip(sorted(views), has.T, strict=True):
-        x = views[m][of_row]
-        if not np.isfinite(x).all():
+    start = 0
+    for part in parts:
+        views, labels, present = Part(*part)
+        if row_type is None:
+            check_names(views, f"split {split!r}")
+        size = len(next(iter(views.values()), ()))
+        has = _presence(split, present, sorted(views), size, start)
+        views = {
+            m: _as_stored(views[m], of_row, f"{split}.{m}", start)
+            for m, of_row in zip(sorted(views), has.T, strict=True)
+        }
+        own_type = np.dtype([(m, x.dtype, x.shape[1:]) for m, x in views.items()])
+        row_type = own_type if row_type is None else row_type
+        sizes = {len(x) for x in views.values()}
+        if own_type != row_type or sizes != {size} or not size:
+            got = {m: (x.shape, str(x.dtype)) for m, x in views.items()}
             raise ValueError(
-                f"split {split!r}: modality {m!r} has {np.sum(~np.isfinite(x))} values "
-                "that are not finite, expected none"
+                f"split {split!r}: got views {got}, expected rows that are the same of "
+                f"all views, and the same as the first: {row_type}"
             )
-        if x.dtype == np.float32:
-            low, high = ranges.get(m, (np.inf, -np.inf))
-            least, most = x.min(initial=np.inf), x.max(initial=-np.inf)
-            ranges[m] = [min(low, float(least)), max(high, float(most))]
-        table[m][of_row] = x
-    return table, labels, has
+        if (labels is None) != (num_classes is None):
+            raise ValueError(
+                f"split {split!r}: labels go with num_classes, which is {num_classes}; "
+                f"got {'none' if labels is None else 'some'}"
+            )
+        if labels is not None:
+            labels = dataset.check_labels(
+                labels,
+                size=size,
+                num_classes=num_classes,
+                where=f"split {split!r}: labels",
+                start=start,
+            )
+        table = np.empty(size, row_type)
+        for (m, x), of_row in zip(views.items(), has.T, strict=True):
+            if x.dtype == np.float32:
+                low, high = ranges.get(m, (np.inf, -np.inf))
+                least = x[of_row].min(initial=np.inf)
+                most = x[of_row].max(initial=-np.inf)
+                ranges[m] = [min(low, float(least)), max(high, float(most))]
+            table[m] = x
+        yield table, labels, has
+        start += size
+
+
+def _as_stored(x: Any, of_row: np.ndarray, argument: str, start: int) -> np.ndarray:
+    """Bytes of one to three axes a row as they are, all else as `dataset.as_array`.
+
+    Rows that lack the view are zeros, whatever stood there.
+    """
+    if not of_row.all() and len(x) == len(of_row):
+        x = np.array(x)
+        x[~of_row] = 0
+    is_bytes = getattr(x, "dtype", None) == np.uint8 and 2 <= x.ndim <= 4
+    return np.asarray(x) if is_bytes else dataset.as_array(x, argument, start)
 
 
 def _presence(
-    split: str, present: Mapping[str, np.ndarray] | None, names: list[str], size: int
+    split: str,
+    present: Mapping[str, np.ndarray] | None,
+    names: list[str],
+    size: int,
+    start: int,
 ) -> np.ndarray:
     """Which views each tuple has, bool[b, M] in the order of ``names``."""
     if present is None:
@@ -203,8 +216,8 @@ def _presence(
         )
     has = np.stack([present[m] for m in names], axis=-1)
     if not has.any(axis=-1).all():
-        row = int(np.argmin(has.any(axis=-1)))
-        raise ValueError(f"split {split!r}: row {row} of a part has no view at all")
+        row = start + int(np.argmin(has.any(axis=-1)))
+        raise ValueError(f"split {split!r}: row {row} has no view at all")
     return has
 
 
@@ -257,24 +270,15 @@ def open_dataset(folder: str | Path) -> Dataset:
         and row.
     """
     folder = user_path(folder, "folder")
-    if not (folder / "manifest.json").exists():
-        raise FileNotFoundError(
-            f"{folder} holds no manifest.json: expected a folder that "
-            "jnf_jax.data.record_files.write wrote to its end"
-        )
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if manifest["format"] != FORMAT:
-        raise ValueError(
-            f"{folder}: got format {manifest['format']}, expected {FORMAT}"
-        )
-    ranges = manifest.get("floats", {})  # written before there were floats: none
-    shapes = {m: tuple(shape) for m, shape in manifest["shapes"].items()}
+    about = manifest.read(folder)
+    ranges = about["floats"]
+    shapes = {m: tuple(shape) for m, shape in about["shapes"].items()}
     dtypes = {m: "float32" if m in ranges else "uint8" for m in shapes}
     row_type = np.dtype([(m, dtypes[m], shape) for m, shape in shapes.items()])
     unbounded = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
-    told, num_classes = manifest["splits"], manifest["num_classes"]
+    told, num_classes = about["splits"], about["num_classes"]
     return Dataset(
-        name=manifest["name"],
+        name=about["name"],
         shapes=shapes,
         splits={
             name: _open_split(folder, name, told[name], row_type, num_classes)
@@ -297,15 +301,23 @@ def open_dataset(folder: str | Path) -> Dataset:
             if m in unbounded or not dataset.has_picture_shape(shape)
         },
         unbounded=tuple(sorted(unbounded)),
-        scaling=scaling_of(manifest),
+        scaling=scaling_of(about),
     )
 
 
-def scaling_of(manifest: Mapping[str, Any]) -> dict[str, Scaling]:
+@contextlib.contextmanager
+def _damaged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(f"{what} is damaged: {error}") from error
+
+
+def scaling_of(about: Mapping[str, Any]) -> dict[str, Scaling]:
     """{modality: how it was standardised}, as a manifest tells it."""
     return {
         m: Scaling(*(np.asarray(told[name], np.float32) for name in Scaling._fields))
-        for m, told in manifest.get("scaling", {}).items()
+        for m, told in about.get("scaling", {}).items()
     }
 
 
@@ -328,40 +340,55 @@ def _open_split(
                 f"expected {size} bytes: {folder} must be written again"
             )
     names = sorted(name for name in told["files"] if name.endswith(".array_record"))
-    source = grain.sources.ArrayRecordDataSource([str(folder / n) for n in names])
     size, labels = told["size"], None
+
+    damaged = functools.partial(_damaged, f"{folder}: a row of split {split!r}")
+    with damaged():
+        source = grain.sources.ArrayRecordDataSource([str(folder / n) for n in names])
+        stored = len(source[0]) if len(source) else 0
     if len(source) != size:
         raise ValueError(
             f"{folder}: split {split!r} has {len(source)} rows, expected {size}"
         )
+    if stored != row_type.itemsize:
+        raise ValueError(
+            f"{folder}: rows of split {split!r} have {stored} bytes, expected "
+            f"{row_type.itemsize} by the shapes in {manifest.NAME}: {row_type}"
+        )
     if num_classes is not None:
         path = folder / f"{split}-labels.npy"
         labels = dataset.check_labels(
-            np.load(path, allow_pickle=False),
-            size=size,
-            num_classes=num_classes,
-            where=str(path),
+            read_arrays(path), size=size, num_classes=num_classes, where=str(path)
         )
-    path, present = folder / f"{split}-present.npy", None
-    if path.name in told["files"]:
-        has = np.load(path, allow_pickle=False)
-        if has.dtype != bool or has.shape != (size, len(row_type.names)):
-            raise ValueError(
-                f"{path} holds {has.dtype}{list(has.shape)}, expected "
-                f"bool[{size}, {len(row_type.names)}]"
-            )
-        present = dict(zip(sorted(row_type.names), has.T, strict=True))
+    present = _read_presence(folder / f"{split}-present.npy", told, row_type.names)
 
     def read(indices: np.ndarray) -> Rows:
-        """Raises ValueError where a row is damaged."""
+        """Raises ValueError where a row is damaged, or holds what is not finite."""
         indices = np.asarray(indices, np.int32)
-        try:
+        with damaged():
             joined = b"".join(source.__getitems__(indices.tolist()))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{folder}: a row of split {split!r} is damaged: {error}"
-            ) from error
         table = np.frombuffer(joined, row_type)
+        for m in row_type.names:
+            is_finite = np.isfinite(table[m].reshape(len(table), -1)).all(axis=1)
+            if not is_finite.all():
+                raise ValueError(
+                    f"{folder}: row {indices[~is_finite].min()} of split {split!r} has "
+                    f"values of {m!r} that are not finite, expected none"
+                )
         return Rows(indices, {m: table[m].copy() for m in row_type.names})
 
     return Split({}, size, labels, read=read, present=present)
+
+
+def _read_presence(
+    path: Path, told: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, np.ndarray] | None:
+    """{modality: bool[N]}, which views each tuple has; None: all of them."""
+    if path.name not in told["files"]:
+        return None
+    has, shape = read_arrays(path), (told["size"], len(names))
+    if has.dtype != bool or has.shape != shape:
+        raise ValueError(
+            f"{path} holds {has.dtype}{list(has.shape)}, expected bool{list(shape)}"
+        )
+    return dict(zip(sorted(names), has.T, strict=True))

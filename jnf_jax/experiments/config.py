@@ -33,7 +33,7 @@ from jnf_jax.methods.settings import (
     ModelSettings,
 )
 from jnf_jax.networks.build import NetworkSettings
-from jnf_jax.options import among, check, kinds, read, unknown
+from jnf_jax.options import among, check, kinds, names, read, unknown
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.priors.normal import NormalFamily
 from jnf_jax.priors.registry import FITTED_FAMILIES, PRIORS
@@ -153,7 +153,7 @@ def resolve(config: ml_collections.ConfigDict) -> Experiment:
     parts: dict[str, Any] = dict(
         method=method,
         seed=run.seed,
-        stages=tuple(filter(None, run.stages.split(","))),
+        stages=names(run.stages),
         **_read_data(reader),
         model=_read_model(reader),
         flow=reader.read(FlowSettings, "flow"),
@@ -257,8 +257,7 @@ def _read_measures(reader: _Reader) -> dict[str, Any]:
     sections = {name: reader.section(f"evaluation.{name}") for name in MEASURES}
     evaluation = reader.tree.get("evaluation", {})
     options = reader.share(MeasureOptions, "evaluation", evaluation)
-    asked = options.measures.split(",") if options else []
-    asked = [name for name in map(str.strip, asked) if name]
+    asked = names(options.measures) if options else ()
     reader.faults += [
         f"`evaluation.measures` has {name!r}, expected {among(name, MEASURES)}"
         for name in asked

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from jnf_jax.experiments import config_files
-from jnf_jax.runtime.files import write_whole
+from jnf_jax.runtime.files import read_json, write_whole
 
 _PACKAGES = (
     *("jnf_jax", "jax", "jaxlib", "numpy", "flax", "optax", "distrax", "blackjax"),
@@ -159,7 +159,10 @@ def provenance(workdir: Path) -> dict[str, Any]:
     ``commit`` is "unknown" outside a checkout, with "-dirty" after it where tracked
     files were changed.
     """
-    run = json.loads((Path(workdir) / "config.json").read_text())
+    run = read_json(
+        Path(workdir) / "config.json",
+        config_file=str, command=str, hardware=str, versions=dict,
+    )  # fmt: skip
     return {
         "config": config_files.name_of(run["config_file"]),
         "command": run["command"],
@@ -191,7 +194,7 @@ def commit() -> str:
 
 
 def _commit_of(run: dict[str, Any]) -> str:
-    return (run["commit"] or "unknown") + ("-dirty" if run["dirty"] else "")
+    return (run.get("commit") or "unknown") + ("-dirty" if run.get("dirty") else "")
 
 
 def write_config(

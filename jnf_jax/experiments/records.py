@@ -14,7 +14,7 @@ from jnf_jax.evaluation.sampler_quality import is_closed_form
 from jnf_jax.experiments.schema import Record, is_summary, validate
 from jnf_jax.experiments.text import mean_of
 from jnf_jax.names import split_names
-from jnf_jax.runtime.files import write_whole
+from jnf_jax.runtime.files import read_json, write_whole
 
 
 def write(
@@ -67,10 +67,7 @@ def read(
     Raises:
         ValueError: The file is no JSON, or has faults; all are listed.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    record = read_json(path)
     _raise_on(path, faults_of(record))
     return record
 

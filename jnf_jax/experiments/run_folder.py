@@ -20,13 +20,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from jnf_jax.data import own, record_files
+from jnf_jax.data import manifest, own, record_files
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
-from jnf_jax.runtime.files import npz, write_whole
+from jnf_jax.runtime.files import npz, read_arrays, read_json, write_whole
 from jnf_jax.types import Params, Views
 
 FORMAT = 1
@@ -64,10 +64,10 @@ def read_config(workdir: Path) -> tuple[ml_collections.ConfigDict, str]:
             f"`workdir` {workdir} has no config.json: expected the directory of a run "
             "of jnf_jax.train"
         )
-    stored = json.loads(path.read_text())
+    stored = read_json(path, config=dict, config_file=str)
     config = ml_collections.ConfigDict(stored["config"])
-    here = data_folder(workdir) / "manifest.json"
-    if here.exists() and "records_dir" in config.data:
+    here = data_folder(workdir) / manifest.NAME
+    if here.exists() and "records_dir" in config.get("data", {}):
         config.data.records_dir = str(data_folder(workdir))
     return config, stored["config_file"]
 
@@ -112,7 +112,10 @@ def open_model(workdir: Path) -> Trained:
             "jnf_jax.train with its config and --workdir again, which trains no "
             "finished stage twice"
         )
-    about = json.loads((workdir / "model.json").read_text())
+    about = read_json(
+        workdir / "model.json",
+        format=int, name=str, shapes=dict, record=dict, unbounded=list, scaling=dict,
+    )  # fmt: skip
     if about["format"] != FORMAT:
         found = about["format"]
         raise ValueError(f"{workdir} has the format {found}, expected {FORMAT}")
@@ -121,14 +124,13 @@ def open_model(workdir: Path) -> Trained:
         shapes={m: tuple(shape) for m, shape in about["shapes"].items()},
         splits={},
         fetch=_no_rows,
-        num_classes=about["num_classes"],
+        num_classes=about.get("num_classes"),
         record=about["record"],
         unbounded=tuple(about["unbounded"]),
         scaling=record_files.scaling_of(about),
     )
     setup = build_setup(resolve(config), dataset)
-    with np.load(workdir / "calibration.npz", allow_pickle=False) as stored:
-        calibration = dict(stored)
+    calibration = read_arrays(workdir / "calibration.npz")
     return Trained(setup, *load_stages(setup, workdir), calibration)
 
 

@@ -19,8 +19,11 @@ Their shared stages are trained first, then each of them; table, plot and record
 import collections
 import dataclasses
 import itertools
+import os
 import queue
+import signal
 import string
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +47,7 @@ from jnf_jax.experiments.run import of_seed, record_of, train_and_evaluate, try_
 from jnf_jax.names import file_name, join_names
 from jnf_jax.options import unknown
 from jnf_jax.runtime import parallel, processes
+from jnf_jax.training.stopping import SIGNALS
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -344,8 +348,8 @@ def on_each_device(
 ) -> list[Any]:
     """``run(job, mesh of one device)`` of all jobs, one at a time on each device.
 
-    On a single device in this thread, which hears SIGTERM; with several, in a thread
-    each, and SIGTERM ends all at once: they go on from their newest checkpoints.
+    On a single device in this thread, where the trainer hears Ctrl-C and SIGTERM; with
+    several, in a thread each, and either ends all of them at once.
     """
     if len(devices) == 1:
         return [run(job, parallel.mesh_of(devices[0])) for job in jobs]
@@ -361,8 +365,23 @@ def on_each_device(
         finally:
             free.put(device)
 
-    with ThreadPoolExecutor(len(devices)) as pool:
-        return list(pool.map(run_on_free, jobs))
+    # The pool would wait for its threads, which nothing can interrupt.
+    before = {number: signal.signal(number, _end_at_once) for number in SIGNALS}
+    try:
+        with ThreadPoolExecutor(len(devices)) as pool:
+            return list(pool.map(run_on_free, jobs))
+    finally:
+        for number, then in before.items():
+            signal.signal(number, then)
+
+
+def _end_at_once(number: int, frame: Any) -> None:
+    print(
+        f"stopped by {signal.Signals(number).name}: run again, every variant goes on "
+        "from its newest checkpoint",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    os._exit(128 + number)
 
 
 def _combine(

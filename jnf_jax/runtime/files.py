@@ -1,10 +1,12 @@
-"""Paths that a user gave, tried before work is done; files that are whole or not."""
+"""A user's paths, tried before work is done; files that are whole, or were changed."""
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -94,3 +96,53 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     return stream.getvalue()
+
+
+def read_json(path: str | os.PathLike, **fields: type) -> dict[str, Any]:
+    """The object in a file, which has each of ``fields``, of that type.
+
+    Raises:
+        ValueError: No JSON, no object, a name twice, or a field that is missing or of
+            another type: in one line that begins with the path.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"it names {twice!r} twice")
+        return found
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        found = json.loads(text, object_pairs_hook=once)
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds {type(found).__name__}, expected an object")
+    for name, kind in fields.items():
+        if not isinstance(found.get(name), kind):
+            got = repr(found[name]) if name in found else "missing"
+            raise ValueError(f"{path}: `{name}` is {got}, expected {kind.__name__}")
+    return found
+
+
+def read_arrays(path: str | os.PathLike) -> Any:
+    """The array of a .npy, or {name: array} of a .npz; pickles are not opened.
+
+    Raises:
+        ValueError: It is neither, is damaged, or holds objects.
+    """
+    import numpy as np  # see `npz`
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            return dict(found)
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is damaged, or no .npy or .npz of arrays of numbers: {error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""One trainer for every stage: resumes by itself, stops at NaN, obeys SIGTERM.
+"""One trainer for every stage: resumes by itself, stops at NaN, obeys signals.
 
     from jnf_jax.training import Stage, TrainSettings, train
 
@@ -102,7 +102,8 @@ def train(
       FloatingPointError: the loss or a parameter became NaN or infinite; nothing is
         saved after that.
       OSError: a checkpoint could not be written.
-      SystemExit: with code 143, after SIGTERM, once the state is saved.
+      KeyboardInterrupt, SystemExit: after Ctrl-C; after SIGTERM, with code 143; once
+        the state is saved.
     """
     _check(stage, settings, mesh)
     run = stage_run.Run(
@@ -133,7 +134,7 @@ def train(
         if is_to_train and stage.fit is not None:
             state, seconds = stage_run.fit(run, state)
         elif is_to_train:
-            asked_to_stop = stack.enter_context(stopping.catch_sigterm(mesh))
+            asked_to_stop = stack.enter_context(stopping.catch_signals(mesh))
             rows = feed.open_feed(stage, settings, mesh, start, position)
             stack.callback(rows.close)
             state, seconds = _loop(run, rows, state, seconds, clock, bar, asked_to_stop)
@@ -242,7 +243,7 @@ def _loop(
     seconds: float,
     clock: Clock,
     bar: Progress,
-    asked_to_stop: Callable[..., bool],
+    asked_to_stop: Callable[..., int],
 ) -> tuple[TrainState, float]:
     """Takes the remaining steps; returns the last state and the seconds spent."""
     plan = make_plan(run.stage, run.settings, jax.default_backend())
@@ -269,14 +270,18 @@ def _loop(
         if validating:
             with clock.paused():
                 state = validate(state, step)
-        is_stopping = asked_to_stop() and step < plan.num_steps
-        if saving or is_stopping:
+        number = asked_to_stop() if step < plan.num_steps else 0
+        if saving or number:
             spent, position = time.monotonic() - begin, rows.position()
             with clock.paused():
                 stage_run.save_if_finite(run, state, window, step, spent, position)
-        if is_stopping:
-            raise SystemExit(stopping.EXIT_CODE)
+        if number:
+            processes.say(
+                f"stage {run.stage.name}: step {step:,} of {plan.num_steps:,} is saved "
+                f"in {run.directory}"
+            )
+            stopping.stop(number)
     bar.update(step, float(np.ravel(running)[-1]), batch_size)
-    if asked_to_stop(now=True):  # in the last call: all is saved, yet asked is asked
-        raise SystemExit(stopping.EXIT_CODE)
+    if number := asked_to_stop(now=True):  # in the last call, which has saved all
+        stopping.stop(number)
     return state, time.monotonic() - begin

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -57,8 +58,8 @@ def save(directory, step, **options):
 
 
 def data_files(path):
-    """Files that hold values, largest first."""
-    files = [file for file in path.rglob("*") if file.is_file() and "/d/" in str(file)]
+    """Files that hold parameters, largest first."""
+    files = [f for f in path.rglob("*") if f.is_file() and "params/d/" in str(f)]
     return sorted(files, key=lambda file: -file.stat().st_size)
 
 
@@ -182,6 +183,20 @@ def test_damage_is_named_and_passed_over(tmp_path, damage, reason):
         checkpoint.restore_params(newest, shapes(params))
     with pytest.raises(ValueError, match=reason):
         checkpoint.restore_train_state(newest, shapes(state))
+
+
+def test_parameters_are_read_without_the_train_state(tmp_path):
+    params, state = make_trees()
+    path = save(tmp_path, 1)
+    shutil.rmtree(path / "train_state")
+    assert checkpoint.resolve(tmp_path) == path
+    read = checkpoint.restore_params(path, shapes(params))
+    np.testing.assert_array_equal(read["encoder"]["bias"], np.full(3, 2.0))
+    assert checkpoint.newest_intact(tmp_path)[0] is None  # nothing to go on from
+    with pytest.raises(
+        checkpoint.DamagedCheckpointError, match="train_state/.*missing"
+    ):
+        checkpoint.restore_train_state(path, shapes(state))
 
 
 def test_any_altered_field_of_the_manifest_is_noticed(tmp_path):

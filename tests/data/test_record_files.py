@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import stored_tuples
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from jnf_jax.data import load, record_files
 from jnf_jax.data.dataset import Rows, indices_of
@@ -100,6 +101,43 @@ def test_floats_come_back_as_they_were_beside_bytes(tmp_path):
     np.testing.assert_allclose(
         drawn[..., 0], ((views["vector"] - low) / (high - low))[:, None], atol=1e-6
     )
+
+
+def test_other_numbers_are_stored_as_float32_and_rows_counted_from_the_start(tmp_path):
+    views = {
+        "depth": np.full((3, 2, 2, 1), 60_000, np.uint16),
+        "far": np.full((3, 2), 1 / 3),  # float64
+        "one": np.arange(3),
+    }
+    splits = {s: [(views, None)] for s in stored_tuples.SIZES}
+    stored_tuples.write(tmp_path / "x", num_classes=None, splits=splits)
+    data = record_files.open_dataset(tmp_path / "x")
+    assert data.shapes == {"depth": (2, 2, 1), "far": (2,), "one": (1,)}
+    read = data.fetch({}, data.splits["train"].rows(np.arange(3)))
+    for m, x in views.items():
+        assert read[m].dtype == np.float32
+        np.testing.assert_array_equal(np.ravel(read[m]), np.ravel(np.float32(x)))
+    bad = {**views, "one": np.array([0, np.inf, np.nan])}
+    splits["train"] = [(views, None), (bad, None)]
+    with pytest.raises(ValueError, match="`train.one` .* the first, inf, in row 4:"):
+        stored_tuples.write(tmp_path / "y", num_classes=None, splits=splits)
+
+
+def test_a_row_that_became_not_finite_is_named_when_it_is_read(tmp_path):
+    splits = {s: [({"a": np.full((9, 2), 0.25)}, None)] for s in stored_tuples.SIZES}
+    folder = stored_tuples.write(tmp_path / "x", num_classes=None, splits=splits)
+    rows = np.full((9, 2), 0.25, np.float32)
+    rows[4, 1] = np.nan
+    path = folder / "train-00000.array_record"
+    writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+    for row in rows:
+        writer.write(row.tobytes())
+    writer.close()
+    read = record_files.open_dataset(folder).splits["train"].read
+    assert np.isfinite(read(np.arange(4)).views["a"]).all()
+    told = "row 4 of split 'train' has values of 'a' that are not finite"
+    with pytest.raises(ValueError, match=told):
+        read(np.arange(9))
 
 
 def test_the_range_of_floats_is_that_of_all_splits(tmp_path):
@@ -232,8 +270,12 @@ FLOATS["a"][3, 0, 0, 0] = 0
             "the same as",
         ),
         (
-            _with_train(({"a": PICTURES["a"] / 255}, LABELS)),
-            "float64.*expected uint8 or float32",
+            _with_train(({"a": np.array([[1.0], [None]] * 3)}, LABELS)),
+            "`train.a` has dtype object, expected numbers: row 1 has None",
+        ),
+        (
+            _with_train(({"a": np.arange(2**24, 2**24 + 6)}, LABELS)),
+            "`train.a` has 3 integers that float32 .*, 16777217, in row 1: expected",
         ),
         (
             _with_train(({"a": PICTURES["a"][..., None]}, LABELS)),
@@ -250,7 +292,7 @@ FLOATS["a"][3, 0, 0, 0] = 0
                     LABELS,
                 )
             ),
-            "modality 'a' has 1 values that are not finite, expected none",
+            "`train.a` has 1 values that are NaN, .* the first, nan, in row 3:",
         ),
         (
             _with_train((PICTURES, None)),

@@ -210,13 +210,18 @@ def test_memory_goes_from_step_to_step_and_is_resumed_bitwise(tmp_path):
     assert_same_bits(whole.params, parts.params)
 
 
-def test_sigterm_saves_exits_143_and_resumes_bitwise(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-    terminate = at("train", 30, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(SystemExit) as stop:
+@pytest.mark.parametrize(
+    ("number", "ends"),
+    [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
+)
+def test_a_signal_saves_and_resumes_bitwise(tmp_path, capsys, number, ends):
+    before = signal.getsignal(number)
+    terminate = at("train", 30, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(ends) as stop:
         run(tmp_path / "parts", log=terminate)
-    assert stop.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert getattr(stop.value, "code", 130) == 128 + number
+    assert signal.getsignal(number) is before
+    assert "stage toy: step 30 of 60 is saved in" in capsys.readouterr().out
     # Saved where it was: 30 is no multiple of checkpoint_every.
     assert checkpoint.read_step(checkpoint.resolve(tmp_path / "parts")) == 30
     parts = run(tmp_path / "parts")

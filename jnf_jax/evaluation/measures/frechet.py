@@ -31,7 +31,7 @@ from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import Inference
 from jnf_jax.names import join_names
 from jnf_jax.networks import inception
-from jnf_jax.options import option
+from jnf_jax.options import names, option
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.batching import batches
 from jnf_jax.types import Params
@@ -47,9 +47,9 @@ class Settings:
     inception_file: str = option("", "pytorch-fid's weights; nothing is fetched.")
     inception_sha256: str = option("", "SHA-256 of that file, hex.")
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The members of ``FEATURES`` that are asked for."""
-        return [name for name in map(str.strip, self.features.split(",")) if name]
+        return names(self.features)
 
     def cross_faults(self, field: str) -> list[str]:
         """Whether the features are known, and their weights those that were named."""
