@@ -65,7 +65,7 @@ def test_a_program_ends_where_it_could_not_write(tmp_path, monkeypatch, capsys):
     assert not [*tmp_path.iterdir()]
     for workdir, out in ((None, tmp_path), (Path("/proc/a"), tmp_path / "a.json")):
         own.out = out
-        with pytest.raises(SystemExit, match="2"):
+        with pytest.raises(SystemExit, match="2"), programs.faults_told():
             programs._try_places(workdir)
         line = capsys.readouterr().err
         assert re.fullmatch("error: `--(out|workdir)` /.* cannot be written.*\n", line)
