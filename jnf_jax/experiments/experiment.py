@@ -26,6 +26,10 @@ from jnf_jax.training import resume
 from jnf_jax.types import Params
 
 
+DRAWS_JOINTLY = ("joint", "prior", "subsets")
+"""Stages that have a prior; that of "subsets" is q(z|∅)."""
+
+
 class Setup(NamedTuple):
     """Settings, data and method of one experiment."""
 
@@ -133,7 +137,7 @@ def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
     stages, experiment = setup.method.stages, setup.experiment
     if experiment.evaluation.subsets == "all" or experiment.measures:
         return stages
-    return tuple(stage for stage in stages if stage.name in ("joint", "prior"))
+    return tuple(stage for stage in stages if stage.name in DRAWS_JOINTLY)
 
 
 def stage_identity(

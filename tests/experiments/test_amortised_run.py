@@ -65,6 +65,15 @@ def test_the_front_door_opens_it(run):
     assert model.sample(2, prior="amortised")["m0"].shape == (2, 8, 8, 3)
 
 
+def test_joint_draws_alone_need_its_stage_too():
+    """For q(z|∅), the prior "amortised", is drawn from as well."""
+    config = amortised()
+    config.evaluation.subsets = "none"
+    setup = experiment.open_experiment(config)
+    found = [stage.name for stage in experiment.evaluated_stages(setup)]
+    assert found == ["joint", "subsets"]
+
+
 def test_its_stage_says_what_it_reads():
     setup = experiment.open_experiment(amortised())
     joint, subsets = setup.method.stages
