@@ -33,8 +33,9 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     Numbers of ``sampler.subsets`` stay numbers: the worst over seeds where a diagnostic
     has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
     all else there is measured. ``key`` is a single run's: the record has none.
-    ``stage1_checkpoint`` lists one id a seed, ``command`` each that was run; sentences
-    (notes, warnings) are those of any seed; null stays null if any seed has it.
+    ``stage1_checkpoint`` lists one id a seed, ``command`` each that was run; entries of
+    ``continued`` tell their ``seed``; sentences (notes, warnings) are those of any
+    seed; null stays null if any seed has it.
 
     Args:
         records: Valid records of one config, on the same data and commit, one a seed;
@@ -49,11 +50,17 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     seeds = [seed for record in records for seed in record["seeds"]]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"`records` are of the seeds {seeds}, expected different ones")
-    apart = ("seeds", "key", "command", "stage1_checkpoint")
+    apart = ("seeds", "key", "command", "stage1_checkpoint", "continued")
     shared = [{k: v for k, v in r.items() if k not in apart} for r in records]
     checkpoints = [record["stage1_checkpoint"] for record in records]
+    continued = [
+        {"seed": record["seeds"][0], **entry}
+        for record in records
+        for entry in record.get("continued", [])
+    ]
     return {
         **_merge("", shared),
+        **({"continued": continued} if continued else {}),
         "seeds": seeds,
         "command": " && ".join(dict.fromkeys(r["command"] for r in records)),
         "stage1_checkpoint": None if None in checkpoints else ", ".join(checkpoints),

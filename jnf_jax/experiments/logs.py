@@ -157,7 +157,7 @@ def provenance(workdir: Path) -> dict[str, Any]:
     """How the parameters in ``workdir`` were made, as records quote its config.json.
 
     ``commit`` is "unknown" outside a checkout, with "-dirty" after it where tracked
-    files were changed.
+    files were changed; "continued" is there where stages were given more steps later.
     """
     run = read_json(
         Path(workdir) / "config.json",
@@ -169,6 +169,7 @@ def provenance(workdir: Path) -> dict[str, Any]:
         "commit": _commit_of(run),
         "hardware": run["hardware"],
         "versions": run["versions"],
+        **({"continued": run["continued"]} if "continued" in run else {}),
     }
 
 
@@ -198,15 +199,34 @@ def _commit_of(run: dict[str, Any]) -> str:
 
 
 def write_config(
-    workdir: Path, config: dict[str, Any], config_file: str, command: str
+    workdir: Path,
+    config: dict[str, Any],
+    config_file: str,
+    command: str,
+    start: dict[str, Any] | None = None,
 ) -> Path:
     """Writes ``config.json``: the resolved config beside ``describe_run()``.
 
     ``config_file`` is where it came from, ``command`` the command line of the run.
+    ``start`` is the record of a stage that starts. One that goes on with more steps
+    than it had leaves an entry under "continued": where it was, what it was to have,
+    and by which command and commit; one that starts anew removes its own.
     """
+    path, start = Path(workdir) / "config.json", start or {}
+    before = json.loads(path.read_text()) if path.exists() else {}
+    continued = before.get("continued", [])
+    if "continued" in start:
+        how = {"command": before.get("command"), "commit": _commit_of(before)}
+        last = {"stage": start["stage"], **start["continued"][-1]}
+        # Again where it was stopped before its first checkpoint.
+        if not any(last.items() <= entry.items() for entry in continued):
+            continued = [*continued, last | how]
+    elif start.get("step") == 0:
+        continued = [entry for entry in continued if entry["stage"] != start["stage"]]
     run = {"config_file": config_file, "command": command, **describe_run()}
+    run |= {"continued": continued} if continued else {}
     text = json.dumps({"config": config, **run}, indent=2)
-    return write_whole(Path(workdir) / "config.json", text + "\n")
+    return write_whole(path, text + "\n")
 
 
 def _describe_commit() -> tuple[str | None, bool | None]:

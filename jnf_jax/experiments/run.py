@@ -3,6 +3,7 @@
 ``train.py`` is the program around it; ``sweep.py`` runs several.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from jnf_jax.experiments.experiment import (
 from jnf_jax.experiments.stages import bind_stage
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.files import try_file, try_folder, user_path
+from jnf_jax.stage import Stage
 from jnf_jax.training.batches import validation_indices
 from jnf_jax.training.trainer import train
 from jnf_jax.types import Params
@@ -115,8 +117,12 @@ def _make_log(
         # Once the workdir has proved to be this config's; what made its parameters
         # stays on record when they are only read again.
         is_new = not (workdir / "config.json").exists() or record["step"] == 0
-        if record["event"] == "start" and is_new:
-            logs.write_config(workdir, *about)
+        if record["event"] == "start" and (is_new or "continued" in record):
+            logs.write_config(workdir, *about, record)
+        if "continued" in record:
+            step, before = record["step"], record["continued"][-1]["num_steps"]
+            told = f"goes on from step {step:,}; it was to have {before:,}"
+            processes.say(f"stage {record['stage']}: {told}")
         metrics(record)
 
     return log
@@ -290,6 +296,9 @@ def train_stages(
         name = stage.name
         if name in experiment.stages and name not in experiment.init:
             settings = experiment.training[name]
+            processes.on_first(
+                functools.partial(_set_aside, setup, workdir, stage, checkpoint_ids)
+            )
             if stage.cache is not None:
                 processes.say(f"stage {name}: caching what it learns from, of all data")
             result = train(
@@ -315,3 +324,25 @@ def train_stages(
             seconds += spent
             processes.say(f"stage {name}: read from {path}")
     return params, checkpoint_ids, seconds
+
+
+def _set_aside(
+    setup: Setup, workdir: Path, stage: Stage, checkpoint_ids: dict[str, str]
+) -> None:
+    """Renames checkpoints that were trained on a stage which was continued since."""
+    directory = stage_directory(workdir, stage.name)
+    needed = [name for name in stage.needs if name in checkpoint_ids]
+    places = [checkpoint.find(stage_path(setup, workdir, name)) for name in needed]
+    if not any(checkpoint.read_metadata(place).get("continued") for place in places):
+        return
+    path, _ = checkpoint.newest_intact(directory)
+    if path is None:
+        return
+    then = checkpoint.read_metadata(path)["identity"]["config"]["needs"]
+    if changed := [name for name in needed if then.get(name) != checkpoint_ids[name]]:
+        aside = directory.with_name(f"{stage.name}-of-{then[changed[0]]}")
+        directory.rename(aside)
+        processes.say(
+            f"stage {stage.name}: what was trained on {', '.join(changed)} before more "
+            f"steps is now {aside}"
+        )

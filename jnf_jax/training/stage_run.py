@@ -21,7 +21,7 @@ from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.progress import MetricsWindow, summarise
-from jnf_jax.training.resume import check_identity
+from jnf_jax.training.resume import continuation
 from jnf_jax.training.train_step import TrainState
 
 
@@ -48,6 +48,8 @@ class Run(NamedTuple):
     mesh: jax.sharding.Mesh | None
     log: Callable[[dict[str, Any]], None]
     programs: Programs
+    continued: tuple[dict[str, int], ...] = ()
+    """Runs with fewer steps that this one continues, see ``resume.continuation``."""
 
     @property
     def field(self) -> str:
@@ -122,11 +124,26 @@ def new_state(run: Run) -> TrainState:
     return run.programs.init(run.key("/init"))
 
 
-def restored_state(run: Run) -> tuple[TrainState | None, float, dict[str, Any] | None]:
-    """The newest intact state, the seconds spent on it and its position in the data.
+class Restored(NamedTuple):
+    """Where a run goes on; by default at its start.
 
-    None, 0.0 and None where there is none. Each damaged checkpoint that is passed over
-    is named in a warning.
+    Attributes:
+      state: the newest intact one.
+      seconds: spent on it.
+      position: in the data, of ``Feed.position``.
+      continued: see ``Run``.
+      is_extended: whether it has more steps to go than when it was saved.
+    """
+
+    state: TrainState | None = None
+    seconds: float = 0.0
+    position: dict[str, Any] | None = None
+    continued: tuple[dict[str, int], ...] = ()
+    is_extended: bool = False
+
+
+def restored_state(run: Run) -> Restored:
+    """The newest intact checkpoint; each damaged one that is passed over is warned of.
 
     Raises:
       ValueError: the checkpoint is of another identity, listing what differs, or does
@@ -139,9 +156,9 @@ def restored_state(run: Run) -> tuple[TrainState | None, float, dict[str, Any] |
     told = f"the step of the newest checkpoint in {run.directory}"
     processes.require_same(told, newest)
     if path is None:
-        return None, 0.0, None
+        return Restored()
     stored = checkpoint.read_metadata(path)
-    check_identity(path, stored["identity"], run.identity)
+    continued = continuation(path, stored, run.identity, newest)
     like = jax.eval_shape(run.programs.init, run.key("/init"))
     places = parallel.state_sharding(like, run.mesh, run.settings.parameters)
     # The parameters that later stages read are an item of their own.
@@ -150,7 +167,13 @@ def restored_state(run: Run) -> tuple[TrainState | None, float, dict[str, Any] |
     rest = checkpoint.restore_train_state(path, rest, sharding=rest_at)
     # What was read may share memory with the reader's buffers; a donated state may not.
     state = run.programs.copy(rest._replace(**{run.field: params}))
-    return state, stored["seconds"], stored.get("position")
+    return Restored(
+        state,
+        stored["seconds"],
+        stored.get("position"),
+        tuple(continued),
+        len(continued) > len(stored.get("continued", [])),
+    )
 
 
 def _split(run: Run, state: TrainState) -> tuple[Any, TrainState]:
@@ -280,11 +303,13 @@ def save_if_finite(
     if not run.programs.all_finite((state.params, state.ema_params)):
         steps = f"steps {window.first_step} to {step}"
         raise _diverged(run, f"a parameter is not finite, found in {steps}")
+    about = {"identity": run.identity, "seconds": seconds, "position": position}
+    about |= {"continued": list(run.continued)} if run.continued else {}
     path = checkpoint.save(
         run.directory,
         int(state.step),
         *_split(run, state),
-        {"identity": run.identity, "seconds": seconds, "position": position},
+        about,
         keep=run.settings.keep_checkpoints,
     )
     identifier = checkpoint.checkpoint_id(path)

@@ -80,7 +80,8 @@ def train(
 ) -> TrainResult:
     """Trains a stage to its last step, from its newest intact checkpoint if it has one.
 
-    A stage that is already finished is read, not trained.
+    A stage that is already finished is read, not trained; one that is given more steps
+    than before goes on, and its checkpoints tell so ("continued").
 
     Args:
       stage: what to train.
@@ -115,7 +116,9 @@ def train(
         log=log,
         programs=stage_run.compile_programs(stage, settings, mesh),
     )
-    state, seconds, position = stage_run.restored_state(run)
+    found = stage_run.restored_state(run)
+    state, seconds = found.state, found.seconds
+    run = run._replace(continued=found.continued)
     start = 0 if state is None else int(state.step)
     is_to_train, clock = start < settings.num_steps, Clock()
     with contextlib.ExitStack() as stack:
@@ -130,12 +133,13 @@ def train(
         stack.callback(bar.close)
         if state is None:
             state = stage_run.new_state(run)
-        run.record("start", start, {})
+        begun = {"continued": list(run.continued)} if found.is_extended else {}
+        run.record("start", start, begun)
         if is_to_train and stage.fit is not None:
             state, seconds = stage_run.fit(run, state)
         elif is_to_train:
             asked_to_stop = stack.enter_context(stopping.catch_signals(mesh))
-            rows = feed.open_feed(stage, settings, mesh, start, position)
+            rows = feed.open_feed(stage, settings, mesh, start, found.position)
             stack.callback(rows.close)
             state, seconds = _loop(run, rows, state, seconds, clock, bar, asked_to_stop)
     path, _ = checkpoint.newest_intact(run.directory)

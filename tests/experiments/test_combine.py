@@ -55,6 +55,13 @@ def records():
     return [one_seed(seed, share) for seed, share in enumerate(SHARES)]
 
 
+def test_what_one_seed_continued_is_told_with_its_seed(records):
+    assert "continued" not in combine(records)
+    entry = {"stage": "joint", "step": 20, "num_steps": 20}
+    records[1]["continued"] = [entry]
+    assert combine(records)["continued"] == [{"seed": 1, **entry}]
+
+
 def test_measured_numbers_are_summarised(records):
     record = combine(records)
     assert validate(record) == []

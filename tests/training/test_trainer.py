@@ -282,6 +282,30 @@ def test_only_damaged_ones_start_again(tmp_path):
         assert run(tmp_path).resumed_from == 0
 
 
+def test_more_steps_continue_a_run_and_the_checkpoint_tells_so(tmp_path):
+    def continued(path):
+        return checkpoint.read_metadata(path).get("continued")
+
+    starts, finished = [], run(tmp_path)
+    log = at("start", 60, lambda: starts.append(60))
+    longer = run(tmp_path, log=log, num_steps=70)
+    assert finished.step == longer.resumed_from == 60 and starts == [60]
+    assert continued(longer.checkpoint) == [{"step": 60, "num_steps": 60}]
+    # With a constant rate it ends where one ends that had so many steps from the start.
+    assert_same_bits(longer.params, run(tmp_path / "whole", num_steps=70).params)
+    assert continued(run(tmp_path / "whole", num_steps=70).checkpoint) is None
+
+    with pytest.raises(ValueError, match="settings.num_steps: checkpoint 70, now 60"):
+        run(tmp_path)
+    with pytest.raises(Killed):
+        run(tmp_path, log=at("checkpoint", 80, kill), num_steps=90)
+    told = [{"step": 60, "num_steps": 60}, {"step": 70, "num_steps": 70}]
+    records = []
+    again = run(tmp_path, log=records.append, num_steps=90)
+    assert again.resumed_from == 80 and continued(again.checkpoint) == told
+    assert "continued" not in records[0]  # that was told when it began
+
+
 def test_another_config_is_refused_and_the_differences_listed(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match="holds another config") as error:
