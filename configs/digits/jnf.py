@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
         config.subset_posterior.name = "amortised"
         config.flow.update(num_blocks=3, context_size=128, num_posterior_samples=2)
         config.subsets = dict(
-            num_steps=15_000,
+            num_steps=30_000,
             batch_size=256,
             learning_rate=4e-3,
             warmup_steps=200,
