@@ -15,7 +15,7 @@ import numpy as np
 from jnf_jax import checkpoint
 from jnf_jax.checkpoint import owner
 from jnf_jax.evaluation import classifiers, measures
-from jnf_jax.experiments import logs, records, run_folder
+from jnf_jax.experiments import dry_run, logs, records, run_folder
 from jnf_jax.experiments.combine import combine
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.console import console_table
@@ -72,6 +72,7 @@ def train_and_evaluate(
         check_read_stages(setup)
         if with_evaluation:
             check_evaluation(setup)
+        dry_run.check(setup, workdir, with_evaluation)
         about = (config.to_dict(), config_name, command)
         log = _make_log(workdir, about, wandb_project, check_owner)
         params, checkpoint_ids, seconds = train_stages(setup, workdir, mesh, log)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -31,15 +32,9 @@ def bind_stage(
     of its training may give groups of parameters a rate of their own.
 
     Raises:
-        ValueError: If a needed stage is missing from ``params``.
+        ValueError: As ``check_stage``.
     """
-    missing = [name for name in stage.needs if name not in params]
-    if missing:
-        raise ValueError(
-            f"stage {stage.name!r} needs the parameters of {missing}; train "
-            "them in the same run, or name a checkpoint with "
-            f"--config.init.{missing[0]}=…"
-        )
+    check_stage(stage, dataset, params)
     frozen = {name: params[name] for name in stage.needs}
     has_cache, changed = stage.cache is not None, {}
     for name in ("train", "validation"):
@@ -47,12 +42,6 @@ def bind_stage(
         arrays = {"data": split.arrays}
         if split.present is not None:
             arrays["present"] = split.present
-        if has_cache and split.size > MAX_CACHED:
-            raise ValueError(
-                f"stage {stage.name!r} would cache the joint posterior of "
-                f"{split.size:,} tuples, expected at most {MAX_CACHED:,}; use a "
-                "smaller set, of fixed tuples (data.variant='fixed')"
-            )
         if has_cache:
             arrays["cached"] = compute_cache(stage, dataset, name, frozen, mesh)
         changed |= {f"{name}_arrays": arrays, f"{name}_size": split.size}
@@ -77,6 +66,23 @@ def bind_stage(
         groups=parameter_groups(settings) if settings else {},
         **changed,
     )
+
+
+def check_stage(stage: Stage, dataset: Dataset, known: Collection[str]) -> None:
+    """Refuses a stage that needs one that is not ``known``, or too large a cache."""
+    if missing := [name for name in stage.needs if name not in known]:
+        raise ValueError(
+            f"stage {stage.name!r} needs the parameters of {missing}; train "
+            "them in the same run, or name a checkpoint with "
+            f"--config.init.{missing[0]}=…"
+        )
+    for name in ("train", "validation") if stage.cache is not None else ():
+        if (size := dataset.splits[name].size) > MAX_CACHED:
+            raise ValueError(
+                f"stage {stage.name!r} would cache the joint posterior of {size:,} "
+                f"tuples, expected at most {MAX_CACHED:,}; use a smaller set, of fixed "
+                "tuples (data.variant='fixed')"
+            )
 
 
 def parameter_groups(settings: TrainSettings) -> dict[str, Group]:
