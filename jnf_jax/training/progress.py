@@ -160,6 +160,12 @@ class MetricsWindow:
         names = fetched[0] if fetched else ()
         return {n: float(max(np.max(m[n]) for m in fetched)) for n in names}
 
+    def not_finite(self) -> list[str]:
+        """Names of the metrics that are NaN or infinite in one of these steps."""
+        fetched = jax.device_get(self._metrics)
+        names = fetched[0] if fetched else ()
+        return [n for n in names if not all(np.isfinite(m[n]).all() for m in fetched)]
+
     def summary(self, step: int, batch_size: int) -> dict[str, float]:
         """Every metric up to ``step``, summarised, and ``samples_per_second``."""
         found = summarise(self._metrics)

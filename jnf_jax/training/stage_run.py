@@ -16,13 +16,16 @@ import numpy as np
 from jnf_jax import checkpoint
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
-from jnf_jax.training import train_step
+from jnf_jax.training import batches, train_step
 from jnf_jax.training.compiling import compiler_options
 from jnf_jax.training.feed import Feed, validation_mesh, validation_rows
 from jnf_jax.training.optimizers import TrainSettings, make_optimizer
 from jnf_jax.training.progress import MetricsWindow, summarise
 from jnf_jax.training.resume import continuation
 from jnf_jax.training.train_step import TrainState
+
+LARGE = 100.0
+"""Values of data beyond which their scale may be why a loss is not finite."""
 
 
 class Programs(NamedTuple):
@@ -270,8 +273,43 @@ def check_loss(run: Run, state: TrainState, window: MetricsWindow, step: int) ->
         raise _diverged(
             run,
             f"the loss is not finite at step {bad}, found in steps "
-            f"{window.first_step} to {step}{': ' if failure else ''}{failure}",
+            f"{window.first_step} to {step}: {failure or _explain(run, window, bad)}",
         )
+
+
+def _explain(run: Run, window: MetricsWindow, step: int) -> str:
+    """What a person needs to find out why: terms, and ranges in the batch of a step."""
+    stage, settings = run.stage, run.settings
+    rows = batches.batch_indices(
+        step,
+        1,
+        name=stage.name,
+        size=stage.train_size,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )[0]
+    read = rows if stage.train_read is None else stage.train_read(rows)
+    batch = stage.fetch(stage.train_arrays, read)
+    told, largest = [], 0.0
+    if terms := [name for name in window.not_finite() if name != "loss"]:
+        told.append(f"so are {', '.join(terms)}")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        if not is_float or leaf.shape[:1] != rows.shape:
+            continue
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        values = np.asarray(leaf, np.float32).reshape(len(rows), -1)
+        is_finite = np.isfinite(values).all(axis=1)
+        if is_finite.all():
+            low, high = float(values.min()), float(values.max())
+            told.append(f"{name} goes from {low:g} to {high:g}")
+            largest = max(largest, -low, high)
+        else:
+            row = rows[~is_finite].min()
+            told.append(f"{name} is not finite in row {row} of the training data")
+    if largest > LARGE:
+        told.append("bring values to a scale of about one, as jnf_jax.fit does")
+    return "; ".join(told)
 
 
 def _diverged(run: Run, what: str) -> FloatingPointError:

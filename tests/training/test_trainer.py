@@ -14,6 +14,7 @@ import pytest
 from jnf_jax import checkpoint
 from jnf_jax.training import batches, stage_run, train_step
 from jnf_jax.training.optimizers import make_optimizer
+from jnf_jax.training.progress import MetricsWindow
 from jnf_jax.training.trainer import (
     Stage,
     TrainSettings,
@@ -208,6 +209,27 @@ def test_memory_goes_from_step_to_step_and_is_resumed_bitwise(tmp_path):
     )
     # Validation reads the memory and leaves it: what follows it shows no gap.
     assert_same_bits(whole.params, parts.params)
+
+
+def test_a_loss_that_is_not_finite_is_explained_by_its_terms_and_its_batch():
+    counts = np.linspace(0, 9_999, 64, dtype=np.float32)[:, None]
+    holes = np.where(np.arange(64) == 17, np.nan, 0.5).astype(np.float32)
+
+    def fetch(arrays, rows):
+        return {"views": {m: x[rows] for m, x in arrays.items()}, "rows": rows}
+
+    arrays = {"counts": counts, "holes": holes}
+    about = dict(fetch=fetch, train_arrays=arrays, train_size=64)
+    stage = dataclasses.replace(STAGE, **about)
+    settings = dataclasses.replace(SETTINGS, batch_size=64)
+    run = stage_run.Run(stage, settings, None, {}, None, None, None)
+    window = MetricsWindow(0)
+    window.add({"loss": np.inf, "log_likelihood/counts": -np.inf, "kl": 1.0})
+    assert stage_run._explain(run, window, 0) == (
+        "so are log_likelihood/counts; views/counts goes from 0 to 9999; "
+        "views/holes is not finite in row 17 of the training data; "
+        "bring values to a scale of about one, as jnf_jax.fit does"
+    )
 
 
 @pytest.mark.parametrize(
