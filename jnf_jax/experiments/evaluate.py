@@ -80,15 +80,6 @@ def evaluate_and_write(
     }
     kept = Kept(workdir / "evaluation", about, processes.say)
     unfinished = workdir / "unfinished.json"
-
-    def write(record: dict[str, Any]) -> None:
-        if not processes.is_first():
-            return
-        try:
-            records.write(unfinished, record)
-        except (OSError, ValueError) as error:  # it goes on: all is still in memory
-            processes.say(f"warning: what is known so far is not kept: {error}")
-
     record = evaluate(
         setup,
         params,
@@ -98,10 +89,10 @@ def evaluate_and_write(
         mesh=mesh,
         report=processes.say,
         kept=kept,
-        write=write,
+        write=functools.partial(_keep_so_far, unfinished),
     )
     if processes.is_first():
-        _write_record([workdir / "results.json", *([out] if out else [])], record)
+        _write_record([workdir / "results.json", out], record)
         unfinished.unlink(missing_ok=True)
         print(f"Record: {workdir / 'results.json'}")
     kept.discard()
@@ -117,7 +108,17 @@ def evaluate_and_write(
     return record if processes.is_first() else None
 
 
-def _write_record(paths: list[Path], record: dict[str, Any]) -> None:
+def _keep_so_far(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record that is not finished, if it can be: all is still in memory."""
+    if not processes.is_first():
+        return
+    try:
+        records.write(path, record)
+    except (OSError, ValueError) as error:
+        processes.say(f"warning: what is known so far is not kept: {error}")
+
+
+def _write_record(paths: list[Path | None], record: dict[str, Any]) -> None:
     """Writes and prints what was computed, whatever comes in between."""
     try:
         records.write_all(paths, record)

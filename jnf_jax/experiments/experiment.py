@@ -25,7 +25,6 @@ from jnf_jax.stage import Stage
 from jnf_jax.training import resume
 from jnf_jax.types import Params
 
-
 DRAWS_JOINTLY = ("joint", "prior", "subsets")
 """Stages that have a prior; that of "subsets" is q(z|∅)."""
 

@@ -33,7 +33,7 @@ def write(
 
 
 def write_all(
-    paths: Sequence[Path],
+    paths: Sequence[Path | None],
     record: Record,
     faults_of: Callable[[Any], Sequence[str]] = validate,
 ) -> None:
@@ -41,22 +41,22 @@ def write_all(
 
     Raises:
         ValueError: It has faults; all are listed.
-        OSError: Some place did not take it, and each other has it.
+        OSError: Some place did not take it; each other has it.
     """
-    failed = []
-    for path in paths:
+    places, failed = [path for path in paths if path is not None], {}
+    for path in places:
         try:
             write(path, record, faults_of)
         except OSError as error:
-            failed.append(f"{path} ({error.strerror or error})")
-    if len(failed) == len(paths):
+            failed[path] = f"{path} ({error.strerror or error})"
+    if len(failed) == len(places):
         print(json.dumps(record))
     if failed:
-        places = [
-            str(path) for path in paths if not any(str(path) in f for f in failed)
-        ]
-        kept = f"it is in {', '.join(places)}" if places else "it is printed above"
-        raise OSError(f"the record could not be written to {', '.join(failed)}; {kept}")
+        kept = ", ".join(str(path) for path in places if path not in failed)
+        raise OSError(
+            f"the record could not be written to {', '.join(failed.values())}; "
+            f"it is {f'in {kept}' if kept else 'printed above'}"
+        )
 
 
 def read(

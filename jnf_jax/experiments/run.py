@@ -188,7 +188,7 @@ def train_seeds(
         return None
     record = combine(found)
     print(console_table(record))
-    records.write_all([Path(workdir) / "results.json", *([out] if out else [])], record)
+    records.write_all([Path(workdir) / "results.json", out], record)
     return record
 
 

@@ -331,14 +331,19 @@ def run_sweep(
         "plot": config.plot.to_dict() | {"y": list(config.plot.y)},
         "variants": _combine(plan.units, found),
     }
+    _write(workdir, out, ablation)
+    return ablation
+
+
+def _write(workdir: Path, out: Path | None, ablation: dict[str, Any]) -> None:
+    """Prints the table; writes it, the records and the plot."""
     text = "\n".join(ablations.table_of(ablation))
-    paths = [workdir / "sweep.json", *([Path(out)] if out else [])]
+    processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
+    paths = [workdir / "sweep.json", out]
     records.write_all(paths, ablation, ablations.faults_of)
-    for path in paths:
+    for path in filter(None, paths):
         sweep_plot.draw(ablation, path.with_suffix(".png"))
     (workdir / "sweep.md").write_text(text + "\n", encoding="utf-8")
-    processes.say(f"{text}\nTable, records and plot: {workdir}/sweep.{{md,json,png}}")
-    return ablation
 
 
 def on_each_device(
