@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnf_jax.data import dataset, heat_map, manifest
+from jnf_jax.data import dataset, drawings, manifest
 from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Scaling, Split
 from jnf_jax.data.rendering import fetch_stored
 from jnf_jax.names import check_names
@@ -294,7 +294,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         },
         presentations={
             m: dataset.Presentation(
-                functools.partial(heat_map.draw, low=low, high=high)
+                functools.partial(drawings.draw, low=low, high=high)
             )
             for m, shape in shapes.items()
             for low, high in [ranges.get(m, (0.0, 1.0))]

@@ -1,8 +1,9 @@
 """Sample grids as uint8 arrays and PNG files.
 
-Pictures are looked at by people, so small images are enlarged by whole factors
-(nearest neighbour: a pixel stays a square), grey ones become RGB, and each row says in
-words what it is. Values are clipped to [0, 1], as protocol v1 clips decoder means.
+Pictures are looked at by people, so each view keeps its own form: small images are
+enlarged by whole factors (nearest neighbour: a pixel stays a square), grey ones become
+RGB, and each row or column says in words what it is. Values are clipped to [0, 1], as
+protocol v1 clips decoder means.
 
 A picture has a bounded size, whatever the data: images larger than their cell are
 averaged into it, long names are cut, and a line at the foot says what is left out.
@@ -13,7 +14,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ _INK = (70, 70, 70)
 _LINE = (200, 60, 40)
 _FONT_SIZE = 12
 _GAP = 8
-"""Blank pixels between blocks; the line between given and drawn lies in as many."""
+"""Blank pixels between blocks, and between the groups of a table."""
 
 MAX_PIXELS = 4_000_000
 """All cells of a picture together."""
@@ -40,8 +41,14 @@ MAX_CELLS = 4_000
 MAX_SIDE = 256
 """Pixels of a cell; fewer where there are many cells."""
 
+MAX_TUPLES = 64
+"""Rows of a table."""
+
 MAX_MODALITIES = 12
-"""Rows of what was given; as many again of what was generated."""
+"""Views that were given; as many again that were generated."""
+
+_LEAST_SIDE = 8
+"""Pixels of a cell's shorter side."""
 
 _MAX_LABEL = 160
 """Pixels of a name; longer ones lose their middle."""
@@ -88,16 +95,15 @@ def _as_rgb(name: str, images: Images, side: int, *, max_ndim: int = 4) -> np.nd
     return np.broadcast_to(pixels, (*pixels.shape[:-1], 3))
 
 
-def _cell(rows: Sequence[np.ndarray], min_size: int, side: int) -> tuple[int, int]:
-    """Height and width shared by all cells: the largest image times a whole factor.
+def _cell(images: np.ndarray, min_size: int, side: int) -> tuple[int, int]:
+    """Height and width of images as they are shown: times a whole factor.
 
-    Both are from ``min_size`` to ``side``, to which images that are flat are stretched.
+    The longer side is from ``min_size`` to ``side``; a flat one is stretched.
     """
-    height = max(row.shape[1] for row in rows)
-    width = max(row.shape[2] for row in rows)
-    wanted = math.ceil(min_size / min(height, width))
-    scale = max(1, min(wanted, side // max(height, width)))
-    least = min(min_size, side)
+    height, width = images.shape[-3:-1]
+    longer = max(height, width)
+    scale = max(1, min(math.ceil(min_size / longer), side // longer))
+    least = min(_LEAST_SIDE, min_size)
     return max(scale * height, least), max(scale * width, least)
 
 
@@ -118,22 +124,19 @@ def _size_of(font: ImageFont.FreeTypeFont, labels: Sequence[str]) -> int:
 
 def grid(
     generated: Mapping[str, Images],
-    given: Mapping[str, Images] = MappingProxyType({}),
     *,
     columns: int = 16,
     pad: int = 2,
     min_size: int = 48,
 ) -> Picture:
-    """Rows of modalities, a column for each tuple; what was given lies above a line.
+    """A row a modality, a column a tuple: draws of all views together.
 
     Args:
         generated: modality → f32[N, H, W, 1 or 3], decoded from the same N latents.
-        given: modality → f32[N, H, W, 1 or 3], what they were drawn given; {} for draws
-            from a prior.
         columns: Tuples side by side; more of them continue in a block further down.
         pad: Blank pixels between cells.
-        min_size: Smallest side of a cell in pixels; smaller images are enlarged by a
-            whole factor. 1 keeps the largest image at its own size.
+        min_size: Longer side of a cell in pixels; smaller images are enlarged by a
+            whole factor. 1 keeps images at their own size.
 
     Raises:
         ValueError: No modality, unequal numbers of tuples, images of another shape, or
@@ -142,63 +145,154 @@ def grid(
     >>> grid({"m0": np.zeros((5, 8, 8, 1))}, min_size=16).shape
     (20, 118, 3)
     """
-    if not generated:
-        raise ValueError("`generated` is empty, expected at least one modality")
     if columns < 1:
         raise ValueError(f"`columns` is {columns}, expected at least 1")
-    given, generated, left_out = _bounded(given, generated)
-    verb = " drawn" if given else ""
-    num_rows = len(given) + len(generated)
-    num = len(next(iter(generated.values())))
-    side = _side(num_rows * num)
-    rows = {f"given {m}": _as_rgb(f"given[{m}]", x, side) for m, x in given.items()}
-    for m, x in generated.items():
-        rows[f"{m}{verb}"] = _as_rgb(f"generated[{m}]", x, side)
+    kept = _first(generated)
+    num, of = _num_shown({"generated": generated}, len(kept))
+    side = _side(len(kept) * num)
+    rows = {m: _as_rgb(f"generated[{m}]", x[:num], side) for m, x in kept.items()}
+    cells = {m: _cell(images, min_size, side) for m, images in rows.items()}
     # Equal blocks: 20 images in at most 16 columns are 10 + 10, not 16 + 4.
     num_blocks = math.ceil(num / columns)
     width_of_block = math.ceil(num / num_blocks)
-    height, width = cell = _cell([*rows.values()], min_size, side)
     font = ImageFont.load_default(_FONT_SIZE)
-    labels = {label: _cut(font, label) for label in rows}
-    left = pad + _size_of(font, list(labels.values()))
-    block = num_rows * (height + pad) + _GAP * bool(given)
-    foot, right = (
-        pad + num_blocks * (block + _GAP) - _GAP,
-        width_of_block * (width + pad),
-    )
-    below = _FONT_SIZE + 8 if left_out else 0
-    canvas = np.full((foot + below, left + right, 3), _PAPER, np.uint8)
-    captions = [(4, foot + below - 4, "lb", left_out)] if left_out else []
+    labels = {m: _cut(font, m) for m in rows}
+    left, wide = pad + _size_of(font, list(labels.values())), _widest(cells)
+    block = sum(height + pad for height, _ in cells.values()) + _GAP
+    foot = pad + num_blocks * block - _GAP
+    told = _left_out(tuples=(num, of), modalities=(len(kept), len(generated)))
+    below = _FONT_SIZE + 8 if told else 0
+    size = foot + below, left + width_of_block * (wide + pad)
+    canvas = np.full((*size, 3), _PAPER, np.uint8)
+    captions = [(4, foot + below - 4, "lb", told)] if told else []
     for number in range(num_blocks):
-        top = pad + number * (block + _GAP)
-        for place, (label, images) in enumerate(rows.items()):
-            if given and place == len(given):
-                middle = top + (_GAP - pad) // 2
-                canvas[middle - 1 : middle + 1] = _LINE
-                top += _GAP
-            at = number * width_of_block
-            _paste(canvas, images[at : at + width_of_block], top, left, cell, pad)
-            captions.append((4, top + height // 2, "lm", labels[label]))
+        top, at = pad + number * block, number * width_of_block
+        for m, images in rows.items():
+            shown, height = images[at : at + width_of_block], cells[m][0]
+            _paste(canvas, shown, top, left, cells[m], (height, wide), pad)
+            captions.append((4, top + height // 2, "lm", labels[m]))
             top += height + pad
     return _write_captions(canvas, captions, font)
 
 
-def _bounded(
-    given: Mapping[str, Images], generated: Mapping[str, Images]
-) -> tuple[dict[str, Images], dict[str, Images], str]:
-    """The modalities and tuples that are shown, and a line on the others."""
-    sizes = {f"given[{m}]": len(given[m]) for m in sorted(given)}
-    sizes |= {f"generated[{m}]": len(generated[m]) for m in sorted(generated)}
+class _Group(NamedTuple):
+    """Columns of one modality: u8[N, K, H, W, 3], what stands above, the size of each.
+
+    ``heads`` are of the first column and of all others; ``is_given`` frames it.
+    """
+
+    name: str
+    images: np.ndarray
+    heads: tuple[str, str]
+    cell: tuple[int, int]
+    is_given: bool
+
+
+def conditional_grid(
+    given: Mapping[str, Images],
+    truth: Mapping[str, Images],
+    generated: Mapping[str, Images],
+    *,
+    rows: int = 16,
+    pad: int = 2,
+    min_size: int = 48,
+) -> Picture:
+    """A row a tuple: what was given, framed; then the truth and draws of other views.
+
+    Args:
+        given: modality → f32[N, H, W, 1 or 3].
+        truth: modality → f32[N, H, W, 1 or 3], of the same tuples.
+        generated: modality → f32[N, K, H, W, 1 or 3], K draws a tuple.
+        rows: Tuples below each other; more of them continue in a block to the right.
+        pad: Blank pixels between cells.
+        min_size: As for ``grid``.
+
+    Raises:
+        ValueError: As ``grid``; a generated view without its truth.
+    """
+    if missing := sorted(set(generated) - set(truth)):
+        raise ValueError(f"`truth` lacks {missing}, expected all of `generated`")
+    shown, targets = _first(given), _first(generated)
+    cells = len(shown) + sum(1 + x.shape[1] for x in targets.values())
+    num, of = _num_shown(dict(given=given, truth=truth, generated=generated), cells)
+    num = min(num, MAX_TUPLES)
+    side = _side(cells * num)
+    groups = []
+    for m, x in shown.items():
+        images = _as_rgb(f"given[{m}]", x[:num], side)[:, None]
+        cell = _cell(images, min_size, side)
+        groups.append(_Group(m, images, ("given", ""), cell, True))
+    for m, x in targets.items():
+        both = [_as_rgb(f"truth[{m}]", truth[m][:num], side)[:, None]]
+        both += [_as_rgb(f"generated[{m}]", x[:num], side, max_ndim=5)]
+        images = np.concatenate(both, axis=1)
+        cell = _cell(images, min_size, side)
+        groups.append(_Group(m, images, ("truth", "draws"), cell, False))
+    told = _left_out(
+        tuples=(num, of),
+        given=(len(shown), len(given)),
+        generated=(len(targets), len(generated)),
+    )
+    return _table(groups, told, rows, pad)
+
+
+def _table(groups: Sequence[_Group], told: str, rows: int, pad: int) -> Picture:
+    """Groups side by side below their heads, ``rows`` tuples below each other."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    num, tall = len(groups[0].images), max(group.cell[0] for group in groups)
+    num_blocks = math.ceil(num / rows)
+    height_of_block = math.ceil(num / num_blocks)
+    lefts, right = [], _GAP
+    for _ in range(num_blocks):
+        for group in groups:
+            lefts.append(right)
+            columns = group.images.shape[1] * (_pitch(group, font) + pad) + _GAP // 2
+            right += max(columns, _size_of(font, [_cut(font, group.name)])) + _GAP
+    head = 2 * _FONT_SIZE + 10
+    foot = head + height_of_block * (tall + _GAP)
+    below = _FONT_SIZE + 8 if told else 0
+    canvas = np.full((foot + below, right, 3), _PAPER, np.uint8)
+    captions = [(4, foot + below - 4, "lb", told)] if told else []
+    for place, left in enumerate(lefts):
+        block, group = place // len(groups), groups[place % len(groups)]
+        pitch, at = _pitch(group, font), block * height_of_block
+        captions.append((left, _FONT_SIZE + 2, "ls", _cut(font, group.name)))
+        second = left + pitch + pad + _GAP // 2
+        for x, said in zip((left, second), group.heads, strict=True):
+            captions.append((x, 2 * _FONT_SIZE + 3, "ls", said))
+        for number, images in enumerate(group.images[at : at + height_of_block]):
+            top = head + number * (tall + _GAP)
+            if group.is_given:
+                _frame(canvas, top, left, group.cell, (tall, pitch))
+            for x, columns in ((left, images[:1]), (second, images[1:])):
+                _paste(canvas, columns, top, x, group.cell, (tall, pitch), pad)
+    return _write_captions(canvas, captions, font)
+
+
+def _pitch(group: _Group, font: ImageFont.FreeTypeFont) -> int:
+    """Pixels of a column: those of its images, or of what stands above them."""
+    return max(group.cell[1], *(math.ceil(font.getlength(h)) for h in group.heads))
+
+
+def _num_shown(
+    views: Mapping[str, Mapping[str, Images]], cells_a_tuple: int
+) -> tuple[int, int]:
+    """How many tuples are shown, and how many there are.
+
+    Raises:
+        ValueError: Nothing was generated, or modalities differ in their number.
+    """
+    if not views["generated"]:
+        raise ValueError("`generated` is empty, expected at least one modality")
+    sizes = {f"{a}[{m}]": len(of[m]) for a, of in views.items() for m in sorted(of)}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"rows have {sizes} images, expected one number for all")
-    num = min(*sizes.values(), MAX_CELLS // min(len(sizes), 2 * MAX_MODALITIES))
-    shown = [{m: x[:num] for m, x in _first(of).items()} for of in (given, generated)]
-    told = _left_out(
-        tuples=(num, max(sizes.values())),
-        given=(len(shown[0]), len(given)),
-        generated=(len(shown[1]), len(generated)),
-    )
-    return *shown, told
+    num = min(sizes.values())
+    return min(num, MAX_CELLS // cells_a_tuple), num
+
+
+def _widest(cells: Mapping[str, tuple[int, int]]) -> int:
+    return max(width for _, width in cells.values())
 
 
 def _left_out(**shown: tuple[int, int]) -> str:
@@ -237,7 +331,8 @@ def any_to_any_grid(
     num_draws = max(x.shape[1] for drawn in generated.values() for x in drawn.values())
     side = _side(len(names) * num_tuples * (1 + len(generated) * num_draws))
     real = {m: _as_rgb(f"real[{m}]", x, side) for m, x in real.items()}
-    height, width = cell = _cell(list(real.values()), min_size, side)
+    cells = {m: _cell(images, min_size, side) for m, images in real.items()}
+    wide_cell = _widest(cells)
     groups = {
         subset: {
             m: _as_rgb(f"generated[{m}]", x, side, max_ndim=5)
@@ -250,11 +345,12 @@ def any_to_any_grid(
     heads = ["test data", *(f"given {', '.join(subset)}" for subset in groups)]
     heads, labels = ([_cut(font, text) for text in told] for told in (heads, names))
     # A group is as wide as its draws, or as its head where that is longer.
-    wide = max(num_draws * (width + pad), _size_of(font, heads))
+    wide = max(num_draws * (wide_cell + pad), _size_of(font, heads))
     margin = pad + _size_of(font, labels)
-    first = margin + max(width + pad, _size_of(font, heads[:1])) + _GAP
+    first = margin + max(wide_cell + pad, _size_of(font, heads[:1])) + _GAP
     lefts = [margin, *(first + number * (wide + _GAP) for number in range(len(groups)))]
-    head_height, band = _FONT_SIZE + 10, len(names) * (height + pad) + _GAP
+    head_height = _FONT_SIZE + 10
+    band = sum(height + pad for height, _ in cells.values()) + _GAP
     foot = head_height + num_tuples * band + _FONT_SIZE + 4
     canvas = np.full((foot + 6, lefts[-1] + wide, 3), _PAPER, np.uint8)
     legend = "framed: given; all else right of the test data is generated"
@@ -263,31 +359,48 @@ def any_to_any_grid(
     for left, head in zip(lefts, heads, strict=True):
         captions.append((left, head_height - 8, "ls", head))
     for number in range(num_tuples):
-        for row, name in enumerate(names):
-            top = head_height + number * band + row * (height + pad)
-            captions.append((4, top + height // 2, "lm", labels[row]))
+        top = head_height + number * band
+        for name, label in zip(names, labels, strict=True):
+            size = (cells[name][0], wide_cell)
+            captions.append((4, top + size[0] // 2, "lm", label))
             own = real[name][number : number + 1]
-            _paste(canvas, own, top, margin, cell, pad)
+            _paste(canvas, own, top, margin, cells[name], size, pad)
             for left, (subset, drawn) in zip(lefts[1:], groups.items(), strict=True):
                 if is_given := name in subset:
-                    rows = slice(top - 2, top + height + 2)
-                    canvas[rows, left - 2 : left + width + 2] = _LINE
+                    _frame(canvas, top, left, cells[name], size)
                 shown = own if is_given else drawn[name][number]
-                _paste(canvas, shown, top, left, cell, pad)
+                _paste(canvas, shown, top, left, cells[name], size, pad)
+            top += size[0] + pad
     return _write_captions(canvas, captions, font)
+
+
+def _corner(
+    top: int, left: int, cell: tuple[int, int], room: tuple[int, int]
+) -> tuple[int, int]:
+    """Where an image in the middle of its room begins."""
+    return top + (room[0] - cell[0]) // 2, left + (room[1] - cell[1]) // 2
+
+
+def _frame(
+    canvas: np.ndarray, top: int, left: int,
+    cell: tuple[int, int], room: tuple[int, int],
+) -> None:  # fmt: skip
+    """Paints what will show as a frame of two pixels around an image."""
+    y, x = _corner(top, left, cell, room)
+    canvas[y - 2 : y + cell[0] + 2, x - 2 : x + cell[1] + 2] = _LINE
 
 
 def _paste(
     canvas: np.ndarray, images: np.ndarray, top: int, left: int,
-    cell: tuple[int, int], pad: int,
+    cell: tuple[int, int], room: tuple[int, int], pad: int,
 ) -> None:  # fmt: skip
-    """Draws uint8[C, H, W, 3] side by side, in cells of that height and width."""
+    """Draws uint8[C, H, W, 3] of a cell's size side by side, each amid its room."""
     height, width = cell
     rows = np.arange(height) * images.shape[1] // height  # the nearest neighbours
     columns = np.arange(width) * images.shape[2] // width
     for number, picture in enumerate(images[:, rows[:, None], columns]):
-        at = left + number * (width + pad)
-        canvas[top : top + height, at : at + width] = picture
+        y, x = _corner(top, left + number * (room[1] + pad), cell, room)
+        canvas[y : y + height, x : x + width] = picture
 
 
 def _write_captions(

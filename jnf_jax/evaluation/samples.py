@@ -1,6 +1,8 @@
 """Writes generated data to files: a grid of pictures, sounds and texts beside it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,13 @@ from jnf_jax.evaluation import pictures
 from jnf_jax.runtime import processes
 
 NUM_PICTURED = 16
+"""Draws from a prior in a picture of them, half of it."""
+
+NUM_COMPARED, NUM_DRAWS = 8, 3
+"""Tuples in a picture of what is generated given others, and draws of each."""
+
+NUM_WRITTEN = 16
+"""Draws that become sounds or texts."""
 
 NUM_TABULATED = 3
 """Tuples in the table of what is generated of each modality from each subset."""
@@ -19,10 +28,16 @@ MAX_GROUPS = 10
 
 
 class Drawn(NamedTuple):
-    """Views that were given, if any, and what was generated: {m: f32[N, *shape]}."""
+    """What was generated, and of the same tuples what was given and what is true.
 
-    given: dict[str, pictures.Images]
-    generated: dict[str, pictures.Images]
+    All are {m: f32[N, *shape]}, N the draws; those of a tuple, ``num_draws`` of them,
+    follow one another. Draws from a prior have neither ``given`` nor ``truth``.
+    """
+
+    given: Mapping[str, pictures.Images]
+    generated: Mapping[str, pictures.Images]
+    truth: Mapping[str, pictures.Images] = MappingProxyType({})
+    num_draws: int = 1
 
 
 def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
@@ -32,13 +47,27 @@ def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     """
     if not processes.is_first():
         return []
-    given, generated = (_as_pictures(dataset, views) for views in drawn)
-    written = [pictures.save_png(path, pictures.grid(generated, given))]
+    shown = _as_pictures(dataset, drawn.generated)
+    if drawn.given:
+        each = slice(None, None, drawn.num_draws)
+        given, truth = (
+            _as_pictures(dataset, {m: x[each] for m, x in of.items()})
+            for of in (drawn.given, {m: drawn.truth[m] for m in shown})
+        )
+        shown = {
+            m: np.reshape(x, (-1, drawn.num_draws, *np.shape(x)[1:]))
+            for m, x in shown.items()
+        }
+        written = [
+            pictures.save_png(path, pictures.conditional_grid(given, truth, shown))
+        ]
+    else:
+        written = [pictures.save_png(path, pictures.grid(shown))]
     for m, x in sorted(drawn.generated.items()):
         write = dataset.presentations.get(m, Presentation()).write
         if write is not None:
             stem = path.with_name(f"{path.stem}_{m}")
-            written += write(stem, np.asarray(x[:NUM_PICTURED]))
+            written += write(stem, np.asarray(x[:NUM_WRITTEN]))
     return written
 
 

@@ -24,6 +24,8 @@ from jnf_jax.evaluation.posterior import (
 from jnf_jax.evaluation.protocol import protocol_name
 from jnf_jax.evaluation.samples import (
     MAX_GROUPS,
+    NUM_COMPARED,
+    NUM_DRAWS,
     NUM_PICTURED,
     NUM_TABULATED,
     Drawn,
@@ -275,10 +277,12 @@ def write_pictures(
         shown_by["_diffusion_decoder"] = True
     # As many data as the protocol takes at once, so that its compiled programs serve;
     # those of the table are the last of them.
-    tabulated = _tabulated(setup, len(subsets), size - NUM_PICTURED)
+    tabulated = _tabulated(setup, len(subsets), size - NUM_COMPARED)
+    compared = _compared(setup, size - tabulated.size)
     indices = np.arange(size, dtype=np.int32)
+    indices[: compared.size] = compared.ravel()
     indices[size - tabulated.size :] = tabulated.ravel()
-    shown = np.r_[: min(NUM_PICTURED, size), size - tabulated.size : size]
+    shown = np.r_[: compared.size, size - tabulated.size : size]
     written, table, real = [], {}, {}
     for subset in subsets:
         for suffix, diffused in shown_by.items():
@@ -286,15 +290,18 @@ def write_pictures(
                 setup, params, subset, indices, seed=0, shown=shown,
                 mesh=mesh, diffused=diffused,
             )  # fmt: skip
-            grid = Drawn(*({m: x[:NUM_PICTURED] for m, x in v.items()} for v in drawn))
+            first = (
+                {m: x[: compared.size] for m, x in views.items()}
+                for views in (drawn.given, drawn.generated, drawn.truth)
+            )
+            grid = Drawn(*first, compared.shape[1])
             name = f"given_{file_name(join_names(subset))}{suffix}.png"
-            path = Path(directory) / name
-            written += save(setup.dataset, grid, path)
+            written += save(setup.dataset, grid, Path(directory) / name)
             if tabulated.size and not diffused and len(table) < MAX_GROUPS:
-                given, table[subset] = (
-                    {m: x[-tabulated.size :] for m, x in v.items()} for v in drawn
-                )
-                real |= {m: x[:: tabulated.shape[1]] for m, x in given.items()}
+                of_table = slice(compared.size, None)
+                table[subset] = {m: x[of_table] for m, x in drawn.generated.items()}
+                each = slice(compared.size, None, tabulated.shape[1])
+                real = {m: x[each] for m, x in drawn.truth.items()}
     if table:
         path = Path(directory) / "any_to_any.png"
         written = save_table(setup.dataset, real, table, path) + written
@@ -311,6 +318,13 @@ def write_pictures(
             path = Path(directory) / f"energy_of_{name}.png"
             written.append(pictures.save_png(path, plot))
     return written
+
+
+def _compared(setup: Setup, room: int) -> np.ndarray:
+    """The first test tuples, each repeated for each draw of it: i32[N, K], K ≥ 1."""
+    num = min(NUM_COMPARED, setup.dataset.splits["test"].size, room)
+    num_draws = min(NUM_DRAWS, room // num)
+    return np.repeat(np.arange(num, dtype=np.int32)[:, None], num_draws, axis=1)
 
 
 def _tabulated(setup: Setup, num_subsets: int, room: int) -> np.ndarray:
@@ -337,7 +351,7 @@ def draw_conditional(
     mesh: jax.sharding.Mesh | None = None,
     diffused: bool = False,
 ) -> Drawn:
-    """Test tuples, at ``indices`` modulo their number: given views, generated ones.
+    """Test tuples, at ``indices`` modulo their number: given, generated and all views.
 
     ``shown`` are the positions in ``indices`` that are decoded; else as ``show``.
     """
@@ -350,7 +364,9 @@ def draw_conditional(
     views = processes.to_host(views)
     targets = coherence.targets_of(subset, inference.modalities)
     return Drawn(
-        {m: views[m][shown] for m in subset}, {m: generated[m] for m in targets}
+        {m: views[m][shown] for m in subset},
+        {m: generated[m] for m in targets},
+        {m: x[shown] for m, x in views.items()},
     )
 
 

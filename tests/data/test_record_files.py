@@ -8,7 +8,7 @@ import pytest
 import stored_tuples
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from jnf_jax.data import load, record_files
+from jnf_jax.data import drawings, load, record_files
 from jnf_jax.data.dataset import Rows, indices_of
 
 
@@ -96,11 +96,11 @@ def test_floats_come_back_as_they_were_beside_bytes(tmp_path):
     assert sorted(data.presentations) == ["sequence", "vector"]
     clipped = data.clip({"vector": np.full(3, -2.0), "share": np.full(3, -2.0)})
     assert clipped["vector"][0] == -2 and clipped["share"][0] == 0
-    drawn = data.presentations["vector"].picture(np.asarray(views["vector"]))
-    low, high = -69 + 1 / 3, 69 - 1 / 3
-    np.testing.assert_allclose(
-        drawn[..., 0], ((views["vector"] - low) / (high - low))[:, None], atol=1e-6
-    )
+    vectors = np.asarray(views["vector"])
+    drawn = data.presentations["vector"].picture(vectors)
+    end = float(np.float32(69) - np.float32(1 / 3))
+    expected = drawings.draw(vectors, low=-end, high=end)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_other_numbers_are_stored_as_float32_and_rows_counted_from_the_start(tmp_path):

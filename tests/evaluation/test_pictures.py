@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnf_jax.evaluation.pictures import MAX_PIXELS, any_to_any_grid, grid, save_png
+from jnf_jax.evaluation.pictures import (
+    MAX_PIXELS,
+    any_to_any_grid,
+    conditional_grid,
+    grid,
+    save_png,
+)
 
 LINE = (200, 60, 40)
 
@@ -41,14 +47,16 @@ def test_small_images_are_enlarged_by_a_whole_factor():
         np.testing.assert_array_equal(picture[..., channel], enlarged)
 
 
-def test_rows_of_other_sizes_share_one_cell():
-    small, large = _random(2, 4, 4, 1), _random(2, 8, 8, 3, seed=1)
-    picture = grid({"a": small, "b": large}, pad=0, min_size=1)[:, -16:]
-    assert picture.shape == (16, 16, 3)
-    np.testing.assert_array_equal(
-        picture[:8:2, :8:2, 0], np.rint(255 * small[0, ..., 0])
-    )
-    np.testing.assert_array_equal(picture[8:, 8:], np.rint(255 * large[1]))
+def test_each_row_keeps_its_own_aspect_amid_a_column():
+    tall, wide = _random(2, 8, 4, 1), _random(2, 2, 8, 3, seed=1)
+    picture = grid({"a": tall, "b": wide}, pad=0, min_size=1)[:, -16:]
+    assert picture.shape == (8 + 2, 16, 3)
+    for number, left in enumerate((2, 10)):
+        np.testing.assert_array_equal(
+            picture[:8, left : left + 4, 0], np.rint(255 * tall[number, ..., 0])
+        )
+    np.testing.assert_array_equal(picture[8:, 8:], np.rint(255 * wide[1]))
+    assert (picture[:8, :2] == 255).all() and (picture[:8, 6:10] == 255).all()
 
 
 def test_values_outside_the_range_are_clipped():
@@ -57,15 +65,33 @@ def test_values_outside_the_range_are_clipped():
     np.testing.assert_array_equal(picture[0, -2:, 0], [0, 255])
 
 
-def test_what_was_given_is_above_a_line():
-    given, drawn = np.zeros((3, 48, 48, 1)), np.full((3, 48, 48, 3), 0.5)
-    picture = grid({"m1": drawn, "m2": drawn}, {"m0": given})
-    column = _cells(picture, 3)[:, 20]
-    is_line = (column == LINE).all(axis=-1)
-    assert is_line.sum() == 2  # one line, two pixels thick
-    line = int(np.argmax(is_line))
-    assert (column[:line] == 0).all(axis=-1).sum() == 48
-    assert (column[line:] == 128).all(axis=-1).sum() == 2 * 48
+def test_a_row_has_what_was_given_the_truth_and_every_draw():
+    given, truth = _flat(10, 20), {"a": _flat(30, 40), "b": _flat(45, 55)}
+    drawn = _flat(1, 2, 3, 4, 5, 6).reshape(2, 3, 8, 8, 1)
+    picture = conditional_grid({"b": given}, truth, {"a": drawn})
+    is_cell = (picture == picture[..., :1]).all(axis=-1)
+    found = {g: np.argwhere(is_cell & (picture[..., 0] == g)) for g in range(60)}
+    shown = (10, 20, 30, 40, 1, 2, 3, 4, 5, 6)
+    assert all(len(found[g]) == (48 * 48 if g in shown else 0) for g in found)
+    tops, lefts = ({g: found[g][:, k].min() for g in shown} for k in (0, 1))
+    assert len({tops[g] for g in (10, 30, 1, 2, 3)}) == 1
+    assert len({tops[g] for g in (20, 40, 4, 5, 6)}) == 1 and tops[20] > tops[10]
+    for row in ((10, 30, 1, 2, 3), (20, 40, 4, 5, 6)):
+        at = [lefts[g] for g in row]
+        assert at == sorted(at) and np.diff(at).min() >= 48
+    # A frame stands around what was given, and around nothing else.
+    framed = np.argwhere((picture == LINE).all(axis=-1))
+    assert len(framed) == 2 * (52 * 52 - 48 * 48)
+    assert framed[:, 1].max() < lefts[30]
+
+
+def test_rows_of_a_table_continue_to_the_right_in_blocks_of_equal_height():
+    flat = _flat(*range(1, 7))
+    picture = conditional_grid({"a": flat}, {"b": flat}, {"b": flat[:, None]}, rows=4)
+    firsts = [np.argwhere((picture == g).all(axis=-1)).min(0) for g in range(1, 7)]
+    assert [y for y, _ in firsts[:3]] == [y for y, _ in firsts[3:]]
+    assert len({x for _, x in firsts[:3]}) == len({x for _, x in firsts[3:]}) == 1
+    assert firsts[3][1] > firsts[0][1]
 
 
 def test_many_tuples_continue_in_blocks_of_equal_width():
@@ -136,7 +162,12 @@ def test_a_picture_is_bounded_whatever_the_data(shapes):
     given = [(m,) for m in list(views)[:10]]
     drawn = {s: {m: x[:6].reshape(3, 2, *x.shape[1:]) for m, x in views.items()}
              for s in given}  # fmt: skip
-    for picture in grid(views, views), any_to_any_grid(few, drawn):
+    repeated = {m: np.stack([x, x, x], axis=1) for m, x in views.items()}
+    for picture in (
+        grid(views),
+        conditional_grid(views, views, repeated),
+        any_to_any_grid(few, drawn),
+    ):
         assert picture.shape[0] * picture.shape[1] < 1.5 * MAX_PIXELS
         assert (picture == 51).all(axis=-1).sum() > MAX_PIXELS / 900  # it shows them
 
@@ -172,8 +203,12 @@ def test_what_is_left_out_is_said_below_the_picture():
         ),
         (lambda: grid({"m": np.full((1, 8, 8, 3), np.nan)}), "not finite"),
         (
-            lambda: grid({"m1": _random(2, 8, 8, 1)}, {"m0": _random(3, 8, 8, 1)}),
-            r"'given\[m0\]': 3, 'generated\[m1\]': 2",
+            lambda: grid({"m1": _random(2, 8, 8, 1), "m0": _random(3, 8, 8, 1)}),
+            r"'generated\[m0\]': 3, 'generated\[m1\]': 2",
+        ),
+        (
+            lambda: conditional_grid({}, {}, {"m": _random(2, 1, 8, 8, 1)}),
+            r"`truth` lacks \['m'\], expected all of `generated`",
         ),
         (lambda: grid({}), "`generated` is empty"),
         (lambda: grid({"m0": _random(1, 8, 8, 1)}, columns=0), "`columns` is 0"),
