@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import linear_gaussian
+from scipy import stats
 
 from jnf_jax import losses
 from jnf_jax.losses import JointModel, gaussian_kl, sampled_log_ratio, tilted_kl
@@ -116,6 +117,16 @@ def test_gaussian_kl_is_the_mean_of_the_sampled_log_ratio():
     np.testing.assert_allclose(closed, expected, rtol=1e-5)
     error = sampled.std(axis=0) / np.sqrt(len(sampled))
     assert (np.abs(sampled.mean(axis=0) - closed) < 5 * error).all()
+
+
+def test_gaussian_kl_to_a_prior_of_any_scale():
+    """Against scipy's normal, by E_q log q/p on a fine grid of one dimension."""
+    posterior = distrax.MultivariateNormalDiag(jnp.array([[1.5]]), jnp.array([[0.7]]))
+    found = gaussian_kl(posterior, NormalPrior(1, jnp.array([2.5])), jnp.zeros((1, 1)))
+    z = np.linspace(-6, 9, 20_001)
+    q, p = stats.norm(1.5, 0.7), stats.norm(0, 2.5)
+    expected = np.sum(q.pdf(z) * (q.logpdf(z) - p.logpdf(z))) * (z[1] - z[0])
+    np.testing.assert_allclose(found, [expected], rtol=1e-4)
 
 
 def test_gaussian_kl_refuses_what_is_not_gaussian():

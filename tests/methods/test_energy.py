@@ -23,6 +23,7 @@ from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSett
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.priors import energy
 from jnf_jax.priors.energy import EnergyFamily
+from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import (
     ChainSettings,
     LangevinRun,
@@ -297,6 +298,14 @@ def test_some_persistent_chains_start_anew(monkeypatch):
         params, jax.random.key(0), jnp.zeros((50, 2)), far
     )
     assert np.abs(chains).max() < 5
+
+
+def test_each_persistent_chain_is_restarted_by_itself(monkeypatch):
+    monkeypatch.setattr(energy, "RESTART_SHARE", 0.5)
+    far = jnp.full((100, 2), 9.0)
+    _, chains = energy._continued(jax.random.key(0), far, NormalPrior(2), 100)
+    anew = (np.abs(chains) < 6).all(axis=1)
+    assert 25 < anew.sum() < 75 and (np.asarray(chains)[~anew] == 9).all()
 
 
 def test_other_starts_have_no_memory():

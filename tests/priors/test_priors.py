@@ -206,3 +206,26 @@ def test_confinement_keeps_a_steep_tilt_integrable_along_rays():
     loose, tight = on_rays(), on_rays(confinement=0.1)
     assert (loose[-1] > loose[0]).any()
     assert (tight[1] < tight[0]).all() and (tight[2] < tight[1] - 1e3).all()
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        NormalPrior(2, 1.7),
+        MixturePrior(jnp.zeros(3), jnp.array([[0.5, 0], [1, 1], [-1, 0.5]]), 1.7),
+        EnergyTiltedPrior(
+            lambda z: jnp.sum(jnp.sin(z), axis=-1),
+            NormalPrior(2, 1.7),
+            LangevinSettings(),
+            confinement=0.3,
+        ),
+    ],
+    ids=["normal", "mixture", "energy"],
+)
+def test_the_precision_of_tails_is_the_curvature_far_out(prior):
+    r"""Λ with log p(z) ~ −½ Λ z², by the second difference of steps of 1,000."""
+    far = jnp.array([[1e3, 0.0], [2e3, 0.0], [3e3, 0.0]])
+    near, middle, most = np.asarray(jax.jit(prior.log_density)(far), np.float64)
+    curvature = -(near - 2 * middle + most) / 1e6
+    precision = np.broadcast_to(prior.tail_precision, 2)
+    np.testing.assert_allclose(curvature, precision[0], rtol=5e-3)

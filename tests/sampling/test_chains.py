@@ -513,6 +513,32 @@ def test_diagnostics_tell_which_datum_and_dimension_is_bad():
     assert "33.3% of (datum, dimension) pairs" in message
 
 
+def test_squares_have_diagnostics_of_their_own():
+    draws = 1 + standard_normal(1, 50, 4, 2, 3)
+    found, of_squares = compute_diagnostics(draws), compute_diagnostics(draws**2)
+    np.testing.assert_array_equal(found.rhat_squared, of_squares.rhat)
+    np.testing.assert_array_equal(found.ess_squared, of_squares.ess)
+    assert (found.ess_squared != found.ess).all()
+
+
+def test_what_is_kept_has_forgotten_the_start():
+    """From 60 standard deviations away, and not one kept draw beyond eight."""
+    context = normal_context(4, 2, scale=1.0)
+    start = jnp.asarray(context["mean"]) + jnp.array([60.0, -60.0])
+
+    @jax.jit
+    def kept(burn_key, run_key):
+        settings = ChainSettings("hmc", 40, num_leapfrog=3)
+        return sampling.chains.burn_and_keep(
+            burn_key, run_key, normal_log_density, context,
+            jnp.stack([start, start]), jnp.float32(0.7), settings,
+        )[1]  # fmt: skip
+
+    draws = np.asarray(kept(*jax.random.split(jax.random.key(0))))
+    assert draws.shape == (40, 2, 4, 2)
+    assert np.abs(draws - context["mean"]).max() < 8
+
+
 def test_diagnostics_need_two_chains():
     with pytest.raises(ValueError, match="draws: got 10 draws of 1 chains"):
         diagnose(jnp.zeros((10, 1, 2, 3)))

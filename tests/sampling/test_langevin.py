@@ -188,3 +188,20 @@ def test_faults():
     assert fault == "`langevin.step_size` is inf, expected a finite number > 0"
     with pytest.raises(ValueError, match="`kernel` is 'hmc', expected one of"):
         build_kernel("hmc")
+
+
+def test_a_chain_that_diverged_once_never_moves_again():
+    """A walk on a flat density without one beyond 1, where steps back would be fine."""
+
+    def flat(z):
+        return jnp.where(jnp.abs(z[0]) < 1, 0.0 * z[0], jnp.nan)
+
+    settings = LangevinSettings("ula", num_steps=30, step_size=0.05)
+    walk = jax.jit(lambda key, z: langevin_path(key, flat, z, settings, 1))
+    path, run = jax.device_get(walk(jax.random.key(0), jnp.zeros((50, 1))))
+    stuck = np.flatnonzero((run.first_bad_step > 0) & (run.first_bad_step < 30))
+    assert len(stuck) > 10
+    for chain in stuck:
+        before = run.first_bad_step[chain] - 1
+        assert (path[before:, chain] == path[before, chain]).all()
+        assert (np.diff(path[: before + 1, chain, 0]) != 0).all()
