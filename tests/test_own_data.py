@@ -61,8 +61,8 @@ def test_the_example_end_to_end(example, tmp_path, capsys):
     assert record["dataset"] == "own" and record["config"] == "own/jnf"
     # Classifiers read vectors and sequences too: waves of a class are easy to tell.
     assert min(record["classifiers"].values()) > 0.9
-    # The model's assays go from -2 to 2. Decoder means that were clipped to [0, 1] would
-    # have no line in the lower halves of their panels, which fill bands of 72 pixels.
+    # The model's assays go from -2 to 2. Decoder means clipped to [0, 1] would have no
+    # line in the lower halves of their panels, which fill bands of 72 pixels.
     picture = np.asarray(Image.open(tmp_path / "samples" / "given_photo.png"), int)
     is_line = np.abs(picture - [0x1F, 0x5A, 0xAA]).sum(axis=-1) < 150
     draws_of_assay, place = is_line[34:, 180:460], np.arange(len(picture) - 34) % 72

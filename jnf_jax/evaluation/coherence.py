@@ -6,6 +6,7 @@ batches, decodes, and classifies decoder means. Written once against
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from jnf_jax.names import join_names
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
+
+NUM_KEYS = 2**16
+"""Keys of a protocol: each subset's, by number, then the ceiling's and the priors'."""
 
 
 def draw_and_judge(
@@ -101,17 +105,25 @@ def evaluate_coherence(
     inference, held_out = subject.inference, subject.held_out
     keys, report = _keys(subject), subject.report
     accuracies, shown, sampler, warnings = {}, {}, {}, []
-    draws = Draws({}, {})
-    for subset, key in _subsets_asked_for(subject, keys):
+    draws, asked = Draws({}, {}), [*_subsets_asked_for(subject, keys)]
+    says_when = True
+    for subset, key in asked:
         name, size = join_names(subset), len(subset)
-        if size not in map(len, accuracies):
+        if is_new := size not in map(len, accuracies):
             report(f"compiling draws given {size} of {len(inference.modalities)}…")
+        begin = time.monotonic()
         work = functools.partial(_draw_given, subject, subset, key)
         predicted, draws.given[subset], quality = remember(name, work)
         accuracies[subset] = accuracies_of(predicted, held_out)
         shown[subset] = predicted
         mean = np.mean([a.macro for a in accuracies[subset].values()])
         report(f"given {', '.join(subset)}: coherence {mean:.3f}")
+        seconds = time.monotonic() - begin
+        # Not of one that was compiled, nor of one that was kept from before.
+        if says_when and quality is not None and not is_new and seconds > 1:
+            says_when = False
+            left = len(asked) - len(accuracies)
+            report(f"  in {seconds:.0f} s; {left} more, {left * seconds / 60:.0f} min")
         if quality is not None:
             for text in quality.pop("warnings"):
                 warnings.append(f"given {name}: {text}")
@@ -125,7 +137,7 @@ def evaluate_coherence(
         shares[name], entropies[name] = joint_coherence(drawn, held_out)
     return CoherenceReport(
         accuracies,
-        coherence.coherence_table(accuracies),
+        coherence.coherence_table(accuracies, subject.subsets),
         shares,
         entropies,
         ceiling,
@@ -158,16 +170,26 @@ def joint_coherence(
 
 
 def _keys(subject: Subject) -> Iterator[jax.Array]:
-    return iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
+    return iter(jax.random.split(jax.random.key(subject.protocol.seed), NUM_KEYS))
 
 
 def _subsets_asked_for(
     subject: Subject, keys: Iterator[jax.Array]
 ) -> Iterator[tuple[tuple[str, ...], jax.Array]]:
     """Subsets with their keys; one left out uses its own up: joint draws stay."""
-    for subset in coherence.subsets(subject.inference.modalities):
+    asked = [] if subject.protocol.subsets == "none" else subject.subsets
+    names = subject.inference.modalities
+    num_all = 2 ** len(names) - 2
+    if 0 < len(asked) < num_all:
+        subject.report(
+            f"{len(asked)} of {num_all:,} subsets will be given, about as many of "
+            f"each size, {subject.num_tuples:,} tuples each; "
+            "`--config.evaluation.subsets=all` gives every one"
+        )
+    # Where all have too many keys, those that are asked for have the first.
+    for subset in coherence.subsets(names) if num_all < NUM_KEYS // 2 else asked:
         key = next(keys)
-        if subject.protocol.subsets == "all":
+        if subset in asked:
             yield subset, key
 
 

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.method import SubsetDensity
 from jnf_jax.names import join_names
@@ -81,7 +80,7 @@ def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
     if not isinstance(inference, SubsetDensity):
         return {}
     rng_key = jax.random.key(subject.protocol.seed)
-    subsets = [(), *coherence.subsets(names)]
+    subsets = [(), *subject.subsets]
 
     def look(number: int, views: Views) -> dict[str, jax.Array]:
         key = jax.random.fold_in(rng_key, number)

@@ -6,20 +6,25 @@ same on all held-out tuples of a small set.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jnf_jax import sampling
+from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.options import option
 from jnf_jax.types import Views
 
 PROTOCOLS = ("v1", "v1-small")
 
-SUBSETS = ("all", "none")
-"""Subsets that are given: every one, or none, so that only joint draws are measured."""
+SUBSETS = ("some", "all", "none")
+"""Subsets that are given: at most ``MAX_SUBSETS``, every one, or none, so that only
+joint draws are measured."""
+
+MAX_SUBSETS = 30
+"""All of five modalities; six have 62."""
 
 V1_TUPLES, V1_PRIOR_SAMPLES, V1_DIAGNOSTIC_DATA = 10_000, 10_000, 64
 V1_SAMPLER = sampling.ChainSettings()
@@ -41,10 +46,11 @@ class ProtocolSettings:
         "v1", "Name of the protocol in the record.", one_of=PROTOCOLS
     )
     subsets: str = option(
-        "all",
-        '"none" leaves out what is generated from subsets, most of the time that an '
-        "evaluation takes, and with it what only subsets need: the unimodal "
-        "posteriors.",
+        "some",
+        '"some" is every subset of up to five modalities, and of more of them 30 that '
+        '`seed` chooses, about as many of each size; "all" is every one. "none" leaves '
+        "out what is generated from subsets, most of the time that an evaluation "
+        "takes, and with it what only subsets need: the unimodal posteriors.",
         one_of=SUBSETS,
     )
     num_tuples: int = option(
@@ -74,13 +80,27 @@ class ProtocolSettings:
         ]
 
 
+def asked_subsets(
+    settings: ProtocolSettings, modalities: Collection[str]
+) -> list[tuple[str, ...]]:
+    """Those that are given, of one modality up to all but one; whatever "none" says."""
+    if settings.subsets == "all":
+        return coherence.subsets(modalities)
+    return coherence.some_subsets(modalities, most=MAX_SUBSETS, seed=settings.seed)
+
+
 def protocol_name(
-    settings: ProtocolSettings, sampler: sampling.ChainSettings, test_size: int
+    settings: ProtocolSettings,
+    sampler: sampling.ChainSettings,
+    test_size: int,
+    modalities: Collection[str],
 ) -> str:
     """The protocol's name, or "<name>-custom" where a run departs from its rules."""
     expected = test_size if settings.protocol == "v1-small" else V1_TUPLES
+    num_subsets = 2 ** len(modalities) - 2
     is_exact = (
-        settings.subsets == "all"
+        (settings.subsets == "all" or num_subsets <= MAX_SUBSETS)
+        and settings.subsets != "none"
         and (settings.num_tuples or test_size) == expected
         and settings.num_prior_samples == V1_PRIOR_SAMPLES
         and settings.num_diagnostic_data == V1_DIAGNOSTIC_DATA

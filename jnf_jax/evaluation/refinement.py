@@ -40,7 +40,7 @@ def evaluate_refinement(
     root = jax.random.key(subject.protocol.seed)
     runs, accuracies = {}, {moment: {} for moment in MOMENTS}
     agreement, warnings = {}, []
-    for number, subset in enumerate([*coherence.subsets(names), names]):
+    for number, subset in enumerate([*subject.subsets, names]):
         found, runs[subset], warning = _refine_subset(
             subject, posterior, subset, jax.random.fold_in(root, number)
         )
@@ -69,7 +69,7 @@ def evaluate_refinement(
             moment: mean_by_size(f"log_joint_{moment}") for moment in MOMENTS
         },
         "coherence": {
-            moment: coherence.coherence_table(accuracies[moment]).macro
+            moment: coherence.coherence_table(accuracies[moment], subject.subsets).macro
             for moment in MOMENTS
         },
         "ceiling": agreement,

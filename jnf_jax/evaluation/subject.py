@@ -9,7 +9,7 @@ import numpy as np
 
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation.classifiers import Classifiers
-from jnf_jax.evaluation.protocol import Draws, ProtocolSettings
+from jnf_jax.evaluation.protocol import Draws, ProtocolSettings, asked_subsets
 from jnf_jax.methods.method import Inference, PictureDecoder
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
@@ -73,6 +73,11 @@ class Subject(NamedTuple):
     def num_tuples(self) -> int:
         """Test tuples that the protocol evaluates."""
         return self.protocol.num_tuples or self.held_out.size
+
+    @property
+    def subsets(self) -> list[tuple[str, ...]]:
+        """The subsets that the protocol asks for, of one modality up to all but one."""
+        return asked_subsets(self.protocol, self.inference.modalities)
 
     def first_views(self, num: int | None = None) -> Views:
         """The first batch of ``over_tuples(…, num)``, to which samplers adapt."""

@@ -21,7 +21,7 @@ from jnf_jax.evaluation.posterior import (
     mean_subset_log_prob,
     mean_unimodal_log_prob,
 )
-from jnf_jax.evaluation.protocol import protocol_name
+from jnf_jax.evaluation.protocol import asked_subsets, protocol_name
 from jnf_jax.evaluation.samples import (
     MAX_GROUPS,
     NUM_COMPARED,
@@ -102,11 +102,7 @@ def evaluate_and_write(
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
     named = ", ".join(path.name for path in written)
     processes.say(f"Pictures in {workdir / 'samples'}: {named}")
-    given = setup.method.inference.modalities[0]
-    processes.say(
-        f"To draw more: python -m jnf_jax.sample --workdir {shlex.quote(str(workdir))}"
-        f"{f' --given {given}' if settings.subsets == 'all' else ''} --out more.png"
-    )
+    processes.say(f"To draw more: {_command_that_draws(setup, workdir)}")
     return record if processes.is_first() else None
 
 
@@ -118,6 +114,13 @@ def _keep_so_far(path: Path, record: dict[str, Any]) -> None:
         records.write(path, record)
     except (OSError, ValueError) as error:
         processes.say(f"warning: what is known so far is not kept: {error}")
+
+
+def _command_that_draws(setup: Setup, workdir: Path) -> str:
+    command = f"python -m jnf_jax.sample --workdir {shlex.quote(str(workdir))}"
+    if setup.experiment.evaluation.subsets != "none":
+        command += f" --given {shlex.quote(setup.method.inference.modalities[0])}"
+    return f"{command} --out more.png"
 
 
 def _write_record(paths: list[Path | None], record: dict[str, Any]) -> None:
@@ -174,7 +177,7 @@ def evaluate(
         sampler |= dataclasses.asdict(experiment.quotient)
         judged, draws = judge(subject, sampler, experiment.refinement, kept)
         subject = subject._replace(draws=draws)
-    if experiment.evaluation.subsets == "all":
+    if experiment.evaluation.subsets != "none":
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
         if densities := mean_subset_log_prob(subject):
             judged["subset_log_prob"] = densities
@@ -182,7 +185,9 @@ def evaluate(
 
     def record(more: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
-        protocol = protocol_name(experiment.evaluation, experiment.sampler, size)
+        protocol = protocol_name(
+            experiment.evaluation, experiment.sampler, size, setup.dataset.shapes
+        )
         return {
             "dataset": setup.dataset.name,
             "method": experiment.method,
@@ -269,9 +274,10 @@ def write_pictures(
     """
     inference, size = setup.method.inference, setup.experiment.evaluation.batch_size
     names = inference.modalities
-    with_subsets = setup.experiment.evaluation.subsets == "all"
-    sizes = sorted({1, len(names) - 1}) if with_subsets else []
-    subsets = [s for k in sizes for s in coherence.subsets(names, size=k)]
+    settings, subsets = setup.experiment.evaluation, []
+    if settings.subsets != "none":
+        sizes = (1, len(names) - 1)
+        subsets = [s for s in asked_subsets(settings, names) if len(s) in sizes]
     shown_by = {"": False}
     if setup.method.diffusion_decoder is not None:
         shown_by["_diffusion_decoder"] = True

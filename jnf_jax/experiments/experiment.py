@@ -79,7 +79,7 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
         )
     if refines and experiment.evaluation.subsets == "none":
         raise ValueError(
-            "`evaluation.subsets` is 'none', expected 'all': `refinement` starts at "
+            "`evaluation.subsets` is 'none', expected 'some': `refinement` starts at "
             "what is drawn given subsets"
         )
     check_partial_rows(experiment.model, dataset)
@@ -134,7 +134,7 @@ def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
 def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
     """Those that evaluation reads; for joint draws alone, these draws' own."""
     stages, experiment = setup.method.stages, setup.experiment
-    if experiment.evaluation.subsets == "all" or experiment.measures:
+    if experiment.evaluation.subsets != "none" or experiment.measures:
         return stages
     return tuple(stage for stage in stages if stage.name in DRAWS_JOINTLY)
 

@@ -288,7 +288,6 @@ def run_sweep(
         FloatingPointError: Variants diverged; all others have run, and their records
             stay.
     """
-    workdir = Path(workdir)
     try_places(workdir, out)
     plan = make_plan(config, workdir, settings)
     quantities = dict.fromkeys([*config.quantities, *config.plot.y])

@@ -188,10 +188,57 @@ def test_without_subsets_joint_draws_are_those_of_the_whole_protocol():
     assert joint.joint_entropy == whole.joint_entropy
     assert joint.accuracies == {} and joint.table == ({}, {}, {})
     chains = ChainSettings()
-    names = [
-        protocol_name(ProtocolSettings(subsets=s), chains, 10_000) for s in SUBSETS
-    ]
-    assert names == ["v1", "v1-custom"]
+    for modalities, expected in (
+        ("abcde", ["v1", "v1", "v1-custom"]),
+        ("abcdef", ["v1-custom", "v1", "v1-custom"]),
+    ):
+        assert expected == [
+            protocol_name(ProtocolSettings(subsets=s), chains, 10_000, modalities)
+            for s in SUBSETS
+        ]
+
+
+class SixViews(NoisyModel):
+    """ "d", "e" and "f" show what "b" does."""
+
+    modalities = tuple("abcdef")
+
+    def decode(self, params, z):
+        return {m: Sure(jnp.floor(z) / CLASSES) for m in self.modalities}
+
+
+def test_of_many_subsets_some_are_given_with_the_draws_that_all_have():
+    lines = []
+    held_out = HELD_OUT._replace(
+        fetch=lambda arrays, rows: dict.fromkeys("abcdef", arrays[rows])
+    )
+    settings = ProtocolSettings(
+        num_tuples=20, num_prior_samples=30, batch_size=20, num_diagnostic_data=2
+    )
+    some, every = (
+        evaluate_coherence(
+            subject(
+                SixViews(), dataclasses.replace(settings, subsets=subsets), held_out
+            )._replace(report=lines.append)
+        )
+        for subsets in ("some", "all")
+    )
+    assert some.table.num_subsets == dict.fromkeys("12345", 6)
+    assert every.table.num_subsets == {
+        "1": 6, "2": 15, "3": 20, "4": 15, "5": 6
+    }  # fmt: skip
+    assert lines[0].startswith("30 of 62 subsets will be given, about as many of each")
+    for given, z in some.draws.given.items():
+        np.testing.assert_array_equal(z, every.draws.given[given])
+    assert some.joint == every.joint and some.ceiling == every.ceiling
+    means = {
+        size: np.mean([
+            np.mean([a.macro for a in of.values()])
+            for given, of in some.accuracies.items() if len(given) == int(size)
+        ])
+        for size in "12345"
+    }  # fmt: skip
+    assert some.table.macro == pytest.approx(means)
 
 
 def test_posteriors_in_closed_form_have_a_quality_too():

@@ -113,7 +113,7 @@ def test_every_fault_of_a_config_is_told_at_once():
         ),
         (
             dict(evaluation__subsets="none", refinement__num_transitions=1),
-            "`evaluation.subsets` is 'none', expected 'all': `refinement` starts",
+            "`evaluation.subsets` is 'none', expected 'some': `refinement` starts",
         ),
         (dict(evaluation__subsets="m0"), "`evaluation.subsets` is 'm0', expected one"),
         (dict(refinement__kernel="gibbs"), "`refinement.kernel` is 'gibbs', expected"),

@@ -132,7 +132,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             accuracies[by][subset] = accuracies_of(predicted, subject.held_out)
         subject.report(f"drawn given {', '.join(subset)}")
     conditional = {
-        by: coherence.coherence_table(a).macro for by, a in accuracies.items()
+        by: coherence.coherence_table(a, subject.subsets).macro
+        for by, a in accuracies.items()
     }
     frechet = {by: average_conditional(given) for by, given in apart.items()}
     for prior, z in subject.draws.unconditional.items():

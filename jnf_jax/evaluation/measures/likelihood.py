@@ -27,7 +27,6 @@ import numpy as np
 
 from jnf_jax.evaluation.measures.tables import Column, Table
 from jnf_jax.evaluation.sampler_quality import finite_or_none
-from jnf_jax.evaluation.statistics.coherence import subsets
 from jnf_jax.evaluation.statistics.importance import LogMean, log_means
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.names import join_names
@@ -132,7 +131,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     told = _few_weights("log p(X)", joint["ess_median"])
     conditional = {}
     num = min(settings.num_conditional_tuples or subject.num_tuples, subject.num_tuples)
-    for i, subset in enumerate(subsets(inference.modalities)):
+    for i, subset in enumerate(subject.subsets):
         of = _conditional(subject, subset, num, settings, jax.random.fold_in(key, i))
         conditional[subset] = of
         means = {t: round(float(found.value.mean()), 1) for t, found in of.a.items()}

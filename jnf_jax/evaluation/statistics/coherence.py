@@ -176,6 +176,36 @@ def subsets(
     return [s for k in sizes for s in itertools.combinations(names, k)]
 
 
+def some_subsets(
+    modalities: Collection[str], *, most: int, seed: int
+) -> list[tuple[str, ...]]:
+    """``subsets`` where these are no more than ``most``, else some of each size.
+
+    Sizes that have fewer than their share keep all, and leave the rest to the others;
+    of these a random choice is drawn, the same for the same names and seed. One of each
+    size is there whatever ``most`` is.
+
+    >>> chosen = some_subsets("abcdef", most=30, seed=0)
+    >>> [sum(len(s) == k for s in chosen) for k in (1, 2, 3, 4, 5)]
+    [6, 6, 6, 6, 6]
+    """
+    names, rng, left = sorted(modalities), np.random.default_rng(seed), most
+    found: set[tuple[str, ...]] = set()
+    # From the sizes with the fewest on, each its share of what the ones before left.
+    # Sizes amid many names have too many subsets to be listed.
+    sizes = sorted(range(1, len(names)), key=lambda k: (math.comb(len(names), k), k))
+    for place, size in enumerate(sizes):
+        num_all = math.comb(len(names), size)
+        num = min(max(left // (len(sizes) - place), 1), num_all)
+        of_size = set(subsets(names, size=size)) if num == num_all else set()
+        while len(of_size) < num:
+            rows = rng.choice(len(names), size, replace=False)
+            of_size.add(tuple(names[row] for row in sorted(rows)))
+        found |= of_size
+        left -= num
+    return sorted(found, key=lambda subset: (len(subset), subset))
+
+
 def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[str, ...]:
     """Targets that S generates: all t ∉ S, or where S is all of them, all again.
 
@@ -187,11 +217,13 @@ def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[st
 
 def average_by_size(
     values: Mapping[tuple[str, ...], Mapping[str, float]],
+    chosen: Collection[tuple[str, ...]] | None = None,
 ) -> dict[str, float]:
     """{k: coh_k} from {S: {t: value(S→t)}}: mean over t ∉ S, then over all |S| = k.
 
-    A size may be left out, but where one subset of a size is present all must be, each
-    with every target outside it: no average is over fewer pairs than its name says.
+    A size may be left out, but where one subset of a size is present all must be, or
+    all that were ``chosen``, each with every target outside it: no average is over
+    fewer pairs than its name says.
 
     Raises:
         ValueError: Empty; a subset given twice or missing; a target missing or part of
@@ -210,6 +242,8 @@ def average_by_size(
     for size in sorted({len(s) for s in given}):
         means = []
         for subset in subsets(everything, size=size):
+            if chosen is not None and subset not in chosen:
+                continue
             expected = sorted(everything - set(subset))
             got = sorted(given.get(subset, ()))
             if got != expected:
@@ -223,16 +257,19 @@ def average_by_size(
 
 def coherence_table(
     accuracies: Mapping[tuple[str, ...], Mapping[str, ClassAccuracy]],
+    chosen: Collection[tuple[str, ...]] | None = None,
 ) -> CoherenceTable:
     """Conditional coherence of every subset size, from {S: {t: accuracy}}.
 
-    Empty where there are no accuracies; errors are those of `average_by_size`.
+    Empty where there are no accuracies; ``chosen`` and errors are those of
+    `average_by_size`.
     """
     if not accuracies:
         return CoherenceTable({}, {}, {})
     macro, micro = (
         average_by_size(
-            {s: {t: of[i] for t, of in by.items()} for s, by in accuracies.items()}
+            {s: {t: of[i] for t, of in by.items()} for s, by in accuracies.items()},
+            chosen,
         )
         for i in (0, 1)
     )

@@ -14,6 +14,7 @@ from jnf_jax.evaluation.statistics.coherence import (
     class_accuracy,
     coherence_table,
     label_entropy,
+    some_subsets,
     subsets,
 )
 
@@ -132,6 +133,26 @@ def test_subsets_of_impossible_size_are_an_error(size):
         subsets("abc", size=size)
     with pytest.raises(ValueError, match="at least two names"):
         subsets(["a", "a"])
+
+
+def test_some_subsets_are_all_of_few_and_some_of_each_size_of_many():
+    assert some_subsets("abcde", most=30, seed=1) == subsets("abcde")
+    chosen = some_subsets("fedcba", most=30, seed=1)
+    assert chosen == [s for s in subsets("abcdef") if s in chosen] and len(chosen) == 30
+    assert chosen == some_subsets("abcdef", most=30, seed=1)
+    assert chosen != some_subsets("abcdef", most=30, seed=2)
+    many = some_subsets([f"m{i:02d}" for i in range(40)], most=30, seed=0)
+    assert [len(set(s)) for s in many] == [*range(1, 40)]
+    # Sizes with few subsets leave the rest of their share to the others.
+    sizes = [len(s) for s in some_subsets("abcdefg", most=60, seed=0)]
+    assert [sizes.count(k) for k in range(1, 7)] == [7, 11, 12, 12, 11, 7]
+
+
+def test_averages_may_be_over_the_subsets_that_were_chosen():
+    values = {("a",): {"b": 0.2, "c": 0.4}, ("b",): {"a": 0.6, "c": 0.8}}
+    assert average_by_size(values, [*values, ("a", "c")]) == {"1": pytest.approx(0.5)}
+    with pytest.raises(ValueError, match=r"`values\[\('c',\)\]` has targets \[\]"):
+        average_by_size(values, [*values, ("c",)])
 
 
 def test_average_is_over_targets_first_and_then_over_subsets():
