@@ -33,6 +33,7 @@ from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
+from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import (
     npz,
     read_arrays,
@@ -80,6 +81,7 @@ def fit(
         model = jnf_jax.fit({"a": a, "b": b}, overrides={"joint.num_steps": 500})
         model.generate({"a": new_a}, num_samples=8)["b"].shape  # (8, N, …)
     """
+    switches.check()
     temporary = None
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="jnf_jax-")

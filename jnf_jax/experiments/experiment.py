@@ -20,6 +20,7 @@ from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import ModelSettings
+from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import user_path
 from jnf_jax.stage import Stage
 from jnf_jax.training import resume
@@ -41,8 +42,10 @@ def open_experiment(config: ml_collections.ConfigDict) -> Setup:
     """Checks the config, loads and places the data, builds the method.
 
     Raises:
-        ValueError: With every fault of the config; or what is wrong with the data.
+        ValueError: With every fault of the config; or what is wrong with the data; as
+            ``switches.check``.
     """
+    switches.check()
     experiment = resolve(config)
     dataset = DATASETS[experiment.data_name][1](experiment.data)
     cache_dir = getattr(experiment.data, "cache_dir", "")

@@ -26,6 +26,7 @@ from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
+from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import npz, read_arrays, read_json, write_whole
 from jnf_jax.types import Params, Views
 
@@ -97,8 +98,9 @@ def open_model(workdir: Path) -> Trained:
 
     Raises:
         ValueError: ``workdir`` is no folder of a run, or not trained to its end; what
-            ``load_stage`` refuses.
+            ``load_stage`` and ``switches.check`` refuse.
     """
+    switches.check()
     workdir = Path(workdir)
     if str(workdir) in DATASETS and not workdir.exists():
         raise ValueError(

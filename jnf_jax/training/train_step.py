@@ -21,9 +21,9 @@ from jnf_jax.training.optimizers import TrainSettings
 class TrainState(NamedTuple):
     """All that a step changes; keys are derived from seed and step, so none is kept.
 
-    ``best_loss`` is inf before the first validation, ``validation_loss`` is the latest
-    (NaN before the first), ``first_bad_step`` is -1 or the first step whose loss was
-    not finite.
+    ``best_loss`` and ``validation_loss``, which is the latest, are inf before the first
+    validation (no NaN, for ``jax_debug_nans``); ``first_bad_step`` is -1 or the first
+    step whose loss was not finite.
     """
 
     params: Any
@@ -74,7 +74,7 @@ def init_state(
         best_params=copy(params) if settings.select == "best" else None,
         memory=stage.init_memory(memory_key),
         best_loss=jnp.full((), jnp.inf, jnp.float32),
-        validation_loss=jnp.full((), jnp.nan, jnp.float32),
+        validation_loss=jnp.full((), jnp.inf, jnp.float32),
         step=jnp.zeros((), jnp.int32),
         first_bad_step=jnp.full((), -1, jnp.int32),
     )
