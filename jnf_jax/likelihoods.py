@@ -19,17 +19,21 @@ def _independent(distribution: distrax.Distribution) -> distrax.Distribution:
     )
 
 
-def normal(output: Float[Array, "batch ..."], scale: float) -> distrax.Distribution:
+Scale = float | Float[Array, " channels"]
+"""One number, or one for each entry of the last axis."""
+
+
+def normal(output: Float[Array, "batch ..."], scale: Scale) -> distrax.Distribution:
     """−½((x − x̂)/s)² − log s − ½ log 2π, summed; x̂ = ``output``."""
-    return _independent(distrax.Normal(output, jnp.full_like(output, scale)))
+    return _independent(distrax.Normal(output, jnp.broadcast_to(scale, output.shape)))
 
 
-def laplace(output: Float[Array, "batch ..."], scale: float) -> distrax.Distribution:
+def laplace(output: Float[Array, "batch ..."], scale: Scale) -> distrax.Distribution:
     """−|x − x̂|/b − log 2b, summed; x̂ = ``output``."""
-    return _independent(distrax.Laplace(output, jnp.full_like(output, scale)))
+    return _independent(distrax.Laplace(output, jnp.broadcast_to(scale, output.shape)))
 
 
-def bernoulli(output: Float[Array, "batch ..."], scale: float) -> distrax.Distribution:
+def bernoulli(output: Float[Array, "batch ..."], scale: Scale) -> distrax.Distribution:
     """x log π + (1 − x) log(1 − π), summed; ``output`` holds logits, no scale."""
     del scale
     return _independent(distrax.Bernoulli(logits=output, dtype=output.dtype))
@@ -43,7 +47,7 @@ class _Tokens(distrax.OneHotCategorical):
 
 
 def categorical(
-    output: Float[Array, "batch tokens classes"], scale: float
+    output: Float[Array, "batch tokens classes"], scale: Scale
 ) -> distrax.Distribution:
     """Σ_t Σ_c x_tc log softmax(``output``)_tc; no scale.
 
@@ -94,7 +98,7 @@ def pen(output: Float[Array, "batch points 3"], scale: float) -> distrax.Distrib
     return _Pen(output, scale)
 
 
-LIKELIHOODS: dict[str, Callable[[jax.Array, float], distrax.Distribution]] = {
+LIKELIHOODS: dict[str, Callable[[jax.Array, Scale], distrax.Distribution]] = {
     "bernoulli": bernoulli,
     "categorical": categorical,
     "laplace": laplace,
@@ -105,3 +109,6 @@ LIKELIHOODS: dict[str, Callable[[jax.Array, float], distrax.Distribution]] = {
 
 TAKES_LOGITS = ("bernoulli", "categorical", "pen")
 """Likelihoods whose ``output`` is not bounded."""
+
+LEARN_SCALE = ("laplace", "normal")
+"""Likelihoods whose scale may be an array."""

@@ -54,6 +54,7 @@ def option(
     one_of: Iterable[str] | None = None,
     not_empty: bool = False,
     of_identity: bool = True,
+    came_later: bool = False,
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -67,6 +68,8 @@ def option(
         not_empty: Whether a tuple needs at least one entry.
         of_identity: False for what decides nothing that is learnt, such as how draws
             are made: checkpoints are found again whatever it is.
+        came_later: True for an option that checkpoints are older than: at its default,
+            which is how they were made, it is no part of their identity.
     """
     bounds = {">=": at_least, ">": above, "<": below, "to": between}
     rules = {
@@ -75,8 +78,29 @@ def option(
         "one_of": None if one_of is None else tuple(one_of),
         "not_empty": not_empty,
         "of_identity": of_identity,
+        "came_later": came_later,
     }
     return dataclasses.field(default=default, metadata=rules)
+
+
+def identity_of(settings: Any) -> Any:
+    """``dataclasses.asdict`` of the options that decide what is learnt.
+
+    See ``of_identity`` and ``came_later`` of `option`.
+    """
+    if dataclasses.is_dataclass(settings):
+        return {
+            field.name: identity_of(getattr(settings, field.name))
+            for field in dataclasses.fields(settings)
+            if field.metadata.get("of_identity", True)
+            and not (
+                field.metadata.get("came_later", False)
+                and getattr(settings, field.name) == field.default
+            )
+        }
+    if isinstance(settings, Mapping):
+        return {name: identity_of(value) for name, value in settings.items()}
+    return settings
 
 
 def faults(settings: Any, field: str = "") -> list[str]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import ModelSettings
+from jnf_jax.options import identity_of
 from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import user_path
 from jnf_jax.stage import Stage
@@ -155,17 +155,12 @@ def stage_identity(
     about = {
         "data": contents(setup.dataset, splits=splits, with_labels=False),
         "method": stage.of or experiment.method,
-        "model": _learnt_with(experiment.model),
+        "model": identity_of(experiment.model),
         "needs": {name: checkpoint_ids[name] for name in stage.needs},
     }
     for field in stage.settings:
         own = experiment.sections.get(field)
-        about[field] = _learnt_with(own or getattr(experiment, field))
-    if experiment.model.compute_dtype == "float32":
-        # As before there was a choice: those checkpoints are still read.
-        del about["model"]["compute_dtype"]
-    if not experiment.model.partial_rows:
-        del about["model"]["partial_rows"]
+        about[field] = identity_of(own or getattr(experiment, field))
     return identity("stage", about)
 
 
@@ -185,19 +180,6 @@ def record_key(setup: Setup) -> str:
             read[stage] = checkpoint.checkpoint_id(checkpoint.resolve(place))
     data = contents(setup.dataset)
     return content_key("record", settings | {"init": read, "contents": data})
-
-
-def _learnt_with(settings: Any) -> Any:
-    """``dataclasses.asdict`` without the options that only say how draws are made."""
-    if dataclasses.is_dataclass(settings):
-        return {
-            field.name: _learnt_with(getattr(settings, field.name))
-            for field in dataclasses.fields(settings)
-            if field.metadata.get("of_identity", True)
-        }
-    if isinstance(settings, Mapping):
-        return {name: _learnt_with(value) for name, value in settings.items()}
-    return settings
 
 
 def load_stage(

@@ -33,8 +33,12 @@ from jnf_jax.types import (
 class View:
     """One modality and how it is decoded, from f32[B, D] to f32[B, *shape].
 
-    ``likelihood`` is a name in ``LIKELIHOODS``, ``scale`` its b or s, where it has one,
-    and ``weight`` λ_m in the training objective.
+    Attributes:
+        likelihood: A name in ``LIKELIHOODS``.
+        scale: Its b or s, where it has one; with ``learns_scale`` where that starts.
+        weight: λ_m in the training objective.
+        learns_scale: Whether the parameters have "log_scale" f32[C] beside the
+            decoder's, over the last axis of the event.
     """
 
     name: str
@@ -43,11 +47,25 @@ class View:
     likelihood: str
     scale: float
     weight: float = 1.0
+    learns_scale: bool = False
+
+    def init(self, rng_key: jax.Array, z: Latents) -> Params:
+        """Fresh parameters of decoder and likelihood; ``z`` gives its shape alone."""
+        params = self.decoder.init(rng_key, z)["params"]
+        if not self.learns_scale:
+            return params
+        log_scale = jnp.full(self.shape[-1], jnp.log(self.scale))
+        return {**params, "log_scale": log_scale}
 
     def decode(self, params: Params, z: Latents) -> distrax.Distribution:
-        """p(x_m|z) with the decoder's parameters; its mean is the picture to show."""
+        """p(x_m|z) with these parameters; its mean is the picture to show."""
+        params, scale = dict(params), self.scale
+        if self.learns_scale:
+            # A floor: the likelihood of a feature that is constant has no maximum.
+            log_scale = params.pop("log_scale")
+            scale = jnp.exp(jnp.maximum(log_scale, jnp.log(self.scale / 100)))
         output = self.decoder.apply({"params": params}, z)
-        return LIKELIHOODS[self.likelihood](output, self.scale)
+        return LIKELIHOODS[self.likelihood](output, scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +105,7 @@ class JointVAE:
         return {
             "encoder": self.encoder.init(keys[0], blank)["params"],
             "decoders": {
-                view.name: view.decoder.init(key, z)["params"]
+                view.name: view.init(key, z)
                 for view, key in zip(self.views, keys[1:], strict=True)
             },
             **({"prior": prior} if prior else {}),
@@ -221,7 +239,9 @@ def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
     for m, shape in sorted(shapes.items()):
         decoder = build_decoder(model.network(m), tuple(shape), model.compute_dtype)
         p, weight = model.likelihood(m), model.weight(m, shapes)
-        views.append(View(m, tuple(shape), decoder, p.name, p.scale, weight))
+        views.append(
+            View(m, tuple(shape), decoder, p.name, p.scale, weight, p.learns_scale)
+        )
     return tuple(views)
 
 

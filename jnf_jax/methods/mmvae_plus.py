@@ -229,7 +229,7 @@ class MixtureVAE:
             encoder_key, decoder_key, scale_key = jax.random.split(key, 3)
             m, x = view.name, jnp.zeros((1, *view.shape))
             params["experts"][m] = encoder.init(encoder_key, x)
-            params["decoders"][m] = view.decoder.init(decoder_key, latent)["params"]
+            params["decoders"][m] = view.init(decoder_key, latent)
             scales = LearnableScaleFamily().init(scale_key, self.private_size, shapes)
             params["auxiliary"][m] = scales
         if not self.private_size:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from jnf_jax.likelihoods import LIKELIHOODS, TAKES_LOGITS
+from jnf_jax.likelihoods import LEARN_SCALE, LIKELIHOODS, TAKES_LOGITS
 from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSettings
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.family import PriorFamily
@@ -24,7 +24,22 @@ class LikelihoodSettings:
         "b of a Laplace, s of a Normal or a pen's positions; else unused.",
         above=0,
     )
+    learns_scale: bool = option(
+        False,
+        "Whether a Laplace or a Normal learns its scale, one for each feature (channel "
+        "of a picture), from `scale` on; never below a hundredth of that.",
+        came_later=True,
+    )
     weight: float = option(1.0, "λ_m in the objective.", above=0)
+
+    def cross_faults(self, field: str) -> list[str]:
+        """Others have no scale, or one of positions alone."""
+        if not self.learns_scale or self.name in LEARN_SCALE:
+            return []
+        return [
+            f"`{field}.learns_scale` is True, expected False for {self.name!r}: it is "
+            f"for {' and '.join(LEARN_SCALE)}"
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +74,7 @@ class ModelSettings:
         False,
         "Whether training rows may lack views, completely at random: the joint encoder "
         "then learns q(z|x_O) of whichever views O there are.",
+        came_later=True,
     )
     likelihood_rescaling: bool = option(
         False, "Whether each λ_m is multiplied by max_n dim(x_n) / dim(x_m)."
@@ -70,6 +86,7 @@ class ModelSettings:
         '"bfloat16" (for accelerators). Parameters, heads, flows, densities and '
         "likelihoods are float32 in any case.",
         one_of=COMPUTE_DTYPES,
+        came_later=True,
     )
 
     def network(self, modality: str) -> NetworkSettings:

@@ -8,7 +8,6 @@ so that a run that was killed and resumed ends with the same bits as one that wa
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from jnf_jax import checkpoint, content_keys
 from jnf_jax.checkpoint.key_paths import digest_tree
-from jnf_jax.options import faults
+from jnf_jax.options import faults, identity_of
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.stage import Stage
 from jnf_jax.training import feed, stage_run, stopping
@@ -222,18 +221,13 @@ def _identify(
     stage: Stage, settings: TrainSettings, metadata: dict[str, Any]
 ) -> dict[str, Any]:
     """The identity that runs which continue one another share, as JSON has it."""
-    named = {
-        option.name: getattr(settings, option.name)
-        for option in dataclasses.fields(settings)
-        if option.metadata["of_identity"]
-    }
     return content_keys.identity(
         "stage",
         {
             "stage": stage.name,
             "train_size": stage.train_size,
             "validation_size": stage.validation_size,
-            "settings": named,
+            "settings": identity_of(settings),
             "frozen": digest_tree({"frozen": stage.frozen}),
             "config": metadata,
         },
