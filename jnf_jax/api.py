@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from jnf_jax import checkpoint
+from jnf_jax.checkpoint import owner
 from jnf_jax.data import own
 from jnf_jax.data.dataset import Split, checksum
 from jnf_jax.data.rendering import fetch_stored
@@ -284,7 +285,8 @@ class Model:
         folder = user_path(folder, "folder")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        left = shutil.ignore_patterns(owner.FILE)
+        shutil.copytree(self.folder, folder, ignore=left, dirs_exist_ok=True)
         setup = self.trained.setup
         for stage in setup.experiment.init:
             path = checkpoint.resolve(stage_path(setup, self.folder, stage))

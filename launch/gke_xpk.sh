@@ -38,7 +38,8 @@ run)
     run xpk workload create "${where[@]}" --workload "$name" --tpu-type "$TYPE" \
         --num-slices "$SLICES" --base-docker-image python:3.11 --script-dir . \
         --command "pip install -e '.[tpu]' -c constraints.txt && \
-python -m jnf_jax.distributed --coordinator auto jnf_jax.train $(printf '%q ' "$@")"
+JNF_JAX_JOB=$name python -m jnf_jax.distributed --coordinator auto jnf_jax.train \
+$(printf '%q ' "$@")"
     ;;
 logs) run kubectl logs --follow --selector "jobset.sigs.k8s.io/jobset-name=$name" ;;
 delete) run xpk workload delete "${where[@]}" --workload "$name" ;;

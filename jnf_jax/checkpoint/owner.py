@@ -33,7 +33,7 @@ BEAT_SECONDS, LOST_SECONDS = 30.0, 300.0
 _SETTLED_SECONDS = 1.0
 """How long one who takes over waits for another who does so at the same moment."""
 
-_JOBS = ("JNF_JAX_JOB", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOBSET_NAME")
+_JOBS = ("JNF_JAX_JOB", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 """Variables that hold the id of a scheduler's job; the first that is set counts."""
 
 
