@@ -18,6 +18,8 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "jax_random_seed_offset": ((0,), "every seed is another"),
     "jax_numpy_dtype_promotion": (("standard",), "masks multiply floats"),
     "jax_numpy_rank_promotion": (("allow", "warn"), "biases are added to batches"),
+    "jax_transfer_guard": ((None, "allow", "log"), "data go to devices by themselves"),
+    "jax_transfer_guard_host_to_device": ((None, "allow", "log"), "likewise"),
     "jax_debug_infs": ((False,), "infinity is the best loss before the first"),
 }
 """Switch -> the values that it may have, and why no others."""

@@ -15,6 +15,8 @@ WRONG = {
     "jax_random_seed_offset": 1,
     "jax_numpy_dtype_promotion": "strict",
     "jax_numpy_rank_promotion": "raise",
+    "jax_transfer_guard": "disallow",
+    "jax_transfer_guard_host_to_device": "disallow",
     "jax_debug_infs": True,
 }
 
