@@ -26,7 +26,9 @@ def get_config() -> ml_collections.ConfigDict:
         config.subset_posterior.hidden_sizes = (256, 256)
         config.optimizer.update(learning_rate=2e-3, warmup_steps=100)
         config.joint = dict(num_steps=2_300, batch_size=64)
-        config.subsets.update(num_steps=3_000, ema_decay=0.995)
+        config.subsets.update(
+            num_steps=3_000, learning_rate=5e-3, gradient_clip=50.0, ema_decay=0.995
+        )
         config.training.evaluate_every = 500
         config.evaluation.num_prior_samples = 2_000
         config.evaluation.num_diagnostic_data = 32
