@@ -16,6 +16,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,10 @@ def generate_file(
 ) -> None:
     """``load(folder).generate`` from rows in a .npz to draws in another.
 
+    Where they come from a product of posteriors the file also has "chains.acceptance",
+    "chains.divergences", "chains.distance" and "chains.is_suspect", [K, N]: see
+    ``new_rows.Chains``.
+
     Raises:
         ValueError: ``rows`` holds no arrays of numbers, ``out`` is no .npz; or as
             ``load`` and ``Model.generate``.
@@ -123,7 +128,11 @@ def generate_file(
     if not isinstance(given, dict):
         raise ValueError(f"`--given-file` {rows} is a .npy, expected a .npz")
     options = dict(num_samples=num_samples, seed=seed, noise=noise)
-    write_whole(out, npz(load(folder).generate(given, **options)))
+    found, chains = load(folder).generate_and_judge(given, **options)
+    if chains is not None:
+        found |= {f"chains.{name}": x for name, x in chains._asdict().items()}
+        found["chains.is_suspect"] = chains.is_suspect
+    write_whole(out, npz(found))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,17 +190,37 @@ class Model:
 
         Raises:
             ValueError: Unknown names, wrong shapes, values that are not finite.
+
+        It warns of draws that are not to be trusted; ``generate_and_judge`` has them.
+        """
+        options = dict(num_samples=num_samples, seed=seed, noise=noise)
+        return self.generate_and_judge(given, targets, **options)[0]
+
+    def generate_and_judge(
+        self,
+        given: Mapping[str, Any],
+        targets: Sequence[str] | None = None,
+        num_samples: int = 8,
+        seed: int = 0,
+        noise: bool = False,
+    ) -> tuple[dict[str, np.ndarray], new_rows.Chains | None]:
+        """What ``generate`` gives, and how each draw came about, arrays [K, N].
+
+        None where no posteriors had to be multiplied: given one view, or all, or where
+        one flow serves every subset.
         """
         read = self._read(given, "given")
         names = coherence.targets_of(tuple(sorted(read)), self.modalities)
         if targets is not None:
             names = tuple(targets)
             check_subset(names, self.modalities, name="targets")
-        found = new_rows.generate(
+        found, chains = new_rows.generate(
             *self._model, read, tuple(sorted(names)), noise=noise,
             step_size=self._step_size(read), **_draws(num_samples, seed),
         )  # fmt: skip
-        return self._shown(found, clips=not noise)
+        if chains is not None and (told := chains.warning()):
+            warnings.warn(told, stacklevel=3)
+        return self._shown(found, clips=not noise), chains
 
     def sample(
         self, num_samples: int, seed: int = 0, prior: str | None = None

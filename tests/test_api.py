@@ -188,13 +188,32 @@ def test_the_program_writes_the_same_numbers(model, tmp_path):
     api.generate_file(model.folder, rows, out, **options)
     with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
         api.generate_file(model.folder, rows, Path("x.png"), **options)
-    with pytest.raises(ValueError, match="`--given-file` .* is no .npz of arrays"):
+    with pytest.raises(ValueError, match="config.json is damaged, or no .npy or"):
         api.generate_file(model.folder, model.folder / "config.json", out, **options)
     expected = model.generate(some(5, "assay"), **options)
     with np.load(out) as found:
         assert sorted(found) == ["count", "photo"]
         for t in expected:
             np.testing.assert_array_equal(found[t], expected[t])
+
+
+def test_how_draws_of_a_product_came_about_stands_beside_them(
+    model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(new_rows, "FAR", 0.0)  # every draw is further away
+    rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
+    np.savez(rows, **some(4, "assay", "count"))
+    options = {"num_samples": 2, "seed": 3, "noise": False}
+    with pytest.warns(UserWarning, match="8 of 8 draws are not to .* 0, 1, 2, 3:"):
+        api.generate_file(model.folder, rows, out, **options)
+    with np.load(out) as found:
+        chains = {n.partition(".")[2]: x for n, x in found.items() if "chains." in n}
+        assert set(found) - {f"chains.{n}" for n in chains} == {"photo"}
+    assert {*chains} == {"acceptance", "divergences", "distance", "is_suspect"}
+    assert all(x.shape == (2, 4) for x in chains.values())
+    assert chains["is_suspect"].all() and (chains["distance"] > 0).all()
+    _, told = model.generate_and_judge(some(2, "assay"))
+    assert told is None  # one view given: there is nothing to multiply
 
 
 def test_load_opens_what_train_wrote(trained):

@@ -13,13 +13,14 @@ model and the subset, never of the rows at hand.
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnf_jax.evaluation.statistics.importance import log_means
+from jnf_jax.flows import base_distance
 from jnf_jax.methods.method import ImportanceInference, Inference
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
@@ -32,6 +33,49 @@ BATCH_SIZES = (16, 256)
 
 NUM_AT_ONCE = 16
 """Importance samples of a row in one call."""
+
+
+FAR = 4.0
+"""Distance from the nearest expert beyond which no draw of any expert lies."""
+
+LEAST_ACCEPTANCE = 0.1
+"""Mean acceptance below which a chain counts as stuck where it started."""
+
+
+class Chains(NamedTuple):
+    """How each draw from a product of experts came about; arrays [K, N].
+
+    Attributes:
+        acceptance: Mean acceptance probability of its chain; 1 in closed form.
+        divergences: Transitions of the chain that diverged.
+        distance: From the nearest expert, see ``flows.base_distance``: about 1 for a
+            draw of that. A chain that climbs a quotient which is no density, or has
+            outliers given, ends far from all.
+    """
+
+    acceptance: np.ndarray
+    divergences: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def is_suspect(self) -> np.ndarray:
+        """Whether any of the three says that the draw is not to be trusted."""
+        is_near = self.distance <= FAR  # nor NaN
+        return (self.acceptance < LEAST_ACCEPTANCE) | (self.divergences > 0) | ~is_near
+
+    def warning(self) -> str | None:
+        """A sentence that names the rows of suspect draws; None where all is well."""
+        suspect = self.is_suspect
+        if not suspect.any():
+            return None
+        rows = np.flatnonzero(suspect.any(axis=0))
+        named = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
+        return (
+            f"{suspect.sum():,} of {suspect.size:,} draws are not to be trusted, of "
+            f"rows {named}: their chains diverged, were stuck, or ended far from every "
+            "posterior of what was given. Its quotient may be no density there: "
+            "`sampler.defensive_weight` > 0 bounds it"
+        )
 
 
 def step_size_of(
@@ -59,8 +103,8 @@ def encode(
     """z ~ q(z|x_S), S the names in ``given`` {m: f32[N, ...]}; leaves [K, N, ...]."""
 
     def program(key, draws, rows, views):
-        infer_keys, _ = _keys_of(key, draws, rows)
-        return _encode(inference, _names(given), params, infer_keys, views, step_size)
+        keys, _ = _keys_of(key, draws, rows)
+        return _encode(inference, _names(given), params, keys, views, step_size)[0]
 
     return _for_each_row(program, given, num_samples, seed)
 
@@ -75,17 +119,19 @@ def generate(
     num_samples: int,
     seed: int,
     noise: bool,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], Chains | None]:
     """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own; see ``encode``.
 
-    With ``noise`` they are x_t ~ p(x_t|z), else its mean; ``step_size`` is that of
+    Beside them how each z came about; None where it is no draw of a product. With
+    ``noise`` they are x_t ~ p(x_t|z), else its mean; ``step_size`` is that of
     ``step_size_of`` for S.
     """
 
     def program(key, draws, rows, views):
         infer_keys, noise_keys = _keys_of(key, draws, rows)
-        z = _encode(inference, _names(given), params, infer_keys, views, step_size)
-        return _show(inference, targets, noise, params, noise_keys, z)
+        own = (infer_keys, views, step_size)
+        z, chains = _encode(inference, _names(given), params, *own)
+        return _show(inference, targets, noise, params, noise_keys, z), chains
 
     return _for_each_row(program, given, num_samples, seed)
 
@@ -198,19 +244,32 @@ def _keys_of(key, draws, rows):
     return jax.vmap(of_row, out_axes=1)(draws, rows)
 
 
-def _encode(inference, subset, params, keys, views, step_size) -> Any:
-    """One z a row, leaves [B, ...].
+def _encode(
+    inference, subset, params, keys, views, step_size
+) -> tuple[Any, Chains | None]:
+    """One z a row, leaves [B, ...], and how its chain did.
 
     Not compiled as a whole: what ``infer`` compiles it shares between subsets.
     """
 
     def of_row(key, views):
         one = {m: x[None] for m, x in views.items()}
-        z, _ = inference.infer(params, key, one, subset, step_size)
-        return jax.tree.map(lambda leaf: leaf[0], z)
+        z, info = inference.infer(params, key, one, subset, step_size)
+        chains = None
+        if info is not None:
+            distance = _nearest(inference, subset, params, one, z)
+            chains = Chains(info.acceptance, info.divergences, distance)
+        return jax.tree.map(lambda leaf: leaf[0], (z, chains))
 
     views = {m: jnp.asarray(x) for m, x in views.items()}
     return jax.vmap(of_row)(keys, views)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _nearest(inference, subset, params, views, z) -> jax.Array:
+    """Distance from the nearest expert, f32[B]."""
+    experts = inference.posteriors(params, views, subset)
+    return jnp.min(jnp.stack([base_distance(q, z) for q in experts]), axis=0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

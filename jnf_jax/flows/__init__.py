@@ -2,6 +2,7 @@
 
 from jnf_jax.flows.maf import (
     MaskedAutoregressive,
+    base_distance,
     flow_posterior,
     masked_autoregressive_flow,
 )
@@ -10,6 +11,7 @@ from jnf_jax.flows.masks import MadeMasks, made_masks
 __all__ = [
     "MadeMasks",
     "MaskedAutoregressive",
+    "base_distance",
     "flow_posterior",
     "made_masks",
     "masked_autoregressive_flow",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import distrax
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jnf_jax.types import Latents, Nats
 
@@ -106,6 +107,27 @@ def masked_autoregressive_flow(
     # distrax.Chain applies the LAST bijector first on the way forward, hence the FIRST
     # one first on the way back, z -> u: the order wanted here.
     return distrax.Chain(blocks)
+
+
+def base_distance(
+    posterior: distrax.Distribution, z: Latents
+) -> Float[Array, "*batch"]:
+    """How far z is from the middle of what ``flow_posterior`` gave; f32[*B].
+
+    ::
+
+        √( (1/D) Σ_d ((u_d − μ_d) / σ_d)² ),   u = f(z)
+
+    It is about 1 for a draw of the posterior, whatever D and the flow are.
+
+    >>> base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.full(2, 3.0))
+    >>> float(base_distance(base, jnp.array([3.0, -3.0])))
+    1.0
+    """
+    base, u = posterior, z
+    if not isinstance(posterior, distrax.MultivariateNormalDiag):  # one transformed
+        base, u = posterior.distribution, posterior.bijector.inverse(z)
+    return jnp.sqrt(jnp.mean(jnp.square((u - base.loc) / base.scale_diag), axis=-1))
 
 
 def flow_posterior(

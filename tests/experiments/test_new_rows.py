@@ -10,7 +10,7 @@ import pytest
 from oracles import linear_gaussian
 
 from jnf_jax.experiments import new_rows
-from jnf_jax.methods.method import propose_from
+from jnf_jax.methods.method import SubsetInfo, propose_from
 from jnf_jax.priors.normal import NormalPrior
 
 TRUTH = linear_gaussian({"a": 2, "b": 3, "c": 2}, 2, seed=3)
@@ -79,7 +79,7 @@ def generate(given, num_samples=2, seed=0, noise=False, targets=("b", "c")):
     return new_rows.generate(
         Exact(), {}, given, targets, step_size=None, num_samples=num_samples,
         seed=seed, noise=noise,
-    )  # fmt: skip
+    )[0]  # fmt: skip
 
 
 def log_p(*names):
@@ -145,6 +145,46 @@ def test_decoding_what_encode_gives_is_what_generate_shows():
     shown = generate({"a": VIEWS["a"]}, targets=("c",))["c"]
     decoded = z @ TRUTH.weights["c"].T + TRUTH.offsets["c"]
     np.testing.assert_allclose(shown, decoded, rtol=1e-5, atol=1e-5)
+
+
+class Multiplied(Exact):
+    """Says how drawing went; two of its four rows are drawn far away, or diverge."""
+
+    def infer(self, params, rng_key, views, subset, step_size=None):
+        z, _ = super().infer(params, rng_key, views, subset)
+        is_far = views["a"][:, 0] > 100
+        has_diverged = views["b"][:, 0] > 100
+        info = SubsetInfo(
+            jnp.ones(()), 0.8 * jnp.ones(len(z)), 3 * has_diverged.astype(int), None
+        )
+        return jnp.where(is_far[:, None], 50.0, jnp.zeros_like(z)), info
+
+    def posteriors(self, params, views, subset):
+        """N(0, 2²), and one at 7 that is never the nearest."""
+        return [
+            distrax.MultivariateNormalDiag(jnp.full((1, 2), mean), jnp.full((1, 2), sd))
+            for mean, sd in ((0.0, 2.0), (7.0, 0.1))
+        ]
+
+
+def test_each_draw_of_a_product_says_how_it_came_about():
+    rows = {m: np.zeros((4, TRUTH.weights[m].shape[0]), np.float32) for m in "ab"}
+    rows["a"][1], rows["b"][3] = 200, 200
+    options = dict(step_size=None, num_samples=3, seed=0, noise=False)
+    shown, chains = new_rows.generate(Multiplied(), {}, rows, ("c",), **options)
+    assert shown["c"].shape == (3, 4, 2)
+    np.testing.assert_allclose(chains.acceptance, 0.8)
+    np.testing.assert_array_equal(chains.divergences, [[0, 0, 0, 3]] * 3)
+    np.testing.assert_allclose(chains.distance, [[0, 25, 0, 0]] * 3)
+    np.testing.assert_array_equal(chains.is_suspect, [[False, True, False, True]] * 3)
+    assert chains.warning().startswith(
+        "6 of 12 draws are not to be trusted, of rows 1, 3: their chains diverged"
+    )
+    well = chains._replace(divergences=0 * chains.divergences, distance=np.ones((3, 4)))
+    assert well.warning() is None
+    stuck = well._replace(acceptance=np.full((3, 4), 0.05))
+    assert stuck.is_suspect.all()
+    assert well._replace(distance=np.full((3, 4), np.nan)).is_suspect.all()
 
 
 def test_no_program_is_compiled_for_another_number_of_rows(num_compiled):

@@ -9,6 +9,7 @@ from oracles import random_like
 
 from jnf_jax.flows import (
     MaskedAutoregressive,
+    base_distance,
     flow_posterior,
     masked_autoregressive_flow,
 )
@@ -225,3 +226,14 @@ def test_bad_arguments():
     short = MaskedAutoregressive(lambda z: (z[..., :1], z))
     with pytest.raises(ValueError, match="conditioner: got shapes"):
         short.inverse(jnp.zeros(3))
+
+
+def test_distance_from_a_posterior_is_that_in_front_of_its_flow():
+    """Of draws pushed through a flow, against the base draws themselves."""
+    base = distrax.MultivariateNormalDiag(jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0]))
+    shear = lambda z: (z[..., :1] * jnp.array([0.0, 2.0]), jnp.zeros_like(z) + 0.3)  # noqa: E731
+    posterior = flow_posterior(base, [shear])
+    u = np.float32(np.random.default_rng(0).normal([1, -2], [0.5, 3], (7, 2)))
+    z, _ = posterior.bijector.forward_and_log_det(jnp.asarray(u))
+    expected = np.sqrt((((u - [1, -2]) / [0.5, 3]) ** 2).mean(axis=1))
+    np.testing.assert_allclose(base_distance(posterior, z), expected, rtol=1e-4)
