@@ -27,7 +27,8 @@ INTERNAL = {
     "flows.masks": (),
     "flows": ("types", "flows.masks"),
     "likelihoods": ("types",),
-    "losses": ("types", "noise_schedule"),
+    "aggregation": ("types",),
+    "losses": ("types", "noise_schedule", "aggregation"),
     "sampling": ("options", "types", "noise_schedule"),
     "networks": ("options", "types", "flows", "flows.masks", "likelihoods"),
     "priors": (
@@ -36,7 +37,8 @@ INTERNAL = {
     ),
     "methods": (
         *("options", "types", "noise_schedule", "flows", "flows.masks"),
-        *("likelihoods", "losses", "sampling", "networks", "priors", "stage"),
+        *("likelihoods", "aggregation", "losses", "sampling", "networks", "priors"),
+        "stage",
     ),
     "data": ("options", "names", "types", "content_keys", "runtime"),
     "checkpoint": ("types", "runtime"),
@@ -59,6 +61,7 @@ EXTERNAL = {
     "flows.masks": NUMERIC,
     "flows": NUMERIC | {"distrax"},
     "likelihoods": NUMERIC | {"distrax"},
+    "aggregation": NUMERIC,
     "losses": NUMERIC | {"distrax", "blackjax"},
     "sampling": NUMERIC | {"distrax", "blackjax"},
     "networks": NUMERIC | {"distrax", "flax"},

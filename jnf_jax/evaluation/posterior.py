@@ -64,7 +64,7 @@ def posterior_gap(subject: Subject) -> tuple[dict[str, float], dict[str, float]]
 
 
 def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
-    """Held-out log q(z|x_S) of every S but all, where it has a density; else {}.
+    """Held-out log q(z|x_S) of every S but all that has a density; {} if none has.
 
     ::
 
@@ -91,7 +91,11 @@ def mean_subset_log_prob(subject: Subject) -> dict[str, float]:
         }
 
     found = subject.over_tuples(look)
-    return {name: float(x.mean(dtype=np.float64)) for name, x in found.items()}
+    return {
+        name: float(x.mean(dtype=np.float64))
+        for name, x in found.items()
+        if x is not None
+    }
 
 
 @functools.partial(jax.jit, static_argnums=0)

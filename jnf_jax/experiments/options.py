@@ -72,6 +72,9 @@ SECTIONS = {
     "model.networks.*": ("jnf_jax.networks.build:NetworkSettings",),
     "model.likelihoods.*": ("jnf_jax.methods.settings:LikelihoodSettings",),
     "projectors": ("jnf_jax.methods.jnf_shared:ProjectorSettings",),
+    "mmvae": ("jnf_jax.methods.mmvae:MmvaeSettings",),
+    "mvae": ("jnf_jax.methods.mvae:MvaeSettings",),
+    "mvtcae": ("jnf_jax.methods.mvtcae:MvtcaeSettings",),
     "denoiser": ("jnf_jax.methods.diffusion_decoder:DenoiserSettings",),
 } | dict.fromkeys(STAGES, (_TRAINING,))
 """Section of a config -> the dataclasses whose fields it may have."""

@@ -4,6 +4,7 @@ Nothing here knows of networks, optimisers, devices or logging, so that a fork c
 one function and jax.
 """
 
+from jnf_jax.losses.aggregate import AggregateModel, MixtureTerms
 from jnf_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from jnf_jax.losses.dcca import canonical_correlations, dcca
 from jnf_jax.losses.denoising import denoising_loss
@@ -24,17 +25,17 @@ from jnf_jax.losses.joint import (
     sampled_log_ratio,
     tilted_kl,
 )
-from jnf_jax.losses.mmvae_plus import (
-    Expert,
-    Latent,
-    MixtureModel,
-    MixtureTerms,
-    mmvae_plus,
-)
+from jnf_jax.losses.mmjsd import mmjsd
+from jnf_jax.losses.mmvae import mmvae
+from jnf_jax.losses.mmvae_plus import Expert, Latent, MixtureModel, mmvae_plus
+from jnf_jax.losses.mopoe import mopoe
+from jnf_jax.losses.mvae import mvae
+from jnf_jax.losses.mvtcae import mvtcae
 from jnf_jax.losses.subsets import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
+    "AggregateModel",
     "Expert",
     "JointModel",
     "Latent",
@@ -56,7 +57,12 @@ __all__ = [
     "info_nce",
     "iwae_bound",
     "joint_elbo",
+    "mmjsd",
+    "mmvae",
     "mmvae_plus",
+    "mopoe",
+    "mvae",
+    "mvtcae",
     "nt_xent",
     "proper_subsets",
     "sampled_log_ratio",

@@ -5,6 +5,7 @@ with a mixture as p(z) it is CMVAE's (Palumbo et al., ICLR 2024).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.losses.aggregate import MixtureTerms, log_likelihoods
 from jnf_jax.losses.joint import weighted_sum
 from jnf_jax.types import Params, Prior, Views
 
@@ -49,22 +51,6 @@ class MixtureModel:
     prior: Callable[[Params], Prior]
     private_prior: Prior
     auxiliary_priors: Callable[[Params], dict[str, Prior]]
-
-
-class MixtureTerms(NamedTuple):
-    """Terms of an objective that is maximised, in nats, and the draws that it took.
-
-    ``log_likelihood`` is without λ, ``log_ratio`` without β, both means over experts
-    and draws: only for K = 1 do they add up to the objective. ``z`` are the draws
-    z_mk ~ q_m(z|x_m), experts in sorted order, and ``weights`` w̃_mk / M, without
-    gradient: normalised importance weights, of which those of one datum sum to 1.
-    """
-
-    objective: Float[Array, " batch"]
-    log_likelihood: dict[str, Float[Array, " batch"]]
-    log_ratio: Float[Array, " batch"]
-    z: Float[Array, "experts samples batch latent"]
-    weights: Float[Array, "experts samples batch"]
 
 
 def mmvae_plus(
@@ -120,7 +106,10 @@ def mmvae_plus(
     w = _stratified(own_key, private, num_importance_samples)
 
     received = _received(missing_key, w, auxiliary)
-    log_likelihood = _log_likelihoods(params, batch, model, z, received)
+    latent = Latent(z, received)
+    log_likelihood = log_likelihoods(
+        functools.partial(model.decode, params), latent, batch
+    )
     log_mixture = jax.nn.logmeanexp(jnp.stack([q.log_prob(z) for q in shared]), axis=0)
     log_own = jnp.stack([q.log_prob(w[i]) for i, q in enumerate(private)])
     log_ratio = log_mixture - model.prior(params).log_density(z)
@@ -158,32 +147,3 @@ def _received(
         missing = auxiliary[n].sample(key, math.prod(own.shape[:3]))
         received[n] = missing.reshape(own.shape).at[i].set(own[i])
     return received
-
-
-def _log_likelihoods(
-    params: Params,
-    batch: Views,
-    model: MixtureModel,
-    z: Float[Array, "experts samples batch latent"],
-    private: Mapping[str, Float[Array, "experts samples batch private"]],
-) -> dict[str, Float[Array, "experts samples batch"]]:
-    """{n: log p(x_n|z_mk, w_m→n)}: one call of each decoder for all draws."""
-    num_experts, num_samples, num_data = z.shape[:3]
-    num_draws = num_experts * num_samples
-
-    # Data come first, so that a batch that is sharded over devices stays so.
-    def rows(draws: jax.Array) -> jax.Array:
-        by_datum = jnp.moveaxis(draws, 2, 0)  # events may have size 0
-        return by_datum.reshape(num_data * num_draws, draws.shape[-1])
-
-    def repeated(x: jax.Array) -> jax.Array:
-        copies = jnp.broadcast_to(x[:, None], (num_data, num_draws, *x.shape[1:]))
-        return copies.reshape(-1, *x.shape[1:])
-
-    def by_expert(values: jax.Array) -> jax.Array:
-        shape = (num_data, num_experts, num_samples)
-        return jnp.moveaxis(values.reshape(shape), 0, 2)
-
-    latent = Latent(rows(z), {n: rows(private[n]) for n in sorted(private)})
-    found = model.decode(params, latent)
-    return {n: by_expert(found[n].log_prob(repeated(batch[n]))) for n in sorted(found)}

@@ -3,7 +3,7 @@
 The baseline that JNF grew from: one stage, whose loss adds to that of the joint VAE
 α Σ_m KL(q(z|X) ‖ q_m(z|x_m)). Subsets use JNF's quotient, in closed form where the
 prior is N(0, I); the reference implementation multiplies the experts without dividing
-by the prior.
+by the prior. β and α are constant: there is no warm-up of the KL.
 """
 
 import functools

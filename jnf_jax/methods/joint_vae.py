@@ -1,6 +1,7 @@
 """The joint VAE that JNF and JMVAE share: q(z|X), p(x_m|z), p(z), and its loss."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.likelihoods import LIKELIHOODS
-from jnf_jax.losses import JointModel, joint_elbo
+from jnf_jax.losses import JointModel, MixtureTerms, joint_elbo
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.settings import ModelSettings
 from jnf_jax.networks.build import Network, build_decoder, build_trunk
@@ -218,6 +219,30 @@ def stage_loss(
         return loss, metrics
     own, watched, *memory = prior_loss()
     return loss + own, metrics | watched, *memory
+
+
+def drawn_loss(
+    prior: PriorFamily,
+    params: Params,
+    rng_key: jax.Array,
+    terms: MixtureTerms,
+    present: Mask | None,
+    *memory: jax.Array,
+) -> tuple:
+    """``stage_loss`` of an objective whose draws are known.
+
+    A prior that learns apart does so at these draws, with the weights that they have in
+    the objective.
+    """
+
+    def prior_loss() -> tuple:
+        # Not a key that the objective splits off for itself.
+        key = jax.random.fold_in(rng_key, zlib.crc32(b"chains"))
+        z = terms.z.reshape(-1, terms.z.shape[-1])
+        weights = terms.weights.reshape(-1) / terms.weights.shape[-1]
+        return prior.loss(params["prior"], key, z, *memory, weights=weights)
+
+    return stage_loss(terms, prior_loss if prior.learns_apart else None, present)
 
 
 def mean_where_present(x: Nats, m: str, present: Mask | None) -> jax.Array:

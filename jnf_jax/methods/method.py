@@ -214,8 +214,11 @@ class SubsetDensity(Inference, Protocol):
 
     def subset_log_prob(
         self, params: StageParams, views: Views, subset: Subset, z: Any
-    ) -> Float[Array, " batch"]:
-        """log q(z|x_S), nats; of ∅ and of all views too."""
+    ) -> Float[Array, " batch"] | None:
+        """log q(z|x_S), nats; of ∅ and of all views too.
+
+        None, of ∅ alone, where that is a prior whose log Z is not known.
+        """
         ...
 
 

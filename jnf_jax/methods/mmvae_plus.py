@@ -9,7 +9,6 @@ that arXiv 2409.19862 is believed to build on.
 
 import dataclasses
 import functools
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,9 +18,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.losses import Expert, Latent, MixtureModel, mmvae_plus
+from jnf_jax.methods.aggregated import FAMILIES, aggregation_faults
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.joint_inference import ModelInference
-from jnf_jax.methods.joint_vae import View, build_views, stage_loss, without_own_prior
+from jnf_jax.methods.joint_vae import View, build_views, drawn_loss, without_own_prior
 from jnf_jax.methods.method import (
     Batch,
     Method,
@@ -81,19 +81,14 @@ def faults(
     experts: ExpertSettings,
 ) -> list[str]:
     """Faults of settings that are good by themselves, one line each."""
-    found = model.prior.faults_beside(experts.family, "model.prior")
-    for field, default in dataclasses.asdict(Quotient()).items():
-        if (got := getattr(quotient, field)) != default:
-            found.append(
-                f"`sampler.{field}` is {got!r}, expected {default!r}: 'mmvae_plus' "
-                "infers by a mixture and divides by nothing"
-            )
-    if denoiser:
-        found.append(
-            "`denoiser` is not for 'mmvae_plus', expected a method with a joint "
-            "encoder: 'jnf', 'jnf_shared' or 'jmvae'"
-        )
-    return found
+    return aggregation_faults(
+        "mmvae_plus",
+        "a mixture",
+        model=model,
+        quotient=quotient,
+        denoiser=denoiser,
+        family=experts.family,
+    )
 
 
 def build(
@@ -249,9 +244,7 @@ class MixtureVAE:
 
     def posterior(self, code: GaussianCode) -> distrax.Distribution:
         """The posterior of that mean and scale; events [D]."""
-        if self.family == "normal":
-            return distrax.MultivariateNormalDiag(code.mean, code.scale)
-        return distrax.Independent(distrax.Laplace(code.mean, code.scale), 1)
+        return FAMILIES[self.family](code.mean, code.scale)
 
     def encode(self, params: Params, views: Views) -> dict[str, Expert]:
         """{m: q_m(z|x_m) and q_m(w|x_m)}."""
@@ -325,21 +318,9 @@ class MixtureVAE:
         )
 
     def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
-        """As a ``Stage`` has it: see ``stage_loss``.
-
-        A prior that learns apart does so at the objective's draws of every expert, with
-        the weights that they have in it.
-        """
+        """As a ``Stage`` has it: see ``drawn_loss``."""
         terms = self.objective(params, rng_key, batch.views)
-
-        def prior_loss() -> tuple:
-            # Not a key that the objective splits off for itself.
-            key = jax.random.fold_in(rng_key, zlib.crc32(b"chains"))
-            z = terms.z.reshape(-1, self.latent_size)
-            weights = terms.weights.reshape(-1) / terms.weights.shape[-1]
-            return self.prior.loss(params["prior"], key, z, *memory, weights=weights)
-
-        return stage_loss(terms, prior_loss if self.prior.learns_apart else None)
+        return drawn_loss(self.prior, params, rng_key, terms, None, *memory)
 
 
 def _stacked(codes: Sequence[ExpertCode]) -> dict[str, Codes]:

@@ -3,7 +3,17 @@
 import dataclasses
 from typing import Any
 
-from jnf_jax.methods import jmvae, jnf, jnf_shared, mmvae_plus
+from jnf_jax.methods import (
+    jmvae,
+    jnf,
+    jnf_shared,
+    mmjsd,
+    mmvae,
+    mmvae_plus,
+    mopoe,
+    mvae,
+    mvtcae,
+)
 from jnf_jax.methods.amortised import STAGE as SUBSETS
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings, with_diffusion_decoder
 from jnf_jax.methods.fitted_prior import with_fitted_prior
@@ -19,7 +29,12 @@ _MODULES = (
     jmvae,
     jnf,
     jnf_shared,
+    mmjsd,
+    mmvae,
     mmvae_plus,
+    mopoe,
+    mvae,
+    mvtcae,
 )
 
 METHODS = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
@@ -34,7 +49,7 @@ sampler, **sections) -> Method``; and ``faults(*, model, quotient, denoiser,
 OWN_SECTIONS = {n: cls for module in _MODULES for n, cls in module.SECTIONS.items()}
 """Every section that some method has of its own, and its settings."""
 
-TAKE_PARTIAL_ROWS = ("jnf", "jmvae")
+TAKE_PARTIAL_ROWS = ("jnf", "jmvae", "mmjsd", "mmvae", "mopoe", "mvae", "mvtcae")
 """Methods that learn from rows that lack views; see ``model.partial_rows``."""
 
 STAGES = {name: module.STAGES for name, module in METHODS.items()}

@@ -11,6 +11,7 @@ import ml_collections
 import pytest
 from tiny import tiny_config
 
+from jnf_jax.configs import peers
 from jnf_jax.configs.digits import jnf_paper as digits_jnf
 from jnf_jax.data import DATASETS
 from jnf_jax.evaluation.measures import MEASURES
@@ -100,6 +101,8 @@ def test_sections_of_the_base_are_locked():
 def whole_config(section):
     """A config that resolves, with all sections there are, and the one of interest."""
     steps = dict(num_steps=1, batch_size=8)
+    if section in methods.METHODS:  # its own, which no other method has
+        return peers.of_method(tiny_config(), section), section
     config = tiny_config(
         method="jnf_shared",
         projectors=dict(objective="nt_xent", size=3),

@@ -1,0 +1,30 @@
+"""Methods with aggregated unimodal posteriors on any config; not runs of their own."""
+
+import ml_collections
+
+ARGUMENTS = dict(
+    mvae="a product of experts and the prior, by sub-sampled ELBOs",
+    mmvae="a mixture of experts, by an importance-weighted bound",
+    mmjsd="a mixture of experts, by their divergence from a prior made of them",
+    mopoe="a mixture of the products over all subsets",
+    mvtcae="a product of experts, by total correlation",
+)
+
+
+def of_method(
+    config: ml_collections.ConfigDict, method: str, **own
+) -> ml_collections.ConfigDict:
+    """``config`` of JNF with that method: one stage, neither flows nor chains.
+
+    ``own`` are settings of the section that has the method's name.
+    """
+    with config.unlocked():
+        config.method = method
+        config.stages = "joint"
+        if own:
+            config[method] = own
+        if method == "mmvae":
+            kind = own.get("family", "laplace")
+            config.model.prior = dict(name="learnable_scale", kind=kind)
+        del config.flow, config.sampler, config.unimodal
+    return config
