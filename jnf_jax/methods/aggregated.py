@@ -118,7 +118,7 @@ class AggregatedVAE:
             encoder_key, decoder_key = jax.random.split(key)
             m, x = view.name, jnp.zeros((1, *view.shape))
             params["experts"][m] = encoder.init(encoder_key, x)["params"]
-            params["decoders"][m] = view.decoder.init(decoder_key, z)["params"]
+            params["decoders"][m] = view.init(decoder_key, z)
         return params | ({"prior": prior} if prior else {})
 
     def init_memory(self, rng_key: jax.Array) -> tuple[jax.Array, ...]:
