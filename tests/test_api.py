@@ -15,6 +15,7 @@ from jnf_jax.data import own
 from jnf_jax.experiments import new_rows, run_folder
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
+from jnf_jax.runtime.files import npz
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -25,7 +26,7 @@ LABELS = np.arange(SIZE) % 2
 CAUSE = LABELS + RNG.normal(0, 0.1, SIZE)
 VIEWS = {
     "assay": 500 + 30 * CAUSE[:, None] * [1.0, -1.0] + RNG.normal(0, 3, (SIZE, 2)),
-    "count": np.rint(100 * CAUSE).astype(int),
+    "file": np.rint(100 * CAUSE).astype(int),  # a name that numpy.savez calls its own
     "photo": RNG.integers(0, 256, (SIZE, 4, 4, 1)).astype(np.uint8),
 }
 TINY = {
@@ -61,7 +62,7 @@ def model(tmp_path_factory):
 def test_views_that_are_not_given_are_generated_in_their_units(model):
     drawn = model.generate(some(5, "assay"), num_samples=3)
     assert {t: (x.shape, x.dtype) for t, x in drawn.items()} == {
-        "count": ((3, 5, 1), np.float32),
+        "file": ((3, 5, 1), np.float32),
         "photo": ((3, 5, 4, 4, 1), np.float32),
     }
     assert 0 <= drawn["photo"].min() and drawn["photo"].max() <= 1
@@ -74,7 +75,7 @@ def test_views_that_are_not_given_are_generated_in_their_units(model):
 
 def test_rows_of_a_chain_depend_on_no_other_rows(model):
     """Two of three views: a step size that were adapted to the rows would tell."""
-    given = ("assay", "count")
+    given = ("assay", "file")
     whole = model.generate(some(20, *given), num_samples=2)["photo"]
     far = some(4, *given)
     far["assay"] = np.concatenate([far["assay"][:2], 5_000 * far["assay"][2:]])
@@ -84,7 +85,7 @@ def test_rows_of_a_chain_depend_on_no_other_rows(model):
 
 
 def test_no_program_is_compiled_for_other_rows(model, num_compiled):
-    given = ("assay", "count")
+    given = ("assay", "file")
     model.generate(some(3, *given), num_samples=2)
     model.generate(some(20, *given), num_samples=2)
     before = num_compiled()
@@ -97,7 +98,7 @@ def test_no_program_is_compiled_for_other_rows(model, num_compiled):
 
 def test_noise_is_the_likelihoods(model):
     """0.25 standard deviations of the data, as `overrides` say; 8,000 numbers."""
-    given = some(20, "count")
+    given = some(20, "file")
     mean = model.generate(given, ["assay"], num_samples=200)["assay"]
     drawn = model.generate(given, ["assay"], num_samples=200, noise=True)["assay"]
     scale = model.trained.setup.dataset.scaling["assay"].scale
@@ -119,7 +120,7 @@ def test_bounds_are_in_the_units_of_the_arrays(model):
     read = own.to_model(model.trained.setup.dataset, some(4), "views")
     inference, params = model.trained.setup.method.inference, model.trained.params
     inner = new_rows.log_bound(inference, params, read, ("photo",), num_samples=20)
-    scales = [*scaling["assay"].scale, *scaling["count"].scale]
+    scales = [*scaling["assay"].scale, *scaling["file"].scale]
     np.testing.assert_allclose(found, inner - np.log(scales).sum(), rtol=1e-5)
     assert model.log_likelihood_bound(some(3), num_samples=20).shape == (3,)
 
@@ -129,13 +130,13 @@ def test_bounds_are_in_the_units_of_the_arrays(model):
     [
         (lambda m: m.generate({}), r"`given` is {}, expected {name: array"),
         (lambda m: m.generate({"x": [1.0]}), r"`given` has \['x'\], expected some of"),
-        (lambda m: m.generate({"count": np.zeros((2, 3))}), r"expected \(2, 1\)"),
-        (lambda m: m.generate(some(2, "count"), ["x"]), r"`targets` is \['x'\], expec"),
-        (lambda m: m.generate(some(2, "count"), num_samples=0), "`num_samples` is 0"),
+        (lambda m: m.generate({"file": np.zeros((2, 3))}), r"expected \(2, 1\)"),
+        (lambda m: m.generate(some(2, "file"), ["x"]), r"`targets` is \['x'\], expec"),
+        (lambda m: m.generate(some(2, "file"), num_samples=0), "`num_samples` is 0"),
         (lambda m: m.sample(2, prior="gmm"), r"`prior` is 'gmm', expected one of \('n"),
-        (lambda m: m.log_likelihood_bound(some(2, "count"), ["assay"]), "`given` is"),
-        (lambda m: m.log_likelihood_bound(some(2, "count"), ["count"]), "fewer than `"),
-        (lambda m: m.evaluate(some(5, "count")), r"lacks \['assay', 'photo'\]"),
+        (lambda m: m.log_likelihood_bound(some(2, "file"), ["assay"]), "`given` is"),
+        (lambda m: m.log_likelihood_bound(some(2, "file"), ["file"]), "fewer than `"),
+        (lambda m: m.evaluate(some(5, "file")), r"lacks \['assay', 'photo'\]"),
         (lambda m: m.evaluate(some(5), [0, 1, 2, 0, 1]), "row 2 is 2, expected"),
         (lambda m: m.save(ROOT), "exists, expected a new or empty one"),
     ],
@@ -157,7 +158,7 @@ def test_saved_and_loaded_it_draws_the_same_without_data(model, tmp_path):
     assert setup.dataset.splits["train"].size == 48
     shutil.rmtree(folder / "data")
     loaded = jnf_jax.load(folder)
-    given = some(5, "assay", "count")
+    given = some(5, "assay", "file")
     drawn, expected = (m.generate(given)["photo"] for m in (loaded, model))
     np.testing.assert_array_equal(drawn, expected)
     with pytest.raises(ValueError, match="need classifiers, and the training data are"):
@@ -192,7 +193,7 @@ def test_the_program_writes_the_same_numbers(model, tmp_path):
         api.generate_file(model.folder, model.folder / "config.json", out, **options)
     expected = model.generate(some(5, "assay"), **options)
     with np.load(out) as found:
-        assert sorted(found) == ["count", "photo"]
+        assert sorted(found) == ["file", "photo"]
         for t in expected:
             np.testing.assert_array_equal(found[t], expected[t])
 
@@ -202,7 +203,7 @@ def test_how_draws_of_a_product_came_about_stands_beside_them(
 ):
     monkeypatch.setattr(new_rows, "FAR", 0.0)  # every draw is further away
     rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
-    np.savez(rows, **some(4, "assay", "count"))
+    rows.write_bytes(npz(some(4, "assay", "file")))
     options = {"num_samples": 2, "seed": 3, "noise": False}
     with pytest.warns(UserWarning, match="8 of 8 draws are not to .* 0, 1, 2, 3:"):
         api.generate_file(model.folder, rows, out, **options)
@@ -254,7 +255,7 @@ def test_without_a_workdir_the_run_lives_as_long_as_the_model(model, monkeypatch
     ("changes", "told"),
     [
         ({"views": {}}, "`views` is {}, expected"),
-        ({"views": some(60, "count")}, r"\['count'\] alone, expected two or more"),
+        ({"views": some(60, "file")}, r"\['file'\] alone, expected two or more"),
         ({"views": some(9)}, "`views` have 9 rows, expected 20 or more"),
         ({"labels": CAUSE}, "`labels`: row 0 is .*, expected a whole number"),
         ({"config": "own/jmf"}, "'own/jnf'"),
