@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnf_jax.evaluation.posterior import mean_unimodal_log_prob
+from jnf_jax.evaluation.posterior import mean_unimodal_log_prob, posterior_gap
 from jnf_jax.evaluation.protocol import ProtocolSettings
 from jnf_jax.evaluation.subject import HeldOut, Subject
 
@@ -58,6 +58,11 @@ def test_mean_log_prob_is_the_cross_entropy():
     held_out = HeldOut(jnp.zeros((4_990, 1)), fetch, 4_990)
     settings = ProtocolSettings(batch_size=500)
     subject = Subject(Gaussians(), {}, None, held_out, None, settings)
+    gaps, errors = posterior_gap(subject)
+    for m, (shift, width) in EXPERTS.items():
+        ratio = (SCALE / width) ** 2
+        kl = 0.5 * np.sum(ratio + ((MEAN - shift) / width) ** 2 - 1 - np.log(ratio))
+        assert abs(gaps[m] - kl) < 5 * errors[m] < 0.2
     got = mean_unimodal_log_prob(subject)
     for m, (shift, width) in EXPERTS.items():
         squares = (SCALE**2 + (MEAN - shift) ** 2) / width**2

@@ -1,5 +1,8 @@
 """Long chains find the moments of a density, and say when they did not."""
 
+import sys
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,3 +42,17 @@ def test_modes_between_which_no_chain_goes_are_told():
     shift = jnp.repeat(jnp.array([8.0, -8.0]), 16)[:, None]
     found = run(jax.random.key(0), 8.0, MEAN + shift * jnp.ones(2))
     assert float(found.diagnostics.rhat_max) > 1.5
+
+
+def test_every_tenth_of_what_is_kept_is_a_draw(monkeypatch):
+    """From the first kept step to the last, of chains that say which step it is."""
+    numbers = jnp.broadcast_to(
+        jnp.arange(1.0, 101)[:, None, None, None], (100, 2, 1, 3)
+    )
+    module = sys.modules[long_run.__module__]
+    kept = types.SimpleNamespace(acceptance=jnp.ones((2, 1))), numbers
+    monkeypatch.setattr(module, "burn_and_keep", lambda *args: kept)
+    monkeypatch.setattr(module, "adapt_step_size", lambda *args: 0.1)
+    found = long_run(jax.random.key(0), lambda z: -z @ z, jnp.zeros((2, 3)))
+    np.testing.assert_array_equal(found.draws[:, 0, 0], np.arange(10, 101, 10))
+    assert found.draws.shape == (10, 2, 3) and found.diagnostics.num_draws == 20
