@@ -1,4 +1,4 @@
-"""Seconds from command to first step, cold and warm; compilations of a whole run.
+"""Seconds from command to first step, cold and warm; every program of a whole run.
 
     python -m benchmarks.startup --out startup.json
 
@@ -6,8 +6,11 @@ digits/jnf in processes of its own: `cold` with an empty persistent
 compilation cache (JAX_COMPILATION_CACHE_DIR), `warm` with what that run left in it;
 `warm_collecting` the same while Python's collector keeps its own thresholds
 (`jnf_jax/runtime/host_memory.py`). These two in turn, the medians of three. A first run
-that is not timed brings Python's own files into memory. The compilations are
-those of a train-and-evaluate run with few steps: their number does not grow with steps.
+that is not timed brings Python's own files into memory.
+
+`programs` are those of a train-and-evaluate run of each of `CONFIGS` with few steps and
+an empty cache: how often a program of that name was compiled, and its seconds to trace,
+to lower and to compile, the longest first. Their number does not grow with steps.
 """
 
 import json
@@ -58,13 +61,24 @@ COLLECTING = """
 from jnf_jax.runtime import host_memory
 host_memory.collect_rarely = lambda: None
 """
-FEW_STEPS = (
-    *("--config.joint.num_steps=4", "--config.unimodal.num_steps=4"),
+FEW_DATA = (
     *("--config.data.repeats=2", "--config.data.validation_repeats=1"),
     *("--config.data.test_repeats=1", "--config.evaluation.num_prior_samples=500"),
-    "--config.evaluation.classifier.num_steps=4",
-    *("--config.sampler.num_transitions=4", "--config.sampler.num_adaptation=4"),
-)  # fmt: skip
+    *("--config.evaluation.classifier.num_steps=4", "--config.joint.num_steps=4"),
+)
+CONFIGS = {
+    "digits/jnf": (
+        *FEW_DATA,
+        *("--config.subsets.num_steps=4", "--config.subsets.warmup_steps=0"),
+    ),
+    "digits/jnf_paper": (
+        *FEW_DATA,
+        *("--config.unimodal.num_steps=4", "--config.sampler.num_transitions=4"),
+        "--config.sampler.num_adaptation=4",
+    ),
+    "digits/mmvae_plus": FEW_DATA,
+}
+"""One flow for every subset, chains on a product, a mixture of experts; few steps."""
 
 
 def main() -> None:
@@ -72,7 +86,7 @@ def main() -> None:
     flags = measuring.read_flags(__doc__)
     record = {}
     with tempfile.TemporaryDirectory() as folder:
-        few = FEW_STEPS if flags.small else ()
+        few = CONFIGS["digits/jnf"] if flags.small else ()
         if not flags.small:
             first_step(Path(folder), "unmeasured", few)
         record["cold"] = first_step(Path(folder), "compiled", few)
@@ -86,7 +100,7 @@ def main() -> None:
             record[name] = found[len(found) // 2]
             record[f"{name}_each"] = [marks["first_step"] for marks in found]
         if not flags.small:
-            record["compilations"] = compilations(Path(folder))
+            record["programs"] = {c: programs(Path(folder), c) for c in CONFIGS}
     measuring.write_record(flags, "startup", record)
 
 
@@ -123,18 +137,17 @@ def first_step(
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compilations(folder: Path) -> dict[str, int]:
-    """How many programs XLA compiles in a train-and-evaluate run."""
+def programs(folder: Path, config: str) -> dict[str, dict[str, float]]:
+    """All that XLA compiles in a train-and-evaluate run, see ``programs_of``."""
     with tempfile.TemporaryDirectory(dir=folder) as workdir:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "jnf_jax.train"),
-                *("--config", "digits/jnf", "--workdir", workdir),
-                *FEW_STEPS,
+                *("--config", config, "--workdir", workdir, *CONFIGS[config]),
             ],
             # Its own folder of classifiers: those of another run would be read.
             env={
-                **_environment(folder / "whole"),
+                **_environment(Path(workdir) / "whole"),
                 "JAX_LOG_COMPILES": "1",
                 "XDG_CACHE_HOME": workdir,
             },
@@ -142,15 +155,38 @@ def compilations(folder: Path) -> dict[str, int]:
             text=True,
             check=False,
         )
+        # Where a run keeps what libraries tell.
+        notices = Path(workdir) / "notices.log"
+        log = done.stderr + (notices.read_text() if notices.exists() else "")
     if done.returncode:
-        raise SystemExit(f"the run to be counted failed:\n{done.stderr}")
-    return count_compilations(done.stderr)
+        raise SystemExit(f"the run of {config} failed:\n{done.stderr}")
+    return programs_of(log)
 
 
-def count_compilations(log: str) -> dict[str, int]:
-    """What JAX says of them under JAX_LOG_COMPILES, counted."""
-    names = re.findall(r"Finished XLA compilation of jit\(([^)]*)\)", log)
-    return {"all": len(names), "different_names": len(set(names))}
+PHASES = {
+    "trace": r"Finished tracing (?:\+ transforming )?(\S+) for p?jit in",
+    "lower": r"Finished jaxpr to MLIR module conversion jit\(([^)]*)\) in",
+    "compile": r"Finished XLA compilation of jit\(([^)]*)\) in",
+}
+"""What JAX says of a program under JAX_LOG_COMPILES, before the seconds."""
+
+
+def programs_of(log: str) -> dict[str, dict[str, float]]:
+    """{name: {"times", "trace", "lower", "compile"}}, the longest first.
+
+    Seconds are summed over all programs of a name that were compiled; what another one
+    traced on its way is in its own seconds.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for phase, pattern in PHASES.items():
+        for name, seconds in re.findall(pattern + r" ([\d.e-]+) sec", log):
+            of = found.setdefault(name, {"times": 0, **dict.fromkeys(PHASES, 0.0)})
+            of["times"] += phase == "compile"
+            of[phase] += float(seconds)
+    compiled = {name: of for name, of in found.items() if of["times"]}
+    return dict(
+        sorted(compiled.items(), key=lambda item: -sum(item[1][p] for p in PHASES))
+    )
 
 
 if __name__ == "__main__":

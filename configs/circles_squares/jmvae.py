@@ -1,5 +1,7 @@
 """JMVAE on circles and squares: Gaussian encoders trained with the joint one.
 
+β and α are constant from the first step: there is no warm-up of the KL.
+
     python -m jnf_jax.train --config circles_squares/jmvae --workdir runs/toy/jmvae
 
 α = 0.1 as the authors of arXiv 2502.03952; 30 epochs, as JNF's two stages together.

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import measuring, operations, scaling, startup, train_step
-from jnf_jax.experiments import records
+from jnf_jax.experiments import config_files, records
+from jnf_jax.experiments.config import resolve
+from jnf_jax.experiments.options import override
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,15 +116,44 @@ def test_ratios_are_ours_over_theirs(name, keys, tmp_path, rival):
         assert record["ratios"][key] == pytest.approx(found["ours"] / theirs)
 
 
-def test_compilations_are_counted():
+def test_programs_are_listed_with_their_seconds():
+    script = """
+import jax, numpy as np
+def twice(x): return jax.jit(half)(x) * 4
+def half(x): return x / 2
+for size in (2, 3): jax.jit(twice)(np.ones(size, np.float32))
+"""
     done = subprocess.run(
-        [sys.executable, "-c", "import jax; jax.jit(lambda x: x + 1)(1.0)"],
+        [sys.executable, "-c", script],
         env={**os.environ, "JAX_LOG_COMPILES": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert startup.count_compilations(done.stderr) == {"all": 1, "different_names": 1}
+    found = startup.programs_of(done.stderr)
+    assert {*found} == {"twice"} and found["twice"]["times"] == 2  # half is a part
+    assert min(found["twice"].values()) > 0
+    logged = """Finished tracing f for jit in 1.5e-05 sec
+Finished tracing + transforming g for pjit in 0.25 sec
+Finished jaxpr to MLIR module conversion jit(f) in 0.5 sec
+Finished XLA compilation of jit(f) in 2.0 sec
+Finished tracing g for jit in 1.0 sec
+Finished jaxpr to MLIR module conversion jit(g) in 0.5 sec
+Finished XLA compilation of jit(g) in 4.0 sec
+"""
+    assert startup.programs_of(logged) == {
+        "g": {"times": 1, "trace": 1.25, "lower": 0.5, "compile": 4.0},
+        "f": {"times": 1, "trace": 1.5e-05, "lower": 0.5, "compile": 2.0},
+    }
+    assert [*startup.programs_of(logged)] == ["g", "f"]
+
+
+@pytest.mark.parametrize("config", startup.CONFIGS)
+def test_few_steps_are_a_config(config):
+    loaded = config_files.load_config(config)
+    pairs = [option.removeprefix("--config.") for option in startup.CONFIGS[config]]
+    override(loaded, {k: int(v) for k, _, v in (p.partition("=") for p in pairs)})
+    assert {stage.num_steps for stage in resolve(loaded).training.values()} == {4}
 
 
 def test_langevin_is_on_record_at_its_full_size_within_three_seconds():
