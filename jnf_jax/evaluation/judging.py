@@ -8,10 +8,10 @@ from jnf_jax.evaluation.coherence import evaluate_coherence
 from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.protocol import Draws
-from jnf_jax.evaluation.refinement import evaluate_refinement
+from jnf_jax.evaluation.refinement import BY_CHAINS, evaluate_refinement
 from jnf_jax.evaluation.sampler_quality import stand_in
 from jnf_jax.evaluation.subject import Subject
-from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.methods.decoder_posterior import DecoderPosterior, Reweighting
 from jnf_jax.names import join_names
 from jnf_jax.sampling import ChainSettings
 
@@ -27,7 +27,7 @@ NOTHING_JUDGED = {
 def judge(
     subject: Subject,
     sampler: dict[str, Any],
-    refinement: ChainSettings | None = None,
+    refinement: ChainSettings | Reweighting | None = None,
     kept: Kept | None = None,
 ) -> tuple[dict[str, Any], Draws]:
     """Runs the classifiers over protocol v1, over energy priors at several step counts,
@@ -69,8 +69,11 @@ def judge(
         for key, of_prior in by_steps.items():
             judged["coherence"].setdefault(key, {})[name] = of_prior
     if refinement is not None:
-        chains = DecoderPosterior(subject.inference, refinement, is_weighted=True)
-        found = evaluate_refinement(subject, chains)
+        chains, how = refinement, BY_CHAINS
+        if isinstance(refinement, Reweighting):  # whose draws need no chain
+            chains, how = ChainSettings(), refinement
+        posterior = DecoderPosterior(subject.inference, chains, is_weighted=True)
+        found = evaluate_refinement(subject, posterior, how)
         judged["refinement"] = {"settings": dataclasses.asdict(refinement), **found}
     wrong = {
         subset[0]: 1 - sum(a.micro for a in targets.values()) / len(targets)

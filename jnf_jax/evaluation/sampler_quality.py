@@ -63,7 +63,7 @@ def stand_in(sampler: Mapping[str, Any]) -> str | None:
     if is_closed_form(sampler):
         return "the undivided product, in the dimensions without a density"
     num = sampler["settings"]["num_transitions"]
-    return f"where {num} transitions from the experts' draws end"
+    return f"where {num} transitions of a chain end"
 
 
 def diagnostics(

@@ -23,6 +23,7 @@ from jnf_jax.experiments.options import (
 )
 from jnf_jax.experiments.options import STAGES as ALL_STAGES
 from jnf_jax.methods.amortised import POSTERIORS
+from jnf_jax.methods.decoder_posterior import Reweighting
 from jnf_jax.methods.diffusion_decoder import STAGE as DIFFUSION_DECODER
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.product import Quotient, quotient_faults
@@ -48,8 +49,9 @@ class Experiment:
     Attributes:
         stages: Stages to train in this run.
         quotient: The divisor of products of experts; in the section ``sampler``.
-        refinement: Chains through the decoders that start where those of ``sampler``
-            ended; None where ``refinement.num_transitions`` is 0.
+        refinement: How draws given subsets are refined: chains through the decoders
+            that start where those of ``sampler`` ended, or weights; None where chains
+            are to be of no transitions.
         sections: Name -> settings, of the sections that methods have of their own.
         fitted_prior: Prior of the stage ``prior``, None without one.
         denoiser: Of the stage "diffusion_decoder", None without the section.
@@ -68,7 +70,7 @@ class Experiment:
     flow: FlowSettings
     sampler: ChainSettings
     quotient: Quotient
-    refinement: ChainSettings | None
+    refinement: ChainSettings | Reweighting | None
     sections: dict[str, Any]
     fitted_prior: PriorFamily | None
     denoiser: DenoiserSettings | None
@@ -243,12 +245,15 @@ def _read_fitted_prior(reader: _Reader) -> PriorFamily | None:
     return name and reader.read(FITTED_FAMILIES[name], "fitted_prior", section)
 
 
-def _read_refinement(reader: _Reader) -> ChainSettings | None:
-    """No transitions are no refinement; the other fields are checked all the same."""
+def _read_refinement(reader: _Reader) -> ChainSettings | Reweighting | None:
+    """Chains of no transitions are no refinement; other fields are checked anyway."""
     section = reader.section("refinement")
+    weights = reader.share(Reweighting, "refinement", section)
     is_off = section.get("num_transitions", 0) == 0
     section |= {"num_transitions": 1} if is_off else {}
     settings = reader.read(ChainSettings, "refinement", section)
+    if weights and weights.refine != "chains":
+        return weights
     return None if is_off else settings
 
 

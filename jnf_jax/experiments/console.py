@@ -121,7 +121,7 @@ def _improper(record: Record) -> list[str]:
 
 
 def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
-    """Numbers before and after chains through the decoders, size by size."""
+    """Numbers before and after refinement, size by size, and what was aimed at."""
     if not refinement:
         return []
     settings = refinement.get("settings", {})
@@ -131,11 +131,15 @@ def _refinement(refinement: Mapping[str, Any] | None) -> list[str]:
         share = f"{format_value(before)} → {format_value(after)}"
         rows.append([f"  given {size}", both, share])
     header = ["", "log p(x, z), nats", "coherence, last: ceiling"]
-    return [
-        f"refined by {settings.get('num_transitions', '?')} transitions of "
-        f"{settings.get('kernel', '?')} through the decoders",
-        *console(header, rows),
-    ]
+    said = (
+        f"refined by {settings['refine']} of {settings['num_proposals']} proposals"
+        if "refine" in settings
+        else f"refined by {settings.get('num_transitions', '?')} transitions of "
+        f"{settings.get('kernel', '?')} through the decoders"
+    )
+    if "target" in refinement:
+        said += f"; target: {refinement['target']}"
+    return [*textwrap.wrap(said, WIDTH), *console(header, rows)]
 
 
 def _measure(name: str, measured: Mapping[str, Any]) -> list[str]:

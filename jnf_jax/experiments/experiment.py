@@ -15,6 +15,7 @@ from jnf_jax.data.dataset import Dataset, contents
 from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import Experiment, resolve
+from jnf_jax.methods.decoder_posterior import Reweighting, check_target
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.registry import build_method
@@ -80,6 +81,8 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
             f"`refinement` is not for method {experiment.method!r}, expected one with "
             "a joint encoder: 'jnf', 'jnf_shared' or 'jmvae'"
         )
+    if isinstance(experiment.refinement, Reweighting):
+        check_target(method.inference, experiment.refinement)
     if refines and experiment.evaluation.subsets == "none":
         raise ValueError(
             "`evaluation.subsets` is 'none', expected 'some': `refinement` starts at "

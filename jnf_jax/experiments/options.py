@@ -54,7 +54,7 @@ SECTIONS = {
     "flow": ("jnf_jax.methods.settings:FlowSettings",),
     "subset_posterior": ("jnf_jax.methods.amortised:SubsetPosteriorSettings",),
     "sampler": (_CHAINS, "jnf_jax.methods.product:Quotient"),
-    "refinement": (_CHAINS,),
+    "refinement": (_CHAINS, "jnf_jax.methods.decoder_posterior:Reweighting"),
     "experts": ("jnf_jax.methods.mmvae_plus:ExpertSettings",),
     "optimizer": (_TRAINING,),
     "training": (_TRAINING,),

@@ -14,10 +14,15 @@ arXiv 2408.10467's, but for the mass M (there the identity)::
 
 and ``ChainSettings("hmc", num_leapfrog=1)`` adds a Metropolis correction, which leaves
 the law right at any step size.
+
+Chains stay near the mode that they start in. Where proposals have a density, of which
+``Inference.propose`` knows, K of them and their weights need no gradient and cross
+modes: see ``DecoderPosterior.reweight`` and ``sampling/importance.py``.
 """
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +30,71 @@ from jaxtyping import Array, Float
 
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import check_subset
-from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
+from jnf_jax.methods.subset import NUM_ADAPTATION_DATA, SubsetInference
+from jnf_jax.options import option
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainInfo,
     ChainSettings,
+    WeightQuality,
     adapt_step_size,
     burn_and_keep,
     diagnose,
+    independence_metropolis,
+    resample,
     run_chains,
+    weight_quality,
 )
 from jnf_jax.types import Latents, Nats, StageParams, Subset, Views
+
+REFINEMENTS = ("chains", "resample", "irmh")
+
+TARGETS = ("model", "experts")
+
+NUM_DECODED = 16
+"""Proposals of a datum that are decoded at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reweighting:
+    """How draws are refined; part of a config's ``refinement``."""
+
+    refine: str = option(
+        "chains",
+        '"chains" through the decoders; "resample", one of K proposals by its '
+        'importance weight; or "irmh", independence Metropolis over them.',
+        one_of=REFINEMENTS,
+    )
+    num_proposals: int = option(
+        256, "K, draws of the amortised posterior a datum.", at_least=1
+    )
+    target: str = option(
+        "model",
+        'What weights are of: the "model", p(z) Π p(x_m|z)^λ_m, or the product of '
+        '"experts" over the divisor. Chains know the model alone.',
+        one_of=TARGETS,
+    )
+
+    def cross_faults(self, field: str) -> list[str]:
+        """Chains through the decoders are on the model's posterior."""
+        if self.refine != "chains" or self.target == "model":
+            return []
+        return [
+            f"`{field}.target` is {self.target!r}, expected 'model' with `refine` "
+            "'chains'; those of `sampler` are on the product of experts"
+        ]
+
+
+class Reweighted(NamedTuple):
+    """How choosing one of K proposals went, datum by datum.
+
+    Attributes:
+        quality: Pareto shape and effective sample size of the weights.
+        acceptance: Share of the proposals that "irmh" accepted; None where it is not.
+    """
+
+    quality: WeightQuality
+    acceptance: Float[Array, " batch"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +172,46 @@ class DecoderPosterior:
         _, draws = burn_and_keep(*jax.random.split(rng_key), *target, starts, *how)
         return diagnose(draws)
 
+    @functools.partial(jax.jit, static_argnums=(0, 4, 5))
+    def reweight(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        views: Views,
+        subset: Subset,
+        how: Reweighting,
+    ) -> tuple[Latents, Reweighted]:
+        """One of ``how.num_proposals`` draws of ``Inference.propose`` a datum.
+
+        ::
+
+            w_k = p(z_k) Π_{m∈S} p(x_m|z_k)^λ_m / q(z_k),    or  Π_S(z_k) / q(z_k)
+
+        Raises:
+            ValueError: As ``check_target``.
+        """
+        check_subset(subset, self.inference.modalities)
+        check_target(self.inference, how)
+        propose_key, choose_key = jax.random.split(rng_key)
+        own = {m: views[m] for m in subset}
+        num, log_joint = how.num_proposals, self._of_all(params, subset)
+        z, log_ratio = self.inference.propose(params, propose_key, own, subset, num)
+        if how.target == "experts":
+            log_target = self.inference.log_product(params, own, subset, z)
+        else:
+            log_target = jax.lax.map(
+                lambda z: log_joint(z, own), z, batch_size=NUM_DECODED
+            )
+        prior = self.inference.joint.prior_of(params["joint"])
+        log_w = log_target + log_ratio - prior.log_density(z)
+        acceptance = None
+        if how.refine == "irmh":
+            chosen, acceptance = independence_metropolis(choose_key, log_w)
+        else:
+            chosen = resample(choose_key, log_w)
+        taken = jnp.take_along_axis(z, chosen[None, :, None], axis=0)[0]
+        return taken, Reweighted(weight_quality(log_w), acceptance)
+
     def _target(self, params: StageParams, views: Views, subset: Subset):
         """log p(z|x_S) of z f32[D] and one datum's views, with those of S; and M⁻¹."""
         check_subset(subset, self.inference.modalities)
@@ -137,3 +236,26 @@ class DecoderPosterior:
             return prior.log_density(z) + sum(terms)
 
         return log_joint
+
+
+def check_target(inference: JointInference, how: Reweighting) -> None:
+    """Refuses weights of a target that has no density.
+
+    Raises:
+        ValueError: A product of experts where there are none, or where what divides
+            them has a score alone; a prior of that kind.
+    """
+    said = f"`refinement.target` is {how.target!r}"
+    family = inference.joint.prior
+    if how.target == "experts":
+        if not isinstance(inference, SubsetInference):
+            raise ValueError(
+                f"{said}, expected 'model': one flow infers every subset, there are no "
+                "experts"
+            )
+        family = inference.divisor
+    if family.density == "score":
+        raise ValueError(
+            f"{said}, which has the density of {family.name!r}: expected one that has "
+            "more than a score"
+        )

@@ -27,7 +27,7 @@ from jnf_jax.methods.method import SubsetInfo
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.priors.normal import NormalPrior
-from jnf_jax.sampling import GaussianProduct, gaussian_product
+from jnf_jax.sampling import GaussianProduct, MatchedNormal, gaussian_product
 from jnf_jax.types import GaussianCode, Latents
 
 DIVISORS = ("prior", "reference", "fitted")
@@ -115,7 +115,18 @@ def draw_gaussian(
     """An exact draw of Gaussian experts over powers of N(0, I); always accepted."""
     product = base_product(codes, NormalPrior(codes[0].mean.shape[-1]))
     z = product.mean + product.scale * jax.random.normal(rng_key, product.mean.shape)
-    batch = z.shape[0]
-    return z, SubsetInfo(
-        jnp.zeros(()), jnp.ones(batch), jnp.zeros(batch, int), ~product.is_proper
-    )
+    return z, _exact(product.is_proper)
+
+
+@jax.jit
+def draw_matched(
+    rng_key: jax.Array, product: MatchedNormal
+) -> tuple[Latents, SubsetInfo]:
+    """An exact draw of that normal; always accepted."""
+    v = jax.random.normal(rng_key, product.mean.shape)
+    return product.colour(v), _exact(product.is_proper)
+
+
+def _exact(is_proper: jax.Array) -> SubsetInfo:
+    batch = is_proper.shape[0]
+    return SubsetInfo(jnp.zeros(()), jnp.ones(batch), jnp.zeros(batch, int), ~is_proper)

@@ -28,23 +28,34 @@ from jnf_jax.methods.product import (
     Quotient,
     base_product,
     draw_gaussian,
+    draw_matched,
 )
 from jnf_jax.methods.unimodal import UnimodalPosterior, posteriors_of
+from jnf_jax.priors.family import BoundPrior, PriorFamily
 from jnf_jax.sampling import (
     ChainDiagnostics,
     ChainSettings,
     GaussianProduct,
+    MatchedNormal,
     adapt_step_size,
     burn_and_keep,
     diagnose,
     initial_positions,
+    matched_product,
     product_log_density,
     run_chains,
 )
-from jnf_jax.types import GaussianCode, Params, Prior, StageParams, Subset, Views
+from jnf_jax.types import GaussianCode, Params, StageParams, Subset, Views
 
 NUM_ADAPTATION_DATA = 128
 """Data whose chains share in adapting a subset's step size."""
+
+NUM_MATCHING_POINTS = 4
+"""Draws of an expert at which its normal is matched."""
+
+LEAST_QUOTIENT = 0.05
+"""Least precision of the normal that chains are whitened by, as a share of that without
+the division: where the quotient has less, or none, it is not to be believed."""
 
 NUM_DIAGNOSTIC_CHAINS = 4
 """Chains a datum for R-hat and ESS, started from different experts."""
@@ -82,22 +93,28 @@ class SubsetInference(JointInference):
         flows, codes = self._experts_of(params, views, subset)
         if len(subset) == 1:
             return self._draw_expert(flows[0], key, codes[0]), None
-        if self._is_gaussian:
-            return draw_gaussian(key, codes)
+        priors = self._priors(params)
+        if self._is_closed:
+            if self.divisor.is_standard_normal:
+                return draw_gaussian(key, codes)
+            return draw_matched(key, self._match(priors, flows, codes))
         if step_size is None:
             step_size = self.adapt(params, adapt_key, views, subset)
-        return self._draw_product(self._priors(params), flows, key, codes, step_size)
+        matched = self._match(priors, flows, codes)
+        return self._draw_product(priors, flows, key, codes, matched, step_size)
 
     def adapt(
         self, params: StageParams, rng_key: jax.Array, views: Views, subset: Subset
     ) -> Float[Array, ""] | None:
         """One step size for all data of ``subset``; None where no chain is needed."""
         check_subset(subset, self.modalities)
-        if self._is_gaussian or not 1 < len(subset) < len(self.modalities):
+        if self._is_closed or not 1 < len(subset) < len(self.modalities):
             return None
         views = {m: views[m][:NUM_ADAPTATION_DATA] for m in subset}
         flows, codes = self._experts_of(params, views, subset)
-        return self._adapt_product(self._priors(params), flows, rng_key, codes)
+        priors = self._priors(params)
+        matched = self._match(priors, flows, codes)
+        return self._adapt_product(priors, flows, rng_key, codes, matched)
 
     def diagnose(
         self,
@@ -115,9 +132,9 @@ class SubsetInference(JointInference):
         if step_size is None:
             return None
         flows, codes = self._experts_of(params, views, subset)
-        return self._diagnose_product(
-            self._priors(params), flows, rng_key, codes, step_size
-        )
+        priors = self._priors(params)
+        matched = self._match(priors, flows, codes)
+        return self._diagnose_product(priors, flows, rng_key, codes, matched, step_size)
 
     def posteriors(
         self, params: StageParams, views: Views, subset: Subset
@@ -125,6 +142,19 @@ class SubsetInference(JointInference):
         """The experts of ``subset``: of the product no density is known."""
         experts = zip(*self._experts_of(params, views, subset), strict=True)
         return [self._family.distribution(*expert) for expert in experts]
+
+    def log_product(
+        self,
+        params: StageParams,
+        views: Views,
+        subset: Subset,
+        z: Float[Array, "samples batch latent"],
+    ) -> Float[Array, "samples batch"]:
+        """log π_S(z) of the product that chains sample, nats up to a constant a datum;
+        of all views too."""
+        flows, codes = self._experts_of(params, views, subset)
+        log_density = self._log_density(self._priors(params), flows)
+        return jax.vmap(jax.vmap(log_density), (0, None))(z, codes)
 
     def base_scale(
         self, params: StageParams, views: Views, subset: Subset
@@ -151,14 +181,21 @@ class SubsetInference(JointInference):
         return self.experts[0]
 
     @property
-    def _is_gaussian(self) -> bool:
-        is_closed = self.joint.prior.is_standard_normal and self.quotient == Quotient()
-        return is_closed and not self._family.blocks
+    def divisor(self) -> PriorFamily:
+        """The family of d; of a reference, that of the energy prior which has it."""
+        is_fitted = self.quotient.divisor == "fitted"
+        return self.fitted if is_fitted else self.joint.prior
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether a normal divides Gaussian experts."""
+        is_plain = not (self._family.blocks or self.quotient.defensive_weight)
+        return is_plain and self.divisor.is_normal
 
     def _priors(self, params: StageParams) -> StageParams:
         return {stage: params[stage] for stage in self.quotient.stages}
 
-    def _divisor_of(self, priors: StageParams) -> Prior:
+    def _divisor_of(self, priors: StageParams) -> BoundPrior:
         """d(z), from what ``_priors`` gave."""
         if self.quotient.divisor == "fitted":
             return bind_whitened(self.fitted, priors["prior"], self.joint.latent_size)
@@ -184,67 +221,84 @@ class SubsetInference(JointInference):
         return self._family.distribution(flow, code).sample(seed=rng_key)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _draw_product(self, priors, flows, rng_key, codes, step_size):
-        start_key, chain_key = jax.random.split(rng_key)
-        product = self._base_product(priors, codes)
-        position, info, _ = run_chains(
-            chain_key,
-            self._log_density(priors, flows),
-            codes,
-            self._starts(start_key, flows, codes, num_chains=1),
-            step_size,
-            self.chains,
-            jnp.square(product.scale),
+    def _match(self, priors, flows, codes) -> MatchedNormal:
+        """The normal like π_S, in whose coordinates v chains run. Found once a datum,
+        outside of them: a factorisation inside compiles for minutes."""
+        match = functools.partial(
+            self._family.matched_normal, num_points=NUM_MATCHING_POINTS
         )
-        improper = None if product.is_proper is None else ~product.is_proper
-        acceptance, divergences = info.acceptance.mean(0), info.divergences.sum(0)
-        return position[0], SubsetInfo(step_size, acceptance, divergences, improper)
+        normals = map(match, flows, codes)
+        mean, precision = (jnp.stack(each) for each in zip(*normals, strict=True))
+        return matched_product(
+            mean,
+            precision,
+            *self._divisor_of(priors).moments(),
+            defensive_weight=self.quotient.defensive_weight,
+            floor=None if self._is_closed else LEAST_QUOTIENT,
+        )
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _adapt_product(self, priors, flows, rng_key, codes):
+    def _draw_product(self, priors, flows, rng_key, codes, matched, step_size):
+        start_key, chain_key = jax.random.split(rng_key)
+        v, info, _ = run_chains(
+            chain_key,
+            *self._whitened(priors, flows, codes, matched),
+            jax.random.normal(start_key, (1, *matched.mean.shape)),
+            step_size,
+            self.chains,
+        )
+        is_proper = self._base_product(priors, codes).is_proper
+        improper = None if is_proper is None else ~is_proper
+        acceptance, divergences = info.acceptance.mean(0), info.divergences.sum(0)
+        how = SubsetInfo(step_size, acceptance, divergences, improper)
+        return matched.colour(v[0]), how
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _adapt_product(self, priors, flows, rng_key, codes, matched):
         start_key, chain_key = jax.random.split(rng_key)
         return adapt_step_size(
             chain_key,
-            self._log_density(priors, flows),
-            codes,
-            self._starts(start_key, flows, codes, num_chains=1),
+            *self._whitened(priors, flows, codes, matched),
+            jax.random.normal(start_key, (1, *matched.mean.shape)),
             self.chains,
-            jnp.square(self._base_product(priors, codes).scale),
         )
 
     @functools.partial(jax.jit, static_argnums=0)
-    def _diagnose_product(self, priors, flows, rng_key, codes, step_size):
+    def _diagnose_product(self, priors, flows, rng_key, codes, matched, step_size):
         start_key, burn_key, chain_key = jax.random.split(rng_key, 3)
-        log_density = self._log_density(priors, flows)
-        inverse_mass = jnp.square(self._base_product(priors, codes).scale)
-        position = self._starts(
-            start_key, flows, codes, NUM_DIAGNOSTIC_CHAINS, round_robin=True
-        )
-        _, draws = burn_and_keep(
+        _, v = burn_and_keep(
             burn_key,
             chain_key,
-            log_density,
-            codes,
-            position,
+            *self._whitened(priors, flows, codes, matched),
+            matched.whiten(self._apart(start_key, flows, codes)),
             step_size,
             self.chains,
-            inverse_mass,
         )
-        return diagnose(draws)
+        return diagnose(matched.colour(v))
 
     def _base_product(self, priors, codes) -> GaussianProduct:
         return base_product(codes, self._divisor_of(priors), self.quotient)
 
-    def _starts(self, rng_key, flows, codes, num_chains, round_robin=False):
-        """f32[R, B, D]: draws of the experts, in latent space (after the flow)."""
+    def _apart(self, rng_key, flows, codes):
+        """f32[R, B, D]: draws of the experts in turn, in latent space."""
         choice_key, *keys = jax.random.split(rng_key, len(codes) + 1)
         draws = [
             self._family.distribution(flow, code).sample(
-                seed=key, sample_shape=num_chains
+                seed=key, sample_shape=NUM_DIAGNOSTIC_CHAINS
             )
             for flow, code, key in zip(flows, codes, keys, strict=True)
         ]
-        return initial_positions(choice_key, jnp.stack(draws), round_robin=round_robin)
+        return initial_positions(choice_key, jnp.stack(draws))
+
+    def _whitened(self, priors, flows, codes, matched):
+        """log π_S as a function of v f32[D] and one datum's context; all contexts."""
+        log_density = self._log_density(priors, flows)
+
+        def of_v(v: jax.Array, context: tuple) -> jax.Array:
+            codes, matched = context
+            return log_density(matched.colour(v), codes)
+
+        return of_v, (codes, matched)
 
     def _log_density(self, priors: StageParams, flows: tuple[Params, ...]):
         """(z f32[D], codes of one datum) -> log π_S(z)."""

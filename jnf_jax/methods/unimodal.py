@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import distrax
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.networks.build import Network, build_trunk
@@ -56,6 +57,40 @@ class UnimodalPosterior:
         base = distrax.MultivariateNormalDiag(code.mean, code.scale)
         bound = self.max_log_scale
         return made_flow(base, self.blocks, flow_params, code.context, bound)
+
+    def matched_normal(
+        self, flow_params: Params, code: GaussianCode, num_points: int
+    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent latent"]]:
+        """Mean f32[B, D] and precision f32[B, D, D] of a normal like q(z|x).
+
+        ::
+
+            m = mean of z_r,    P = mean of J_rᵀ J_r,    J_r = ∂v/∂z at z_r
+
+        over ``num_points`` draws z_r, an even number, where v is the point of N(0, I)
+        that z is the image of: what Gauss and Newton make of −∇² log q(z). Draws come
+        in pairs ±v, the same for all data. Without a flow, or if it is affine, both are
+        exact; else P is the larger, the more the flow bends. Ours; as dense mass on the
+        digits, four draws did better than the covariance of 160 (methods/subset.py), at
+        3 passes of the flow for each draw and dimension.
+        """
+        if not self.blocks:
+            return code.mean, jax.vmap(jnp.diag)(code.scale**-2.0)
+        size = code.mean.shape[-1]
+        half = jax.random.normal(jax.random.key(0), (num_points // 2, size))
+
+        def standardise(z: jax.Array, code: GaussianCode) -> jax.Array:
+            u = self.distribution(flow_params, code).bijector.inverse(z)
+            return (u - code.mean) / code.scale
+
+        def look(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+            u = code.mean + code.scale * v
+            z = self.distribution(flow_params, code).bijector.forward(u)
+            jacobian = jax.vmap(jax.jacfwd(standardise))(z, code)
+            return z, jnp.einsum("bki,bkj->bij", jacobian, jacobian)
+
+        found = jax.lax.map(look, jnp.concatenate([half, -half]))
+        return tuple(each.mean(0) for each in found)
 
 
 Experts = tuple[UnimodalPosterior, ...]

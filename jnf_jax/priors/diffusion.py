@@ -47,6 +47,10 @@ class DiffusionPrior(BoundPrior):
             "expected `sample` or `score`"
         )
 
+    def moments(self) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+        """0 and I: it is fitted to white draws."""
+        return jnp.zeros(self.latent_size), jnp.eye(self.latent_size)
+
     def score(
         self, z: Float[Array, "chains latent"], t: Float[Array, " chains"]
     ) -> Float[Array, "chains latent"]:

@@ -23,6 +23,8 @@ from jnf_jax.types import (
     Verdict,
 )
 
+NUM_MOMENT_DRAWS = 2_048
+
 
 class BoundPrior:
     """p_λ(z) with its parameters: a ``types.Prior``, and what chains and reports ask.
@@ -40,6 +42,12 @@ class BoundPrior:
         """1/σ² of the normal whose tails these are, f32[] or f32[D]; None where nobody
         knows them to be a normal's."""
         return None
+
+    def moments(self) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+        """Mean and covariance; those of ``NUM_MOMENT_DRAWS`` draws, always the same,
+        where they are not known."""
+        z = self.sample(jax.random.key(0), NUM_MOMENT_DRAWS)
+        return z.mean(0), jnp.cov(z.T).reshape(z.shape[1], -1)
 
     def chain_log_density(self, z: Latents) -> Nats:
         """The density as chains climb it: its gradient is the score, and its value is
@@ -76,7 +84,9 @@ class PriorFamily:
             tells which parameters are the best.
         density: "normalised", "unnormalised" (up to log Z) or "score" (the gradient
             alone).
-        is_standard_normal: Whether p is N(0, I), for which products are closed.
+        is_standard_normal: Whether p is N(0, I).
+        is_normal: Whether p is a normal with the bound prior's ``moments``: products of
+            Gaussian experts over it are closed.
         log_ratio: log q(z|X) − log p(z) for a normal q(z|X), as free of sampling noise
             as p allows.
         bind_reference: ``latent_size -> p_0``, from families that tilt one; or None.
@@ -91,6 +101,7 @@ class PriorFamily:
     learns_apart: ClassVar[bool] = False
     density: ClassVar[str] = "normalised"
     is_standard_normal: ClassVar[bool] = False
+    is_normal: ClassVar[bool] = False
     log_ratio: ClassVar[LogRatio] = staticmethod(sampled_log_ratio)
     bind_reference: ClassVar[Callable | None] = None
     fit: ClassVar[Callable | None] = None

@@ -42,6 +42,15 @@ class GaussianMixturePrior(BoundPrior):
         ) - jnp.sum(jnp.log(diagonal), axis=-1)
         return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + log_kernel, axis=-1)
 
+    def moments(self) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+        """Mean and covariance."""
+        weights = jax.nn.softmax(self.logits)
+        mean = weights @ self.means
+        spread = jnp.concatenate(
+            [self.factors, (self.means - mean)[..., None]], axis=-1
+        )
+        return mean, jnp.einsum("c,cik,cjk->ij", weights, spread, spread)
+
     def sample(self, rng_key: jax.Array, num_samples: int) -> Draws:
         """``num_samples`` exact draws."""
         component_key, noise_key = jax.random.split(rng_key)
@@ -65,6 +74,11 @@ class GaussianMixtureFamily(PriorFamily):
         1e-6, "Added to the diagonal of every covariance.", at_least=0
     )
     stages: ClassVar[tuple[str, ...]] = ("prior",)
+
+    @property
+    def is_normal(self) -> bool:
+        """Of one component."""
+        return self.num_components == 1
 
     def init(self, rng_key: jax.Array, latent_size: int, shapes: Shapes) -> Params:
         """N(0, I) in every component, in the shapes that ``fit`` gives."""

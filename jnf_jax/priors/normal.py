@@ -32,6 +32,11 @@ class NormalPrior(BoundPrior):
         """1/s²."""
         return jnp.asarray(self.scale) ** -2.0
 
+    def moments(self) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+        """0 and diag s²."""
+        variance = jnp.broadcast_to(jnp.square(self.scale), (self.latent_size,))
+        return jnp.zeros(self.latent_size), jnp.diag(variance)
+
     def log_density(self, z: Latents) -> Nats:
         """Log density in nats, normalised."""
         scale = jnp.broadcast_to(self.scale, (self.latent_size,))
@@ -51,6 +56,7 @@ class NormalFamily(PriorFamily):
     name: str = "normal"
     is_learnt: ClassVar[bool] = False
     is_standard_normal: ClassVar[bool] = True
+    is_normal: ClassVar[bool] = True
     log_ratio = staticmethod(gaussian_kl)
 
     def bind(self, params: Params, latent_size: int, encode=None) -> NormalPrior:

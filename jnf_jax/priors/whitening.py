@@ -38,7 +38,12 @@ class Whitening(NamedTuple):
 
     def colour(self, u: Latents) -> Latents:
         """u -> z."""
-        return self.mean + u @ ((self.axes * self.scales) @ self.axes.T)
+        return self.mean + u @ self.root
+
+    @property
+    def root(self) -> Float[Array, "latent latent"]:
+        """V diag(s) Vᵀ, symmetric: z = m + root u."""
+        return (self.axes * self.scales) @ self.axes.T
 
     @property
     def matrix(self) -> Float[Array, "latent latent"]:
@@ -98,6 +103,12 @@ class WhitenedPrior(BoundPrior):
     def is_normalised(self) -> bool:
         """As p_u."""
         return self.of_u.is_normalised
+
+    def moments(self) -> tuple[Float[Array, " latent"], Float[Array, "latent latent"]]:
+        """Those of p_u, coloured."""
+        mean, covariance = self.of_u.moments()
+        root = self.whitening.root
+        return self.whitening.colour(mean), root @ covariance @ root
 
     def log_density(self, z: Latents) -> Nats:
         """Nats; normalised, or refused, as p_u's is."""

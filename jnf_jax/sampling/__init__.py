@@ -15,6 +15,14 @@ from jnf_jax.sampling.chains import (
     warnings,
 )
 from jnf_jax.sampling.hmc import adapt_step_size
+from jnf_jax.sampling.importance import (
+    KHAT_LIMIT,
+    LEAST_PROPOSALS,
+    WeightQuality,
+    independence_metropolis,
+    resample,
+    weight_quality,
+)
 from jnf_jax.sampling.langevin import (
     LEAST_ACCEPTANCE,
     LangevinRun,
@@ -27,14 +35,18 @@ from jnf_jax.sampling.langevin import (
 from jnf_jax.sampling.moments import MomentGap, Moments, moment_gap, moments
 from jnf_jax.sampling.poe import (
     GaussianProduct,
+    MatchedNormal,
     gaussian_product,
     initial_positions,
+    matched_product,
     product_log_density,
 )
 from jnf_jax.sampling.probability_flow import probability_flow
 
 __all__ = [
+    "KHAT_LIMIT",
     "LEAST_ACCEPTANCE",
+    "LEAST_PROPOSALS",
     "ChainDiagnostics",
     "ChainInfo",
     "ChainSettings",
@@ -42,22 +54,28 @@ __all__ = [
     "LangevinRun",
     "LangevinSettings",
     "LogNormaliser",
+    "MatchedNormal",
     "MomentGap",
     "Moments",
+    "WeightQuality",
     "adapt_step_size",
     "burn_and_keep",
     "check_run",
     "diagnose",
     "divergence",
     "gaussian_product",
+    "independence_metropolis",
     "initial_positions",
     "langevin_path",
     "log_normaliser",
+    "matched_product",
     "moment_gap",
     "moments",
     "probability_flow",
     "product_log_density",
+    "resample",
     "run_chains",
     "run_langevin",
     "warnings",
+    "weight_quality",
 ]

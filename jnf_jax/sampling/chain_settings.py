@@ -16,11 +16,11 @@ class ChainSettings:
 
     kernel: str = option(
         "dynamic_hmc",
-        '"dynamic_hmc" (trajectories of random length, the same for all chains of a '
-        'transition), "hmc" (fixed length: resonates on near-Gaussian targets, right '
-        'means and wrong variances), "nuts" or "ula" (unadjusted Langevin, one '
-        'leapfrog step and no Metropolis test; with the test, "hmc" of one leapfrog '
-        "step, it is MALA).",
+        '"dynamic_hmc" (trajectories of random length, in the number and the size of '
+        'their steps the same for all chains of a transition), "hmc" (fixed length: '
+        'resonates on near-Gaussian targets, right means and wrong variances), "nuts" '
+        'or "ula" (unadjusted Langevin, one leapfrog step and no Metropolis test; with '
+        'the test, "hmc" of one leapfrog step, it is MALA).',
         one_of=KERNELS,
     )
     num_transitions: int = option(100, "Transitions of a chain, T.", at_least=1)

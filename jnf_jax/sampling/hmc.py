@@ -30,6 +30,19 @@ InverseMass = Float[Array, "data latent"] | None
 """The diagonal for each datum, ideally the target's variances; None for ones."""
 
 
+STEP_JITTER = 0.1
+"""Share by which the steps of "dynamic_hmc" are longer or shorter at random."""
+
+
+LEAST_SEEN = 1e-3
+"""Acceptance of a transition below which it says nothing about the step of others."""
+
+SETTLED_GAMMA = 1.0
+"""γ of dual averaging once chains and step have settled. With the usual .05 the log of
+the step swings by ±3 where all chains share the length of a trajectory, and with it
+their acceptance; the mean over such swings is too short a step."""
+
+
 class TransitionInfo(NamedTuple):
     """How one transition of each chain went.
 
@@ -100,6 +113,10 @@ def build_ensemble(
     def step(rng_key, state, step_size):
         shape = state.position.shape
         mass = jnp.ones(shape[1:]) if inverse_mass is None else inverse_mass
+        if settings.kernel == "dynamic_hmc":
+            jitter_key, rng_key = jax.random.split(rng_key)
+            bounds = {"minval": 1 - STEP_JITTER, "maxval": 1 + STEP_JITTER}
+            step_size *= jax.random.uniform(jitter_key, (), **bounds)
         rng_keys = jax.random.split(rng_key, shape[:2])
         return step_all(rng_keys, state, context, mass, step_size)
 
@@ -169,11 +186,13 @@ def adapt_step_size(
     """One step size for a subset: dual averaging on the ensemble's acceptance.
 
     ``settings.num_adaptation`` transitions of all chains drive BlackJAX's dual
-    averaging (arXiv 1111.4246, section 3.2). Ours: what it sees is the median over data
-    of the mean acceptance over a datum's chains. With the mean over data, those whose
-    product is improper (their chains run away and reject) would pull the step size down
-    for all: ten-fold for 30 % of such data. A non-finite proposal counts as acceptance
-    0, and chains that start at a non-finite density or gradient are left out.
+    averaging (arXiv 1111.4246, section 3.2): half of them from where the chains start,
+    half afresh from where these ended, with shorter strides. Ours: what it sees is
+    the mean acceptance over the chains that accept with a probability above
+    ``LEAST_SEEN``. Those whose product is improper run away and reject: they would pull
+    the step size down for all, ten-fold for 30 % of such data. A non-finite proposal
+    counts as acceptance 0, and chains that start at a non-finite density or gradient
+    are left out.
 
     Arguments are those of ``run_chains``; without adaptation it is
     ``settings.initial_step_size``.
@@ -183,20 +202,34 @@ def adapt_step_size(
     from blackjax.adaptation.step_size import dual_averaging_adaptation
 
     init, step = build_ensemble(log_density, context, settings, inverse_mass)
-    da_init, da_update, da_final = dual_averaging_adaptation(settings.target_acceptance)
     init_key, run_key = jax.random.split(rng_key)
     start = init(init_key, initial_position)
     counted = jnp.isfinite(start.logdensity)
     counted &= jnp.isfinite(start.logdensity_grad).all(-1)
 
-    def transition(carry, rng_key):
-        state, averaging = carry
-        state, info = step(rng_key, state, jnp.exp(averaging.log_step_size))
-        seen = jnp.where(counted, info.acceptance, jnp.nan)
-        typical = jnp.nan_to_num(jnp.nanmedian(jnp.nanmean(seen, axis=0)))
-        return (state, da_update(averaging, typical)), None
+    def run(state, averaging, update, rng_keys):
+        def transition(carry, rng_key):
+            state, averaging = carry
+            state, info = step(rng_key, state, jnp.exp(averaging.log_step_size))
+            is_seen = counted & (info.acceptance > LEAST_SEEN)
+            typical = jnp.mean(info.acceptance, where=is_seen)
+            typical = jnp.nan_to_num(typical)  # where none is
+            return (state, update(averaging, typical)), None
 
-    averaging = jax.tree.map(jnp.asarray, da_init(settings.initial_step_size))
+        averaging = jax.tree.map(jnp.asarray, averaging)
+        return jax.lax.scan(transition, (state, averaging), rng_keys)[0]
+
     rng_keys = jax.random.split(run_key, settings.num_adaptation)
-    (_, averaging), _ = jax.lax.scan(transition, (start, averaging), rng_keys)
-    return da_final(averaging)
+    half = -(-settings.num_adaptation // 2)
+    begin, update, final = dual_averaging_adaptation(settings.target_acceptance)
+    averaging = begin(settings.initial_step_size)
+    state, averaging = run(start, averaging, update, rng_keys[:half])
+    if half == settings.num_adaptation:
+        return final(averaging)
+    begin, update, final = dual_averaging_adaptation(
+        settings.target_acceptance, gamma=SETTLED_GAMMA
+    )
+    averaging = begin(step_size := final(averaging))
+    averaging = averaging._replace(mu=jnp.log(step_size))
+    _, averaging = run(state, averaging, update, rng_keys[half:])
+    return final(averaging)

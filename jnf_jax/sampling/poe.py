@@ -6,6 +6,7 @@ by Bayes' rule, from the conditional independence of the views given z (Eq. 12 o
 arXiv 2502.03952 as summarised to us). The exponent is |S| - 1 for every subset size.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -152,21 +153,104 @@ def gaussian_product(
     return GaussianProduct(weighted / precision, precision**-0.5, positive.all(-1))
 
 
-def initial_positions(
-    rng_key: jax.Array,
-    expert_samples: Float[Array, "subset chains *batch latent"],
+class MatchedNormal(NamedTuple):
+    """N(mean, factor factorᵀ): a product of experts, as if all were normal.
+
+    Attributes:
+        mean: f32[*B, D].
+        factor: z = mean + factor v for v ~ N(0, I), f32[*B, D, D]; not triangular.
+        is_proper: whether the quotient of the normals is one; bool[*B].
+    """
+
+    mean: Float[Array, "*batch latent"]
+    factor: Float[Array, "*batch latent latent"]
+    is_proper: Bool[Array, "*batch"]
+
+    def colour(self, v: Float[Array, "... latent"]) -> Float[Array, "... latent"]:
+        """v -> z; batch axes as those of ``mean``, further ones before them."""
+        return self.mean + jnp.einsum("...ij,...j->...i", self.factor, v)
+
+    def whiten(self, z: Float[Array, "... latent"]) -> Float[Array, "... latent"]:
+        """z -> v."""
+        shifted = z - self.mean
+        factor = jnp.broadcast_to(self.factor, (*shifted.shape, shifted.shape[-1]))
+        return jnp.linalg.solve(factor, shifted[..., None])[..., 0]
+
+
+def matched_product(
+    mean: Float[Array, "subset *batch latent"],
+    precision: Float[Array, "subset *batch latent latent"],
+    divisor_mean: Float[Array, " latent"],
+    divisor_covariance: Float[Array, "latent latent"],
     *,
-    round_robin: bool = False,
+    defensive_weight: float = 0.0,
+    floor: float | None = 0.05,
+) -> MatchedNormal:
+    """The product over powers of the divisor of dense normals N(m_j, P_j^-1).
+
+        P_S = A - B,         A = sum_j P_j,      B = sum_j D_j^-1 - C_0^-1
+        P_S m_S = a - b,     a = sum_j P_j m_j,  b = sum_j D_j^-1 n_j - C_0^-1 m_0
+
+    (n_j, D_j) are the moments of what expert j is divided by, (1 - e) d + e q_j: those
+    of d, (m_0, C_0), for e = 0; then B = (|S| - 1) C_0^-1. With A = K K^T the
+    eigenvalues of K^-1 P_S K^-T are at most 1; along an axis of one that is not
+    positive there is no such normal.
+
+    Args:
+        mean: m_j, f32[S, *B, D].
+        precision: P_j, f32[S, *B, D, D].
+        divisor_mean: m_0, f32[D].
+        divisor_covariance: C_0, f32[D, D].
+        defensive_weight: e, see ``product_log_density``.
+        floor: the least eigenvalue; axes of those below have it, and the mean of the
+            product without the division. None: every positive one stays as it is, and
+            other axes are those of the product without the division.
+    """
+    own, e = jnp.linalg.inv(divisor_covariance), defensive_weight
+    gap = mean - divisor_mean
+    divided = jnp.broadcast_to(own, precision.shape)
+    if e:
+        outer = gap[..., :, None] * gap[..., None, :]
+        of_mixture = (1 - e) * (divisor_covariance + e * outer)
+        divided = jnp.linalg.inv(of_mixture + e * jnp.linalg.inv(precision))
+
+    pull = jnp.einsum("s...ij,s...j->...i", precision, mean)
+    lost = jnp.einsum("s...ij,s...j->...i", divided, divisor_mean + e * gap)
+    lost -= own @ divisor_mean
+
+    root = jnp.linalg.cholesky(precision.sum(0))
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, root, lower=True)
+    half = solve(divided.sum(0) - own).swapaxes(-1, -2)
+    shares, axes = jnp.linalg.eigh(solve(half))
+    kept = 1 - shares
+    is_kept = kept > (floor or 0.0)
+    variance = 1 / jnp.where(is_kept, kept, floor or 1.0)
+
+    def along_axes(vector):
+        return jnp.einsum("...ij,...i->...j", axes, solve(vector[..., None])[..., 0])
+
+    undivided = along_axes(pull)
+    centre = jnp.where(is_kept, (undivided - along_axes(lost)) * variance, undivided)
+    back = solve(axes, trans=1)
+    return MatchedNormal(
+        jnp.einsum("...ij,...j->...i", back, centre),
+        back * jnp.sqrt(variance)[..., None, :],
+        (kept > 0).all(-1),
+    )
+
+
+def initial_positions(
+    rng_key: jax.Array, expert_samples: Float[Array, "subset chains *batch latent"]
 ) -> Float[Array, "chains *batch latent"]:
-    """Where chains start: each at a draw of one expert, z^(0) ~ q_j(z|x_j).
+    """Where chains that R-hat compares start: at draws of different experts.
+
+    The chains of one datum take the experts in turn from a random one on: their starts
+    are over-dispersed.
 
     Args:
         rng_key: chooses the experts.
         expert_samples: draws of each expert in LATENT space, after the flow, one a
             chain: f32[S, R, *B, D].
-        round_robin: chains of one datum take the experts in turn from a random one on,
-            so that their starts are over-dispersed, which R-hat needs. Otherwise each
-            datum and chain picks an expert uniformly.
 
     Returns:
         Positions f32[R, *B, D].
@@ -176,10 +260,7 @@ def initial_positions(
     """
     num_experts, num_chains, *batch, _ = expert_samples.shape
     _exponent(num_experts, None)
-    if round_robin:
-        first = jax.random.randint(rng_key, (1, *batch), 0, num_experts)
-        turn = jnp.arange(num_chains).reshape(num_chains, *[1] * len(batch))
-        expert = (first + turn) % num_experts
-    else:
-        expert = jax.random.randint(rng_key, (num_chains, *batch), 0, num_experts)
+    first = jax.random.randint(rng_key, (1, *batch), 0, num_experts)
+    turn = jnp.arange(num_chains).reshape(num_chains, *[1] * len(batch))
+    expert = (first + turn) % num_experts
     return jnp.take_along_axis(expert_samples, expert[None, ..., None], axis=0)[0]

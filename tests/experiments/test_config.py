@@ -117,6 +117,15 @@ def test_every_fault_of_a_config_is_told_at_once():
         ),
         (dict(evaluation__subsets="m0"), "`evaluation.subsets` is 'm0', expected one"),
         (dict(refinement__kernel="gibbs"), "`refinement.kernel` is 'gibbs', expected"),
+        (dict(refinement__refine="sir"), "`refinement.refine` is 'sir', expected one"),
+        (
+            dict(refinement__refine="irmh", refinement__num_proposals=0),
+            "`refinement.num_proposals` is 0, expected >= 1",
+        ),
+        (
+            dict(refinement__target="experts"),
+            "`refinement.target` is 'experts', expected 'model' with `refine` 'chains'",
+        ),
         (
             dict(refinement__kernel="ula"),
             "`refinement.num_adaptation` is 100, expected 0 with `kernel` 'ula'",

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from oracles import linear_gaussian, random_like
 
-from jnf_jax.methods.decoder_posterior import DecoderPosterior
+from jnf_jax.methods.decoder_posterior import DecoderPosterior, Reweighting
 from jnf_jax.methods.joint_vae import View
+from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.networks.decoders import MlpDecoder
+from jnf_jax.priors.diffusion import DiffusionFamily
 from jnf_jax.priors.energy import EnergyFamily
 from jnf_jax.priors.normal import NormalFamily
-from jnf_jax.sampling import ChainSettings
+from jnf_jax.sampling import KHAT_LIMIT, ChainSettings
 
 SIZES = {"a": 2, "b": 3, "c": 2}
 TRUTH = linear_gaussian(SIZES, 2, seed=3)
@@ -187,6 +189,38 @@ def test_an_energy_prior_and_likelihood_weights_enter():
     assert np.abs(prior.tilt(jnp.asarray(z, jnp.float32))).max() > 0.05
     expected = tilted + 2.5 * (terms["a"] + terms["b"])
     np.testing.assert_allclose(got, expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("refine", ["resample", "irmh"])
+def test_weights_make_draws_of_a_wider_posterior_those_of_the_model(refine):
+    """Of the mixture of two experts that know nothing of the model, given two views."""
+    posterior, params = make()
+    datum, subset = one_datum(), ("a", "c")
+    mean, covariance = TRUTH.posterior({m: datum[m] for m in subset})
+    how = Reweighting(refine, num_proposals=400)
+    z, info = jax.device_get(
+        posterior.reweight(params, jax.random.key(0), repeated(datum), subset, how)
+    )
+    # 4 standard errors of 2,000 draws; before them the law was another by twenty.
+    variance = np.diag(covariance)
+    assert (np.abs(z.mean(0) - mean[0]) < 4 * np.sqrt(variance / NUM)).all()
+    assert (np.abs(z.var(0) / variance - 1) < 4 * (2 / NUM) ** 0.5).all()
+    assert (info.quality.khat < KHAT_LIMIT).mean() > 0.9
+    assert 10 < np.median(info.quality.ess) < 400
+    assert (info.acceptance is None) == (refine == "resample")
+
+
+def test_weights_are_of_a_density():
+    posterior, params = make()
+    inference = dataclasses.replace(
+        posterior.inference,
+        quotient=Quotient("fitted"),
+        fitted=DiffusionFamily(),
+    )
+    posterior = dataclasses.replace(posterior, inference=inference)
+    args = (params, jax.random.key(0), repeated(one_datum(), 2), ("a", "b"))
+    with pytest.raises(ValueError, match="`refinement.target` is 'experts', .* score"):
+        posterior.reweight(*args, Reweighting("resample", 2, "experts"))
 
 
 def test_diagnosis_sees_chains_that_agree():

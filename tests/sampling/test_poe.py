@@ -1,5 +1,3 @@
-import functools
-
 import distrax
 import jax
 import jax.numpy as jnp
@@ -10,6 +8,7 @@ from oracles import linear_gaussian
 from jnf_jax.sampling import (
     gaussian_product,
     initial_positions,
+    matched_product,
     product_log_density,
 )
 
@@ -168,25 +167,11 @@ def test_improper_products_are_marked_and_stay_finite():
     assert np.isfinite(product.mean).all()
 
 
-def test_chains_start_at_uniformly_chosen_experts():
-    # expert j's draws are all j
-    samples = np.broadcast_to(
-        np.arange(3, dtype="f")[:, None, None, None], (3, 40, 25, 2)
-    )
-    start = np.asarray(jax.jit(initial_positions)(jax.random.key(0), samples))
-    assert start.shape == (40, 25, 2)
-    np.testing.assert_array_equal(start[..., 0], start[..., 1])
-    share = np.bincount(start[..., 0].ravel().astype(int)) / 1000
-    # binomial standard error sqrt(2/9 / 1000) = 0.015
-    np.testing.assert_allclose(share, 1 / 3, atol=0.06)
-
-
 def test_diagnostic_chains_take_the_experts_in_turn():
     samples = np.broadcast_to(
         np.arange(3, dtype="f")[:, None, None, None], (3, 6, 50, 1)
     )
-    in_turn = jax.jit(functools.partial(initial_positions, round_robin=True))
-    start = np.asarray(in_turn(jax.random.key(1), samples))
+    start = np.asarray(jax.jit(initial_positions)(jax.random.key(1), samples))
     np.testing.assert_array_equal(np.diff(start[..., 0], axis=0) % 3, 1)
     assert set(start[0, :, 0]) == {0.0, 1.0, 2.0}  # data begin with different ones
 
@@ -196,3 +181,74 @@ def test_chains_start_from_their_own_draw():
     start = np.asarray(jax.jit(initial_positions)(jax.random.key(2), samples))
     matches = (start[None] == samples).all(-1).any(0)
     assert matches.all()
+
+
+def test_a_matched_product_is_the_dense_posterior_of_a_subset():
+    """p(z|x_a, x_b) from p(z|x_a), p(z|x_b) and p(z), with dense covariances."""
+    model = linear_gaussian({"a": 3, "b": 4}, 3, seed=1)
+    _, views = model.sample(seed=2, num=4)
+    experts = [model.posterior({m: views[m]}) for m in ("a", "b")]
+    mean = np.float32([m for m, _ in experts])
+    inverse = [np.linalg.inv(c) for _, c in experts]
+    precision = np.float32([np.broadcast_to(p, (4, 3, 3)) for p in inverse])
+    got = jax.jit(matched_product)(mean, precision, jnp.zeros(3), jnp.eye(3))
+    mean, covariance = model.posterior(views)
+    assert got.is_proper.all()
+    np.testing.assert_allclose(got.mean, mean, rtol=1e-3, atol=1e-4)
+    factor = np.asarray(got.factor, np.float64)
+    np.testing.assert_allclose(
+        factor @ factor.swapaxes(1, 2),
+        np.broadcast_to(covariance, (4, 3, 3)),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+    v = jax.random.normal(jax.random.key(0), (5, 4, 3))
+    np.testing.assert_allclose(got.whiten(got.colour(v)), v, atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.02])
+def test_directions_without_a_quotient_are_floored_or_not_divided(weight):
+    """Two experts of variance 4 and 1/4, turned by 30 degrees, over N(0, I).
+
+    With e > 0 an expert is divided by the normal that matches (1 - e) p + e q_j.
+    """
+    turn = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    means = np.array([[1.0, 2.0], [3.0, -1.0]])
+    own = turn @ np.diag([4.0, 0.25]) @ turn.T
+    divisors = [
+        ((1 - weight) * np.eye(2) + weight * own)
+        + weight * (1 - weight) * np.outer(m, m)
+        for m in means
+    ]
+    inverse = np.linalg.inv
+    undivided = 2 * inverse(own)
+    precision = undivided + np.eye(2) - sum(map(inverse, divisors))
+    pull = inverse(own) @ means.sum(0)
+    divided = sum(inverse(d) @ m for d, m in zip(divisors, weight * means, strict=True))
+    root = inverse(np.linalg.cholesky(undivided))
+    kept, axes = np.linalg.eigh(root @ precision @ root.T)
+    for floor, variance in ((0.05, 20.0), (None, 1.0)):
+        is_kept = kept > (floor or 0)
+        assert is_kept.tolist() == [False, True]
+        scales = np.where(is_kept, 1 / kept, variance)
+        ratio = axes @ np.diag(scales) @ axes.T
+        pulls = axes.T @ root @ np.stack([pull, pull - divided], axis=-1)
+        centre = np.where(is_kept, pulls[:, 1] / kept, pulls[:, 0])
+        got = jax.device_get(
+            matched_product(
+                jnp.asarray(means[:, None], jnp.float32),
+                jnp.asarray([[inverse(own)]] * 2, jnp.float32),
+                jnp.zeros(2),
+                jnp.eye(2),
+                defensive_weight=weight,
+                floor=floor,
+            )
+        )
+        assert not got.is_proper[0]
+        factor = np.float64(got.factor[0])
+        np.testing.assert_allclose(
+            factor @ factor.T, root.T @ ratio @ root, rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            got.mean[0], root.T @ axes @ centre, rtol=1e-3, atol=1e-3
+        )

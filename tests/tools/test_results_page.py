@@ -233,7 +233,7 @@ def test_proper_and_improper_subsets_are_told_apart(record):
     assert other == (1, 0.375, (0.5, 0.5))
     assert found["3"] == ((0, None, (0, 0)), (1, 0.25, (1, 1)))
     two, three = tables.improper_table({"run": record})[-2:]
-    said = "where 100 transitions from the experts' draws end"
+    said = "where 100 transitions of a chain end"
     assert two.endswith(f"| 2 | 1 | 0.800 | 1 | 50 % | 0.375 | {said} |")
     assert three.endswith(f"| 3 | 0 | – | 1 | 100 % | 0.250 | {said} |")
     shown = console_table(record)

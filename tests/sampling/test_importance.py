@@ -1,0 +1,110 @@
+"""Resampling, independence Metropolis and what warns of their weights."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jnf_jax.sampling import (
+    KHAT_LIMIT,
+    independence_metropolis,
+    resample,
+    weight_quality,
+)
+
+NUM_DATA, SIZE = 4_000, 200
+
+
+def two_modes(z):
+    """A curved density of two modes in two dimensions, 1 : 3; up to a constant."""
+    x, y = z[..., 0], z[..., 1] - 0.2 * z[..., 0] ** 2
+    left = stats.norm.logpdf(x, -2, 0.6) + stats.norm.logpdf(y, -1, 0.5)
+    right = stats.norm.logpdf(x, 1.5, 0.8) + stats.norm.logpdf(y, 0, 0.7)
+    return np.logaddexp(left, right + np.log(3))
+
+
+def moments_on_a_grid():
+    """Mean and variance of ``two_modes``, and its mass left of x = 0."""
+    ticks = np.linspace(-9, 9, 451)
+    grid = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+    mass = np.exp(two_modes(grid))[:, None]
+    mass /= mass.sum()
+    mean = (mass * grid).sum(0)
+    variance = (mass * (grid - mean) ** 2).sum(0)
+    fourth = (mass * (grid - mean) ** 4).sum(0)
+    return mean, variance, fourth, mass[grid[:, 0] < 0].sum()
+
+
+@functools.cache
+def proposals():
+    """Draws of a wider normal for as many data, and their weights; f32[K, B]."""
+    rng = np.random.default_rng(0)
+    z = 2.5 * rng.standard_normal((SIZE, NUM_DATA, 2))
+    log_q = stats.norm.logpdf(z, 0, 2.5).sum(-1)
+    return z, jnp.asarray(two_modes(z) - log_q, jnp.float32)
+
+
+def chosen_by(way):
+    _, log_weights = proposals()
+    if way == "resample":
+        return jax.jit(resample)(jax.random.key(1), log_weights)
+    index, acceptance = jax.jit(independence_metropolis)(jax.random.key(1), log_weights)
+    assert 0.02 < acceptance.mean() < 0.9
+    return index
+
+
+@pytest.mark.parametrize("way", ["resample", "irmh"])
+def test_a_wider_proposal_becomes_the_density_with_both_its_modes(way):
+    z, _ = proposals()
+    drawn = z[np.asarray(chosen_by(way)), np.arange(NUM_DATA)]
+    mean, variance, fourth, left = moments_on_a_grid()
+    # 4 standard errors of 4,000 independent draws; the bias of K = 200 is below one.
+    assert (np.abs(drawn.mean(0) - mean) < 4 * np.sqrt(variance / NUM_DATA)).all()
+    error = np.sqrt((fourth - variance**2) / NUM_DATA)
+    assert (np.abs(((drawn - mean) ** 2).mean(0) - variance) < 4 * error).all()
+    share = (drawn[:, 0] < 0).mean()
+    assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / NUM_DATA)
+
+
+def weights_of_normal(scale, num=1_000, num_data=50, size=2):
+    """log N(z; 0, I) / N(z; 0, scale² I) at draws of the latter."""
+    z = scale * np.random.default_rng(0).standard_normal((num, num_data, size))
+    ratio = stats.norm.logpdf(z).sum(-1) - stats.norm.logpdf(z, 0, scale).sum(-1)
+    return jnp.asarray(ratio, jnp.float32)
+
+
+def test_khat_flags_a_proposal_that_is_too_narrow_and_no_other():
+    """Weights of a normal of scale s in two dimensions have the shape 1 − s² > 0; those
+    of a wider one are bounded."""
+    flagged = {}
+    for scale in (0.3, 0.8, 1.0, 1.5):
+        found = jax.jit(weight_quality)(weights_of_normal(scale))
+        assert np.isfinite(found.khat).all()
+        flagged[scale] = float((np.asarray(found.khat) > KHAT_LIMIT).mean())
+        if scale == 1.0:  # the proposal is the target
+            np.testing.assert_allclose(found.ess, 1_000, rtol=1e-3)
+    assert flagged[0.3] > 0.9
+    assert flagged[0.8] < 0.1 and flagged[1.0] == flagged[1.5] == 0
+
+
+def test_few_weights_have_an_effective_size_and_no_khat():
+    log_weights = jnp.log(jnp.array([[1.0], [1.0], [2.0], [0.0]]))
+    found = jax.jit(weight_quality)(log_weights)
+    np.testing.assert_allclose(found.ess, 16 / 6, rtol=1e-6)
+    assert np.isnan(found.khat).all()
+
+
+def test_what_is_no_number_is_never_chosen():
+    log_weights = jnp.array([[jnp.nan], [0.0], [jnp.inf], [-jnp.inf]])
+    assert resample(jax.random.key(0), log_weights).tolist() == [1]
+    index, _ = independence_metropolis(jax.random.key(0), log_weights)
+    assert index.tolist() == [1]
+
+
+def test_one_proposal_is_taken():
+    log_weights = jnp.array([[0.3, -2.0]])
+    assert resample(jax.random.key(0), log_weights).tolist() == [0, 0]
+    assert independence_metropolis(jax.random.key(0), log_weights)[0].tolist() == [0, 0]
