@@ -91,8 +91,9 @@ def _draw_picture() -> None:
         if num > size:
             print(f"the test split has {size:,} tuples: they are drawn given again")
         drawn = draw_conditional(
-            setup, params, subset, np.arange(num), seed, diffused=_DIFFUSED.value
-        )
+            setup, params, subset, np.arange(num), seed, diffused=_DIFFUSED.value,
+            report=print,
+        )  # fmt: skip
     for path in save(setup.dataset, drawn, _OUT.value):
         print(path)
 

@@ -34,7 +34,7 @@ from jnf_jax.evaluation.samples import (
 )
 from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import HeldOut, Subject
-from jnf_jax.experiments import logs, records
+from jnf_jax.experiments import logs, new_rows, records
 from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import Setup, cache_dir_of, record_key
 from jnf_jax.names import file_name, join_names
@@ -356,15 +356,23 @@ def draw_conditional(
     shown: np.ndarray | slice = slice(None),
     mesh: jax.sharding.Mesh | None = None,
     diffused: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> Drawn:
     """Test tuples, at ``indices`` modulo their number: given, generated and all views.
 
-    ``shown`` are the positions in ``indices`` that are decoded; else as ``show``.
+    ``shown`` are the positions in ``indices`` that are decoded; ``report``, where there
+    is one, is told of draws that are not to be trusted; else as ``show``.
     """
     inference = setup.method.inference
     held_out = _subject(setup, params, mesh).held_out
     views = held_out.views(indices.astype(np.int32) % held_out.size)
-    z, _ = inference.infer(params, jax.random.key(seed), views, subset)
+    z, info = inference.infer(params, jax.random.key(seed), views, subset)
+    if report and info is not None:
+        given = {m: views[m] for m in subset}
+        chains = new_rows.chains_of(inference, subset, params, given, z, info)
+        chains = new_rows.Chains(*(np.asarray(x)[None] for x in chains))
+        if told := chains.warning():
+            report(f"warning: {told}")
     z = jax.tree.map(lambda a: a[shown], z)
     generated = show(setup, params, z, seed, diffused)
     views = processes.to_host(views)

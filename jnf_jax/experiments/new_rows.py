@@ -21,7 +21,7 @@ import numpy as np
 
 from jnf_jax.evaluation.statistics.importance import log_means
 from jnf_jax.flows import base_distance
-from jnf_jax.methods.method import ImportanceInference, Inference
+from jnf_jax.methods.method import ImportanceInference, Inference, SubsetInfo
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
 
@@ -53,9 +53,9 @@ class Chains(NamedTuple):
             outliers given, ends far from all.
     """
 
-    acceptance: np.ndarray
-    divergences: np.ndarray
-    distance: np.ndarray
+    acceptance: Any
+    divergences: Any
+    distance: Any
 
     @property
     def is_suspect(self) -> np.ndarray:
@@ -257,12 +257,24 @@ def _encode(
         z, info = inference.infer(params, key, one, subset, step_size)
         chains = None
         if info is not None:
-            distance = _nearest(inference, subset, params, one, z)
-            chains = Chains(info.acceptance, info.divergences, distance)
+            chains = chains_of(inference, subset, params, one, z, info)
         return jax.tree.map(lambda leaf: leaf[0], (z, chains))
 
     views = {m: jnp.asarray(x) for m, x in views.items()}
     return jax.vmap(of_row)(keys, views)
+
+
+def chains_of(
+    inference: Inference,
+    subset: tuple[str, ...],
+    params: dict[str, Params],
+    views: Any,
+    z: Any,
+    info: SubsetInfo,
+) -> Chains:
+    """How draws z f32[B, D] given ``subset`` came about, arrays [B]."""
+    distance = _nearest(inference, subset, params, views, z)
+    return Chains(info.acceptance, info.divergences, distance)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -15,6 +15,7 @@ from tiny import tiny_config
 from jnf_jax.configs.cub import jnf as cub
 from jnf_jax.configs.handwriting import jnf as handwriting
 from jnf_jax.evaluation.samples import save
+from jnf_jax.experiments import new_rows
 from jnf_jax.experiments.evaluate import LEAST_ACCURACY, _classifiers, draw_conditional
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.methods.method import Batch
@@ -100,6 +101,26 @@ def test_birds_from_files_to_captions(tmp_path):
     names = [path.name for path in written]
     assert names == ["given_image.png", "given_image_text.txt"]
     assert len(written[1].read_text().splitlines()) == 3
+
+
+def test_draws_that_are_not_to_be_trusted_are_told(monkeypatch):
+    config = tiny_config(flow__num_blocks=0)  # multiplied in closed form: no chain
+    setup, lines = open_experiment(config), []
+    keys = jax.random.split(jax.random.key(0), len(setup.method.stages))
+    params = {
+        stage.name: jax.jit(stage.init)(key)
+        for stage, key in zip(setup.method.stages, keys, strict=True)
+    }
+    for far, told in (
+        (1e9, []),
+        (0.0, ["warning: 3 of 3 draws are not to be trusted"]),
+    ):
+        monkeypatch.setattr(new_rows, "FAR", far)
+        lines.clear()
+        draw_conditional(
+            setup, params, ("m0", "m1"), np.arange(3), 0, report=lines.append
+        )
+        assert [line.partition(", of")[0] for line in lines] == told
 
 
 @pytest.mark.parametrize("num_steps", [1, 300])
