@@ -4,6 +4,9 @@ What they change is in no record and in no checkpoint: a run that went on under 
 switch would be of two kinds. They are therefore refused by name before anything starts,
 by programs, ``jnf_jax.fit`` and ``load``. Of Python ``with jax.enable_x64(False):``
 around these is a way on where all else needs x64.
+
+A whole tiny run passed by hand with ``jax_debug_nans``, ``jax_debug_key_reuse`` or
+``jax_check_tracer_leaks``, and with ``jax_legacy_prng_key="error"``.
 """
 
 import os
