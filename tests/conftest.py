@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -102,6 +103,14 @@ def num_compiled():
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield lambda: sum(name.endswith("backend_compile_duration") for name in names)
     jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
+def hears_interrupts():
+    """Ctrl-C is heard, though a shell's background jobs are started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

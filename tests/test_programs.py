@@ -153,6 +153,7 @@ def test_faults_that_are_not_the_users_keep_their_traceback():
         np.zeros(2).reshape(3)
 
 
+@pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )

@@ -18,13 +18,13 @@ class Reached(Exception):
 def test_at_most_six_modules_lie_between_the_program_and_the_loss(
     tmp_path, monkeypatch
 ):
-    passed = []
+    passed, elbo = [], joint_vae.joint_elbo
 
     def objective(*args, **options):
-        for frame, _ in traceback.walk_stack(None):
-            module = frame.f_globals["__name__"]
-            if module.startswith("jnf_jax.") and module not in passed:
-                passed.append(module)
+        found = [f.f_globals["__name__"] for f, _ in traceback.walk_stack(None)]
+        if "jnf_jax.experiments.dry_run" in found:  # no step: the loss on shapes
+            return elbo(*args, **options)
+        passed.extend(m for m in dict.fromkeys(found) if m.startswith("jnf_jax."))
         raise Reached
 
     monkeypatch.setattr(joint_vae, "joint_elbo", objective)

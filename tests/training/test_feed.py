@@ -161,8 +161,9 @@ def test_a_position_that_is_not_the_steps_is_refused(stages, tmp_path, monkeypat
     restore = stage_run.restored_state
 
     def other_position(run):
-        state, seconds, position = restore(run)
-        return state, seconds, {"next_index": position["next_index"] + 1}
+        found = restore(run)
+        position = {"next_index": found.position["next_index"] + 1}
+        return found._replace(position=position)
 
     monkeypatch.setattr(stage_run, "restored_state", other_position)
     with pytest.raises(ValueError, match="checkpoint of step 7 holds the position"):

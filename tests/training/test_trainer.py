@@ -232,6 +232,7 @@ def test_a_loss_that_is_not_finite_is_explained_by_its_terms_and_its_batch():
     )
 
 
+@pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.parametrize(
     ("number", "ends"),
     [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
