@@ -72,7 +72,7 @@ def _draw_picture() -> None:
     workdir, num, seed = _WORKDIR.value, _NUM.value, _SEED.value
     setup = open_experiment(programs.config_of(workdir)[0])
     inference = setup.method.inference
-    size = setup.dataset.complete().splits["test"].size
+    size = setup.dataset.complete.splits["test"].size
     if _GIVEN.value is not None:
         subset = tuple(sorted(names(_GIVEN.value)))
         check_subset(subset, inference.modalities, name="--given")

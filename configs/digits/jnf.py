@@ -9,10 +9,7 @@ chains.
 Seed 0, by hand, in no record: coherence .733 / .837 from 1 / 2 modalities, .890 jointly
 from q(z|∅), ceiling .856 (e527d1f), where the chains of digits/jnf_paper have .66 / .81
 and N(0, I) .52 over three seeds. At a rate of 4e-3 the validation loss ends the same,
-at 6.32, and coherence at .711 / .820 (043acc7). Fewer updates want the larger rate: of
-4,000, 1e-3 gave .62 / .80 and 6e-3 .68 / .82. At 4,000 updates a base of 256 normals
-that all subsets share had .62 / .79, one of autoregressive mixtures .66 / .81 (both in
-scripts that are not kept).
+at 6.32, and coherence at .711 / .820 (043acc7).
 """
 
 import ml_collections

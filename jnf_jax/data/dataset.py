@@ -6,6 +6,7 @@ Where the data do not fit, `Split.read` reads a batch's rows on the host first.
 """
 
 import dataclasses
+import functools
 import hashlib
 import numbers
 import zlib
@@ -139,6 +140,7 @@ class Dataset:
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")
 
+    @functools.cached_property
     def complete(self) -> "Dataset":
         """The same set without the tuples that lack a view; its record stays."""
         splits = {name: _complete(split) for name, split in self.splits.items()}

@@ -69,7 +69,7 @@ def evaluate_and_write(
         The record; None in all processes but the first, which writes it.
     """
     settings = setup.experiment.evaluation
-    test = setup.dataset.complete().splits["test"]
+    test = setup.dataset.complete.splits["test"]
     batch_size = min(settings.batch_size, settings.num_tuples or test.size)
     mesh = parallel.dividing_mesh(mesh, batch_size)
     params = parallel.put(params, parallel.replicated(mesh))
@@ -215,7 +215,7 @@ def _classifiers(
     setup: Setup, mesh: jax.sharding.Mesh | None, report: Callable[[str], None]
 ) -> Classifiers | None:
     """Opens the classifiers; without labels there are none, and a line says so."""
-    experiment, dataset = setup.experiment, setup.dataset.complete()
+    experiment, dataset = setup.experiment, setup.dataset.complete
     if dataset.num_classes is None:
         for what in ["coherence"] + ["refinement"] * bool(experiment.refinement):
             report(f"not measured: {what} needs labels, and {dataset.name!r} has none")
@@ -237,7 +237,7 @@ def _subject(
     classifiers: Classifiers | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Subject:
-    dataset = setup.dataset.complete()
+    dataset = setup.dataset.complete
     test = dataset.splits["test"]
     return Subject(
         setup.method.inference,
@@ -338,7 +338,7 @@ def _tabulated(setup: Setup, num_subsets: int, room: int) -> np.ndarray:
 
     Tuples of different classes, where there are classes; fewer draws of more subsets.
     """
-    test = setup.dataset.complete().splits["test"]
+    test = setup.dataset.complete.splits["test"]
     chosen = np.arange(test.size)
     if test.labels is not None:
         chosen = np.sort(np.unique(np.asarray(test.labels), return_index=True)[1])

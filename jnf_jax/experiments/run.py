@@ -258,7 +258,7 @@ def check_evaluation(setup: Setup) -> None:
             classifiers' batches larger than the training split; sizes that measures
             cannot do with. All faults are listed.
     """
-    experiment, dataset = setup.experiment, setup.dataset.complete()
+    experiment, dataset = setup.experiment, setup.dataset.complete
     protocol, batch_size = experiment.evaluation, experiment.classifier.batch_size
     num, num_train = (dataset.splits[name].size for name in ("test", "train"))
     faults = measures.data_faults(experiment.measures, dataset, protocol)

@@ -80,7 +80,7 @@ def data_folder(workdir: Path) -> Path:
 
 def keep_model(setup: Setup, workdir: Path) -> None:
     """Writes ``model.json`` and ``calibration.npz``, which ``open_model`` reads."""
-    dataset, train = setup.dataset, setup.dataset.complete().splits["train"]
+    dataset, train = setup.dataset, setup.dataset.complete.splits["train"]
     calibration = {}
     if len(dataset.shapes) > 2:  # of two views no subset needs a chain
         rows = np.arange(min(NUM_ADAPTATION_DATA, train.size), dtype=np.int32)

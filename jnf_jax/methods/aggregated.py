@@ -7,7 +7,8 @@ known densities: draws are exact, no chain runs, and log q(z|x_S) is known.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import distrax
@@ -69,11 +70,11 @@ class AggregatedVAE:
         views: Modalities in sorted order.
         encoders: One a view.
         prior: p(z).
-        terms: The method's objective, ``(vae, params, rng_key, views, present) ->
-            MixtureTerms``, with this model's λ and β.
+        objective: The method's, as ``losses.mopoe``.
         components: ``(experts of S, M) -> experts``: those whose even mixture is
             q(z|x_S).
-        settings: The method's own, for ``terms``.
+        options: (name, value) of what the method's objective takes beside λ and β.
+        takes_log_ratio: Whether it also takes how log q − log p is estimated.
         family: The kind of the experts, a key of ``FAMILIES``.
         beta: β.
     """
@@ -81,9 +82,10 @@ class AggregatedVAE:
     views: tuple[View, ...]
     encoders: tuple[GaussianEncoder, ...]
     prior: PriorFamily
-    terms: Callable[..., MixtureTerms]
+    objective: Callable[..., MixtureTerms]
     components: Callable[[Experts, int], Experts]
-    settings: Any = None
+    options: tuple[tuple[str, Any], ...] = ()
+    takes_log_ratio: bool = False
     family: str = "normal"
     beta: float = 1.0
 
@@ -96,11 +98,6 @@ class AggregatedVAE:
     def modalities(self) -> tuple[str, ...]:
         """Modality names, sorted."""
         return tuple(view.name for view in self.views)
-
-    @property
-    def likelihood_weights(self) -> dict[str, float]:
-        """λ_m."""
-        return {view.name: view.weight for view in self.views}
 
     @property
     def model(self) -> AggregateModel:
@@ -179,7 +176,19 @@ class AggregatedVAE:
     def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
         """As a ``Stage`` has it: see ``drawn_loss``."""
         of_rest = without_own_prior(self.prior, params)
-        terms = self.terms(self, of_rest, rng_key, batch.views, batch.present)
+        options = dict(self.options)
+        if self.takes_log_ratio:
+            options["log_ratio"] = self.prior.log_ratio
+        terms = self.objective(
+            of_rest,
+            rng_key,
+            batch.views,
+            model=self.model,
+            likelihood_weights={view.name: view.weight for view in self.views},
+            beta=self.beta,
+            present=batch.present,
+            **options,
+        )
         return drawn_loss(self.prior, params, rng_key, terms, batch.present, *memory)
 
 
@@ -264,9 +273,10 @@ def build_aggregated(
     shapes: Shapes,
     model: ModelSettings,
     *,
-    terms: Callable,
+    objective: Callable[..., MixtureTerms],
     components: Callable[[Experts, int], Experts],
-    settings: Any = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    takes_log_ratio: bool = False,
     sections: tuple[str, ...] = (),
     family: str = "normal",
     scale: str = "exp",
@@ -276,9 +286,10 @@ def build_aggregated(
     Args:
         shapes: {modality: event shape}.
         model: Networks, likelihoods, prior, β.
-        terms: As ``AggregatedVAE`` has it; likewise the next two.
+        objective: As ``AggregatedVAE`` has it; likewise the next three.
         components: What q(z|x_S) is made of.
-        settings: The method's own.
+        options: Of the objective.
+        takes_log_ratio: Whether it takes one.
         sections: The config's sections that these are.
         family: The kind of the experts.
         scale: How encoders give scales, a key of ``networks.gaussian.SCALES``.
@@ -295,9 +306,10 @@ def build_aggregated(
         build_views(shapes, model),
         encoders,
         model.prior,
-        terms,
+        objective,
         components,
-        settings,
+        tuple(sorted(options.items())),
+        takes_log_ratio,
         family,
         model.beta,
     )

@@ -6,11 +6,8 @@ prior, a geometric mean of p and the experts, is closed.
 
 from typing import Any
 
-import jax
-
 from jnf_jax import losses
 from jnf_jax.methods.aggregated import (
-    AggregatedVAE,
     aggregation_faults,
     as_it_is,
     build_aggregated,
@@ -19,7 +16,7 @@ from jnf_jax.methods.aggregated import (
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Mask, Params, Shapes, Views
+from jnf_jax.types import Shapes
 
 STAGES = ("joint",)
 SECTIONS = {}
@@ -37,22 +34,4 @@ def build(
 ) -> Method:
     """The method for modalities of ``shapes``; it has neither flows nor chains."""
     del flow, sampler
-    return build_aggregated(shapes, model, terms=_terms, components=as_it_is)
-
-
-def _terms(
-    vae: AggregatedVAE,
-    params: Params,
-    rng_key: jax.Array,
-    views: Views,
-    present: Mask | None,
-) -> losses.MixtureTerms:
-    return losses.mmjsd(
-        params,
-        rng_key,
-        views,
-        model=vae.model,
-        present=present,
-        likelihood_weights=vae.likelihood_weights,
-        beta=vae.beta,
-    )
+    return build_aggregated(shapes, model, objective=losses.mmjsd, components=as_it_is)

@@ -6,13 +6,10 @@ One stage, with any prior. A subset is the mixture of its experts.
 import dataclasses
 from typing import Any
 
-import jax
-
 from jnf_jax import losses
 from jnf_jax.losses.mmvae import BOUNDS, GRADIENTS
 from jnf_jax.methods.aggregated import (
     FAMILIES,
-    AggregatedVAE,
     aggregation_faults,
     as_it_is,
     build_aggregated,
@@ -22,7 +19,7 @@ from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.networks.gaussian import SCALES
 from jnf_jax.options import option
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Mask, Params, Shapes, Views
+from jnf_jax.types import Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,34 +68,15 @@ def build(
 ) -> Method:
     """MMVAE for modalities of ``shapes``; it has neither flows nor chains."""
     del flow, sampler
+    options = dataclasses.asdict(mmvae)
+    del options["family"], options["scale"]  # of the experts, not of the objective
     return build_aggregated(
         shapes,
         model,
-        terms=_terms,
+        objective=losses.mmvae,
         components=as_it_is,
-        settings=mmvae,
+        options=options,
         sections=("mmvae",),
         family=mmvae.family,
         scale=mmvae.scale,
-    )
-
-
-def _terms(
-    vae: AggregatedVAE,
-    params: Params,
-    rng_key: jax.Array,
-    views: Views,
-    present: Mask | None,
-) -> losses.MixtureTerms:
-    return losses.mmvae(
-        params,
-        rng_key,
-        views,
-        model=vae.model,
-        present=present,
-        num_importance_samples=vae.settings.num_importance_samples,
-        bound=vae.settings.bound,
-        gradient=vae.settings.gradient,
-        likelihood_weights=vae.likelihood_weights,
-        beta=vae.beta,
     )

@@ -7,20 +7,14 @@ released code.
 
 from typing import Any
 
-import jax
-
 from jnf_jax import losses
 from jnf_jax.aggregation import Experts, subset_products
 from jnf_jax.losses.mopoe import non_empty_subsets
-from jnf_jax.methods.aggregated import (
-    AggregatedVAE,
-    aggregation_faults,
-    build_aggregated,
-)
+from jnf_jax.methods.aggregated import aggregation_faults, build_aggregated
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Mask, Params, Shapes, Views
+from jnf_jax.types import Shapes
 
 STAGES = ("joint",)
 SECTIONS = {}
@@ -36,25 +30,12 @@ def build(
 ) -> Method:
     """MoPoE for modalities of ``shapes``; it has neither flows nor chains."""
     del flow, sampler
-    return build_aggregated(shapes, model, terms=_terms, components=_components)
-
-
-def _terms(
-    vae: AggregatedVAE,
-    params: Params,
-    rng_key: jax.Array,
-    views: Views,
-    present: Mask | None,
-) -> losses.MixtureTerms:
-    return losses.mopoe(
-        params,
-        rng_key,
-        views,
-        model=vae.model,
-        present=present,
-        likelihood_weights=vae.likelihood_weights,
-        beta=vae.beta,
-        log_ratio=vae.prior.log_ratio,
+    return build_aggregated(
+        shapes,
+        model,
+        objective=losses.mopoe,
+        components=_components,
+        takes_log_ratio=True,
     )
 
 

@@ -7,13 +7,11 @@ subsets. p(z) is N(0, I), which is a factor of every product.
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jnf_jax import losses
 from jnf_jax.aggregation import Experts, experts_of, product
 from jnf_jax.methods.aggregated import (
-    AggregatedVAE,
     aggregation_faults,
     build_aggregated,
     standard_normal_faults,
@@ -22,7 +20,7 @@ from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.options import option
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Mask, Params, Shapes, Views
+from jnf_jax.types import Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,30 +59,11 @@ def build(
     return build_aggregated(
         shapes,
         model,
-        terms=_terms,
+        objective=losses.mvae,
         components=_components,
-        settings=mvae,
+        options=dataclasses.asdict(mvae),
+        takes_log_ratio=True,
         sections=("mvae",),
-    )
-
-
-def _terms(
-    vae: AggregatedVAE,
-    params: Params,
-    rng_key: jax.Array,
-    views: Views,
-    present: Mask | None,
-) -> losses.MixtureTerms:
-    return losses.mvae(
-        params,
-        rng_key,
-        views,
-        model=vae.model,
-        present=present,
-        num_subsets=vae.settings.num_subsets,
-        likelihood_weights=vae.likelihood_weights,
-        beta=vae.beta,
-        log_ratio=vae.prior.log_ratio,
     )
 
 

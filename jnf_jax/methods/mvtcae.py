@@ -6,21 +6,16 @@ One stage. A subset is the product of its experts, without the prior as a factor
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jnf_jax import losses
 from jnf_jax.aggregation import Experts, experts_of, product
-from jnf_jax.methods.aggregated import (
-    AggregatedVAE,
-    aggregation_faults,
-    build_aggregated,
-)
+from jnf_jax.methods.aggregated import aggregation_faults, build_aggregated
 from jnf_jax.methods.method import Method
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.options import option
 from jnf_jax.sampling import ChainSettings
-from jnf_jax.types import Mask, Params, Shapes, Views
+from jnf_jax.types import Shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,30 +52,11 @@ def build(
     return build_aggregated(
         shapes,
         model,
-        terms=_terms,
+        objective=losses.mvtcae,
         components=_components,
-        settings=mvtcae,
+        options=dataclasses.asdict(mvtcae),
+        takes_log_ratio=True,
         sections=("mvtcae",),
-    )
-
-
-def _terms(
-    vae: AggregatedVAE,
-    params: Params,
-    rng_key: jax.Array,
-    views: Views,
-    present: Mask | None,
-) -> losses.MixtureTerms:
-    return losses.mvtcae(
-        params,
-        rng_key,
-        views,
-        model=vae.model,
-        present=present,
-        alpha=vae.settings.alpha,
-        likelihood_weights=vae.likelihood_weights,
-        beta=vae.beta,
-        log_ratio=vae.prior.log_ratio,
     )
 
 

@@ -189,7 +189,7 @@ def test_rows_may_lack_views(tmp_path):
     np.testing.assert_allclose(found.scaling["assay"].scale, known.std(0), rtol=1e-5)
     # Whole rows alone, whose labels and views go together.
     for placed in (found, place(found, "device", tmp_path)):
-        whole = placed.complete().splits["train"]
+        whole = placed.complete.splits["train"]
         kept = train[has["assay"][train] & has["photo"][train]]
         assert whole.size == len(kept) and whole.present is None
         np.testing.assert_array_equal(whole.labels, kept % 3)
