@@ -325,3 +325,28 @@ def test_what_cannot_be_written(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         stored_tuples.write(tmp_path / "x", **changes)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"a": np.ones(3, bool)},
+            r"`present` is .*, expected bool\[3\] of \['a', 'b'\]",
+        ),
+        ({"a": np.ones(3, int), "b": np.ones(3, bool)}, "`present` is .*expected bool"),
+        ({"a": np.arange(3) > 1, "b": np.arange(3) > 0}, "row 0 has no view at all"),
+        (
+            {"a": np.zeros(3, bool), "b": np.ones(3, bool)},
+            r"modalities \['a'\] are present in no tuple, expected some",
+        ),
+    ],
+)
+def test_masks_that_are_refused(changes, told, tmp_path):
+    floats = {m: np.ones((3, 2), np.float32) for m in "ab"}
+    splits = dict.fromkeys(
+        ("train", "validation", "test"), [record_files.Part(floats, None, changes)]
+    )
+    with pytest.raises(ValueError, match=told):
+        record_files.write(tmp_path / "x", name="x", num_classes=None, splits=splits)
+    assert not list(tmp_path.iterdir())

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from oracles import random_like
 
+from jnf_jax.data.dataset import Dataset, Split
+from jnf_jax.experiments.experiment import check_partial_rows
 from jnf_jax.losses import hide_absent
 from jnf_jax.methods.amortised import SubsetPosteriorSettings
 from jnf_jax.methods.jnf_shared import ProjectorSettings
+from jnf_jax.methods.joint_vae import mean_where_present
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.registry import build_method
@@ -139,3 +142,32 @@ def test_parameters_are_those_of_before_and_a_vector_a_view():
 def test_methods_that_need_whole_rows_say_so(name, options, got):
     with pytest.raises(ValueError, match="`model.partial_rows` is True.*" + got):
         make(name, quotient=Quotient(), **options)
+
+
+def test_a_term_is_averaged_over_the_rows_that_have_it():
+    x = jnp.array([2.0, 4.0, 0.0, 6.0])  # 0 where the view is not there
+    assert mean_where_present(x, "a", PRESENT) == 4.0
+    assert mean_where_present(x, "a", None) == 3.0
+    nowhere = {"a": jnp.zeros(4, bool)}
+    assert mean_where_present(jnp.zeros(4), "a", nowhere) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("has_b", "partial_rows", "told"),
+    [
+        (
+            [False, True, False],
+            False,
+            "`model.partial_rows` is False, expected True: 2",
+        ),
+        ([False, False, False], True, "no training row of 'x' has two views, expected"),
+    ],
+)
+def test_rows_that_cannot_be_learnt_from_are_refused(has_b, partial_rows, told):
+    present = {"a": np.ones(3, bool), "b": np.array(has_b)}
+    splits = {"train": Split({}, 3, None, present=present)}
+    shapes = {"a": (2,), "b": (2,)}
+    data = Dataset("x", shapes, splits, lambda arrays, rows: {}, None, {})
+    model = dataclasses.replace(MODEL, partial_rows=partial_rows)
+    with pytest.raises(ValueError, match=told):
+        check_partial_rows(model, data)
