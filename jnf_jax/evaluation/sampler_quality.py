@@ -9,7 +9,10 @@ import numpy as np
 from jnf_jax import sampling
 from jnf_jax.methods.method import SubsetInfo
 
-DIAGNOSTICS = ("rhat_max", "rhat_median", "ess_min", "ess_median", "share_unconverged")
+DIAGNOSTICS = (
+    *("rhat_max", "rhat_median", "ess_min", "ess_median"),
+    *("share_unconverged", "share_growing"),
+)
 
 
 def sampler_quality(

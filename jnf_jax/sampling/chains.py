@@ -20,6 +20,11 @@ Path = Float[Array, "transitions chains data latent"]
 RHAT_LIMIT = 1.05
 """Above it a (datum, dimension) counts as not converged."""
 
+GROWTH_LIMIT = 1.25
+"""Ratio of mean ‖z‖² in the second half of chains to that in the first above which they
+count as growing. Halves of a hundred independent draws of N(0, I) in 16 dimensions are
+4 standard errors from it."""
+
 
 class ChainInfo(NamedTuple):
     """How R chains for each of B data went.
@@ -140,7 +145,10 @@ class ChainDiagnostics(NamedTuple):
     that resonate have right means and wrong variances. A chain that never moved has no
     R-hat (NaN), which counts as not converged, and an ESS of 0. ``share_unconverged``
     is that of (datum, dimension) pairs where R-hat of z or z² exceeds ``RHAT_LIMIT``;
-    ``num_draws`` is R T.
+    ``num_draws`` is R T. ``growth`` is mean ‖z‖² of a datum's chains in their second
+    half over that in their first, and ``share_growing`` the share of data above
+    ``GROWTH_LIMIT``: a density that is none is left by its tails, whatever its bulk
+    looks like.
     """
 
     rhat: Float[Array, "data latent"]
@@ -152,6 +160,8 @@ class ChainDiagnostics(NamedTuple):
     ess_min: Float[Array, ""]
     ess_median: Float[Array, ""]
     share_unconverged: Float[Array, ""]
+    growth: Float[Array, " data"]
+    share_growing: Float[Array, ""]
     num_draws: Int[Array, ""]
 
 
@@ -178,6 +188,9 @@ def diagnose(draws: Path) -> ChainDiagnostics:
     rhat = blackjax.rhat(both, **axes).reshape(2, *shape)
     ess = blackjax.ess_bulk(both, **axes).reshape(2, *shape)
     worst = rhat.max(0)  # NaN if either is
+    norms = jnp.square(draws).sum(-1).mean(1)
+    half = num_draws // 2
+    growth = norms[-half:].mean(0) / norms[:half].mean(0)
     return ChainDiagnostics(
         rhat=rhat[0],
         rhat_squared=rhat[1],
@@ -188,6 +201,8 @@ def diagnose(draws: Path) -> ChainDiagnostics:
         ess_min=ess.min(),
         ess_median=jnp.nanmedian(ess),
         share_unconverged=jnp.mean(~(worst <= RHAT_LIMIT)),
+        growth=growth,
+        share_growing=jnp.mean(~(growth <= GROWTH_LIMIT)),
         num_draws=jnp.asarray(num_draws * num_chains),
     )
 

@@ -521,6 +521,31 @@ def test_squares_have_diagnostics_of_their_own():
     assert (found.ess_squared != found.ess).all()
 
 
+def test_growth_is_the_ratio_of_mean_squared_norms_of_the_halves():
+    half = standard_normal(2, 25, 4, 2, 3)
+    draws = np.concatenate([half, half * np.array([[1.0], [2.0]])])
+    found = compute_diagnostics(draws)
+    np.testing.assert_allclose(found.growth, [1, 4], rtol=1e-5)
+    assert found.share_growing == 0.5
+
+
+def test_chains_grow_where_a_density_has_no_tails():
+    """N(0, 1) beside a constant is no density, though nothing in its bulk says so."""
+
+    def log_density(z, context):
+        return jnp.logaddexp(-0.5 * (z**2).sum(), jnp.log(context))
+
+    context = np.float32([0.0, 0.2])
+    settings = ChainSettings("hmc", 200, num_leapfrog=5)
+    _, _, draws = run(
+        jax.random.key(0), context, jnp.zeros((4, 2, 2)), 0.5,
+        log_density=log_density, settings=settings,
+    )  # fmt: skip
+    found = compute_diagnostics(draws)
+    assert abs(found.growth[0] - 1) < 0.25 < 1 < found.growth[1]
+    assert found.share_growing == 0.5
+
+
 def test_what_is_kept_has_forgotten_the_start():
     """From 60 standard deviations away, and not one kept draw beyond eight."""
     context = normal_context(4, 2, scale=1.0)
