@@ -278,7 +278,9 @@ class Model:
             raise ValueError(f"`given` is {list(given)}, expected fewer than `views`")
         options = _draws(num_samples, seed)
         found = new_rows.log_bound(*self._model, read, given, **options)
-        return found - np.float32(own.log_volume(self.trained.setup.dataset, targets))
+        judged = {m: read[m] for m in targets}
+        volume = own.log_volume(self.trained.setup.dataset, judged)
+        return found - volume.astype(np.float32)
 
     def evaluate(self, views: Mapping[str, Any], labels: Any = None) -> dict[str, Any]:
         """The record that the program ``evaluate`` writes, of these rows of all views.

@@ -91,13 +91,40 @@ class Presentation(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """A modality is standardised as (x − mean) / scale.
+    """A modality is read as u = (f(x) − mean) / scale, x in the user's units.
 
-    Both are f32[C], over the last axis of the event, in the units of x.
+    ``rule`` "standardise" is f(x) = x, "log1p" f(x) = log(1 + x). ``mean`` and
+    ``scale`` are f32[C], over the last axis of the event, in the units of f(x).
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    rule: str = "standardise"
+
+    def to_model(self, x: np.ndarray) -> np.ndarray:
+        """u of x, both [..., C]."""
+        x = np.log1p(x) if self.rule == "log1p" else x
+        return (x - self.mean) / self.scale
+
+    def to_user(self, u: np.ndarray) -> np.ndarray:
+        """x of u, both [..., C]."""
+        x = u * self.scale + self.mean
+        return np.expm1(x) if self.rule == "log1p" else x
+
+    def log_volume(self, u: np.ndarray) -> np.ndarray:
+        """log |∂x/∂u| of each row, nats: f32[N] of f32[N, ..., C].
+
+        ::
+
+            Σ log scale,  and by log1p  Σ log scale + log(1 + x),  log(1 + x) = f(x)
+        """
+        num_each = u[0].size / len(self.scale) if len(u) else 0
+        total = num_each * float(np.log(self.scale).sum(dtype=np.float64))
+        found = np.full(len(u), total)
+        if self.rule == "log1p":
+            f = u * self.scale + self.mean
+            found += f.reshape(len(u), -1).sum(axis=1, dtype=np.float64)
+        return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +147,8 @@ class Dataset:
         label without error; evaluation then trains no classifier.
       presentations: modality -> how to show it, for those that are no pictures.
       unbounded: modalities whose values are any numbers.
-      scaling: modality -> how its values were standardised, where they were.
+      scaling: modality -> how its values were scaled, where they were.
+      ranges: modality -> its least and largest value in the user's units, where known.
 
     Raises:
       ValueError: a name of a modality that `check_names` refuses.
@@ -136,6 +164,7 @@ class Dataset:
     presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
     unbounded: tuple[str, ...] = ()
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
+    ranges: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")

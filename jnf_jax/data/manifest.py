@@ -13,6 +13,9 @@ from jnf_jax.runtime.files import read_json
 FORMAT = 1
 NAME = "manifest.json"
 
+SCALED = ("standardise", "log1p")
+"""Rules of `dataset.Scaling`."""
+
 
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of the data set in ``folder``.
@@ -32,7 +35,7 @@ def read(folder: Path) -> dict[str, Any]:
     if found["format"] != FORMAT:
         raise ValueError(f"{path}: got format {found['format']}, expected {FORMAT}")
     # Sets of before there were floats say nothing of them.
-    found = {"floats": {}, "scaling": {}, "spread": {}} | found
+    found = {"floats": {}, "ranges": {}, "scaling": {}, "spread": {}} | found
     if faults := _faults(found):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     return found
@@ -64,22 +67,25 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
         expect(f"splits.{split}.files", files, is_listed, "{file: bytes}")
         digest = about.get("sha256")
         expect(f"splits.{split}.sha256", digest, isinstance(digest, str), "text")
-    for field in ("floats", "scaling", "spread"):
+    for field in ("floats", "ranges", "scaling", "spread"):
         section = found[field]
         expect(field, section, isinstance(section, dict), "an object")
         for m, about in section.items() if isinstance(section, dict) else ():
             expect(f"{field}.{m}", about, m in found["shapes"], "a view of `shapes`")
             if field == "spread":
                 expect(f"spread.{m}", about, _is_number(about), "a number")
-            elif field == "floats":
-                expect(f"floats.{m}", about, _are_numbers(about, 2), "two numbers")
+            elif field in ("floats", "ranges"):
+                expect(f"{field}.{m}", about, _are_numbers(about, 2), "two numbers")
             else:
                 sizes = found["shapes"].get(m)
                 last = sizes[-1] if isinstance(sizes, list) and sizes else None
                 is_scaling = isinstance(about, dict) and all(
                     _are_numbers(about.get(name), last) for name in ("mean", "scale")
                 )
-                expect(f"scaling.{m}", about, is_scaling, f"{last} means and scales")
+                # Older sets name no rule, as there was one alone.
+                is_scaling = is_scaling and about.get("rule", SCALED[0]) in SCALED
+                expected = f"{last} means and scales, by one of {SCALED}"
+                expect(f"scaling.{m}", about, is_scaling, expected)
     return told
 
 

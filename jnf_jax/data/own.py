@@ -8,7 +8,7 @@ arrays may be, and what becomes of them:
 u8[N, H, W, C]        bytes of pictures, kept; a model reads x / 255
 f32 within [0, 1]     kept
 f32 beyond            standardised by mean and standard deviation of each last-axis
-                      feature over the training rows (`Scaling`)
+                      feature over the training rows; or as ``SCALINGS`` has it
 f16, f64, int, bool   f32 first; integers that f32 cannot hold are refused
 [N]                   [N, 1]
 a row all NaN, or     the row lacks this view (of arrays that are fit, not of new rows):
@@ -16,10 +16,11 @@ all masked            it is written as zeros, and counts in no mean and no loss
 ====================  ================================================================
 
 A model's values are therefore those of the last column; ``to_model`` and ``to_user`` go
-between the two, and a log density per unit of the user's is ``log_volume`` lower.
+between the two, and a log density per unit of the user's is ``log_volume`` lower. By
+"log1p" a model knows the distribution of log(1 + x): what comes back of its mean is
+about the median of x, and lower than the mean.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,20 @@ from jnf_jax.data.dataset import (
     generator,
 )
 from jnf_jax.names import check_names
+from jnf_jax.options import among, unknown
 
 LEAST_ROWS = 20
 """Sixteen to train on, two each to validate and to test."""
 
 HELD_OUT = 0.1
 """Share of the rows in each of the splits "validation" and "test"."""
+
+SCALINGS = {
+    "standardise": "(x − mean) / standard deviation",
+    "log1p": "log(1 + x), then standardised: for x >= 0 over several decades",
+    "none": "x",
+}
+"""How a view may be scaled; without a choice ``scaling_rule`` makes it."""
 
 
 def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
@@ -115,18 +124,24 @@ def as_labels(
 
 
 def write(
-    folder: Path, views: Mapping[str, Any], labels: Any = None, seed: int = 0
+    folder: Path,
+    views: Mapping[str, Any],
+    labels: Any = None,
+    seed: int = 0,
+    scaling: Mapping[str, str] | None = None,
 ) -> None:
     """Checks and converts arrays, and writes them as a data set.
 
     Rows are permuted by ``seed``; the first tenth of them is the split "test", the next
-    one "validation", the rest "train"; in each they keep their order. Where ``folder``
-    holds the same arrays already, they are left alone.
+    one "validation", the rest "train"; in each they keep their order. ``scaling``
+    {name: one of ``SCALINGS``} goes before ``scaling_rule``. Where ``folder`` holds the
+    same arrays already, they are left alone.
 
     Raises:
         ValueError: before anything is written: as ``take_absent``, ``as_arrays`` and
             ``as_labels``; fewer than two views or ``LEAST_ROWS`` rows; rows without any
-            view; a view that no training row has; other data in ``folder``.
+            view; a view that no training row has; a scaling that is unknown or does not
+            go with the values; other data in ``folder``.
     """
     filled, present = take_absent(views)
     arrays = as_arrays(filled)
@@ -140,14 +155,22 @@ def write(
     num_classes = None
     if labels is not None:
         labels, num_classes = as_labels(labels, size)
+    rules = _check_scaling(arrays, scaling or {})
     rows = split_rows(size, seed)
     known = _rows_to_learn_from(rows["train"], list(arrays), present)
-    scaling = {
-        m: _scaling_of(x[known[m]])
+    ranges = {
+        m: [
+            float(of(x if present is None else x[present[m]]))
+            for of in (np.min, np.max)
+        ]
         for m, x in arrays.items()
-        if x.dtype == np.float32 and (x.min() < 0 or x.max() > 1)
     }
-    arrays = {m: _to_model(x, scaling.get(m)) for m, x in arrays.items()}
+    scalings = {
+        m: _scaling_of(arrays[m][known[m]], rule)
+        for m, rule in rules.items()
+        if rule != "none"
+    }
+    arrays = {m: _to_model(x, scalings.get(m)) for m, x in arrays.items()}
     source = {
         "views": {m: checksum(x) for m, x in arrays.items()},
         "labels": None if labels is None else checksum(labels),
@@ -158,7 +181,10 @@ def write(
     if (folder / manifest.NAME).exists():
         if manifest.read(folder).get("source") == source:
             return
-        raise ValueError(f"{folder} holds other data, or another seed's splits of them")
+        raise ValueError(
+            f"{folder} holds other data, or another seed's splits or another scaling "
+            "of them: expected the same, or another `workdir`"
+        )
 
     def part(split: str) -> record_files.Part:
         chosen = rows[split]
@@ -173,14 +199,42 @@ def write(
         for m, x in arrays.items()
         if x.dtype == np.float32
     }
-    scaled = {m: to_json(of) for m, of in scaling.items()}
+    scaled = {m: to_json(of) for m, of in scalings.items()}
     record_files.write(
         folder,
         name="own",
         num_classes=num_classes,
         splits={split: [part(split)] for split in SPLITS},
-        about={"source": source, "scaling": scaled, "spread": spread},
+        about=dict(source=source, scaling=scaled, spread=spread, ranges=ranges),
     )
+
+
+def scaling_rule(x: np.ndarray) -> str:
+    """The one of ``SCALINGS`` for a view as ``as_array`` has it, without a choice."""
+    is_unit = x.dtype == np.uint8 or not ((x < 0) | (x > 1)).any()
+    return "none" if is_unit else "standardise"
+
+
+def _check_scaling(
+    arrays: Mapping[str, np.ndarray], chosen: Mapping[str, str]
+) -> dict[str, str]:
+    """{view: its rule}, chosen or not; ValueError where a choice does not fit."""
+    for m, rule in chosen.items():
+        field = f"data.scaling.{m}"
+        if m not in arrays:
+            raise ValueError(unknown(field, arrays))
+        if rule not in SCALINGS:
+            raise ValueError(f"`{field}` is {rule!r}, expected {among(rule, SCALINGS)}")
+        if rule != "none" and arrays[m].dtype == np.uint8:
+            raise ValueError(f"`{field}` is {rule!r}, expected 'none' of bytes")
+        is_low = (arrays[m] < 0).reshape(len(arrays[m]), -1).any(axis=1)
+        if rule == "log1p" and is_low.any():
+            row = int(np.argmax(is_low))
+            raise ValueError(
+                f"`{field}` is 'log1p', but row {row} of `views.{m}` has "
+                f"{arrays[m][row].min():g}: expected values >= 0"
+            )
+    return {m: chosen.get(m) or scaling_rule(x) for m, x in arrays.items()}
 
 
 def _rows_to_learn_from(
@@ -236,13 +290,18 @@ def to_model(
             raise ValueError(
                 f"`{argument}.{m}` has shape {x.shape}, expected {(len(x), *shape)}"
             )
-        is_unit = m not in dataset.unbounded
+        is_unit = m not in dataset.unbounded and scaling is None
         if x.dtype == np.uint8:
             x = x.astype(np.float32) * np.float32(1 / 255 if is_unit else 1)
         elif len(shape) == 3 and is_unit and (x.min() < 0 or x.max() > 1):
             raise ValueError(
                 f"`{argument}.{m}` goes from {x.min():g} to {x.max():g}, expected "
                 "bytes, or floats in [0, 1]"
+            )
+        if scaling and scaling.rule == "log1p" and x.min() < 0:
+            raise ValueError(
+                f"`{argument}.{m}` has {x.min():g}, expected values >= 0: the model "
+                "reads log(1 + x) of them"
             )
         found[m] = _to_model(x, scaling)
     return found
@@ -251,34 +310,35 @@ def to_model(
 def to_user(dataset: Dataset, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A model's values {m: f32[..., *shape]} in the units of the data."""
     scaling = dataset.scaling
-    return {
-        m: x * scaling[m].scale + scaling[m].mean if m in scaling else x
-        for m, x in views.items()
-    }
+    return {m: scaling[m].to_user(x) if m in scaling else x for m, x in views.items()}
 
 
-def log_volume(dataset: Dataset, modalities: Any) -> float:
-    """log |∂ user's units / ∂ model's| of these modalities together, nats."""
-    total = 0.0
-    for m in filter(dataset.scaling.__contains__, modalities):
-        scale = dataset.scaling[m].scale
-        num_each = math.prod(dataset.shapes[m]) / len(scale)
-        total += num_each * float(np.log(scale).sum(dtype=np.float64))
+def log_volume(dataset: Dataset, views: Mapping[str, np.ndarray]) -> np.ndarray:
+    """log |∂ user's units / ∂ model's| of these views together, nats, of each row.
+
+    ``views`` {m: f32[N, *shape]} are a model's values, of one view or more; returns
+    f64[N].
+    """
+    total = np.zeros(len(next(iter(views.values()))))
+    for m in filter(dataset.scaling.__contains__, views):
+        total += dataset.scaling[m].log_volume(views[m])
     return total
 
 
-def to_json(scaling: Scaling) -> dict[str, list[float]]:
-    """A scaling as lists, which JSON has."""
-    return {name: array.tolist() for name, array in scaling._asdict().items()}
+def to_json(scaling: Scaling) -> dict[str, Any]:
+    """A scaling as JSON has it; ``record_files.scaling_of`` reads it."""
+    mean, scale = scaling.mean.tolist(), scaling.scale.tolist()
+    return {"rule": scaling.rule, "mean": mean, "scale": scale}
 
 
-def _scaling_of(x: np.ndarray) -> Scaling:
+def _scaling_of(x: np.ndarray, rule: str) -> Scaling:
     """Mean and standard deviation over all but the last axis; 1 for a constant."""
+    x = np.log1p(x) if rule == "log1p" else x
     axes = tuple(range(x.ndim - 1))
     mean, scale = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
-    return Scaling(mean.astype(np.float32), scale.astype(np.float32))
+    return Scaling(mean.astype(np.float32), scale.astype(np.float32), rule)
 
 
 def _to_model(x: np.ndarray, scaling: Scaling | None) -> np.ndarray:
-    return x if scaling is None else (x - scaling.mean) / scaling.scale
+    return x if scaling is None else scaling.to_model(x)

@@ -302,6 +302,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         },
         unbounded=tuple(sorted(unbounded)),
         scaling=scaling_of(about),
+        ranges={m: tuple(told) for m, told in about["ranges"].items()},
     )
 
 
@@ -314,9 +315,13 @@ def _damaged(what: str) -> Iterator[None]:
 
 
 def scaling_of(about: Mapping[str, Any]) -> dict[str, Scaling]:
-    """{modality: how it was standardised}, as a manifest tells it."""
+    """{modality: how it was scaled}, as a manifest tells it."""
     return {
-        m: Scaling(*(np.asarray(told[name], np.float32) for name in Scaling._fields))
+        m: Scaling(
+            np.asarray(told["mean"], np.float32),
+            np.asarray(told["scale"], np.float32),
+            told.get("rule", "standardise"),  # the only one of older sets
+        )
         for m, told in about.get("scaling", {}).items()
     }
 

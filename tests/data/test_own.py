@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jnf_jax.data import own, record_files
+from jnf_jax.data.dataset import Scaling
 from jnf_jax.data.placement import place
 from jnf_jax.data.registry import load
 
@@ -264,5 +265,75 @@ def test_volumes_are_those_of_the_change_of_units(known):
     """A density per user's unit is that per model's unit over Π scale."""
     scale = known.scaling["assay"].scale, np.tile(known.scaling["track"].scale, 6)
     expected = np.log(np.concatenate(scale)).sum()
-    assert own.log_volume(known, known.shapes) == pytest.approx(expected, rel=1e-5)
-    assert own.log_volume(known, ["photo"]) == 0
+    read = {m: np.zeros((2, *shape), np.float32) for m, shape in known.shapes.items()}
+    np.testing.assert_allclose(own.log_volume(known, read), expected, rtol=1e-5)
+    assert own.log_volume(known, {"photo": read["photo"]}).tolist() == [0, 0]
+
+
+COUNTS = RNG.negative_binomial(2, 0.01, (SIZE, 2))
+
+
+@pytest.mark.parametrize("rule", own.SCALINGS)
+def test_a_scaling_that_was_chosen_is_undone(rule, tmp_path):
+    """There and back, whatever the rule; new rows are read as those of training."""
+    unit = RNG.uniform(size=(SIZE, 3))
+    chosen = dict.fromkeys(("assay", "counts", "unit"), rule)
+    given = views(counts=COUNTS, unit=unit)
+    own.write(tmp_path / "data", given, scaling=chosen)
+    found = record_files.open_dataset(tmp_path / "data")
+    train = found.splits["train"]
+    rows = own.split_rows(SIZE, 0)["train"]
+    stored = train.read(np.arange(train.size)).views
+    back = own.to_user(found, stored)
+    read = own.to_model(found, {m: given[m][rows] for m in chosen}, "given")
+    for m in chosen:
+        np.testing.assert_allclose(back[m], given[m][rows], rtol=2e-5, atol=1e-4)
+        np.testing.assert_allclose(read[m], stored[m], atol=1e-5)
+        assert found.ranges[m] == pytest.approx((given[m].min(), given[m].max()))
+    if rule == "none":
+        assert not found.scaling
+        return
+    f = np.log1p(COUNTS[rows]) if rule == "log1p" else COUNTS[rows]
+    of_counts = found.scaling["counts"]
+    np.testing.assert_allclose(of_counts.mean, f.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stored["counts"].std(0), 1, rtol=1e-5)
+
+
+def test_a_density_of_logarithms_integrates_to_one_in_the_users_units():
+    """∫ N(u(x); 0, 1) |∂u/∂x| dx = 1, the volume being another at each x."""
+    scaling = Scaling(np.float32([2.0]), np.float32([0.7]), "log1p")
+    x = np.expm1(np.linspace(-3.0, 7.0, 4_001))[:, None]  # also where 1 + x is small
+    u = scaling.to_model(x)
+    log_density = -0.5 * (u[:, 0] ** 2 + np.log(2 * np.pi)) - scaling.log_volume(u)
+    assert np.trapezoid(np.exp(log_density), x[:, 0]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "told"),
+    [
+        ({"asay": "none"}, "`data.scaling.asay` is unknown, expected .* mean 'assay'"),
+        ({"assay": "log"}, "`data.scaling.assay` is 'log', expected one of 'standar"),
+        ({"photo": "log1p"}, "`data.scaling.photo` is 'log1p', expected 'none' of by"),
+        ({"low": "log1p"}, "is 'log1p', but row 3 of `views.low` has -1: expected v"),
+    ],
+)
+def test_scalings_that_are_refused(scaling, told, tmp_path):
+    low = np.where(np.arange(SIZE) == 3, -1.0, 2.0)
+    with pytest.raises(ValueError, match=told):
+        own.write(tmp_path / "data", views(low=low), scaling=scaling)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_rows_below_zero_have_no_logarithm(tmp_path):
+    own.write(tmp_path / "data", views(counts=COUNTS), scaling={"counts": "log1p"})
+    found = record_files.open_dataset(tmp_path / "data")
+    with pytest.raises(ValueError, match="`given.counts` has -2, expected values >= 0"):
+        own.to_model(found, {"counts": [[3.0, -2.0]]}, "given")
+
+
+def test_a_scaling_of_before_there_were_rules_is_standardised(known):
+    told = own.to_json(known.scaling["assay"])
+    del told["rule"]
+    found = record_files.scaling_of({"scaling": {"assay": told}})["assay"]
+    assert found.rule == "standardise"
+    np.testing.assert_array_equal(found.mean, known.scaling["assay"].mean)
