@@ -143,34 +143,9 @@ def write(
             view; a view that no training row has; a scaling that is unknown or does not
             go with the values; other data in ``folder``.
     """
-    filled, present = take_absent(views)
-    arrays = as_arrays(filled)
-    size = len(next(iter(arrays.values())))
-    if len(arrays) < 2:
-        raise ValueError(
-            f"`views` has {list(arrays)} alone, expected two or more views"
-        )
-    if size < LEAST_ROWS:
-        raise ValueError(f"`views` have {size} rows, expected {LEAST_ROWS} or more")
-    num_classes = None
-    if labels is not None:
-        labels, num_classes = as_labels(labels, size)
-    rules = _check_scaling(arrays, scaling or {})
-    rows = split_rows(size, seed)
-    known = _rows_to_learn_from(rows["train"], list(arrays), present)
-    ranges = {
-        m: [
-            float(of(x if present is None else x[present[m]]))
-            for of in (np.min, np.max)
-        ]
-        for m, x in arrays.items()
-    }
-    scalings = {
-        m: _scaling_of(arrays[m][known[m]], rule)
-        for m, rule in rules.items()
-        if rule != "none"
-    }
-    arrays = {m: _to_model(x, scalings.get(m)) for m, x in arrays.items()}
+    arrays, labels, num_classes, present = _checked(views, labels)
+    rows = split_rows(len(next(iter(arrays.values()))), seed)
+    arrays, about = _converted(arrays, present, rows["train"], scaling or {})
     source = {
         "views": {m: checksum(x) for m, x in arrays.items()},
         "labels": None if labels is None else checksum(labels),
@@ -194,19 +169,57 @@ def write(
             present and {m: of[chosen] for m, of in present.items()},
         )
 
+    record_files.write(
+        folder,
+        name="own",
+        num_classes=num_classes,
+        splits={split: [part(split)] for split in SPLITS},
+        about={"source": source, **about},
+    )
+
+
+def _checked(views: Any, labels: Any) -> tuple[Any, Any, int | None, Any]:
+    """Arrays, labels, the number of classes, and which rows have which view."""
+    filled, present = take_absent(views)
+    arrays = as_arrays(filled)
+    size = len(next(iter(arrays.values())))
+    if len(arrays) < 2:
+        raise ValueError(
+            f"`views` has {list(arrays)} alone, expected two or more views"
+        )
+    if size < LEAST_ROWS:
+        raise ValueError(f"`views` have {size} rows, expected {LEAST_ROWS} or more")
+    if labels is None:
+        return arrays, None, None, present
+    return arrays, *as_labels(labels, size), present
+
+
+def _converted(
+    arrays: dict[str, np.ndarray],
+    present: Mapping[str, np.ndarray] | None,
+    train: np.ndarray,
+    scaling: Mapping[str, str],
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays as a model reads them, and what the manifest says of them."""
+    rules = _check_scaling(arrays, scaling)
+    known = _rows_to_learn_from(train, list(arrays), present)
+    ranges = {}
+    for m, x in arrays.items():
+        there = x if present is None else x[present[m]]
+        ranges[m] = [float(there.min()), float(there.max())]
+    scalings = {
+        m: _scaling_of(arrays[m][known[m]], rule)
+        for m, rule in rules.items()
+        if rule != "none"
+    }
+    arrays = {m: _to_model(x, scalings.get(m)) for m, x in arrays.items()}
     spread = {
         m: float(x[known[m]].std(axis=0, dtype=np.float64).mean())
         for m, x in arrays.items()
         if x.dtype == np.float32
     }
     scaled = {m: to_json(of) for m, of in scalings.items()}
-    record_files.write(
-        folder,
-        name="own",
-        num_classes=num_classes,
-        splits={split: [part(split)] for split in SPLITS},
-        about=dict(source=source, scaling=scaled, spread=spread, ranges=ranges),
-    )
+    return arrays, {"scaling": scaled, "spread": spread, "ranges": ranges}
 
 
 def scaling_rule(x: np.ndarray) -> str:
