@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
+from jnf_jax.sampling.one_by_one import one_by_one
 from jnf_jax.types import Draws, Latents, Nats, Params, Shapes
 
 
@@ -116,7 +117,14 @@ class GaussianMixtureFamily(PriorFamily):
         return {name: jnp.asarray(x, jnp.float32) for name, x in params.items()}
 
     def bind(self, params: Params, latent_size: int, encode=None) -> BoundPrior:
-        factors = params["factors"]
-        identity = jnp.broadcast_to(jnp.eye(latent_size), factors.shape)
-        inverses = jax.scipy.linalg.solve_triangular(factors, identity, lower=True)
+        inverses = jax.vmap(_inverse)(params["factors"])
         return GaussianMixturePrior(**params, inverses=inverses)
+
+
+@one_by_one
+def _inverse(
+    factor: Float[Array, "latent latent"],
+) -> Float[Array, "latent latent"]:
+    """Of a lower triangular matrix."""
+    identity = jnp.eye(len(factor))
+    return jax.scipy.linalg.solve_triangular(factor, identity, lower=True)

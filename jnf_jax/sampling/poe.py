@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jnf_jax.sampling.one_by_one import one_by_one
+
 LogDensity = Callable[[jax.Array], jax.Array]
 """z f32[D] -> log-density f32[], nats, up to a constant."""
 
@@ -159,11 +161,13 @@ class MatchedNormal(NamedTuple):
     Attributes:
         mean: f32[*B, D].
         factor: z = mean + factor v for v ~ N(0, I), f32[*B, D, D]; not triangular.
+        inverse: Of ``factor``.
         is_proper: whether the quotient of the normals is one; bool[*B].
     """
 
     mean: Float[Array, "*batch latent"]
     factor: Float[Array, "*batch latent latent"]
+    inverse: Float[Array, "*batch latent latent"]
     is_proper: Bool[Array, "*batch"]
 
     def colour(self, v: Float[Array, "... latent"]) -> Float[Array, "... latent"]:
@@ -172,9 +176,7 @@ class MatchedNormal(NamedTuple):
 
     def whiten(self, z: Float[Array, "... latent"]) -> Float[Array, "... latent"]:
         """z -> v."""
-        shifted = z - self.mean
-        factor = jnp.broadcast_to(self.factor, (*shifted.shape, shifted.shape[-1]))
-        return jnp.linalg.solve(factor, shifted[..., None])[..., 0]
+        return jnp.einsum("...ij,...j->...i", self.inverse, z - self.mean)
 
 
 def matched_product(
@@ -206,36 +208,45 @@ def matched_product(
             product without the division. None: every positive one stays as it is, and
             other axes are those of the product without the division.
     """
+    of_datum = one_by_one(
+        functools.partial(_matched_one, defensive_weight=defensive_weight, floor=floor)
+    )
+    for _ in range(mean.ndim - 2):
+        of_datum = jax.vmap(of_datum, (1, 1, None, None))
+    return of_datum(mean, precision, divisor_mean, divisor_covariance)
+
+
+def _matched_one(
+    mean, precision, divisor_mean, divisor_covariance, *, defensive_weight, floor
+) -> MatchedNormal:
+    """Of one datum: m_j f32[S, D], P_j f32[S, D, D]."""
     own, e = jnp.linalg.inv(divisor_covariance), defensive_weight
     gap = mean - divisor_mean
     divided = jnp.broadcast_to(own, precision.shape)
     if e:
-        outer = gap[..., :, None] * gap[..., None, :]
-        of_mixture = (1 - e) * (divisor_covariance + e * outer)
-        divided = jnp.linalg.inv(of_mixture + e * jnp.linalg.inv(precision))
+        of_mixture = (1 - e) * (divisor_covariance + e * jax.vmap(jnp.outer)(gap, gap))
+        each = zip(of_mixture, precision, strict=True)
+        divided = jnp.stack(
+            [jnp.linalg.inv(mixed + e * jnp.linalg.inv(p)) for mixed, p in each]
+        )
 
-    pull = jnp.einsum("s...ij,s...j->...i", precision, mean)
-    lost = jnp.einsum("s...ij,s...j->...i", divided, divisor_mean + e * gap)
+    pull = jnp.einsum("sij,sj->i", precision, mean)
+    lost = jnp.einsum("sij,sj->i", divided, divisor_mean + e * gap)
     lost -= own @ divisor_mean
 
     root = jnp.linalg.cholesky(precision.sum(0))
     solve = functools.partial(jax.scipy.linalg.solve_triangular, root, lower=True)
-    half = solve(divided.sum(0) - own).swapaxes(-1, -2)
+    half = solve(divided.sum(0) - own).T
     shares, axes = jnp.linalg.eigh(solve(half))
     kept = 1 - shares
     is_kept = kept > (floor or 0.0)
     variance = 1 / jnp.where(is_kept, kept, floor or 1.0)
 
-    def along_axes(vector):
-        return jnp.einsum("...ij,...i->...j", axes, solve(vector[..., None])[..., 0])
-
-    undivided = along_axes(pull)
-    centre = jnp.where(is_kept, (undivided - along_axes(lost)) * variance, undivided)
-    back = solve(axes, trans=1)
+    undivided, taken = axes.T @ solve(pull), axes.T @ solve(lost)
+    centre = jnp.where(is_kept, (undivided - taken) * variance, undivided)
+    back, scale = solve(axes, trans=1), jnp.sqrt(variance)
     return MatchedNormal(
-        jnp.einsum("...ij,...j->...i", back, centre),
-        back * jnp.sqrt(variance)[..., None, :],
-        (kept > 0).all(-1),
+        back @ centre, back * scale, (root @ axes / scale).T, (kept > 0).all()
     )
 
 

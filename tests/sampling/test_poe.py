@@ -1,3 +1,6 @@
+import functools
+import re
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -252,3 +255,20 @@ def test_directions_without_a_quotient_are_floored_or_not_divided(weight):
         np.testing.assert_allclose(
             got.mean[0], root.T @ axes @ centre, rtol=1e-3, atol=1e-3
         )
+
+
+@pytest.mark.parametrize("vmapped", [False, True])
+def test_no_factorisation_is_of_a_batch(vmapped):
+    """On CPUs batches can wait for each other for ever (`one_by_one.py`)."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("jaxlib's LAPACK kernels are those of CPUs")
+    precision = jnp.tile(2 * jnp.eye(3), (2, 5, 7, 1, 1))
+    match = functools.partial(matched_product, defensive_weight=0.1)
+    axes = (1, 1, None, None)
+    compiled = jax.jit(jax.vmap(match, axes) if vmapped else match).lower(
+        precision[..., 0], precision, jnp.zeros(3), jnp.eye(3)
+    )
+    text = compiled.compile().as_text()
+    calls = re.findall(r"= (.*) custom-call.*lapack_(\w+?)_ffi", text)
+    assert {name for _, name in calls} >= {"spotrf", "strsm", "ssyevd"}
+    assert not [call for call in calls if re.search(r"\[\d+,\d+,\d+", call[0])]
