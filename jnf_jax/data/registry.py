@@ -15,6 +15,7 @@ NAMES = (
     "mhd",
     "mnist_svhn",
     "polymnist",
+    "quadrants",
     "records",
 )
 """Modules of this folder with ``Settings`` and ``load``; a literal, which is also read

@@ -15,6 +15,7 @@ def test_known_names():
         "mhd",
         "mnist_svhn",
         "polymnist",
+        "quadrants",
         "records",
     ]
 

@@ -40,6 +40,7 @@ TITLES = {
     "mhd": "MHD (Multimodal Handwritten Digits)",
     "mnist_svhn": "MNIST–SVHN",
     "polymnist": "PolyMNIST",
+    "quadrants": "Digits in quadrants",
     "translated_polymnist": "Translated PolyMNIST",
 }
 NOT_BY_HAND = (

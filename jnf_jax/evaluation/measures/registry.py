@@ -29,6 +29,7 @@ MEASURES = {
     "likelihood": "jnf_jax.evaluation.measures.likelihood",
     "representation": "jnf_jax.evaluation.measures.representation",
     "posterior_match": "jnf_jax.evaluation.measures.posterior_match",
+    "label_distribution": "jnf_jax.evaluation.measures.label_distribution",
 }
 """Name -> module; records and documents show them in this order."""
 
