@@ -355,13 +355,16 @@ class AmortisedInference(JointInference):
         self, params: StageParams, views: Views, subset: Subset, batch: int
     ) -> tuple[dict[str, jax.Array], Mask]:
         """Features of every view, zeros where it is not given, and the mask."""
+        read = {m: self._read_one(params, {m: views[m]})[m] for m in subset}
+        # Placed on devices as what is read, or each subset would compile its own.
+        zeros = jnp.zeros(batch)
+        if read:
+            zeros += jnp.zeros_like(next(iter(read.values()))[:, 0])
         features = {
-            m: self._read_one(params, {m: views[m]})[m]
-            if m in subset
-            else jnp.zeros((batch, size))
+            m: read[m] if m in read else zeros[:, None] + jnp.zeros(size)
             for m, size in self.posterior.sizes
         }
-        return features, {m: jnp.full(batch, m in subset) for m in features}
+        return features, {m: (zeros == 0) == (m in read) for m in features}
 
     def _code_of(
         self, params: StageParams, views: Views, subset: Subset, batch: int
