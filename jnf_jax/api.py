@@ -29,10 +29,9 @@ from jnf_jax.data import own
 from jnf_jax.data.dataset import Split, checksum
 from jnf_jax.data.rendering import fetch_stored
 from jnf_jax.evaluation.statistics import coherence
-from jnf_jax.experiments import config_files, logs, new_rows, run_folder
+from jnf_jax.experiments import logs, new_rows, own_data, run_folder
 from jnf_jax.experiments.evaluate import evaluate
 from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
-from jnf_jax.experiments.options import override
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset
 from jnf_jax.runtime import switches
@@ -47,14 +46,14 @@ from jnf_jax.runtime.files import (
 
 
 def fit(
-    views: Mapping[str, Any],
+    views: Mapping[str, Any] | str | Path,
     labels: Any = None,
     config: str = "own/jnf",
     workdir: str | Path | None = None,
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
 ) -> "Model":
-    """Trains a model of all views of the same things, from arrays in memory.
+    """Trains a model of all views of the same things, from arrays or files of them.
 
     A tenth of the rows validates, another tenth is left for ``evaluate --workdir``;
     ``seed`` decides which. Run again with the same ``workdir`` it goes on where it
@@ -63,15 +62,19 @@ def fit(
     Args:
         views: {name: array [N, features], [N, tokens, channels], or pictures
             u8[N, height, width, channels]}, two or more; a row that is all NaN lacks
-            the view. See ``data/own.py``.
-        labels: N integers from 0, which training does not read; None: none.
+            the view. See ``data/own.py``. Or files of them: a .npz, a folder of .npy,
+            .csv files that share ids, a .h5mu (``data/view_files.py``); or a folder
+            that ``record_files.write`` wrote.
+        labels: N integers from 0, which training does not read; None: none. Of files
+            the name of the array or the column that holds them.
         config: The name or the file of a config whose ``get_config`` takes the folder
             of the data: "own/jnf", "own/jnf_shared:cl", "own/jnf_shared:dcca".
         workdir: The folder of the run; None: a temporary one, which lasts as long as
             the model and which ``Model.save`` copies.
         seed: Of the splits, of initial parameters and of the order of the data.
         overrides: {dotted field of the config: value}, as {"joint.num_steps": 100} or
-            {"model.likelihoods.assay.scale": 0.3}.
+            {"model.likelihoods.assay.scale": 0.3}; and, of how the views are read,
+            {"data.scaling.assay": "log1p"}, see ``experiments/own_data.py``.
 
     Raises:
         ValueError: Before anything is trained, with the argument's name: arrays that
@@ -88,13 +91,12 @@ def fit(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="jnf_jax-")
     folder = user_path(temporary.name if temporary else workdir, "workdir")
-    data = run_folder.data_folder(folder)
-    own.write(data, views, labels, seed)
-    chosen = config_files.load_config(f"{config}:{data}")
-    override(chosen, {"seed": seed, **(overrides or {})})
+    changes = {"seed": seed, **(overrides or {})}
     command = f"jnf_jax.fit(views, labels, {config!r}, seed={seed})"
     about = dict(config_name=config, command=command)
-    train_and_evaluate(chosen, folder, **about, with_evaluation=False)
+    with own_data.removed_if_refused(folder):
+        chosen = own_data.open_config(config, folder, views, labels, seed, changes)
+        train_and_evaluate(chosen, folder, **about, with_evaluation=False)
     return dataclasses.replace(load(folder), temporary=temporary)
 
 

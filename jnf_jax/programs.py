@@ -78,18 +78,25 @@ def define_path(name: str, description: str) -> flags.FlagHolder:
 
 
 def config_of(
-    workdir: Path, flag: flags.FlagHolder | None = None
+    workdir: Path,
+    flag: flags.FlagHolder | None = None,
+    convert: Callable[..., ml_collections.ConfigDict] | None = None,
 ) -> tuple[ml_collections.ConfigDict, str]:
     """The config of the flag, or else the one that ``workdir`` was trained with.
 
     It is locked, has the command line's changes, and comes with its name in records.
+    Where views of one's own are named, ``data.path``, it is what ``convert`` makes of
+    them: ``own_data.of_flags``.
 
     Raises:
-        ValueError: If there is neither.
+        ValueError: If there is neither; or as ``convert``.
     """
     own = None if flag is None else flags.FLAGS[flag.name]
     if own is not None and own.loaded is not None:
         config, named = own.loaded, own.value
+        if convert and "data.path" in own.changes:
+            changed = convert(named, workdir, config, own.changes)
+            return changed, config_files.name_of(named)
     else:
         from jnf_jax.experiments import run_folder
 
@@ -104,7 +111,8 @@ def command_line() -> str:
     Data are known by their checksums: their folders are those of one machine.
     """
     section = r"(?:data|evaluation\.\w+)"
-    folder = rf"((?:--?config\.|(?:--?set=)?){section}\.\w+_(?:dir|file))"
+    field = rf"(?:{section}\.\w+_(?:dir|file)|data\.path)"
+    folder = rf"((?:--?config\.|(?:--?set=)?){field})"
     own = r"(?:--?config=)?own/jnf(?:_shared:\w+)?"
     arguments = []
     for before, argument in itertools.pairwise(sys.argv):

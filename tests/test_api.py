@@ -182,6 +182,32 @@ def test_fit_again_trains_nothing_twice(model, capsys):
         jnf_jax.fit(some(50), workdir=model.folder)
 
 
+def test_files_of_the_same_views_are_the_same_run(model, tmp_path, capsys):
+    """Nothing is trained: data, splits and parameters are those of the arrays."""
+    path = tmp_path / "views.npz"
+    path.write_bytes(npz(VIEWS | {"kind": LABELS}))
+    options = dict(workdir=model.folder, overrides=TINY)
+    again = jnf_jax.fit(path, "kind", **options)
+    assert again.trained.checkpoint_ids == model.trained.checkpoint_ids
+    told = capsys.readouterr().out
+    assert "own: train 48, validation 6, test 6 tuples of assay, file, photo" in told
+    low, high = VIEWS["assay"].min(), VIEWS["assay"].max()
+    expected = f"  assay  vector [2], {low:.4g} to {high:.4g}, standardised; mlp (8,), "
+    assert expected + "identity, normal of scale 0.25" in told
+    assert "  labels: 2 classes, 2" in told
+    with pytest.raises(ValueError, match="another scaling of them: expected the same"):
+        jnf_jax.fit(
+            path, "kind", **options | {"overrides": {"data.scaling.file": "none"}}
+        )
+    with pytest.raises(ValueError, match="`labels` is 'kind', expected integers with"):
+        jnf_jax.fit(VIEWS, "kind", **options)
+    with pytest.raises(
+        ValueError, match="which is converted already: expected neither"
+    ):
+        jnf_jax.fit(model.folder / "data", LABELS, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_program_writes_the_same_numbers(model, tmp_path):
     rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
     np.savez(rows, **some(5, "assay"))
@@ -277,7 +303,7 @@ def test_faults_are_told_before_anything_is_trained(changes, told, tmp_path):
     arguments = {"views": VIEWS, "labels": None} | changes
     with pytest.raises(ValueError, match=told):
         jnf_jax.fit(**arguments, workdir=tmp_path / "run")
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 # --- the package ------------------------------------------------------------

@@ -6,24 +6,21 @@ where what happens before jax is imported counts as well.
 
 import json
 import os
-import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import entered
 import numpy as np
 import pytest
 import stored_tuples
-from absl import flags
+from entered import contents
 from tiny import tiny_config
 
 from jnf_jax import programs
 from jnf_jax.experiments import logs
-from jnf_jax.experiments import run as experiments_run
-from jnf_jax.runtime import host_memory, parallel
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -411,59 +408,13 @@ def folder(prepared, tmp_path, monkeypatch):
 
 @pytest.fixture
 def entry(monkeypatch, capsys):
-    """``entry(program, *arguments)`` -> exit status and stderr, in this process.
-
-    What a program does to its whole process is left out: its flags are forgotten.
-    """
-    known, terminate = forget(), signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: None)
-    monkeypatch.setattr(parallel, "make_cores_devices", lambda: None)
-    monkeypatch.setattr(experiments_run, "train_stages", lambda *_: pytest.fail("bad"))
-    monkeypatch.setattr(
-        programs.app,
-        "run",
-        lambda main, flags_parser: sys.exit(main(flags_parser(sys.argv))),
-    )
-
-    def run(program, *arguments):
-        forget()
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_module(f"jnf_jax.{program}", run_name="__main__")
-        return end.value.code or 0, capsys.readouterr().err
-
-    yield run
-    signal.signal(signal.SIGTERM, terminate)
-    forget()
-    for name, flag in known.items():
-        flags.FLAGS[name] = flag
-
-
-OWN_FLAGS = {
-    *("config", "list", "workdir", "evaluate", "wandb_project", "out", "set", "given"),
-    *("prior", "num", "seed", "diffused", "given-file", "num_samples", "noise"),
-}
-"""Those of the programs; libraries have others."""
-
-
-def forget():
-    """Removes the programs' flags, as each of them defines its own; returns them."""
-    known = {name: flags.FLAGS[name] for name in OWN_FLAGS & {*flags.FLAGS}}
-    for name in known:
-        delattr(flags.FLAGS, name)
-    return known
-
-
-def contents(folder):
-    """Path -> bytes of every file, and every folder."""
-    return {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
+    """``entry(program, *arguments)`` -> exit status and stderr, in this process."""
+    with entered.programs_here(monkeypatch, capsys) as run:
+        yield run
 
 
 def check(case, status, err, before, folder):
-    lines = err.splitlines()
-    assert status == 2, err
-    assert len(lines) == 1 or lines[0].endswith("faults:"), err
-    assert lines[0].startswith("error: ") and case.told in err, err
+    entered.check(status, err, case.told)
     assert contents(folder) == before
 
 

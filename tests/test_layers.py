@@ -78,6 +78,7 @@ OWNED = {
     "optax": {"training", "evaluation"},
     "sklearn": {"priors", "evaluation", "evaluation.statistics"},
     "grain": {"data"},
+    "mudata": {"data"},
     "tensorflow_datasets": {"data"},
     "ml_collections": {"experiments", "layer 8"},
     "absl": {"layer 8"},

@@ -149,6 +149,7 @@ class Dataset:
       unbounded: modalities whose values are any numbers.
       scaling: modality -> how its values were scaled, where they were.
       ranges: modality -> its least and largest value in the user's units, where known.
+      classes: names of the classes, where they have some.
 
     Raises:
       ValueError: a name of a modality that `check_names` refuses.
@@ -165,6 +166,7 @@ class Dataset:
     unbounded: tuple[str, ...] = ()
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")

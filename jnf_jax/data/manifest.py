@@ -35,7 +35,8 @@ def read(folder: Path) -> dict[str, Any]:
     if found["format"] != FORMAT:
         raise ValueError(f"{path}: got format {found['format']}, expected {FORMAT}")
     # Sets of before there were floats say nothing of them.
-    found = {"floats": {}, "ranges": {}, "scaling": {}, "spread": {}} | found
+    empty = {"floats": {}, "ranges": {}, "scaling": {}, "spread": {}, "classes": []}
+    found = empty | found
     if faults := _faults(found):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     return found
@@ -52,7 +53,10 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
     classes = found.get("num_classes", "missing")
     is_known = classes is None or _is_count(classes)
     expect("num_classes", classes, is_known, "null or a number >= 1")
-    names = sorted(found["splits"])
+    known, names = found["classes"], sorted(found["splits"])
+    is_named = isinstance(known, list) and len(known) in (0, classes)
+    is_named = is_named and all(isinstance(name, str) for name in known)
+    expect("classes", known, is_named, "a name of each of `num_classes`, or none")
     expect("splits", names, names == sorted(SPLITS), f"{sorted(SPLITS)}")
     expect("shapes", found["shapes"], bool(found["shapes"]), "one or more views")
     for m, shape in found["shapes"].items():

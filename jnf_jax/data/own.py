@@ -21,7 +21,8 @@ between the two, and a log density per unit of the user's is ``log_volume`` lowe
 about the median of x, and lower than the mean.
 """
 
-from collections.abc import Mapping
+import numbers
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,20 +130,24 @@ def write(
     labels: Any = None,
     seed: int = 0,
     scaling: Mapping[str, str] | None = None,
+    classes: Sequence[str] = (),
 ) -> None:
     """Checks and converts arrays, and writes them as a data set.
 
     Rows are permuted by ``seed``; the first tenth of them is the split "test", the next
     one "validation", the rest "train"; in each they keep their order. ``scaling``
-    {name: one of ``SCALINGS``} goes before ``scaling_rule``. Where ``folder`` holds the
-    same arrays already, they are left alone.
+    {name: one of ``SCALINGS``} goes before ``scaling_rule``; ``classes`` are the names
+    of the labels, where they have some. Where ``folder`` holds the same arrays already,
+    they are left alone.
 
     Raises:
-        ValueError: before anything is written: as ``take_absent``, ``as_arrays`` and
-            ``as_labels``; fewer than two views or ``LEAST_ROWS`` rows; rows without any
-            view; a view that no training row has; a scaling that is unknown or does not
-            go with the values; other data in ``folder``.
+        ValueError: before anything is written: a bad seed; as ``take_absent``,
+            ``as_arrays`` and ``as_labels``; fewer than two views or ``LEAST_ROWS``
+            rows; rows without any view; a view that no training row has; a scaling that
+            is unknown or does not go with the values; other data in ``folder``.
     """
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"`seed` is {seed!r}, expected an integer >= 0")
     arrays, labels, num_classes, present = _checked(views, labels)
     rows = split_rows(len(next(iter(arrays.values()))), seed)
     arrays, about = _converted(arrays, present, rows["train"], scaling or {})
@@ -174,7 +179,7 @@ def write(
         name="own",
         num_classes=num_classes,
         splits={split: [part(split)] for split in SPLITS},
-        about={"source": source, **about},
+        about={"source": source, "classes": list(classes), **about},
     )
 
 

@@ -303,6 +303,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         unbounded=tuple(sorted(unbounded)),
         scaling=scaling_of(about),
         ranges={m: tuple(told) for m, told in about["ranges"].items()},
+        classes=tuple(about["classes"]),
     )
 
 

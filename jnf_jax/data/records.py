@@ -23,6 +23,9 @@ class Settings:
 def load(settings: Settings) -> dataset.Dataset:
     """Opens the files, as `record_files.open_dataset`; reads no picture yet."""
     if not settings.records_dir:
-        raise ValueError("`data.records_dir` is '', expected the folder of the records")
+        raise ValueError(
+            "`data.records_dir` is '', expected the folder of the records; "
+            "jnf_jax.train makes one of --config.data.path=FILE"
+        )
     folder = user_path(settings.records_dir, "data.records_dir")
     return record_files.open_dataset(folder)

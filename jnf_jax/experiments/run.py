@@ -14,6 +14,7 @@ import numpy as np
 
 from jnf_jax import checkpoint
 from jnf_jax.checkpoint import owner
+from jnf_jax.data.dataset import Dataset
 from jnf_jax.evaluation import classifiers, measures
 from jnf_jax.experiments import dry_run, logs, records, run_folder
 from jnf_jax.experiments.combine import combine
@@ -141,27 +142,45 @@ def try_places(workdir: Path, out: Path | None) -> None:
 
 
 def _say_what_is_trained(setup: Setup) -> None:
-    """Sizes of the data; and a line of networks and likelihood for each modality."""
+    """Sizes of the data and of classes; and a line for each modality.
+
+    That has its shape and range, its scaling, rows that lack it, network, likelihood.
+    """
     dataset, model = setup.dataset, setup.experiment.model
     sizes = ", ".join(f"{name} {of.size:,}" for name, of in dataset.splits.items())
     views = sorted(dataset.shapes)
     processes.say(f"{dataset.name}: {sizes} tuples of {', '.join(views)}")
+    width = max(map(len, views))
     for m in views:
-        shape, network, likelihood = (
-            dataset.shapes[m],
-            model.network(m),
-            model.likelihood(m),
-        )
-        present = dataset.splits["train"].present
-        lacking = 0 if present is None else int(np.sum(~present[m]))
-        kind = {1: "vector", 2: "sequence", 3: "picture"}[len(shape)]
-        sizes = (*network.features, *network.hidden_sizes)
+        network, likelihood = model.network(m), model.likelihood(m)
+        layers = (*network.features, *network.hidden_sizes)
         processes.say(
-            f"  {m}: {kind} {list(shape)}, {network.kind} {sizes}, "
+            f"  {m:{width}}  {_told_of(dataset, m)}; {network.kind} {layers}, "
             f"{network.activation}, {likelihood.name} of scale {likelihood.scale:.3g}"
-            + (", standardised" if m in dataset.scaling else "")
-            + (f", not in {lacking} of the training rows" if lacking else "")
         )
+    if (labels := dataset.splits["train"].labels) is not None:
+        counts = np.bincount(labels, minlength=dataset.num_classes)
+        named = f" ({', '.join(dataset.classes[:8])})" if dataset.classes else ""
+        told = f"{counts.min():,} to {counts.max():,} training tuples each"
+        processes.say(f"  labels: {dataset.num_classes} classes{named}, {told}")
+
+
+def _told_of(dataset: Dataset, m: str) -> str:
+    """Shape, range, scaling and missing rows of a modality."""
+    shape, scaling = dataset.shapes[m], dataset.scaling.get(m)
+    told = [f"{ {1: 'vector', 2: 'sequence', 3: 'picture'}[len(shape)] } {list(shape)}"]
+    if m in dataset.ranges:
+        low, high = dataset.ranges[m]
+        told.append(f"{low:.4g} to {high:.4g}")
+        told.append("not scaled" if scaling is None else SCALED[scaling.rule])
+    parts = [of for of in dataset.splits.values() if of.present is not None]
+    if num := sum(int(np.sum(~of.present[m])) for of in parts):
+        size = sum(of.size for of in dataset.splits.values())
+        told.append(f"missing in {num:,} of {size:,} rows")
+    return ", ".join(told)
+
+
+SCALED = {"standardise": "standardised", "log1p": "standardised after log(1 + x)"}
 
 
 def train_seeds(

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import lzma
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -128,6 +130,15 @@ def read_json(path: str | os.PathLike, **fields: type) -> dict[str, Any]:
     return found
 
 
+_UNREADABLE = (
+    *(ValueError, EOFError, TypeError, KeyError, SyntaxError, zipfile.BadZipFile),
+    *(zlib.error, lzma.LZMAError, struct.error),
+    RuntimeError,  # an archive that is encrypted, or of an unknown compression
+    MemoryError,  # a header that claims a size beyond all memory
+)
+"""What numpy and zipfile raise of a file that is not what they were told it is."""
+
+
 def read_arrays(path: str | os.PathLike) -> Any:
     """The array of a .npy, or {name: array} of a .npz; pickles are not opened.
 
@@ -141,8 +152,11 @@ def read_arrays(path: str | os.PathLike) -> Any:
         if isinstance(found, np.ndarray):
             return found
         with found:
+            if len(set(found.files)) < len(found.files):
+                raise ValueError("it names an array twice")
             return dict(found)
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
+        told = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path} is damaged, or no .npy or .npz of arrays of numbers: {error}"
+            f"{path} is damaged, or no .npy or .npz of arrays of numbers: {told}"
         ) from error
