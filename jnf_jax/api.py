@@ -17,7 +17,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,19 @@ from jnf_jax.data import own
 from jnf_jax.data.dataset import Split, checksum
 from jnf_jax.data.rendering import fetch_stored
 from jnf_jax.evaluation.statistics import coherence
-from jnf_jax.experiments import logs, new_rows, own_data, run_folder
+from jnf_jax.experiments import (
+    exported,
+    imputation,
+    logs,
+    new_rows,
+    own_data,
+    records,
+    run_folder,
+)
 from jnf_jax.experiments.evaluate import evaluate
 from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
-from jnf_jax.methods.method import check_prior_name, check_subset
+from jnf_jax.methods.method import check_prior_name, check_subset, shared_latent
 from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import (
     npz,
@@ -123,18 +131,70 @@ def generate_file(
         ValueError: ``rows`` holds no arrays of numbers, ``out`` is no .npz; or as
             ``load`` and ``Model.generate``.
     """
-    if out.suffix != ".npz":
-        raise ValueError(f"`--out` is {str(out)!r}, expected a .npz with --given-file")
-    try_file(out, "--out")
-    given = read_arrays(rows)
-    if not isinstance(given, dict):
-        raise ValueError(f"`--given-file` {rows} is a .npy, expected a .npz")
+    _check_npz(out, "--out", " with --given-file")
+    given = _rows_in(rows, "--given-file")
     options = dict(num_samples=num_samples, seed=seed, noise=noise)
     found, chains = load(folder).generate_and_judge(given, **options)
-    if chains is not None:
-        found |= {f"chains.{name}": x for name, x in chains._asdict().items()}
-        found["chains.is_suspect"] = chains.is_suspect
-    write_whole(out, npz(found))
+    write_whole(out, npz(found | _chain_arrays(chains)))
+
+
+def impute_file(
+    folder: Path,
+    rows: Path,
+    out: Path,
+    *,
+    num_samples: int,
+    seed: int,
+    noise: bool,
+    latent: Path | None = None,
+) -> None:
+    """``load(folder).impute`` from rows in a .npz to completed ones in another.
+
+    ``out`` holds every view under its name, complete; for each view NAME with holes
+    also NAME.missing, .mean, .sd, .quantiles and .draws, as in ``imputation.Imputed``;
+    and of draws of products what ``generate_file`` writes of their chains. ``latent``
+    is the .npz that gets the mean and the sd of z, f32[N, D]; None: nothing does.
+
+    Raises:
+        ValueError: ``rows`` holds no arrays of numbers, ``out`` or ``latent`` is no
+            .npz; or as ``load`` and ``Model.impute``.
+    """
+    _check_npz(out, "--out")
+    if latent is not None:
+        _check_npz(latent, "--latent")
+    partial, model = _rows_in(rows, "--input"), load(folder)
+    options = dict(num_samples=num_samples, seed=seed)
+    found = model.impute(partial, **options, noise=noise)
+    about = {
+        f"{m}.{field}": getattr(found, field)[m]
+        for m in found.draws
+        for field in ("missing", "mean", "sd", "quantiles", "draws")
+    }
+    write_whole(out, npz(found.views | about | _chain_arrays(found.chains)))
+    if latent is not None:
+        write_whole(latent, npz(model.latent(partial, **options)._asdict()))
+
+
+def _check_npz(out: Path, flag: str, when: str = "") -> None:
+    if out.suffix != ".npz":
+        raise ValueError(f"`{flag}` is {str(out)!r}, expected a .npz{when}")
+    try_file(out, flag)
+
+
+def _rows_in(path: Path, flag: str) -> dict[str, np.ndarray]:
+    """{view: array} of a file that a program was given as ``flag``."""
+    found = read_arrays(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"`{flag}` {path} is a .npy, expected a .npz")
+    return found
+
+
+def _chain_arrays(chains: new_rows.Chains | None) -> dict[str, np.ndarray]:
+    """What a file holds of how draws came about; a view's name has no dot."""
+    if chains is None:
+        return {}
+    found = {f"chains.{name}": x for name, x in chains._asdict().items()}
+    return found | {"chains.is_suspect": chains.is_suspect}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -223,6 +283,79 @@ class Model:
         if chains is not None and (told := chains.warning()):
             warnings.warn(told, stacklevel=3)
         return self._shown(found, clips=not noise), chains
+
+    def impute(
+        self,
+        partial: Mapping[str, Any],
+        num_samples: int = 100,
+        seed: int = 0,
+        noise: bool = True,
+    ) -> imputation.Imputed:
+        """Fills in what each row lacks, given what it has, and says how sure that is.
+
+        ::
+
+            z ~ q(z|x_O),    x_t ~ p(x_t|z) for each t ∉ O, the views that the row has
+
+        Any row may lack any views; one that has none is drawn from the prior.
+
+        Args:
+            partial: {name: array [N, ...]} in the units of the training data. A row
+                that is all NaN, or all masked in a NumPy masked array, lacks the view;
+                a view that is left out is missing in every row.
+            num_samples: K, draws a row. The mean of K draws has a standard error of
+                sd / √K.
+            seed: Of the draws; draw k of row i depends on (seed, k, i) and on what
+                this row has, on no other row.
+            noise: Whether the likelihood's noise is drawn too. Without it intervals
+                tell where the decoder's mean may lie, and are too narrow for data.
+
+        Returns:
+            The completed rows, and mean, sd, quantiles and draws of all that was
+            missing; see ``imputation.Imputed``.
+
+        Raises:
+            ValueError: As ``generate``; a row that has a part of a view.
+
+        It warns of draws that are not to be trusted.
+        """
+        rows = imputation.read(self.trained.setup.dataset, partial, "partial")
+        options = _draws(num_samples, seed)
+        groups = []
+        for given, numbers in rows.patterns():
+            if targets := [m for m in self.modalities if m not in given]:
+                drawn, chains = new_rows.generate(
+                    *self._model, {m: rows.read[m][numbers] for m in given},
+                    tuple(targets), noise=noise, numbers=numbers,
+                    step_size=self._step_size(given), **options,
+                )  # fmt: skip
+                shown = self._shown(drawn, clips=not noise)
+                groups.append(imputation.Group(numbers, shown, chains))
+        found = imputation.complete(rows, groups, num_samples)
+        if found.chains is not None and (told := found.chains.warning()):
+            warnings.warn(told, stacklevel=2)
+        return found
+
+    def latent(
+        self, partial: Mapping[str, Any], num_samples: int = 100, seed: int = 0
+    ) -> imputation.Latent:
+        """Mean and sd of z ~ q(z|x_O) for each row, f32[N, D]: for maps, classifiers.
+
+        O are the views that the row has; of a row without any it is p(z). Rows are as
+        ``impute`` takes them, and with the same seed z is of the same draws. Of a model
+        with private latents it is the shared one.
+        """
+        rows = imputation.read(self.trained.setup.dataset, partial, "partial")
+        options, parts = _draws(num_samples, seed), []
+        for given, numbers in rows.patterns():
+            z = new_rows.encode(
+                *self._model, {m: rows.read[m][numbers] for m in given},
+                step_size=self._step_size(given), numbers=numbers, **options,
+            )  # fmt: skip
+            parts.append((numbers, np.asarray(shared_latent(z), np.float64)))
+        order = np.argsort(np.concatenate([numbers for numbers, _ in parts]))
+        z = np.concatenate([drawn for _, drawn in parts], axis=1)[:, order]
+        return imputation.Latent(np.float32(z.mean(axis=0)), np.float32(z.std(axis=0)))
 
     def sample(
         self, num_samples: int, seed: int = 0, prior: str | None = None
@@ -315,9 +448,7 @@ class Model:
         Raises:
             ValueError: ``folder`` is there and not empty.
         """
-        folder = user_path(folder, "folder")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
+        folder = _new_folder(folder)
         left = shutil.ignore_patterns(owner.FILE)
         shutil.copytree(self.folder, folder, ignore=left, dirs_exist_ok=True)
         setup = self.trained.setup
@@ -329,6 +460,33 @@ class Model:
         if (data := run_folder.data_folder(folder)).exists():
             config["config"]["data"]["records_dir"] = str(data)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        return folder
+
+    def export(
+        self, folder: str | Path, record: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Writes the model to pass on: safetensors, JSON and a card, and no data.
+
+        ``load`` opens ``folder`` in any process, and draws what this model draws.
+
+        Args:
+            folder: A new or empty one.
+            record: Its numbers go into the card, as ``evaluate`` gives them; None:
+                those of the run's own evaluation, if there was one.
+
+        Raises:
+            ValueError: ``folder`` is there and not empty; the package safetensors is
+                missing.
+        """
+        folder = _new_folder(folder)
+        if record is None and (self.folder / "results.json").exists():
+            record = records.read(self.folder / "results.json")
+        subsets = [*coherence.subsets(self.modalities), self.modalities]
+        found = exported.Exported(
+            *(self.trained.params, self.trained.checkpoint_ids, self.trained.seconds),
+            {subset: self._step_size(subset) for subset in subsets},
+        )
+        exported.write(folder, self.folder, self.trained.setup, found, record)
         return folder
 
     @property
@@ -346,13 +504,22 @@ class Model:
         values = dataset.clip(values) if clips else values
         return own.to_user(dataset, values)
 
-    def _step_size(self, given: Mapping[str, Any]) -> Any:
+    def _step_size(self, given: Collection[str]) -> Any:
         """Adapted when first asked for, to the tuples that the run keeps."""
         subset, known = tuple(sorted(given)), self._step_sizes
-        if subset not in known:
+        if subset in self.trained.step_sizes:
+            return self.trained.step_sizes[subset]
+        if subset and subset not in known:
             calibration = self.trained.calibration
             known[subset] = new_rows.step_size_of(*self._model, calibration, subset)
-        return known[subset]
+        return known.get(subset)
+
+
+def _new_folder(folder: str | Path) -> Path:
+    folder = user_path(folder, "folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
+    return folder
 
 
 def _draws(num_samples: Any, seed: int) -> dict[str, int]:

@@ -125,9 +125,104 @@ def test_bounds_are_in_the_units_of_the_arrays(model):
     assert model.log_likelihood_bound(some(3), num_samples=20).shape == (3,)
 
 
+# --- holes ------------------------------------------------------------------
+
+
+def with_holes():
+    """Six rows: all of them; no "assay"; only "file"; two patterns again; nothing."""
+    rows = {m: x.copy() for m, x in some(6).items()}
+    rows["assay"][[1, 2, 4, 5]] = np.nan
+    photo_is_missing = np.zeros((6, 4, 4, 1), bool)
+    photo_is_missing[[2, 3, 5]] = True
+    rows["photo"] = np.ma.masked_array(rows["photo"], photo_is_missing)
+    rows["file"] = np.ma.masked_array(rows["file"], [0, 0, 0, 0, 0, 1])
+    return rows
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")  # two steps of training
+def test_holes_are_filled_and_what_was_seen_stays(model):
+    found = model.impute(with_holes(), num_samples=5)
+    assert {m: x.shape for m, x in found.views.items()} == {
+        "assay": (6, 2),
+        "file": (6, 1),
+        "photo": (6, 4, 4, 1),
+    }
+    assert all(np.isfinite(x).all() for x in found.views.values())
+    np.testing.assert_array_equal(found.views["assay"][[0, 3]], VIEWS["assay"][[0, 3]])
+    np.testing.assert_array_equal(found.views["file"][:5, 0], VIEWS["file"][:5])
+    seen = VIEWS["photo"][[0, 1, 4]] / 255
+    np.testing.assert_allclose(found.views["photo"][[0, 1, 4]], seen, rtol=1e-6)
+    assert found.missing["assay"][:, 0].tolist() == [
+        False,
+        *[True] * 2,
+        False,
+        True,
+        True,
+    ]
+    assert (found.sd["assay"][[1, 2, 4, 5]] > 0).all()
+    assert abs(found.mean["assay"][[1, 2, 4]].mean() - 515) < 60  # the user's units
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")
+def test_a_row_is_filled_alike_whatever_is_beside_it(model):
+    """The same holes where other rows have others, and what `generate` draws."""
+    whole = model.impute(with_holes(), num_samples=3, seed=2)
+    rows = {m: x[:3].copy() for m, x in with_holes().items()}
+    rows["assay"][0] = np.nan
+    few = model.impute(rows, num_samples=3, seed=2)
+    for m in ("assay", "photo"):
+        x = whole.draws[m][:, 1:3]
+        np.testing.assert_allclose(few.draws[m][:, 1:3], x, rtol=1e-4, atol=1e-3)
+    given = some(2, "file", "photo")
+    same = model.generate(given, num_samples=3, seed=2, noise=True)["assay"]
+    np.testing.assert_allclose(few.draws["assay"][:, :2], same, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")
+def test_latents_are_the_moments_of_what_is_encoded(model):
+    rows, given = with_holes(), some(6, "file", "photo")
+    found = model.latent(rows, num_samples=7, seed=1)
+    assert found.mean.shape == found.sd.shape == (6, 2)
+    z = model.encode(given, num_samples=7, seed=1)
+    for row in (1, 4):  # those that have just these two
+        np.testing.assert_allclose(
+            found.mean[row], z[:, row].mean(0), rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            found.sd[row], z[:, row].std(0), rtol=1e-2, atol=1e-4
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")
+def test_the_program_fills_the_same_holes(model, tmp_path):
+    rows, out, latent = (tmp_path / f"{name}.npz" for name in ("rows", "out", "z"))
+    given = some(3, "assay", "photo") | {"file": np.float32([[4], [np.nan], [6]])}
+    rows.write_bytes(npz(given))
+    options = {"num_samples": 4, "seed": 1}
+    api.impute_file(model.folder, rows, out, latent=latent, noise=False, **options)
+    expected = model.impute(given, noise=False, **options)
+    with np.load(out) as found:
+        names = {name for name in found if not name.startswith("chains.")}
+        assert names == {*VIEWS} | {
+            f"file.{of}" for of in ("missing", "mean", "sd", "quantiles", "draws")
+        }
+        np.testing.assert_array_equal(found["file"], expected.views["file"])
+        np.testing.assert_array_equal(found["file.draws"], expected.draws["file"])
+        assert found["file.quantiles"].shape == (3, 3, 1)
+        assert found["chains.is_suspect"].shape == (4, 3)
+    with np.load(latent) as found:
+        np.testing.assert_array_equal(found["mean"], model.latent(given, 4, 1).mean)
+    with pytest.raises(ValueError, match="`--latent` is 'z.png', expected a .npz"):
+        api.impute_file(
+            model.folder, rows, out, latent=Path("z.png"), noise=False, **options
+        )
+
+
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
+        (lambda m: m.impute(some(2), num_samples=0), "`num_samples` is 0, expected"),
+        (lambda m: m.impute({"x": [1.0]}), r"`partial` has \['x'\], expected some of"),
         (lambda m: m.generate({}), r"`given` is {}, expected {name: array"),
         (lambda m: m.generate({"x": [1.0]}), r"`given` has \['x'\], expected some of"),
         (lambda m: m.generate({"file": np.zeros((2, 3))}), r"expected \(2, 1\)"),
@@ -166,6 +261,73 @@ def test_saved_and_loaded_it_draws_the_same_without_data(model, tmp_path):
     record = loaded.evaluate(some(20))
     assert not record["coherence"]["conditional"] and record["num_tuples"] == 20
     assert set(record["unimodal_log_prob"]) == set(VIEWS)
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    pytest.importorskip("safetensors")
+    return model.export(tmp_path_factory.mktemp("export") / "wine")
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")
+def test_an_exported_model_draws_the_same_and_holds_no_row(exported, model):
+    assert {path.name for path in exported.iterdir()} == {
+        *("model.safetensors", "export.json", "model.json", "config.json", "README.md")
+    }
+    loaded = jnf_jax.load(exported)
+    given = some(5, "assay", "file")  # two of three: their chains' step is stored
+    drawn, expected = (m.generate(given)["photo"] for m in (loaded, model))
+    np.testing.assert_array_equal(drawn, expected)
+    text = (exported / "config.json").read_text() + (
+        exported / "model.json"
+    ).read_text()
+    assert str(model.folder) not in text
+    card = (exported / "README.md").read_text()
+    mean = model.trained.setup.dataset.scaling["assay"].mean[0]
+    assert card.startswith("---\nlibrary_name: jnf_jax\n")
+    assert f"| assay | [2] | standardise: mean {mean:.4g}, " in card
+    assert "normal of scale 0.25 |" in card and "was not evaluated" in card
+    again = loaded.export(exported.parent / "again")
+    assert (again / "export.json").read_text() == (exported / "export.json").read_text()
+
+
+def flipped(folder):
+    """The last bit of the last number."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + bytes([1, 2, 3, 4]))
+
+
+def edited(old, new):
+    def edit(folder):
+        text = (folder / "export.json").read_text()
+        assert old in text
+        (folder / "export.json").write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (flipped, "model.safetensors: 'unimodal/.*' was changed since it was exported"),
+        (
+            edited('"format": 1', '"format": 2'),
+            "has the format 2, expected 1: it was wr",
+        ),
+        (edited('"tensors": {', '"tensors": {"x": "0",'), "lacks 'x', which was expor"),
+        (edited('"seconds"', '"second"'), "`seconds` is missing, expected float"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"no tensors"),
+            "model.safetensors is damaged, or no safetensors",
+        ),
+    ],
+)
+def test_what_was_changed_in_an_export_is_said(exported, tmp_path, change, told):
+    shutil.copytree(exported, tmp_path / "copy")
+    change(tmp_path / "copy")
+    with pytest.raises(ValueError, match=told) as error:
+        jnf_jax.load(tmp_path / "copy")
+    assert "\n" not in str(error.value)
 
 
 def test_with_labels_it_is_judged_by_classifiers(model):

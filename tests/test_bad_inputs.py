@@ -33,6 +33,7 @@ TRAIN, SAMPLE, EVALUATE = (
     ("evaluate", "--workdir=run"),
 )
 ROWS = (*SAMPLE[:2], "--given-file=rows.npz", "--out=x.npz")
+IMPUTE = ("impute", "--workdir=run", "--input=rows.npz", "--out=x.npz")
 
 
 class Case(NamedTuple):
@@ -372,6 +373,17 @@ CASES = [
             writes("run/model.json", '{"format": 1}')(folder),
         ],
     ),
+    Case(IMPUTE[:3], "flag --out=None: Flag --out must have"),
+    Case((*IMPUTE, "--num_samples=0"), "flag --num_samples=0: "),
+    Case((*IMPUTE, "--out=x.npy"), "`--out` is 'x.npy', expected a .npz"),
+    Case((*IMPUTE, "--latent=z"), "`--latent` is 'z', expected a .npz"),
+    Case(IMPUTE, "rows.npz: No such file or directory"),
+    Case(
+        IMPUTE,
+        "`--input` rows.npz is a .npy, expected a .npz",
+        lambda folder: np.save(open(folder / "rows.npz", "wb"), np.zeros(3)),
+    ),
+    Case(IMPUTE, "run has no model.json, which training", rows_file(m0=np.zeros(3))),
     # Sweeps.
     Case(("sweep", "--workdir=w", DIGITS), "the sweep has faults:"),
     Case(

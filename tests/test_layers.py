@@ -77,6 +77,7 @@ OWNED = {
     "orbax": {"checkpoint"},
     "optax": {"training", "evaluation"},
     "sklearn": {"priors", "evaluation", "evaluation.statistics"},
+    "safetensors": {"experiments"},
     "grain": {"data"},
     "mudata": {"data"},
     "tensorflow_datasets": {"data"},

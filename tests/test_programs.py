@@ -105,6 +105,7 @@ def test_the_command_line_is_split_into_flags_and_fields():
     "program",
     [
         "sample",
+        pytest.param("impute", marks=pytest.mark.slow),
         pytest.param("train", marks=pytest.mark.slow),
         pytest.param("evaluate", marks=pytest.mark.slow),
     ],

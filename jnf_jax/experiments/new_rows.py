@@ -99,14 +99,19 @@ def encode(
     step_size: jax.Array | None,
     num_samples: int,
     seed: int,
+    numbers: np.ndarray | None = None,
 ) -> Any:
-    """z ~ q(z|x_S), S the names in ``given`` {m: f32[N, ...]}; leaves [K, N, ...]."""
+    """z ~ q(z|x_S), S the names in ``given`` {m: f32[N, ...]}; leaves [K, N, ...].
+
+    Without any names z ~ p(z). ``numbers`` i[N] are those of the rows, which their
+    draws depend on; None: 0, …, N − 1.
+    """
 
     def program(key, draws, rows, views):
         keys, _ = _keys_of(key, draws, rows)
         return _encode(inference, _names(given), params, keys, views, step_size)[0]
 
-    return _for_each_row(program, given, num_samples, seed)
+    return _for_each_row(program, given, num_samples, seed, numbers)
 
 
 def generate(
@@ -119,6 +124,7 @@ def generate(
     num_samples: int,
     seed: int,
     noise: bool,
+    numbers: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], Chains | None]:
     """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own; see ``encode``.
 
@@ -133,7 +139,7 @@ def generate(
         z, chains = _encode(inference, _names(given), params, *own)
         return _show(inference, targets, noise, params, noise_keys, z), chains
 
-    return _for_each_row(program, given, num_samples, seed)
+    return _for_each_row(program, given, num_samples, seed, numbers)
 
 
 def sample(
@@ -211,13 +217,19 @@ def _names(views: Rows) -> tuple[str, ...]:
 
 
 def _for_each_row(
-    program: Callable[..., Any], views: Rows, num_samples: int, seed: int
+    program: Callable[..., Any],
+    views: Rows,
+    num_samples: int,
+    seed: int,
+    numbers: np.ndarray | None = None,
 ) -> Any:
     """``program(key, draws i32[B], rows i32[B], views {m: [B, ...]})`` of all (k, i).
 
     Its leaves [B, ...] come back as NumPy arrays [K, N, ...].
     """
-    num_rows = len(next(iter(views.values())))
+    if numbers is None:
+        numbers = np.arange(len(next(iter(views.values()))))
+    num_rows = len(numbers)
     num_pairs = num_samples * num_rows
     batch_size = next((b for b in BATCH_SIZES if b >= num_pairs), BATCH_SIZES[-1])
     key = jax.random.key(seed)
@@ -225,7 +237,8 @@ def _for_each_row(
     def one_batch(number: int, pairs: np.ndarray) -> Any:
         del number
         draws, rows = np.divmod(pairs % num_pairs, num_rows)
-        return program(key, draws, rows, {m: x[rows] for m, x in views.items()})
+        own = {m: x[rows] for m, x in views.items()}
+        return program(key, draws, numbers[rows], own)
 
     padded = -(-num_pairs // batch_size) * batch_size
     found = map_batches(one_batch, padded, batch_size)
@@ -251,6 +264,8 @@ def _encode(
 
     Not compiled as a whole: what ``infer`` compiles it shares between subsets.
     """
+    if not subset:
+        return _draw_prior(inference, params, keys), None
 
     def of_row(key, views):
         one = {m: x[None] for m, x in views.items()}
@@ -262,6 +277,17 @@ def _encode(
 
     views = {m: jnp.asarray(x) for m, x in views.items()}
     return jax.vmap(of_row)(keys, views)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw_prior(inference, params, keys):
+    """One z ~ p(z) a key, leaves [B, ...]."""
+
+    def of_row(key):
+        z = inference.sample_prior(params, key, 1)
+        return jax.tree.map(lambda leaf: leaf[0], z)
+
+    return jax.vmap(of_row)(keys)
 
 
 def chains_of(

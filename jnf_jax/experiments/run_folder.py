@@ -14,6 +14,7 @@ and the folder may be moved.
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ import numpy as np
 from jnf_jax.data import manifest, own, record_files
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.data.registry import DATASETS
+from jnf_jax.experiments import exported
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.experiment import Setup, build_setup, load_stages
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA
@@ -42,6 +44,7 @@ class Trained(NamedTuple):
         checkpoint_ids: {stage: identity of these}.
         seconds: Wall time of training.
         calibration: {m: f32[n, *shape]}, training tuples; none where no chain runs.
+        step_sizes: Those of an exported model, of which no training tuple is known.
     """
 
     setup: Setup
@@ -49,6 +52,7 @@ class Trained(NamedTuple):
     checkpoint_ids: dict[str, str]
     seconds: float
     calibration: Views
+    step_sizes: exported.StepSizes = MappingProxyType({})
 
 
 def read_config(workdir: Path) -> tuple[ml_collections.ConfigDict, str]:
@@ -94,11 +98,11 @@ def keep_model(setup: Setup, workdir: Path) -> None:
 
 
 def open_model(workdir: Path) -> Trained:
-    """Reads a trained model; neither its data nor a config file.
+    """Reads a trained model, also one that was exported; neither data nor a config.
 
     Raises:
         ValueError: ``workdir`` is no folder of a run, or not trained to its end; what
-            ``load_stage`` and ``switches.check`` refuse.
+            ``load_stage``, ``exported.read`` and ``switches.check`` refuse.
     """
     switches.check()
     workdir = Path(workdir)
@@ -132,6 +136,9 @@ def open_model(workdir: Path) -> Trained:
         scaling=record_files.scaling_of(about),
     )
     setup = build_setup(resolve(config), dataset)
+    if exported.is_export(workdir):
+        found = exported.read(workdir, setup)
+        return Trained(setup, *found[:3], {}, found.step_sizes)
     calibration = read_arrays(workdir / "calibration.npz")
     return Trained(setup, *load_stages(setup, workdir), calibration)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jnf_jax.sampling import ChainDiagnostics
@@ -234,7 +235,7 @@ class Method:
     diffusion_decoder: PictureDecoder | None = None
 
 
-def shared_latent(z: Any) -> Float[Array, "batch latent"]:
+def shared_latent(z: Any) -> Float[Array | np.ndarray, "*batch latent"]:
     """The latent that all modalities share: what priors are of."""
     return getattr(z, "shared", z)
 

@@ -147,6 +147,33 @@ def test_decoding_what_encode_gives_is_what_generate_shows():
     np.testing.assert_allclose(shown, decoded, rtol=1e-5, atol=1e-5)
 
 
+def test_the_number_of_a_row_decides_its_draws_wherever_it_stands():
+    options = dict(step_size=None, num_samples=3, seed=5)
+    whole = new_rows.encode(Exact(), {}, {"a": VIEWS["a"]}, **options)
+    numbers = np.array([7, 2, 30])
+    few = new_rows.encode(
+        Exact(), {}, {"a": VIEWS["a"][numbers]}, numbers=numbers, **options
+    )
+    np.testing.assert_allclose(few, whole[:, numbers], rtol=1e-5, atol=1e-5)
+
+
+def test_given_nothing_rows_are_drawn_from_the_prior():
+    """Their moments are those of p(x): 6,000 draws, five standard errors."""
+    drawn, chains = new_rows.generate(
+        Exact(), {}, {}, ("b",), step_size=None, num_samples=3_000, seed=0,
+        noise=True, numbers=np.array([4, 9]),
+    )  # fmt: skip
+    assert chains is None and drawn["b"].shape == (3_000, 2, 3)
+    assert not np.allclose(drawn["b"][:, 0], drawn["b"][:, 1])
+    x, weights = drawn["b"].reshape(-1, 3), TRUTH.weights["b"]
+    expected = weights @ weights.T + TRUTH.noises["b"] ** 2 * np.eye(3)
+    scale = np.sqrt(np.diag(expected))
+    error = (x.mean(axis=0) - TRUTH.offsets["b"]) / scale
+    assert np.abs(error).max() < 5 / np.sqrt(6_000)
+    ratio = (np.cov(x.T) - expected) / np.outer(scale, scale)
+    assert np.abs(ratio).max() < 5 * np.sqrt(2 / 6_000)
+
+
 class Multiplied(Exact):
     """Says how drawing went; two of its four rows are drawn far away, or diverge."""
 
