@@ -54,9 +54,9 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
         num_posterior_samples=2,
     )
     config.optimizer.schedule = "cosine"
-    config.joint = dict(num_steps=6_000, batch_size=64)
+    config.joint = dict(num_steps=5_000, batch_size=64)
     config.subsets = dict(
-        num_steps=4_000,
+        num_steps=3_000,
         batch_size=256,
         learning_rate=2e-3,
         warmup_steps=200,
@@ -66,6 +66,6 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
     config.training.evaluate_every = 1_000
     config.evaluation.protocol = "v1-small"
     config.evaluation.measures = "label_distribution"
-    config.evaluation.classifier.update(num_steps=1_000, batch_size=64, select="last")
+    config.evaluation.classifier.update(num_steps=600, batch_size=64, select="last")
     config.lock()
     return config

@@ -147,6 +147,7 @@ class Dataset:
         label without error; evaluation then trains no classifier.
       presentations: modality -> how to show it, for those that are no pictures.
       unbounded: modalities whose values are any numbers.
+      unlabelled: modalities that tell nothing of the label: no classifier reads them.
       scaling: modality -> how its values were scaled, where they were.
       ranges: modality -> its least and largest value in the user's units, where known.
       classes: names of the classes, where they have some.
@@ -164,6 +165,7 @@ class Dataset:
     read_label: Callable[[Any], Any] | None = None
     presentations: Mapping[str, Presentation] = dataclasses.field(default_factory=dict)
     unbounded: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
@@ -243,6 +245,8 @@ def contents(
             "unbounded": sorted(dataset.unbounded),
             "by_rule": dataset.read_label is not None,
         }
+        if dataset.unlabelled:  # most sets have none
+            found["unlabelled"] = sorted(dataset.unlabelled)
     return content_keys.identity("tuples", found)
 
 

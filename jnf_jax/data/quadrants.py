@@ -100,6 +100,7 @@ def load(settings: Settings) -> dataset.Dataset:
         fetch=fetch,
         num_classes=NUM_CLASSES,
         record=dataset.build_record(settings, splits),
+        unlabelled=("quadrant",),
         presentations={
             name: dataset.Presentation(functools.partial(draw, columns=columns))
             for name, columns in (("label", 5), ("quadrant", 2))

@@ -33,7 +33,8 @@ class Classifiers(NamedTuple):
     """Frozen classifiers of all modalities, or the rule that reads the label exactly.
 
     Both functions see values as data have them: decoder means are clipped to [0, 1]
-    where data lie there. Any modalities may be left out.
+    where data lie there. Any modalities may be left out, and those that tell nothing of
+    the label are.
 
     Attributes:
         predict: {m: f32[B, ...]} -> {m: i32[B]}.
@@ -93,7 +94,11 @@ def train_classifiers(
 
     def read(params: Params, views: Views) -> dict[str, Reading]:
         seen = dataset.clip(views)
-        return {m: network.apply({"params": params[m]}, x) for m, x in seen.items()}
+        return {
+            m: network.apply({"params": params[m]}, x)
+            for m, x in seen.items()
+            if m in params
+        }
 
     def classify(params: Params, views: Views) -> dict[str, jax.Array]:
         return {m: r.logits.argmax(-1) for m, r in read(params, views).items()}
@@ -142,24 +147,24 @@ def _are_there(directory: Path, settings: TrainSettings) -> bool:
 
 def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     """All modalities' classifiers side by side: they share no parameter."""
+    read = sorted(set(dataset.shapes) - set(dataset.unlabelled))
 
     def init(rng_key: jax.Array) -> dict[str, Params]:
-        keys = jax.random.split(rng_key, len(dataset.shapes))
+        keys = jax.random.split(rng_key, len(read))
         return {
             m: network.init(key, jnp.zeros((1, *dataset.shapes[m])))["params"]
-            for m, key in zip(sorted(dataset.shapes), keys, strict=True)
+            for m, key in zip(read, keys, strict=True)
         }
 
     def loss(params, frozen, rng_key, batch):
         del frozen
         views, labels = batch
-        split = jax.random.split(rng_key, len(views))
-        keys = dict(zip(sorted(views), split, strict=True))
+        keys = dict(zip(read, jax.random.split(rng_key, len(read)), strict=True))
         losses = {
             m: optax.softmax_cross_entropy_with_integer_labels(
                 network.apply({"params": params[m]}, views[m], keys[m]).logits, labels
             ).mean()
-            for m in views
+            for m in read
         }
         return sum(losses.values()), {f"loss/{m}": v for m, v in losses.items()}
 

@@ -38,8 +38,10 @@ def draw_and_judge(
     rows, out of ``num`` data or draws; without classifiers nothing is decoded.
 
     Returns:
-        {name: {target: labels i32[num]}}, and all that was kept, on the host.
+        {name: {target: labels i32[num]}} of targets that tell of the label, and all
+        that was kept, on the host.
     """
+    targets = [t for t in targets if t not in subject.held_out.unlabelled]
     # A program a modality: subsets share them, whatever their targets.
     judge = subject.classifiers and jax.tree_util.Partial(subject.classifiers.predict)
 
@@ -83,6 +85,8 @@ class CoherenceReport(NamedTuple):
         interval: ``bootstrap.intervals``.
         sampler: How each subset's chains did, and sentences that warn of it.
         draws: The latents that were decoded.
+        draws_per_second: By names of the subset, encoders included; of those that took
+            more than one batch.
     """
 
     accuracies: dict[tuple[str, ...], dict[str, coherence.ClassAccuracy]]
@@ -93,6 +97,7 @@ class CoherenceReport(NamedTuple):
     interval: dict[str, Any]
     sampler: dict[str, Any]
     draws: Draws
+    draws_per_second: dict[str, float]
 
 
 def evaluate_coherence(
@@ -103,47 +108,51 @@ def evaluate_coherence(
     ``remember`` may know a subset's draws from before.
     """
     inference, held_out = subject.inference, subject.held_out
-    keys, report = _keys(subject), subject.report
-    accuracies, shown, sampler, warnings = {}, {}, {}, []
+    keys, report, judged = _keys(subject), subject.report, subject.judged
+    accuracies, shown, sampler, rates, warnings = {}, {}, {}, {}, []
     draws, asked = Draws({}, {}), [*_subsets_asked_for(subject, keys)]
     says_when = True
     for subset, key in asked:
         name, size = join_names(subset), len(subset)
-        if is_new := size not in map(len, accuracies):
+        if is_new := size not in map(len, draws.given):
             report(f"compiling draws given {size} of {len(inference.modalities)}…")
         begin = time.monotonic()
         work = functools.partial(_draw_given, subject, subset, key)
-        predicted, draws.given[subset], quality = remember(name, work)
-        accuracies[subset] = accuracies_of(predicted, held_out)
-        shown[subset] = predicted
-        mean = np.mean([a.macro for a in accuracies[subset].values()])
-        report(f"given {', '.join(subset)}: coherence {mean:.3f}")
+        predicted, draws.given[subset], quality, rates[name] = remember(name, work)
+        found = "no label to agree on"
+        if subset in judged:
+            accuracies[subset] = accuracies_of(predicted, held_out)
+            shown[subset] = predicted
+            mean = np.mean([a.macro for a in accuracies[subset].values()])
+            found = f"coherence {mean:.3f}"
+        report(f"given {', '.join(subset)}: {found}")
         seconds = time.monotonic() - begin
         # Not of one that was compiled, nor of one that was kept from before.
         if says_when and quality is not None and not is_new and seconds > 1:
             says_when = False
-            left = len(asked) - len(accuracies)
+            left = len(asked) - len(draws.given)
             report(f"  in {seconds:.0f} s; {left} more, {left * seconds / 60:.0f} min")
         if quality is not None:
             for text in quality.pop("warnings"):
                 warnings.append(f"given {name}: {text}")
                 report(f"  warning: {text}")
             sampler[name] = quality
-    predicted, _, _ = _draw_given(subject, tuple(inference.modalities), next(keys))
-    ceiling = coherence.agreement(predicted).share
+    everything = _draw_given(subject, tuple(inference.modalities), next(keys))
+    ceiling = coherence.agreement(everything.predicted).share
     shares, entropies = {}, {}
     for name in inference.prior_names:
         drawn, draws.unconditional[name] = _draw_from_prior(subject, name, next(keys))
         shares[name], entropies[name] = joint_coherence(drawn, held_out)
     return CoherenceReport(
         accuracies,
-        coherence.coherence_table(accuracies, subject.subsets),
+        coherence.coherence_table(accuracies, judged, held_out.unlabelled),
         shares,
         entropies,
         ceiling,
         bootstrap.intervals(shown, held_out.labels, shares, ceiling, subject.protocol),
         {"subsets": sampler, "warnings": warnings},
         draws,
+        {name: rate for name, rate in rates.items() if rate is not None},
     )
 
 
@@ -206,20 +215,27 @@ def _draw_given(
     few = {m: v[: settings.num_diagnostic_data] for m, v in first.items()}
     diagnosis = inference.diagnose(params, diagnose_key, few, subset, step_size)
 
+    timed = []
+
     def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], Any]:
-        views = subject.held_out.views(rows)
+        views = jax.block_until_ready(subject.held_out.views(rows))
+        begin = time.monotonic()
         z, info = inference.infer(params, keys[number], views, subset, step_size)
+        jax.block_until_ready(z)
+        timed.append(len(rows) / (time.monotonic() - begin))
         # The step size is one number for all data, known already.
         return {"drawn": z}, (z, info and info._replace(step_size=None))
 
     targets = coherence.targets_of(subset, inference.modalities)
     predicted, (z, info) = draw_and_judge(subject, draw, targets, num)
+    # The first batch may have been compiled.
+    rate = float(np.median(timed[1:])) if len(timed) > 1 else None
     if info is None:
-        return SubsetDraws(predicted["drawn"], z, None)
+        return SubsetDraws(predicted["drawn"], z, None, rate)
     # No chain, hence no step, where the posterior is known in closed form.
     size = 0.0 if step_size is None else float(step_size)
     quality = sampler_quality(info, size, diagnosis)
-    return SubsetDraws(predicted["drawn"], z, quality)
+    return SubsetDraws(predicted["drawn"], z, quality, rate)
 
 
 def _draw_from_prior(

@@ -86,5 +86,6 @@ def judge(
         "classifiers": subject.classifiers.accuracy,
         "classifier_checkpoint": subject.classifiers.checkpoint_id,
         "protocol_seconds": seconds,
+        "draws_per_second": measured.draws_per_second,
     }
     return judged, measured.draws

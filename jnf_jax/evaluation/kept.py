@@ -56,12 +56,14 @@ class Kept:
                 about = json.loads(str(stored["about"]))
                 predicted = {m: stored[f"predicted/{m}"] for m in about["predicted"]}
                 self.seconds += about["seconds"]
-                return SubsetDraws(predicted, stored["z"], about["quality"])
+                rest = (about["quality"], about["draws_per_second"])
+                return SubsetDraws(predicted, stored["z"], *rest)
         begin = time.monotonic()
         found = work()
         if found.quality is not None and processes.is_first():
             about = {"predicted": [*found.predicted], "quality": found.quality}
             about["seconds"] = time.monotonic() - begin
+            about["draws_per_second"] = found.draws_per_second
             arrays = {f"predicted/{m}": own for m, own in found.predicted.items()}
             arrays |= {"z": found.z, "about": np.array(json.dumps(about))}
             try:

@@ -128,11 +128,13 @@ class SubsetDraws(NamedTuple):
         predicted: {t: labels i32[N]} of all t ∉ S, or of all where S is all.
         z: Of each tuple, leaves [N, ...].
         quality: How the chains did, ready for JSON; None where none ran.
+        draws_per_second: Of batches after the first; None where there is one alone.
     """
 
     predicted: dict[str, np.ndarray]
     z: Any
     quality: dict[str, Any] | None
+    draws_per_second: float | None = None
 
 
 Remember = Callable[[str, Callable[[], SubsetDraws]], SubsetDraws]

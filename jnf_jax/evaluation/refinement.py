@@ -44,7 +44,7 @@ def evaluate_refinement(
     names, report = tuple(posterior.inference.modalities), subject.report
     root = jax.random.key(subject.protocol.seed)
     runs, accuracies = {}, {moment: {} for moment in MOMENTS}
-    agreement, warnings = {}, []
+    agreement, warnings, judged = {}, [], subject.judged
     for number, subset in enumerate([*subject.subsets, names]):
         key = jax.random.fold_in(root, number)
         found, runs[subset], warning = _refine_subset(
@@ -53,8 +53,10 @@ def evaluate_refinement(
         for moment in MOMENTS:
             if subset == names:
                 agreement[moment] = coherence.agreement(found[moment]).share
-                continue
-            accuracies[moment][subset] = accuracies_of(found[moment], subject.held_out)
+            elif subset in judged:
+                accuracies[moment][subset] = accuracies_of(
+                    found[moment], subject.held_out
+                )
         before, after = (runs[subset][f"log_joint_{moment}"] for moment in MOMENTS)
         report(
             f"refined given {', '.join(subset)}: log p(x, z) "
@@ -76,7 +78,9 @@ def evaluate_refinement(
             moment: mean_by_size(f"log_joint_{moment}") for moment in MOMENTS
         },
         "coherence": {
-            moment: coherence.coherence_table(accuracies[moment], subject.subsets).macro
+            moment: coherence.coherence_table(
+                accuracies[moment], judged, subject.held_out.unlabelled
+            ).macro
             for moment in MOMENTS
         },
         "ceiling": agreement,
@@ -190,8 +194,9 @@ def _by_weights(
     """Other draws than ``before``, and numbers of their weights."""
     del before
     after, info = posterior.reweight(params, rng_key, views, subset, how)
-    acceptance = {} if info.acceptance is None else {"acceptance": info.acceptance}
-    return after, info.quality._asdict() | acceptance
+    about = {"acceptance": info.acceptance, "share_tempered": info.tempered}
+    known = {name: x for name, x in about.items() if x is not None}
+    return after, info.quality._asdict() | known
 
 
 def _quality(khat: np.ndarray, ess: np.ndarray) -> dict[str, float | None]:

@@ -22,7 +22,8 @@ class HeldOut(NamedTuple):
     ``fetch(arrays, rows(indices)) -> views``, where ``rows`` reads on the host what is
     not in ``arrays``. With a ``mesh``, a batch is split over its devices: encoders,
     chains, decoders and classifiers then run where their data are. ``labels`` i32[size]
-    and ``num_classes`` are None where the data set has none.
+    and ``num_classes`` are None where the data set has none; ``unlabelled`` modalities
+    tell nothing of them.
     """
 
     arrays: Any
@@ -32,6 +33,7 @@ class HeldOut(NamedTuple):
     num_classes: int | None = None
     rows: Callable[[np.ndarray], Any] = lambda indices: indices
     mesh: jax.sharding.Mesh | None = None
+    unlabelled: tuple[str, ...] = ()
 
     def views(self, indices: np.ndarray) -> Views:
         """{m: f32[B, ...]} of the tuples i32[B]."""
@@ -78,6 +80,12 @@ class Subject(NamedTuple):
     def subsets(self) -> list[tuple[str, ...]]:
         """The subsets that the protocol asks for, of one modality up to all but one."""
         return asked_subsets(self.protocol, self.inference.modalities)
+
+    @property
+    def judged(self) -> list[tuple[str, ...]]:
+        """Those of ``subsets`` that tell of the label, and leave out what shows it."""
+        telling = set(self.inference.modalities) - set(self.held_out.unlabelled)
+        return [s for s in self.subsets if telling & set(s) and telling - set(s)]
 
     def first_views(self, num: int | None = None) -> Views:
         """The first batch of ``over_tuples(…, num)``, to which samplers adapt."""

@@ -144,6 +144,8 @@ FIELDS: dict[str, Check] = {
     "sampler.stand_in": TEXT,
     "sampler.subsets.*.*": DIAGNOSTIC,
     "stage1_checkpoint": _or_null(TEXT),
+    "training_seconds": NATS,
+    "draws_per_second.*": NATS,
     "subset_coherence": _no_given_target,
     "subset_coherence.*.*": SHARE,
     "refinement.log_joint": BEFORE_AND_AFTER,

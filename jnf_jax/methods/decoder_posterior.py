@@ -17,7 +17,9 @@ the law right at any step size.
 
 Chains stay near the mode that they start in. Where proposals have a density, of which
 ``Inference.propose`` knows, K of them and their weights need no gradient and cross
-modes: see ``DecoderPosterior.reweight`` and ``sampling/importance.py``.
+modes: see ``DecoderPosterior.reweight`` and ``sampling/importance.py``. Where these
+miss a part of the posterior, which the weights' k̂ tells, tempering carries them there:
+``sampling/tempering.py``.
 """
 
 import dataclasses
@@ -26,13 +28,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jnf_jax.methods.joint_inference import JointInference
-from jnf_jax.methods.method import check_subset
+from jnf_jax.methods.method import check_subset, propose_from
 from jnf_jax.methods.subset import NUM_ADAPTATION_DATA, SubsetInference
 from jnf_jax.options import option
 from jnf_jax.sampling import (
+    KHAT_LIMIT,
     ChainDiagnostics,
     ChainInfo,
     ChainSettings,
@@ -43,16 +46,20 @@ from jnf_jax.sampling import (
     independence_metropolis,
     resample,
     run_chains,
+    tempered_smc,
     weight_quality,
 )
 from jnf_jax.types import Latents, Nats, StageParams, Subset, Views
 
-REFINEMENTS = ("chains", "resample", "irmh")
+REFINEMENTS = ("chains", "resample", "irmh", "smc")
 
 TARGETS = ("model", "experts")
 
 NUM_DECODED = 16
 """Proposals of a datum that are decoded at a time."""
+
+NUM_TEMPERED = 32
+"""Data that are tempered at a time, all proposals of each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,26 +69,34 @@ class Reweighting:
     refine: str = option(
         "chains",
         '"chains" through the decoders; "resample", one of K proposals by its '
-        'importance weight; or "irmh", independence Metropolis over them.',
+        'importance weight; "irmh", independence Metropolis over them; or "smc", '
+        '"resample" and, where its Pareto k̂ is high or not known, tempered sequential '
+        "Monte Carlo from as many.",
         one_of=REFINEMENTS,
     )
     num_proposals: int = option(
         256, "K, draws of the amortised posterior a datum.", at_least=1
     )
+    num_temperatures: int = option(
+        12,
+        'Steps of "smc" from the proposals to the target.',
+        at_least=1,
+        came_later=True,
+    )
     target: str = option(
         "model",
         'What weights are of: the "model", p(z) Π p(x_m|z)^λ_m, or the product of '
-        '"experts" over the divisor. Chains know the model alone.',
+        '"experts" over the divisor. What moves draws knows the model alone.',
         one_of=TARGETS,
     )
 
     def cross_faults(self, field: str) -> list[str]:
-        """Chains through the decoders are on the model's posterior."""
-        if self.refine != "chains" or self.target == "model":
+        """What moves draws, through the decoders, is on the model's posterior."""
+        if self.refine in ("resample", "irmh") or self.target == "model":
             return []
         return [
             f"`{field}.target` is {self.target!r}, expected 'model' with `refine` "
-            "'chains'; those of `sampler` are on the product of experts"
+            f"{self.refine!r}; the chains of `sampler` are on the product of experts"
         ]
 
 
@@ -89,12 +104,16 @@ class Reweighted(NamedTuple):
     """How choosing one of K proposals went, datum by datum.
 
     Attributes:
-        quality: Pareto shape and effective sample size of the weights.
-        acceptance: Share of the proposals that "irmh" accepted; None where it is not.
+        quality: Pareto shape and effective sample size of the weights that chose; after
+            tempering of those that it left.
+        acceptance: Share of the proposals that "irmh" accepted, or mean acceptance of
+            the moves of "smc", 1 where there were none; None of "resample".
+        tempered: Where "smc" moved the proposals; None of others.
     """
 
     quality: WeightQuality
     acceptance: Float[Array, " batch"] | None
+    tempered: Bool[Array, " batch"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +206,15 @@ class DecoderPosterior:
 
             w_k = p(z_k) Π_{m∈S} p(x_m|z_k)^λ_m / q(z_k),    or  Π_S(z_k) / q(z_k)
 
+        "smc" tempers as many other draws where these weights are not to be trusted.
+
         Raises:
             ValueError: As ``check_target``.
         """
         check_subset(subset, self.inference.modalities)
         check_target(self.inference, how)
         propose_key, choose_key = jax.random.split(rng_key)
+        temper_key = jax.random.fold_in(rng_key, 1)
         own = {m: views[m] for m in subset}
         num, log_joint = how.num_proposals, self._of_all(params, subset)
         z, log_ratio = self.inference.propose(params, propose_key, own, subset, num)
@@ -210,7 +232,61 @@ class DecoderPosterior:
         else:
             chosen = resample(choose_key, log_w)
         taken = jnp.take_along_axis(z, chosen[None, :, None], axis=0)[0]
-        return taken, Reweighted(weight_quality(log_w), acceptance)
+        info = Reweighted(weight_quality(log_w), acceptance)
+        if how.refine != "smc":
+            return taken, info
+        is_bad = ~(info.quality.khat <= KHAT_LIMIT)  # of few weights nobody knows it
+        unmoved = taken, Reweighted(info.quality, jnp.ones(is_bad.shape), is_bad)
+        moved = jax.lax.cond(
+            is_bad.any(),
+            lambda: self._temper(params, temper_key, own, subset, how, is_bad),
+            lambda: unmoved,
+        )
+
+        def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(is_bad.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, moved, unmoved)
+
+    def _temper(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        own: Views,
+        subset: Subset,
+        how: Reweighting,
+        is_bad: Bool[Array, " batch"],
+    ) -> tuple[Latents, Reweighted]:
+        """A draw a datum of ``how.num_proposals`` particles that are carried to the
+        model's posterior; datum by datum, each encoded once."""
+        log_joint = self._of_all(params, subset)
+
+        def one_datum(rng_key, own) -> tuple[jax.Array, jax.Array, jax.Array]:
+            views = {m: x[None] for m, x in own.items()}
+            posteriors = self.inference.proposals(params, views, subset)
+
+            def log_proposal(z: jax.Array) -> jax.Array:
+                each = jnp.stack([q.log_prob(z[None]) for q in posteriors])
+                return jax.nn.logmeanexp(each, axis=0)[0]
+
+            propose_key, move_key, choose_key = jax.random.split(rng_key, 3)
+            prior = self.inference.joint.prior_of(params["joint"])
+            z, _ = propose_from(posteriors, prior, propose_key, how.num_proposals)
+            found = tempered_smc(
+                move_key,
+                z[:, 0],
+                log_proposal,
+                lambda z: log_joint(z[None], views)[0],
+                num_steps=how.num_temperatures,
+            )
+            chosen = resample(choose_key, found.log_weights[:, None])[0]
+            return found.particles[chosen], found.log_weights, found.acceptance
+
+        rng_keys = jax.random.split(rng_key, is_bad.shape[0])
+        z, log_weights, acceptance = jax.lax.map(
+            lambda of: one_datum(*of), (rng_keys, own), batch_size=NUM_TEMPERED
+        )
+        return z, Reweighted(weight_quality(log_weights.T), acceptance, is_bad)
 
     def _target(self, params: StageParams, views: Views, subset: Subset):
         """log p(z|x_S) of z f32[D] and one datum's views, with those of S; and M⁻¹."""

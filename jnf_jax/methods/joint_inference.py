@@ -110,13 +110,18 @@ class JointInference(ModelInference):
         num_samples: int,
     ) -> Proposal:
         """Draws of q(z|X), or of the mixture of ``posteriors``, beside the prior."""
-        check_subset(subset, self.modalities)
-        if len(subset) == len(self.modalities):
-            posteriors = [self.joint.encode(params["joint"], views)]
-        else:
-            posteriors = self.posteriors(params, views, subset)
+        posteriors = self.proposals(params, views, subset)
         prior = self.joint.prior_of(params["joint"])
         return propose_from(posteriors, prior, rng_key, num_samples)
+
+    def proposals(
+        self, params: StageParams, views: Views, subset: Subset
+    ) -> list[distrax.Distribution]:
+        """[q(z|X)] given all views, else ``posteriors``: what ``propose`` mixes."""
+        check_subset(subset, self.modalities)
+        if len(subset) == len(self.modalities):
+            return [self.joint.encode(params["joint"], views)]
+        return self.posteriors(params, views, subset)
 
     def joint_log_prob(self, params: StageParams, views: Views, z: Latents) -> Nats:
         """log q(z|X) of the joint encoder; nats."""

@@ -42,6 +42,7 @@ from jnf_jax.sampling.poe import (
     product_log_density,
 )
 from jnf_jax.sampling.probability_flow import probability_flow
+from jnf_jax.sampling.tempering import Tempered, tempered_smc
 
 __all__ = [
     "KHAT_LIMIT",
@@ -57,6 +58,7 @@ __all__ = [
     "MatchedNormal",
     "MomentGap",
     "Moments",
+    "Tempered",
     "WeightQuality",
     "adapt_step_size",
     "burn_and_keep",
@@ -76,6 +78,7 @@ __all__ = [
     "resample",
     "run_chains",
     "run_langevin",
+    "tempered_smc",
     "warnings",
     "weight_quality",
 ]

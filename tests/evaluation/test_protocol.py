@@ -113,6 +113,33 @@ def subject(inference, settings, held_out=HELD_OUT):
     return Subject(inference, {}, None, held_out, classifiers, settings)
 
 
+def test_a_view_that_tells_nothing_of_the_label_is_no_matter_of_coherence():
+    """It is given and generated, and neither judged nor counted on."""
+    held_out = HELD_OUT._replace(unlabelled=("c",))
+    settings = ProtocolSettings(
+        num_prior_samples=400, batch_size=50, num_diagnostic_data=2
+    )
+    lines = []
+    judged = subject(LabelModel(), settings, held_out)._replace(report=lines.append)
+    report = evaluate_coherence(judged)
+    whole = evaluate_coherence(subject(LabelModel(), settings))
+    pairs = {("a",): "b", ("b",): "a", ("a", "c"): "b", ("b", "c"): "a"}
+    assert {s: [*of] for s, of in report.accuracies.items()} == {
+        s: [t] for s, t in pairs.items()
+    }
+    for s, t in pairs.items():
+        assert report.accuracies[s][t].macro == whole.accuracies[s][t].macro
+    one = np.mean([whole.accuracies[s][t].macro for s, t in pairs.items()][:2])
+    assert report.table.macro["1"] == pytest.approx(one)
+    assert report.table.num_subsets == {"1": 2, "2": 2}
+    assert set(report.interval["subsets"]) == {"a", "b", "a+c", "b+c"}
+    # All are drawn, by the same keys; two of three batches tell how fast.
+    assert set(report.draws.given) == set(whole.draws.given) != set(pairs)
+    assert set(report.draws_per_second) == {"a", "b", "c", "a+b", "a+c", "b+c"}
+    assert min(report.draws_per_second.values()) > 0
+    assert "given c: no label to agree on" in lines
+
+
 @pytest.mark.parametrize("batch_size", [123, 50, 7, 1_000])
 def test_protocol_counts_what_it_says(batch_size):
     settings = ProtocolSettings(

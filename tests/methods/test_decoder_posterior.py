@@ -1,5 +1,6 @@
 """Chains through linear decoders find the posterior that is known in closed form."""
 
+import copy
 import dataclasses
 import functools
 
@@ -208,6 +209,44 @@ def test_weights_make_draws_of_a_wider_posterior_those_of_the_model(refine):
     assert (info.quality.khat < KHAT_LIMIT).mean() > 0.9
     assert 10 < np.median(info.quality.ess) < 400
     assert (info.acceptance is None) == (refine == "resample")
+
+
+def test_tempering_reaches_the_model_from_where_weights_do_not():
+    """Of an expert a tenth as wide, elsewhere; where k̂ is good, weights alone draw."""
+    posterior, params = make()
+    narrow = copy.deepcopy(params)
+    for expert in narrow["unimodal"].values():
+        expert["encoder"]["log_variance"]["bias"] -= 4.6
+    datum, num, key = one_datum(), 500, jax.random.key(0)
+    mean, covariance = TRUTH.posterior({"a": datum["a"]})
+    how = Reweighting("smc", num_proposals=100, num_temperatures=16)
+    views = repeated(datum, num)
+    z, info = jax.device_get(posterior.reweight(narrow, key, views, ("a",), how))
+    z, moved = z[info.tempered], jax.tree.map(lambda x: x[info.tempered], info)
+    assert len(z) > 250 and 0.4 < moved.acceptance.mean() < 0.95
+    assert (moved.quality.khat < KHAT_LIMIT).mean() > 0.9
+    # Which rows these are, other proposals have told: 4 standard errors of the draws.
+    variance, num = np.diag(covariance), len(z)
+    assert (np.abs(z.mean(0) - mean[0]) < 4 * np.sqrt(variance / num)).all()
+    assert (np.abs(z.var(0) / variance - 1) < 4 * (2 / num) ** 0.5).all()
+    # The same program where all weights are good.
+    z, info = posterior.reweight(params, key, views, ("a",), how)
+    plain = dataclasses.replace(how, refine="resample")
+    expected, of_weights = posterior.reweight(params, key, views, ("a",), plain)
+    is_good = np.asarray(of_weights.quality.khat) <= KHAT_LIMIT
+    np.testing.assert_array_equal(info.tempered, ~is_good)
+    np.testing.assert_array_equal(np.asarray(z)[is_good], np.asarray(expected)[is_good])
+    assert is_good.mean() > 0.9
+
+
+def test_what_moves_draws_knows_the_model_alone():
+    for refine in ("chains", "smc"):
+        told = Reweighting(refine, target="experts").cross_faults("refinement")
+        assert told == [
+            "`refinement.target` is 'experts', expected 'model' with `refine` "
+            f"{refine!r}; the chains of `sampler` are on the product of experts"
+        ]
+    assert not Reweighting("irmh", target="experts").cross_faults("refinement")
 
 
 def test_weights_are_of_a_density():

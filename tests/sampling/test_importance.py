@@ -12,6 +12,7 @@ from jnf_jax.sampling import (
     KHAT_LIMIT,
     independence_metropolis,
     resample,
+    tempered_smc,
     weight_quality,
 )
 
@@ -67,6 +68,41 @@ def test_a_wider_proposal_becomes_the_density_with_both_its_modes(way):
     assert (np.abs(((drawn - mean) ** 2).mean(0) - variance) < 4 * error).all()
     share = (drawn[:, 0] < 0).mean()
     assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / NUM_DATA)
+
+
+def test_tempering_carries_a_wider_proposal_to_both_modes():
+    """64 particles of 1,500 data; BlackJAX's SMC is exact as their number grows."""
+
+    def log_target(z):
+        normal = jax.scipy.stats.norm.logpdf
+        x, y = z[0], z[1] - 0.2 * z[0] ** 2
+        left = normal(x, -2, 0.6) + normal(y, -1, 0.5)
+        right = normal(x, 1.5, 0.8) + normal(y, 0, 0.7)
+        return jnp.logaddexp(left, right + jnp.log(3.0))
+
+    def log_proposal(z):
+        return jax.scipy.stats.norm.logpdf(z, 0, 2.5).sum()
+
+    @jax.jit
+    @jax.vmap
+    def one_datum(rng_key):
+        draw_key, move_key, choose_key = jax.random.split(rng_key, 3)
+        start = 2.5 * jax.random.normal(draw_key, (64, 2))
+        found = tempered_smc(move_key, start, log_proposal, log_target, num_steps=4)
+        chosen = resample(choose_key, found.log_weights[:, None])[0]
+        return found.particles[chosen], found.temperature
+
+    num = 1_500
+    drawn, temperature = one_datum(jax.random.split(jax.random.key(0), num))
+    assert (np.asarray(temperature) == 1).all()
+    mean, variance, fourth, left = moments_on_a_grid()
+    # 4 standard errors of as many independent draws.
+    drawn = np.asarray(drawn)
+    assert (np.abs(drawn.mean(0) - mean) < 4 * np.sqrt(variance / num)).all()
+    error = np.sqrt((fourth - variance**2) / num)
+    assert (np.abs(((drawn - mean) ** 2).mean(0) - variance) < 4 * error).all()
+    share = (drawn[:, 0] < 0).mean()
+    assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / num)
 
 
 def weights_of_normal(scale, num=1_000, num_data=50, size=2):

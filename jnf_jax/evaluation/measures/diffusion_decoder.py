@@ -112,7 +112,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             "`evaluation.measures` has 'diffusion_decoder', expected a config with "
             "`denoiser` and data that classifiers are trained for"
         )
-    names = tuple(subject.inference.modalities)
+    unlabelled = subject.held_out.unlabelled
+    names = tuple(m for m in subject.inference.modalities if m not in unlabelled)
     keys = iter(jax.random.split(jax.random.key(subject.protocol.seed), 2**16))
     reference = _reference(subject)
 
@@ -124,7 +125,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
         }
 
     accuracies, apart, joint = ({by: {} for by in SHOWN_BY} for _ in range(3))
-    for subset, z in subject.draws.given.items():
+    for subset in (s for s in subject.judged if s in subject.draws.given):
+        z = subject.draws.given[subset]
         targets = tuple(m for m in names if m not in subset)
         for by, shown in _judged(subject, z, targets, next(keys)).items():
             apart[by][subset] = distances(shown)
@@ -132,7 +134,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             accuracies[by][subset] = accuracies_of(predicted, subject.held_out)
         subject.report(f"drawn given {', '.join(subset)}")
     conditional = {
-        by: coherence.coherence_table(a, subject.subsets).macro
+        by: coherence.coherence_table(a, subject.judged, unlabelled).macro
         for by, a in accuracies.items()
     }
     frechet = {by: average_conditional(given) for by, given in apart.items()}
@@ -142,7 +144,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             joint[by][prior] = _agreement(shown)
             if reference:
                 frechet[by][prior] = float(np.mean([*distances(shown).values()]))
-    z = subject.infer(next(keys), names)
+    z = subject.infer(next(keys), tuple(subject.inference.modalities))
     ceiling = _judged(subject, z, names, next(keys))
     return {
         "conditional": conditional,

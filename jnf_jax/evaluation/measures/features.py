@@ -39,12 +39,14 @@ class Extractor(NamedTuple):
 
 
 def pictures_of(subject: Subject) -> tuple[str, ...]:
-    """The modalities that are grey or of three colours, and shown as they are."""
+    """The modalities that are grey or of three colours, and shown as they are; of these
+    the ones that tell of the label, where there is one: their classifiers see them."""
     dataset = subject.dataset
     return tuple(
         m
         for m in subject.inference.modalities
-        if has_picture_shape(dataset.shapes[m]) and m not in dataset.presentations
+        if has_picture_shape(dataset.shapes[m])
+        and m not in {*dataset.presentations, *subject.held_out.unlabelled}
     )
 
 

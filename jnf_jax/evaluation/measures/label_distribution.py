@@ -92,7 +92,8 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
     # What each test tuple's views show: their own value, or the class.
     known = _values(subject, discrete)
     if subject.classifiers is not None:
-        known = {m: known.get(m, np.asarray(held_out.labels)) for m in names}
+        labels = np.asarray(held_out.labels)
+        known |= {m: labels for m in names if m not in {*known, *held_out.unlabelled}}
     classes = {
         m: subject.dataset.shapes[m][-1] if m in discrete else held_out.num_classes
         for m in known

@@ -218,12 +218,13 @@ def targets_of(subset: Collection[str], modalities: Collection[str]) -> tuple[st
 def average_by_size(
     values: Mapping[tuple[str, ...], Mapping[str, float]],
     chosen: Collection[tuple[str, ...]] | None = None,
+    unlabelled: Collection[str] = (),
 ) -> dict[str, float]:
     """{k: coh_k} from {S: {t: value(S→t)}}: mean over t ∉ S, then over all |S| = k.
 
     A size may be left out, but where one subset of a size is present all must be, or
-    all that were ``chosen``, each with every target outside it: no average is over
-    fewer pairs than its name says.
+    all that were ``chosen``, each with every target outside it that is not
+    ``unlabelled``: no average is over fewer pairs than its name says.
 
     Raises:
         ValueError: Empty; a subset given twice or missing; a target missing or part of
@@ -244,7 +245,7 @@ def average_by_size(
         for subset in subsets(everything, size=size):
             if chosen is not None and subset not in chosen:
                 continue
-            expected = sorted(everything - set(subset))
+            expected = sorted(everything - {*subset, *unlabelled})
             got = sorted(given.get(subset, ()))
             if got != expected:
                 raise ValueError(
@@ -258,10 +259,11 @@ def average_by_size(
 def coherence_table(
     accuracies: Mapping[tuple[str, ...], Mapping[str, ClassAccuracy]],
     chosen: Collection[tuple[str, ...]] | None = None,
+    unlabelled: Collection[str] = (),
 ) -> CoherenceTable:
     """Conditional coherence of every subset size, from {S: {t: accuracy}}.
 
-    Empty where there are no accuracies; ``chosen`` and errors are those of
+    Empty where there are no accuracies; the other arguments and errors are those of
     `average_by_size`.
     """
     if not accuracies:
@@ -270,6 +272,7 @@ def coherence_table(
         average_by_size(
             {s: {t: of[i] for t, of in by.items()} for s, by in accuracies.items()},
             chosen,
+            unlabelled,
         )
         for i in (0, 1)
     )
