@@ -22,6 +22,9 @@ SHAPES = {
     "polymnist": {f"m{i}": (28, 28, 3) for i in range(5)},
     "digits": {f"m{i}": (16, 16, 3) for i in range(3)},
 }
+CONFIGS = {"digits": "digits/jnf_paper"}
+"""JNF as published; elsewhere it is ``<name>/jnf``."""
+
 SMALL = {
     "features": (4, 4),
     "hidden_sizes": (8,),
@@ -30,18 +33,26 @@ SMALL = {
 
 
 def open_case(
-    name: str, *, size: int, small: bool = False, num_modalities: int = 0, **model: Any
+    name: str,
+    *,
+    size: int,
+    small: bool = False,
+    num_modalities: int = 0,
+    config: str = "",
+    **model: Any,
 ) -> Setup:
-    """Settings, random data and method of the config ``<name>/jnf``.
+    """Settings, random data and method of a config of JNF.
 
     Args:
         name: A key of ``SHAPES``.
         size: Training tuples; there are an eighth as many to validate and to test on.
         small: With tiny networks, for tests of the benchmarks.
         num_modalities: Of "polymnist", another number than five.
+        config: Its name; empty: see ``CONFIGS``.
         **model: Fields of ``ModelSettings`` to replace.
     """
-    experiment = resolve(config_files.load_config(f"{name}/jnf"))
+    config = config or CONFIGS.get(name, f"{name}/jnf")
+    experiment = resolve(config_files.load_config(config))
     shapes = SHAPES[name]
     if num_modalities:
         shapes = {f"m{i}": shapes["m0"] for i in range(num_modalities)}
@@ -63,6 +74,7 @@ def open_case(
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
+        **experiment.sections,
     )
     return Setup(experiment, random_tuples(name, shapes, size), method)
 

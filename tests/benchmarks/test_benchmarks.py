@@ -95,8 +95,11 @@ def test_benchmark_writes_a_record(name, keys, tmp_path):
         (
             "evaluate",
             {
+                "amortised_coherence_protocol",
                 "coherence_protocol",
                 "coherence_protocol_without_rhat",
+                "draws_at_1000_tuples",
+                "protocol_at_1000_tuples",
                 "extrapolated_to_10000_tuples",
             },
         ),
