@@ -1,4 +1,4 @@
-"""Histograms as uint8 arrays."""
+"""Histograms and curves as uint8 arrays."""
 
 from collections.abc import Mapping
 
@@ -53,5 +53,37 @@ def histogram(
     axes.spines[["left", "right", "top"]].set_visible(False)
     canvas.figure.text(0.055, 0.94, title)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def reliability(curves: Mapping[str, Mapping[int, float]], *, title: str) -> Picture:
+    """Share of true values in intervals over their level, {legend: {per cent: share}}.
+
+    A forecast that is right lies on the diagonal; below it intervals are too narrow.
+
+    Raises:
+        ValueError: No curve.
+
+    >>> reliability({"a": {50: 0.4, 95: 0.9}}, title="coverage").shape
+    (480, 520, 3)
+    """
+    if not curves:
+        raise ValueError("`curves` is empty, expected one or more")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(Figure(figsize=(5.2, 4.8), dpi=100))
+    axes = canvas.figure.add_axes((0.12, 0.12, 0.84, 0.78))
+    axes.plot((0, 100), (0, 100), color="#999999", linestyle="--", linewidth=1)
+    for name, curve in curves.items():
+        levels = sorted(curve)
+        shares = [100 * curve[level] for level in levels]
+        axes.plot(levels, shares, marker="o", markersize=3, linewidth=1.5, label=name)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.set(xlabel="level of the interval, %", ylabel="true values in it, %")
+    axes.spines[["right", "top"]].set_visible(False)
+    axes.legend(loc="upper left", frameon=False, fontsize="small")
+    canvas.figure.text(0.03, 0.95, title, fontsize="small")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

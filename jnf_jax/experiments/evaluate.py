@@ -100,6 +100,9 @@ def evaluate_and_write(
     kept.discard()
     processes.say("drawing pictures…")
     written = write_pictures(setup, params, workdir / "samples", mesh=mesh)
+    if processes.is_first():
+        for name, picture in measures.pictures(record).items():
+            written.append(pictures.save_png(workdir / "samples" / name, picture))
     named = ", ".join(path.name for path in written)
     processes.say(f"Pictures in {workdir / 'samples'}: {named}")
     processes.say(f"To draw more: {_command_that_draws(setup, workdir)}")

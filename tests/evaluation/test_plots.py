@@ -1,9 +1,9 @@
-"""Histograms: what is drawn where."""
+"""Histograms and curves: what is drawn where."""
 
 import numpy as np
 import pytest
 
-from jnf_jax.evaluation.plots import histogram
+from jnf_jax.evaluation.plots import histogram, reliability
 
 
 def peak_of(picture, colour):
@@ -39,3 +39,19 @@ def test_one_value_has_an_axis():
 def test_faults(samples, message):
     with pytest.raises(ValueError, match=message):
         histogram(samples, title="")
+
+
+def test_a_curve_of_right_intervals_lies_on_the_diagonal():
+    curve = {level: level / 100 for level in range(5, 100, 5)}
+    right, narrow = (
+        reliability({"a": {p: share * x for p, x in curve.items()}}, title="t")
+        for share in (1.0, 0.5)
+    )
+    blue = [
+        np.abs(p[:, 200:].astype(int) - (31, 119, 180)).max(-1) < 20
+        for p in (right, narrow)
+    ]
+    heights = [np.nonzero(of)[0].mean() for of in blue]
+    assert heights[0] < heights[1] - 50  # rows go down
+    with pytest.raises(ValueError, match="`curves` is empty"):
+        reliability({}, title="t")

@@ -11,6 +11,7 @@ under ``<name>``. The file of a measure holds
 ``TABLES``        which of these numbers people see, and their ranges (``tables.py``)
 ``data_faults``   optional: ``(settings, field, dataset, protocol) -> […]``, what the
                   data do not allow, told before anything is trained
+``pictures``      optional: ``(what the measure found) -> {file.png: picture}``
 ``NEEDS_LABELS``  optional: True where data without labels have to go without it
 ================  ======================================================================
 
@@ -29,6 +30,7 @@ MEASURES = {
     "likelihood": "jnf_jax.evaluation.measures.likelihood",
     "representation": "jnf_jax.evaluation.measures.representation",
     "posterior_match": "jnf_jax.evaluation.measures.posterior_match",
+    "imputation": "jnf_jax.evaluation.measures.imputation",
     "label_distribution": "jnf_jax.evaluation.measures.label_distribution",
 }
 """Name -> module; records and documents show them in this order."""
@@ -54,6 +56,15 @@ def data_faults(asked: Mapping[str, Any], dataset: Any, protocol: Any) -> list[s
         check = getattr(load(name), "data_faults", None)
         if check and not (dataset.num_classes is None and needs_labels(name)):
             found += check(settings, f"evaluation.{name}", dataset, protocol)
+    return found
+
+
+def pictures(record: Mapping[str, Any]) -> dict[str, Any]:
+    """{file.png: picture} of all that a record holds of measures that draw some."""
+    found = {}
+    for name in MEASURES:
+        if name in record and (draw := getattr(load(name), "pictures", None)):
+            found |= draw(record[name])
     return found
 
 
