@@ -2,15 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import optax
+import optax.contrib
 
 from jnf_jax.options import REQUIRED, option, require
 from jnf_jax.runtime.parallel import PARAMETERS
 from jnf_jax.stage import Group
 
 SCHEDULES = ("constant", "cosine", "plateau")
-OPTIMIZERS = ("adam", "amsgrad", "rmsprop")
+OPTIMIZERS = ("adam", "amsgrad", "muon", "rmsprop")
 SELECTIONS = ("best", "last")
 
 
@@ -38,7 +41,8 @@ class TrainSettings:
     )
     optimizer: str = option(
         "adam",
-        '"adam", "amsgrad" or "rmsprop" (`b2` is its decay, `b1` unused).',
+        '"adam", "amsgrad", "muon" (kernels by orthogonalised momentum, all else by '
+        'NAdam; for large batches) or "rmsprop" (`b2` is its decay, `b1` unused).',
         one_of=OPTIMIZERS,
     )
     prior_rate_factor: float = option(
@@ -153,6 +157,38 @@ def _by_group(
     return optax.partition({**parts, "others": scaled()}, labels)
 
 
+MUON_RMS = 0.2
+"""Root mean square of Muon's updates, that of Adam's (arXiv 2502.16982)."""
+
+
+def _scale_by_muon(settings: TrainSettings) -> optax.GradientTransformation:
+    """Muon for kernels, NAdam for all else, in steps of one size.
+
+    A kernel [..., in, out] is a matrix G of all axes but the last by the last. With
+    momentum M and M = U S Vᵀ its update is 0.2 √max(n, m) U Vᵀ, by five Newton–Schulz
+    iterations (optax, arXiv 2409.20325): as long as Adam's, so that a learning rate
+    serves both.
+    """
+
+    def matrices(params: Any) -> Any:
+        def of_leaf(x):
+            if x.ndim < 2:
+                return None
+            *rows, columns = range(x.ndim)
+            return optax.contrib.MuonDimensionNumbers(tuple(rows), (columns,))
+
+        return jax.tree.map(of_leaf, params)
+
+    descent = optax.contrib.muon(
+        1.0,
+        adam_b1=settings.b1,
+        adam_b2=settings.b2,
+        consistent_rms=MUON_RMS,
+        muon_weight_dimension_numbers=matrices,
+    )
+    return optax.chain(descent, optax.scale(-1.0))
+
+
 def make_optimizer(
     settings: TrainSettings,
     steps_per_epoch: int,
@@ -172,6 +208,7 @@ def make_optimizer(
     moments = {
         "adam": lambda: optax.scale_by_adam(settings.b1, settings.b2),
         "amsgrad": lambda: optax.scale_by_amsgrad(settings.b1, settings.b2),
+        "muon": lambda: _scale_by_muon(settings),
         "rmsprop": lambda: optax.scale_by_rms(settings.b2),
     }
     scaled = moments[settings.optimizer]

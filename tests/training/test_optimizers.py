@@ -41,7 +41,7 @@ def test_cosine_with_warmup_starts_at_zero_peaks_and_ends_at_zero():
     np.testing.assert_allclose(schedule(100), 0.0, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["adam", "amsgrad", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "muon", "rmsprop"])
 def test_each_optimizer_descends_a_parabola(name):
     optimizer = make_optimizer(settings(optimizer=name, learning_rate=0.1), 5)
     params = {"w": jnp.full((), 3.0)}
@@ -58,6 +58,26 @@ def test_adam_is_the_one_of_the_paper():
     # Constant gradient: both corrected moments are exact, so each step is -lr·sign.
     updates = run(make_optimizer(settings(learning_rate=0.25), 5), [1.0] * 4, -2.0)
     np.testing.assert_allclose(updates, 0.25, rtol=1e-4)
+
+
+def test_muon_turns_a_kernel_s_gradient_into_its_polar_factor():
+    """G = U S Vᵀ becomes U Vᵀ, as long as Adam's steps; a bias is NAdam's."""
+    rng = np.random.default_rng(0)
+    kernel = np.float32(rng.standard_normal((2, 2, 3, 8)))
+    gradient = {"kernel": jnp.asarray(kernel), "bias": jnp.full(8, 2.0)}
+    params = jax.tree.map(jnp.zeros_like, gradient)
+    optimizer = make_optimizer(settings(optimizer="muon", learning_rate=0.5), 5)
+    state = optimizer.init(params)
+    updates, _ = optimizer.update(gradient, state, params, value=jnp.zeros(()))
+    np.testing.assert_allclose(updates["bias"], -0.5 * (1 + 0.9 / 1.9), rtol=1e-4)
+    u, _, v = np.linalg.svd(kernel.reshape(12, 8), full_matrices=False)
+    found = -np.asarray(updates["kernel"]).reshape(12, 8) / (0.5 * 0.2 * np.sqrt(12))
+    np.testing.assert_allclose(
+        np.linalg.norm(found), np.sqrt(8), rtol=0.3
+    )  # five iterations leave singular values between 0.7 and 1.2
+    along = np.diag(u.T @ found @ v.T)
+    assert along.min() > 0.6 and along.max() < 1.3
+    np.testing.assert_allclose(u.T @ found @ v.T, np.diag(along), atol=1e-4)
 
 
 def test_a_group_may_learn_at_its_own_rate():
@@ -151,7 +171,8 @@ def test_every_fault_is_reported_at_once_and_named():
         "`joint.num_steps` is 0, expected >= 1",
         "`joint.learning_rate` is nan, expected a finite number > 0",
         "`joint.warmup_steps` is -1, expected >= 0",
-        "`joint.optimizer` is 'lbfgs', expected one of 'adam', 'amsgrad', 'rmsprop'",
+        "`joint.optimizer` is 'lbfgs', expected one of 'adam', 'amsgrad', 'muon', "
+        "'rmsprop'",
         "`joint.b2` is 1.0, expected >= 0 and < 1",
         "`joint.select` is 'first', expected one of 'best', 'last'",
     ]
