@@ -12,9 +12,54 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+class _Independent(distrax.Independent):
+    """Entries that are independent given z."""
+
+    def log_prob_known(self, value: jax.Array) -> jax.Array:
+        """log p of the entries of ``value`` that are not NaN, summed."""
+        own = self.distribution
+        known = ~jnp.isnan(value)
+        # A number that all likelihoods here give some mass, so that gradients of what
+        # is masked are zero and not NaN.
+        filled = jnp.where(known, value, 0.0)
+        if len(own.event_shape):  # a token, of which no entry is known by itself
+            known = known.all(axis=-1)
+            filled = jnp.where(known[..., None], value, 0.0)
+        return self._reduce(jnp.sum, jnp.where(known, own.log_prob(filled), 0.0))
+
+
+class OfKnownEntries(distrax.Distribution):
+    """A distribution of x whose log p is that of the entries which are not NaN.
+
+    ::
+
+        Σ_i 1[x_i is known] log p(x_i|z)
+
+    It is exact, as the entries are independent given z. Its mean and its draws have
+    all entries.
+    """
+
+    def __init__(self, whole: distrax.Distribution):
+        super().__init__()
+        self._whole = whole
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self._whole.event_shape
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        return self._whole.log_prob_known(value)
+
+    def mean(self) -> jax.Array:
+        return self._whole.mean()
+
+    def _sample_n(self, key: jax.Array, n: int) -> jax.Array:
+        return self._whole.sample(seed=key, sample_shape=n)
+
+
 def _independent(distribution: distrax.Distribution) -> distrax.Distribution:
     """All dimensions but the first one belong to the event."""
-    return distrax.Independent(
+    return _Independent(
         distribution, reinterpreted_batch_ndims=len(distribution.batch_shape) - 1
     )
 
@@ -74,6 +119,10 @@ class _Pen(distrax.Distribution):
     def log_prob(self, value: jax.Array) -> jax.Array:
         position = self._position.log_prob(value[..., :2])
         return position + self._lifted.log_prob(value[..., 2])
+
+    def log_prob_known(self, value: jax.Array) -> jax.Array:
+        position = self._position.log_prob_known(value[..., :2])
+        return position + self._lifted.log_prob_known(value[..., 2])
 
     def mean(self) -> jax.Array:
         return self._join(self._position.mean(), self._lifted.mean())

@@ -38,8 +38,11 @@ def rule_of(shape: tuple[int, ...], is_unit: bool) -> str:
     return "picture" if is_unit and convolves and channels in (1, 3) else "array"
 
 
-def network_of(rule: str, is_unit: bool) -> dict:
-    """Encoder trunk and mirrored decoder: a field of ``model.networks``."""
+def network_of(rule: str, is_unit: bool, is_partial: bool = False) -> dict:
+    """Encoder trunk and mirrored decoder: a field of ``model.networks``.
+
+    ``is_partial``: rows may lack single entries.
+    """
     activation = "sigmoid" if is_unit and rule in ("picture", "array") else "identity"
     return dict(
         kind="conv" if rule == "picture" else "mlp",
@@ -47,6 +50,8 @@ def network_of(rule: str, is_unit: bool) -> dict:
         kernel_size=4,
         hidden_sizes=(256,),
         activation=activation,
+        reads="values",
+        partial_entries=is_partial,
     )
 
 
@@ -81,7 +86,8 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         for m, shape in about["shapes"].items():
             low, high = about["floats"].get(m, (0, 1))
             is_unit = 0 <= low and high <= 1
-            networks[m] = network_of(rule_of(tuple(shape), is_unit), is_unit)
+            rule = rule_of(tuple(shape), is_unit)
+            networks[m] = network_of(rule, is_unit, m in about["partial"])
             likelihoods[m] = likelihood_of(about.get("spread", {}).get(m))
     config.model = dict(
         compute_dtype="float32",

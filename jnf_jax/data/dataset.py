@@ -118,6 +118,10 @@ class Scaling(NamedTuple):
 
             Σ log scale,  and by log1p  Σ log scale + log(1 + x),  log(1 + x) = f(x)
         """
+        if np.isnan(u).any():  # over the entries that are there
+            f = (u * self.scale + self.mean) if self.rule == "log1p" else 0 * u
+            each = f + np.log(self.scale)
+            return np.nansum(each.reshape(len(u), -1), axis=1, dtype=np.float64)
         num_each = u[0].size / len(self.scale) if len(u) else 0
         total = num_each * float(np.log(self.scale).sum(dtype=np.float64))
         found = np.full(len(u), total)
@@ -151,6 +155,7 @@ class Dataset:
       scaling: modality -> how its values were scaled, where they were.
       ranges: modality -> its least and largest value in the user's units, where known.
       classes: names of the classes, where they have some.
+      partial: modalities of which a tuple may lack single entries: they are NaN.
 
     Raises:
       ValueError: a name of a modality that `check_names` refuses.
@@ -169,6 +174,7 @@ class Dataset:
     scaling: Mapping[str, Scaling] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")
@@ -180,8 +186,24 @@ class Dataset:
         return dataclasses.replace(self, splits=splits)
 
     def clip(self, views: Mapping[str, Any]) -> dict[str, Any]:
-        """Clips values to [0, 1], where data lie, but for those of `unbounded`."""
+        """Clips values to [0, 1], where data lie, but for those of `unbounded`.
+
+        Entries that are missing become zeros.
+        """
+        views = self.filled(views)
         return {m: x if m in self.unbounded else x.clip(0, 1) for m, x in views.items()}
+
+    def filled(self, views: Mapping[str, Any]) -> dict[str, Any]:
+        """Zeros in place of entries that are missing, for whoever needs numbers."""
+        return {m: _filled(x) if m in self.partial else x for m, x in views.items()}
+
+
+def _filled(x: Any) -> Any:
+    if isinstance(x, np.ndarray):
+        return np.where(np.isnan(x), np.float32(0), x)
+    import jax.numpy as jnp  # not at the top: configs read manifests without jax
+
+    return jnp.where(jnp.isnan(x), 0.0, x)
 
 
 def _complete(split: Split) -> Split:
@@ -280,11 +302,14 @@ def check_labels(
     return found.astype(np.int32)
 
 
-def as_array(x: Any, argument: str, start: int = 0) -> np.ndarray:
+def as_array(
+    x: Any, argument: str, start: int = 0, partial: bool = False
+) -> np.ndarray:
     """One view of every row: u8[N, H, W, C], or f32[N, ...] of two to four axes.
 
     ``argument`` is the user's name for it, in messages, which name the first row at
-    fault, counted from ``start``.
+    fault, counted from ``start``. With ``partial`` floats may be NaN: these entries are
+    missing.
 
     Raises:
       ValueError: it holds no numbers, NaN or infinities, integers that f32 cannot hold,
@@ -331,6 +356,10 @@ def as_array(x: Any, argument: str, start: int = 0) -> np.ndarray:
     if x.dtype.kind in "iu":
         told = "integers that float32 cannot hold exactly"
         refuse(converted != x, told, "scaled floats")
+    if partial and x.dtype.kind == "f":
+        is_bad = ~np.isfinite(converted) & ~np.isnan(x)
+        refuse(is_bad, "values that are infinite or beyond float32", "finite numbers")
+        return converted
     refuse(
         ~np.isfinite(converted),
         "values that are NaN, infinite or beyond float32",

@@ -36,7 +36,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: got format {found['format']}, expected {FORMAT}")
     # Sets of before there were floats say nothing of them.
     empty = {"floats": {}, "ranges": {}, "scaling": {}, "spread": {}, "classes": []}
-    found = empty | found
+    found = empty | {"partial": [], "kinds": {}} | found
     if faults := _faults(found):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     return found
@@ -71,6 +71,10 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
         expect(f"splits.{split}.files", files, is_listed, "{file: bytes}")
         digest = about.get("sha256")
         expect(f"splits.{split}.sha256", digest, isinstance(digest, str), "text")
+    partial, floats = found["partial"], found["floats"]
+    are_floats = isinstance(partial, list) and isinstance(floats, dict)
+    are_floats = are_floats and all(m in floats for m in partial)
+    expect("partial", partial, are_floats, "views of `floats`")
     for field in ("floats", "ranges", "scaling", "spread"):
         section = found[field]
         expect(field, section, isinstance(section, dict), "an object")

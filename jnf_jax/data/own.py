@@ -13,6 +13,8 @@ f16, f64, int, bool   f32 first; integers that f32 cannot hold are refused
 [N]                   [N, 1]
 a row all NaN, or     the row lacks this view (of arrays that are fit, not of new rows):
 all masked            it is written as zeros, and counts in no mean and no loss
+a value that is NaN,  this entry is missing: it is kept as NaN, counts in no mean and no
+or masked             loss, and encoders are told of it; not of bytes of pictures
 ====================  ================================================================
 
 A model's values are therefore those of the last column; ``to_model`` and ``to_user`` go
@@ -22,7 +24,7 @@ about the median of x, and lower than the mean.
 """
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,10 @@ SCALINGS = {
 """How a view may be scaled; without a choice ``scaling_rule`` makes it."""
 
 
-def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
-    """``as_array`` of each view, all of as many rows.
+def as_arrays(
+    views: Any, argument: str = "views", partial: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """``as_array`` of each view, all of as many rows; ``partial`` ones may have NaN.
 
     Raises:
         ValueError: not a mapping of names to arrays, or empty; a name that
@@ -66,7 +70,10 @@ def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
         got = repr(views) if isinstance(views, Mapping) else type(views).__name__
         raise ValueError(f"`{argument}` is {got}, expected {{name: array [N, ...]}}")
     check_names(views, f"`{argument}`")
-    arrays = {m: as_array(x, f"{argument}.{m}") for m, x in sorted(views.items())}
+    arrays = {
+        m: as_array(x, f"{argument}.{m}", partial=m in partial)
+        for m, x in sorted(views.items())
+    }
     sizes = {m: len(x) for m, x in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"`{argument}` has rows {sizes}, expected the same of all")
@@ -76,13 +83,13 @@ def as_arrays(views: Any, argument: str = "views") -> dict[str, np.ndarray]:
 def take_absent(views: Any) -> tuple[Any, dict[str, np.ndarray] | None]:
     """Views with zeros in rows that lack them; {name: bool[N]} of which rows have each.
 
-    A row lacks a view where its values are all NaN, or all masked in a NumPy masked
-    array. None instead of the masks where no row lacks any; what is no array of numbers
+    A row lacks a view where its values are all NaN, or masked in a NumPy masked array.
+    Where some of them are it lacks these entries, and they are NaN in what is returned.
+    None instead of the masks where no row lacks any; what is no array of numbers
     is left for ``as_arrays`` to refuse.
 
     Raises:
-        ValueError: a masked array that masks some values of a row, not all; a view that
-            no row has.
+        ValueError: bytes of pictures that are masked in part; a view that no row has.
     """
     if not isinstance(views, Mapping):
         return views, None
@@ -93,23 +100,38 @@ def take_absent(views: Any) -> tuple[Any, dict[str, np.ndarray] | None]:
             return views, None
         rows = x.reshape(len(x), -1)
         masked = np.ma.getmaskarray(rows)
-        if (partly := masked.any(axis=1) & ~masked.all(axis=1)).any():
+        partly = masked.any(axis=1) & ~masked.all(axis=1)
+        if partly.any() and x.dtype == np.uint8 and x.ndim == 4:
             raise ValueError(
-                f"`views.{m}`: row {int(np.argmax(partly))} masks some of its values, "
-                "expected all of them or none"
+                f"`views.{m}`: row {int(np.argmax(partly))} masks some of its bytes, "
+                "expected all of them or none, or floats"
             )
-        absent = masked.all(axis=1)
-        if x.dtype.kind == "f":
-            absent |= np.isnan(rows.data).all(axis=1)
+        x = with_nan(x, f"views.{m}")
+        rows = x.reshape(len(x), -1)
+        absent = np.isnan(rows).all(axis=1) if x.dtype.kind == "f" else masked.all(1)
         if absent.all():
             raise ValueError(f"`views.{m}` is missing in all rows, expected it in some")
-        present[m], found[m] = ~absent, np.asarray(x.data)
+        present[m], found[m] = ~absent, np.asarray(x)
         if absent.any():
             found[m] = found[m].copy()
             found[m][absent] = 0
     sizes = {len(has) for has in present.values()}
     is_whole = all(has.all() for has in present.values()) or len(sizes) > 1
     return found, None if is_whole else present
+
+
+def with_nan(x: Any, argument: str) -> Any:
+    """A masked array as floats that are NaN where it is masked; all else as it is.
+
+    Bytes of pictures stay what they are, whatever is masked.
+    """
+    if not np.ma.is_masked(x):
+        return x.data if isinstance(x, np.ma.MaskedArray) else x
+    if x.dtype.kind not in "biuf" or (x.dtype == np.uint8 and x.ndim == 4):
+        return x.data
+    if x.dtype.kind in "iu":
+        as_array(x.filled(0), argument)  # refuses what float32 cannot hold
+    return x.astype(np.float64 if x.dtype.kind != "f" else x.dtype).filled(np.nan)
 
 
 def as_labels(
@@ -180,13 +202,14 @@ def write(
         num_classes=num_classes,
         splits={split: [part(split)] for split in SPLITS},
         about={"source": source, "classes": list(classes), **about},
+        partial=[m for m, x in arrays.items() if _has_nan(x)],
     )
 
 
 def _checked(views: Any, labels: Any) -> tuple[Any, Any, int | None, Any]:
     """Arrays, labels, the number of classes, and which rows have which view."""
     filled, present = take_absent(views)
-    arrays = as_arrays(filled)
+    arrays = as_arrays(filled, partial=filled if isinstance(filled, Mapping) else ())
     size = len(next(iter(arrays.values())))
     if len(arrays) < 2:
         raise ValueError(
@@ -211,7 +234,7 @@ def _converted(
     ranges = {}
     for m, x in arrays.items():
         there = x if present is None else x[present[m]]
-        ranges[m] = [float(there.min()), float(there.max())]
+        ranges[m] = [float(np.nanmin(there)), float(np.nanmax(there))]
     scalings = {
         m: _scaling_of(arrays[m][known[m]], rule)
         for m, rule in rules.items()
@@ -219,12 +242,22 @@ def _converted(
     }
     arrays = {m: _to_model(x, scalings.get(m)) for m, x in arrays.items()}
     spread = {
-        m: float(x[known[m]].std(axis=0, dtype=np.float64).mean())
-        for m, x in arrays.items()
-        if x.dtype == np.float32
+        m: _spread(x[known[m]]) for m, x in arrays.items() if x.dtype == np.float32
     }
     scaled = {m: to_json(of) for m, of in scalings.items()}
     return arrays, {"scaling": scaled, "spread": spread, "ranges": ranges}
+
+
+def _has_nan(x: np.ndarray) -> bool:
+    return x.dtype.kind == "f" and bool(np.isnan(x).any())
+
+
+def _spread(x: np.ndarray) -> float:
+    """Mean of the standard deviations of all entries, over values that are there."""
+    if not _has_nan(x):
+        return float(x.std(axis=0, dtype=np.float64).mean())
+    known = x[:, (~np.isnan(x)).any(axis=0)]
+    return float(np.nanstd(known, axis=0, dtype=np.float64).mean())
 
 
 def scaling_rule(x: np.ndarray) -> str:
@@ -295,9 +328,12 @@ def to_model(
 
     Raises:
         ValueError: as ``as_arrays``; an unknown name; another shape; pictures outside
-            [0, 1] for a model that knows none.
+            [0, 1] for a model that knows none; entries missing, NaN or masked, of a
+            view that lacked none in training; a row that lacks them all.
     """
-    arrays = as_arrays(views, argument)
+    if isinstance(views, Mapping):
+        views = {m: with_nan(x, f"{argument}.{m}") for m, x in views.items()}
+    arrays = as_arrays(views, argument, dataset.partial)
     known = sorted(dataset.shapes)
     if unknown := sorted(set(arrays) - set(known)):
         raise ValueError(f"`{argument}` has {unknown}, expected some of {known}")
@@ -308,18 +344,26 @@ def to_model(
             raise ValueError(
                 f"`{argument}.{m}` has shape {x.shape}, expected {(len(x), *shape)}"
             )
+        if m in dataset.partial:
+            is_empty = np.isnan(x).reshape(len(x), -1).all(axis=1)
+            if is_empty.any():
+                raise ValueError(
+                    f"`{argument}.{m}` has nothing in row {int(np.argmax(is_empty))}, "
+                    "expected some entries of every row"
+                )
         is_unit = m not in dataset.unbounded and scaling is None
         if x.dtype == np.uint8:
             x = x.astype(np.float32) * np.float32(1 / 255 if is_unit else 1)
-        elif len(shape) == 3 and is_unit and (x.min() < 0 or x.max() > 1):
+        elif len(shape) == 3 and is_unit and ((x < 0) | (x > 1)).any():
+            low, high = np.nanmin(x), np.nanmax(x)
             raise ValueError(
-                f"`{argument}.{m}` goes from {x.min():g} to {x.max():g}, expected "
+                f"`{argument}.{m}` goes from {low:g} to {high:g}, expected "
                 "bytes, or floats in [0, 1]"
             )
-        if scaling and scaling.rule == "log1p" and x.min() < 0:
+        if scaling and scaling.rule == "log1p" and (x < 0).any():
             raise ValueError(
-                f"`{argument}.{m}` has {x.min():g}, expected values >= 0: the model "
-                "reads log(1 + x) of them"
+                f"`{argument}.{m}` has {np.nanmin(x):g}, expected values >= 0: the "
+                "model reads log(1 + x) of them"
             )
         found[m] = _to_model(x, scaling)
     return found
@@ -353,7 +397,12 @@ def _scaling_of(x: np.ndarray, rule: str) -> Scaling:
     """Mean and standard deviation over all but the last axis; 1 for a constant."""
     x = np.log1p(x) if rule == "log1p" else x
     axes = tuple(range(x.ndim - 1))
-    mean, scale = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
+    if _has_nan(x):
+        there = np.ma.masked_invalid(x.astype(np.float64))
+        # Of a feature that no training row has, as of a constant: 1, and 0 its mean.
+        mean, scale = there.mean(axes).filled(0.0), there.std(axes).filled(0.0)
+    else:
+        mean, scale = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
     scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
     return Scaling(mean.astype(np.float32), scale.astype(np.float32), rule)
 

@@ -16,6 +16,7 @@ A set of your own, from an iterator of its parts, b tuples at a time, is then
     write(folder, name="mine", num_classes=7, splits={"train": parts(), …})
 
 Bytes are read as x / 255, floats as they are: bring these to a scale of about one.
+NaN among them are entries that are missing, in views that `write` calls ``partial``.
 Other numbers are stored as float32, [b] as [b, 1] (`dataset.as_array`).
 
 Opening compares files and manifest; reading a row verifies the checksum that
@@ -66,6 +67,7 @@ def write(
     num_classes: int | None,
     splits: Mapping[str, Iterable[tuple]],
     about: Mapping[str, Any] | None = None,
+    partial: Sequence[str] = (),
 ) -> None:
     """Writes a data set; no more than one part of it is in memory at a time.
 
@@ -77,6 +79,7 @@ def write(
       num_classes: of the labels; None without labels.
       splits: "train", "validation" and "test": each its parts, `Part`, of any size.
       about: more that the manifest is to hold, as `own.write` has it.
+      partial: views of floats of which a tuple may lack single entries: NaN there.
 
     Raises:
       FileExistsError: ``folder`` is there.
@@ -93,27 +96,30 @@ def write(
         raise FileExistsError(f"{folder} exists: remove it, or write to another folder")
     if set(splits) != set(SPLITS):
         raise ValueError(f"`splits` is {sorted(splits)}, expected {sorted(SPLITS)}")
-    partial = folder.with_name(f"{folder.name}.partial")
-    if partial.exists():  # left by a process that was killed
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    unfinished = folder.with_name(f"{folder.name}.partial")
+    if unfinished.exists():  # left by a process that was killed
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
     try:
-        found = _write_splits(partial, num_classes, splits)
+        found = _write_splits(unfinished, num_classes, splits, tuple(partial))
         told = {"format": manifest.FORMAT, "name": name} | dict(about or {}) | found
-        (partial / manifest.NAME).write_text(json.dumps(told, indent=1))
-        partial.rename(folder)
+        (unfinished / manifest.NAME).write_text(json.dumps(told, indent=1))
+        unfinished.rename(folder)
     finally:
-        if partial.exists():
-            shutil.rmtree(partial)
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
 
 
 def _write_splits(
-    folder: Path, num_classes: int | None, splits: Mapping[str, Iterable[tuple]]
+    folder: Path,
+    num_classes: int | None,
+    splits: Mapping[str, Iterable[tuple]],
+    partial: tuple[str, ...],
 ) -> dict[str, Any]:
     """Writes the files of all splits; returns what the manifest says of them."""
     entries, ranges, row_type = {}, {}, None
     for split in SPLITS:
-        tables = _tables(split, splits[split], row_type, num_classes, ranges)
+        tables = _tables(split, splits[split], row_type, num_classes, ranges, partial)
         if (first := next(tables, None)) is None:
             raise ValueError(f"split {split!r} has no tuples")
         row_type = first[0].dtype
@@ -126,6 +132,7 @@ def _write_splits(
         "splits": entries,
         "shapes": {m: row_type[m].shape for m in row_type.names},
         "floats": ranges,
+        **({"partial": sorted(partial)} if partial else {}),
     }
 
 
@@ -135,6 +142,7 @@ def _tables(
     row_type: np.dtype | None,
     num_classes: int | None,
     ranges: dict[str, list[float]],
+    partial: tuple[str, ...],
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
     """Each part as an array of ``row_type``, its labels, and bool[b, M] of what tuples
     have; ValueError if unfit.
@@ -150,7 +158,7 @@ def _tables(
         size = len(next(iter(views.values()), ()))
         has = _presence(split, present, sorted(views), size, start)
         views = {
-            m: _as_stored(views[m], of_row, f"{split}.{m}", start)
+            m: _as_stored(views[m], of_row, f"{split}.{m}", start, m in partial)
             for m, of_row in zip(sorted(views), has.T, strict=True)
         }
         own_type = np.dtype([(m, x.dtype, x.shape[1:]) for m, x in views.items()])
@@ -179,15 +187,18 @@ def _tables(
         for (m, x), of_row in zip(views.items(), has.T, strict=True):
             if x.dtype == np.float32:
                 low, high = ranges.get(m, (np.inf, -np.inf))
-                least = x[of_row].min(initial=np.inf)
-                most = x[of_row].max(initial=-np.inf)
+                there = x[of_row]
+                there = there[~np.isnan(there)]
+                least, most = there.min(initial=np.inf), there.max(initial=-np.inf)
                 ranges[m] = [min(low, float(least)), max(high, float(most))]
             table[m] = x
         yield table, labels, has
         start += size
 
 
-def _as_stored(x: Any, of_row: np.ndarray, argument: str, start: int) -> np.ndarray:
+def _as_stored(
+    x: Any, of_row: np.ndarray, argument: str, start: int, partial: bool
+) -> np.ndarray:
     """Bytes of one to three axes a row as they are, all else as `dataset.as_array`.
 
     Rows that lack the view are zeros, whatever stood there.
@@ -196,7 +207,7 @@ def _as_stored(x: Any, of_row: np.ndarray, argument: str, start: int) -> np.ndar
         x = np.array(x)
         x[~of_row] = 0
     is_bytes = getattr(x, "dtype", None) == np.uint8 and 2 <= x.ndim <= 4
-    return np.asarray(x) if is_bytes else dataset.as_array(x, argument, start)
+    return np.asarray(x) if is_bytes else dataset.as_array(x, argument, start, partial)
 
 
 def _presence(
@@ -281,7 +292,9 @@ def open_dataset(folder: str | Path) -> Dataset:
         name=about["name"],
         shapes=shapes,
         splits={
-            name: _open_split(folder, name, told[name], row_type, num_classes)
+            name: _open_split(
+                folder, name, told[name], row_type, num_classes, about["partial"]
+            )
             for name in told
         },
         fetch=fetch_stored,
@@ -304,6 +317,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         scaling=scaling_of(about),
         ranges={m: tuple(told) for m, told in about["ranges"].items()},
         classes=tuple(about["classes"]),
+        partial=tuple(about["partial"]),
     )
 
 
@@ -333,6 +347,7 @@ def _open_split(
     told: dict[str, Any],
     row_type: np.dtype,
     num_classes: int | None,
+    partial: Sequence[str],
 ) -> Split:
     # Not at the top: grain takes a second to import, which most runs need not spend.
     import grain
@@ -375,7 +390,8 @@ def _open_split(
             joined = b"".join(source.__getitems__(indices.tolist()))
         table = np.frombuffer(joined, row_type)
         for m in row_type.names:
-            is_finite = np.isfinite(table[m].reshape(len(table), -1)).all(axis=1)
+            is_bad = np.isinf if m in partial else lambda x: ~np.isfinite(x)
+            is_finite = ~is_bad(table[m]).reshape(len(table), -1).any(axis=1)
             if not is_finite.all():
                 raise ValueError(
                     f"{folder}: row {indices[~is_finite].min()} of split {split!r} has "

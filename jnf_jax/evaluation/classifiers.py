@@ -159,6 +159,7 @@ def _classifier_stage(network: Classifier, dataset: Dataset) -> Stage:
     def loss(params, frozen, rng_key, batch):
         del frozen
         views, labels = batch
+        views = dataset.filled(views)
         keys = dict(zip(read, jax.random.split(rng_key, len(read)), strict=True))
         losses = {
             m: optax.softmax_cross_entropy_with_integer_labels(

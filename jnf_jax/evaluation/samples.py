@@ -97,7 +97,7 @@ def _as_pictures(
 ) -> dict[str, pictures.Images]:
     """Every view as people look at it: f32[N, height, width, 1 or 3]."""
     shown = {}
-    for m, x in views.items():
+    for m, x in dataset.filled(views).items():
         picture = dataset.presentations.get(m, Presentation()).picture
         shown[m] = x if picture is None else picture(np.asarray(x))
     return shown

@@ -89,12 +89,18 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
             "what is drawn given subsets"
         )
     check_partial_rows(experiment.model, dataset)
+    check_partial_entries(experiment.model, dataset)
     decoder = method.diffusion_decoder
     drawn = () if decoder is None else decoder.modalities
     if unbounded := [m for m in drawn if m in dataset.unbounded]:
         raise ValueError(
             f"`denoiser` draws values in [0, 1], expected pictures: {unbounded} of "
             f"{dataset.name!r} have others"
+        )
+    if holed := [m for m in drawn if m in dataset.partial]:
+        raise ValueError(
+            f"`denoiser` knows no missing entries, expected none: rows of "
+            f"{dataset.name!r} lack some of {holed}"
         )
     return Setup(experiment, dataset, method)
 
@@ -122,6 +128,20 @@ def check_partial_rows(model: ModelSettings, dataset: Dataset) -> None:
             raise ValueError(
                 f"no training row of {dataset.name!r} has two views, expected some: "
                 "they alone tell how views go together"
+            )
+
+
+def check_partial_entries(model: ModelSettings, dataset: Dataset) -> None:
+    """Refuses rows that lack entries of views whose networks do not expect it.
+
+    Raises:
+        ValueError: ``partial_entries`` of their networks is not set.
+    """
+    for m in dataset.partial:
+        if not model.network(m).partial_entries:
+            raise ValueError(
+                f"`model.networks.{m}.partial_entries` is False, expected True: rows "
+                f"of {dataset.name!r} lack entries of {m!r}"
             )
 
 

@@ -90,7 +90,7 @@ def keep_model(setup: Setup, workdir: Path) -> None:
         rows = np.arange(min(NUM_ADAPTATION_DATA, train.size), dtype=np.int32)
         fetch = jax.jit(dataset.fetch)
         calibration = jax.device_get(fetch(train.arrays, train.rows(rows)))
-    fields = ("name", "shapes", "num_classes", "record", "unbounded")
+    fields = ("name", "shapes", "num_classes", "record", "unbounded", "partial")
     about = {"format": FORMAT} | {field: getattr(dataset, field) for field in fields}
     about["scaling"] = {m: own.to_json(of) for m, of in dataset.scaling.items()}
     write_whole(workdir / "calibration.npz", npz(calibration))
@@ -134,6 +134,7 @@ def open_model(workdir: Path) -> Trained:
         record=about["record"],
         unbounded=tuple(about["unbounded"]),
         scaling=record_files.scaling_of(about),
+        partial=tuple(about.get("partial", ())),
     )
     setup = build_setup(resolve(config), dataset)
     if exported.is_export(workdir):

@@ -9,7 +9,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.likelihoods import LIKELIHOODS
+from jnf_jax.likelihoods import LIKELIHOODS, OfKnownEntries
 from jnf_jax.losses import JointModel, MixtureTerms, joint_elbo
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.settings import ModelSettings
@@ -40,6 +40,8 @@ class View:
         weight: λ_m in the training objective.
         learns_scale: Whether the parameters have "log_scale" f32[C] beside the
             decoder's, over the last axis of the event.
+        partial_entries: Whether x_m may be NaN where entries are missing: log p(x_m|z)
+            is then that of the others.
     """
 
     name: str
@@ -49,6 +51,7 @@ class View:
     scale: float
     weight: float = 1.0
     learns_scale: bool = False
+    partial_entries: bool = False
 
     def init(self, rng_key: jax.Array, z: Latents) -> Params:
         """Fresh parameters of decoder and likelihood; ``z`` gives its shape alone."""
@@ -66,7 +69,8 @@ class View:
             log_scale = params.pop("log_scale")
             scale = jnp.exp(jnp.maximum(log_scale, jnp.log(self.scale / 100)))
         output = self.decoder.apply({"params": params}, z)
-        return LIKELIHOODS[self.likelihood](output, scale)
+        distribution = LIKELIHOODS[self.likelihood](output, scale)
+        return OfKnownEntries(distribution) if self.partial_entries else distribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,11 +266,10 @@ def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
     """One view a modality, in sorted order."""
     views = []
     for m, shape in sorted(shapes.items()):
-        decoder = build_decoder(model.network(m), tuple(shape), model.compute_dtype)
-        p, weight = model.likelihood(m), model.weight(m, shapes)
-        views.append(
-            View(m, tuple(shape), decoder, p.name, p.scale, weight, p.learns_scale)
-        )
+        network, p = model.network(m), model.likelihood(m)
+        decoder = build_decoder(network, tuple(shape), model.compute_dtype)
+        own = (p.name, p.scale, model.weight(m, shapes), p.learns_scale)
+        views.append(View(m, tuple(shape), decoder, *own, network.partial_entries))
     return tuple(views)
 
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from jnf_jax.networks.decoders import ACTIVATIONS, ConvDecoder, MlpDecoder
 from jnf_jax.networks.gaussian import ConvTrunk, MlpTrunk
+from jnf_jax.networks.reading import READINGS, ReadingTrunk
 from jnf_jax.networks.residual import ResidualDecoder, ResidualTrunk
 from jnf_jax.networks.sequence import NUM_HEADS, TransformerDecoder, TransformerTrunk
 from jnf_jax.options import REQUIRED, option
@@ -44,6 +45,19 @@ class NetworkSettings:
         "sigmoid",
         'On the decoder\'s output: "sigmoid" or "identity".',
         one_of=ACTIVATIONS,
+    )
+    reads: str = option(
+        "values",
+        'What the encoder reads of x: "values", "log1p" (of counts), or "angle": sine '
+        "and cosine of radians.",
+        one_of=READINGS,
+        came_later=True,
+    )
+    partial_entries: bool = option(
+        False,
+        "Whether rows may lack single entries of this view, NaN: the encoder is told "
+        "which, and the likelihood is over the others.",
+        came_later=True,
     )
 
     def cross_faults(self, field: str) -> list[str]:
@@ -110,12 +124,15 @@ class NetworkSettings:
 def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
     """The encoder trunk: f32[B, ...] -> [B, features], computed in ``dtype``."""
     features, hidden = settings.features, settings.hidden_sizes
-    return {
+    trunk = {
         "conv": lambda: ConvTrunk(features, settings.kernel_size, hidden, dtype),
         "residual": lambda: ResidualTrunk(features, hidden),
         "transformer": lambda: TransformerTrunk(features, hidden),
         "mlp": lambda: MlpTrunk(hidden, dtype),
     }[settings.kind]()
+    if settings.reads == "values" and not settings.partial_entries:
+        return trunk
+    return ReadingTrunk(trunk, settings.reads, settings.partial_entries)
 
 
 def build_decoder(
