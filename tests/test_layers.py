@@ -45,7 +45,7 @@ INTERNAL = {
     "evaluation.statistics": ("names", "types", "sampling"),
 }
 # Above them, by layer: the trainer, what judges a trained model, and experiments.
-UPPER = {"training": 5, "evaluation": 6, "experiments": 7, "configs": 7}
+UPPER = {"training": 5, "evaluation": 6, "experiments": 7, "configs": 7, "page": 7}
 PROGRAM = 8  # every module that no table names: train, evaluate, sample, …
 
 NUMERIC = {"numpy", "jax", "jaxtyping"}

@@ -9,7 +9,7 @@ from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
 from jnf_jax.evaluation.kept import Kept
 from jnf_jax.evaluation.protocol import Draws
 from jnf_jax.evaluation.refinement import BY_CHAINS, evaluate_refinement
-from jnf_jax.evaluation.sampler_quality import stand_in
+from jnf_jax.evaluation.sampler_record import stand_in
 from jnf_jax.evaluation.subject import Subject
 from jnf_jax.methods.decoder_posterior import DecoderPosterior, Reweighting
 from jnf_jax.names import join_names

@@ -416,6 +416,20 @@ def _write_captions(
     return np.array(image)
 
 
+def sheet(name: str, images: Images, side: int) -> Picture:
+    """Pictures edge to edge, f32[N, K, H, W, 1 or 3] as N rows of K cells.
+
+    Cells have the pictures' own size, or are averaged to sides of ``side`` at most.
+
+    >>> sheet("m0", np.zeros((2, 5, 8, 6, 1)), side=4).shape
+    (8, 20, 3)
+    """
+    cells = _as_rgb(name, images, side, max_ndim=5)
+    num, columns, height, width, _ = cells.shape
+    rows = cells.transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(rows.reshape(num * height, columns * width, 3))
+
+
 def save_png(path: str | os.PathLike, array: Picture) -> Path:
     """Writes a picture, and returns its path, which must end in ``.png``.
 

@@ -39,6 +39,11 @@ class Drawn(NamedTuple):
     truth: Mapping[str, pictures.Images] = MappingProxyType({})
     num_draws: int = 1
 
+    def first(self, num: int) -> tuple[dict[str, pictures.Images], ...]:
+        """``given``, ``generated`` and ``truth`` of the first ``num`` draws."""
+        every = (self.given, self.generated, self.truth)
+        return tuple({m: x[:num] for m, x in of.items()} for of in every)
+
 
 def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     """Writes a grid of ``drawn`` as PNG, and what the data set writes beside it.
@@ -47,11 +52,11 @@ def save(dataset: Dataset, drawn: Drawn, path: Path) -> list[Path]:
     """
     if not processes.is_first():
         return []
-    shown = _as_pictures(dataset, drawn.generated)
+    shown = as_pictures(dataset, drawn.generated)
     if drawn.given:
         each = slice(None, None, drawn.num_draws)
         given, truth = (
-            _as_pictures(dataset, {m: x[each] for m, x in of.items()})
+            as_pictures(dataset, {m: x[each] for m, x in of.items()})
             for of in (drawn.given, {m: drawn.truth[m] for m in shown})
         )
         shown = {
@@ -83,16 +88,16 @@ def save_table(
     """
     if not processes.is_first():
         return []
-    real, shown = _as_pictures(dataset, real), {}
+    real, shown = as_pictures(dataset, real), {}
     for subset, drawn in generated.items():
         shown[subset] = {
             m: np.reshape(x, (len(real[m]), -1, *np.shape(x)[1:]))
-            for m, x in _as_pictures(dataset, drawn).items()
+            for m, x in as_pictures(dataset, drawn).items()
         }
     return [pictures.save_png(path, pictures.any_to_any_grid(real, shown))]
 
 
-def _as_pictures(
+def as_pictures(
     dataset: Dataset, views: dict[str, pictures.Images]
 ) -> dict[str, pictures.Images]:
     """Every view as people look at it: f32[N, height, width, 1 or 3]."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from jnf_jax.evaluation.measures import MEASURES, load
 from jnf_jax.evaluation.measures.tables import rows_of
-from jnf_jax.evaluation.sampler_quality import stand_in
+from jnf_jax.evaluation.sampler_record import stand_in
 from jnf_jax.experiments.records import (
     DIAGNOSTICS,
     by_properness,

@@ -12,8 +12,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jnf_jax.experiments import config_files
 from jnf_jax.runtime.files import read_json, write_whole
 
@@ -136,6 +134,8 @@ def describe_run() -> dict[str, Any]:
     ``commit`` is None outside a checkout; ``dirty`` is whether tracked files were
     changed.
     """
+    import jax  # takes seconds, and whoever reads these files needs none of it
+
     commit, dirty = _describe_commit()
     versions = {}
     for name in _PACKAGES:
@@ -175,6 +175,8 @@ def provenance(workdir: Path) -> dict[str, Any]:
 
 def hardware() -> str:
     """Such as "2 cores of Intel(R) Xeon(R) …" or "4 x NVIDIA H200"."""
+    import jax  # see `describe_run`
+
     devices = jax.devices()
     if devices[0].platform != "cpu":
         return f"{len(devices)} x {devices[0].device_kind}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jnf_jax.evaluation.sampler_quality import is_closed_form
+from jnf_jax.evaluation.sampler_record import is_closed_form
 from jnf_jax.experiments.schema import Record, is_summary, validate
 from jnf_jax.experiments.text import mean_of
 from jnf_jax.names import split_names

@@ -33,6 +33,7 @@ from jnf_jax.experiments.experiment import (
     stage_path,
 )
 from jnf_jax.experiments.stages import bind_stage
+from jnf_jax.page.page import write_own
 from jnf_jax.runtime import parallel, processes
 from jnf_jax.runtime.files import try_file, try_folder, user_path
 from jnf_jax.stage import Stage
@@ -84,6 +85,8 @@ def train_and_evaluate(
             unseen = ", ".join(missing)
             processes.say(f"not evaluated: nothing is trained yet of {unseen}")
         if not with_evaluation or missing:
+            if processes.is_first():
+                write_own(workdir, processes.say)
             return None
         is_read = set(setup.experiment.stages) <= set(setup.experiment.init)
         if is_read and processes.is_first():  # no stage's start was logged
@@ -208,6 +211,7 @@ def train_seeds(
     record = combine(found)
     print(console_table(record))
     records.write_all([Path(workdir) / "results.json", out], record)
+    write_own(workdir, processes.say)
     return record
 
 

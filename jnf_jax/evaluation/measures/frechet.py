@@ -92,7 +92,7 @@ TABLES = (
             Column("by prior", "frechet_classifier.num_unconditional", 0, low=1.0),
         )
         + tuple(
-            Column(f"{features}, {kind}", f"{distance}.{kind}", 2, low=0.0)
+            Column(f"{features}, {kind}", f"{distance}.{kind}", 2, 0.0, best="low")
             for distance, features in (
                 ("frechet_classifier", "classifier features"),
                 ("fid", "FID"),
@@ -103,8 +103,8 @@ TABLES = (
     Table(
         "The same in classifier features, of each target modality:",
         (
-            Column("given", "conditional", 2, low=0.0),
-            Column("by prior", "unconditional", 2, low=0.0),
+            Column("given", "conditional", 2, low=0.0, best="low"),
+            Column("by prior", "unconditional", 2, low=0.0, best="low"),
         ),
         rows="frechet_classifier.targets",
         heading="target",

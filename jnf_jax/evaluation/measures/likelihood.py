@@ -82,7 +82,7 @@ TABLES = (
             Column("K, (b)'s too", "settings.num_importance_samples", 0, low=1.0),
             Column("K of (a)", "settings.num_conditional_samples", 0, low=1.0),
             Column("tuples", "settings.num_tuples", 0, low=1.0),
-            Column("log p(X), nats", "joint.log_prob", 1),
+            Column("log p(X), nats", "joint.log_prob", 1, best="high"),
             Column("standard error", "joint.standard_error", 1, low=0.0),
             Column("ESS, median", "joint.ess_median", 1, low=0.0),
             Column("log Z", "joint.log_normaliser.value", 2),
@@ -95,10 +95,10 @@ TABLES = (
         "standard errors over tuples; ESS, medians of as many as there are draws. "
         "(b) divides by p(x_S): at an ESS of that below ten, do not believe it.",
         (
-            Column("(a)", "a", 1),
+            Column("(a)", "a", 1, best="high"),
             Column("s.e. of (a)", "standard_error_a", 1, low=0.0),
             Column("ESS of (a)", "ess_a", 1, low=0.0),
-            Column("(b)", "b", 1),
+            Column("(b)", "b", 1, best="high"),
             Column("s.e. of (b)", "standard_error_b", 1, low=0.0),
             Column("ESS of (b)", "ess_b", 1, low=0.0),
             Column("ESS of p(x_S) in (b)", "ess_given", 1, low=0.0),

@@ -77,8 +77,13 @@ TABLES = (
         "diversity within class of what is generated from one other modality, as a "
         "share of the data's.",
         (
-            Column("probe", "probe", 3, low=0.0, high=1.0),
-            Column("absolute error", "reconstruction.joint.absolute_error", 3, low=0.0),
+            Column("probe", "probe", 3, 0.0, 1.0, best="high"),
+            Column(
+                "absolute error",
+                "reconstruction.joint.absolute_error",
+                low=0.0,
+                best="low",
+            ),
             Column("diversity", "diversity", 3, low=0.0),
         ),
     ),

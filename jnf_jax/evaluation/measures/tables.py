@@ -18,6 +18,7 @@ class Column(NamedTuple):
             row. Absent or null shows as a dash.
         digits: Behind the decimal point.
         low, high: The range; a number outside it is a fault of the record.
+        best: Which of several runs' numbers is the better, "high" or "low"; "" neither.
     """
 
     heading: str
@@ -25,6 +26,7 @@ class Column(NamedTuple):
     digits: int = 3
     low: float = -math.inf
     high: float = math.inf
+    best: str = ""
 
 
 class Table(NamedTuple):

@@ -1,0 +1,1 @@
+"""A page of HTML about finished runs, from what lies in their folders; without jax."""
