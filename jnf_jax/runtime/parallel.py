@@ -60,7 +60,7 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
             f"`num_devices` is {num_devices}, expected 1 to {len(devices)}, as many as "
             "JAX sees"
         )
-    return _mesh_over(devices[:num_devices])
+    return mesh_over(devices[:num_devices])
 
 
 def mesh_of(device: jax.Device) -> Mesh:
@@ -69,10 +69,15 @@ def mesh_of(device: jax.Device) -> Mesh:
     >>> mesh_of(jax.devices()[0]) == make_mesh(1)
     True
     """
-    return _mesh_over([device])
+    return mesh_over([device])
 
 
-def _mesh_over(devices: list[jax.Device]) -> Mesh:
+def mesh_over(devices: list[jax.Device]) -> Mesh:
+    """The mesh of these devices, which need not be there: see ``experiments/pods.py``.
+
+    >>> mesh_over(jax.devices()[:1]) == make_mesh(1)
+    True
+    """
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
