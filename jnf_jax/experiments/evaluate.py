@@ -36,7 +36,12 @@ from jnf_jax.evaluation.statistics import coherence
 from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.experiments import logs, new_rows, records
 from jnf_jax.experiments.console import console_table
-from jnf_jax.experiments.experiment import Setup, cache_dir_of, record_key
+from jnf_jax.experiments.experiment import (
+    Setup,
+    cache_dir_of,
+    never_trained,
+    record_key,
+)
 from jnf_jax.methods.method import shared_latent
 from jnf_jax.names import file_name, join_names
 from jnf_jax.page.page import write_own
@@ -188,6 +193,7 @@ def evaluate(
         judged, draws = judge(subject, sampler, experiment.refinement, kept)
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets != "none":
+        _tell_of_subsets(setup, subject)
         judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
         if densities := mean_subset_log_prob(subject):
             judged["subset_log_prob"] = densities
@@ -220,6 +226,19 @@ def evaluate(
         write(record(found) | {"unfinished": waiting})
 
     return record(measures.run(experiment.measures, subject, before_each))
+
+
+def _tell_of_subsets(setup: Setup, subject: Subject) -> None:
+    """Warns of subsets that are inferred and were never trained; says which were."""
+    if "subsets" not in {stage.name for stage in setup.method.stages}:
+        return  # experts are of single views
+    if wrong := never_trained(setup.dataset, subject.subsets):
+        trained = [join_names(s) for s in subject.subsets if s not in wrong]
+        subject.report(
+            f"warning: no training row has {', '.join(map(join_names, wrong))} and "
+            "another view, so that what is inferred from these was never trained; "
+            f"trained were {', '.join(trained)}"
+        )
 
 
 def _classifiers(

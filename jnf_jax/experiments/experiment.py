@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,26 @@ def check_partial_entries(model: ModelSettings, dataset: Dataset) -> None:
                 f"`model.networks.{m}.partial_entries` is False, expected True: rows "
                 f"of {dataset.name!r} lack entries of {m!r}"
             )
+
+
+def never_trained(
+    dataset: Dataset, subsets: Sequence[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Those of ``subsets`` that no training row has beside another view.
+
+    One flow for every subset learns q(z|x_S) from the rows whose views are S and more;
+    of other S it says what the network makes of them.
+    """
+    train = dataset.splits.get("train")
+    if train is None or train.present is None:
+        return []
+    has = {m: np.asarray(of, bool) for m, of in train.present.items()}
+    num = sum(of.astype(int) for of in has.values())
+    return [
+        s
+        for s in subsets
+        if not np.any(np.all([has[m] for m in s], axis=0) & (num > len(s)))
+    ]
 
 
 def stage_directory(workdir: Path, stage: str) -> Path:

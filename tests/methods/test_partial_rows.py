@@ -9,7 +9,7 @@ import pytest
 from oracles import random_like
 
 from jnf_jax.data.dataset import Dataset, Split
-from jnf_jax.experiments.experiment import check_partial_rows
+from jnf_jax.experiments.experiment import check_partial_rows, never_trained
 from jnf_jax.losses import hide_absent
 from jnf_jax.methods.amortised import SubsetPosteriorSettings
 from jnf_jax.methods.jnf_shared import ProjectorSettings
@@ -171,3 +171,25 @@ def test_rows_that_cannot_be_learnt_from_are_refused(has_b, partial_rows, told):
     model = dataclasses.replace(MODEL, partial_rows=partial_rows)
     with pytest.raises(ValueError, match=told):
         check_partial_rows(model, data)
+
+
+def test_subsets_that_no_row_has_beside_another_view_were_never_trained():
+    """Rows of {a, b}, {b, c}, {a, c, d}: S is learnt where a row has S and more."""
+    has = {"a": [1, 0, 1], "b": [1, 1, 0], "c": [0, 1, 1], "d": [0, 0, 1]}
+    present = {m: np.array(of, bool) for m, of in has.items()}
+    asked = [
+        tuple(s) for s in ("a", "b", "c", "d", "ab", "ac", "ad", "bc", "cd", "abc")
+    ]
+    for mask, wrong in (
+        (present, [tuple(s) for s in ("ab", "bc", "abc")]),
+        (None, []),
+    ):
+        data = Dataset(
+            name="some",
+            shapes={m: (1,) for m in has},
+            splits={"train": Split({}, 3, None, present=mask)},
+            fetch=lambda arrays, rows: {},
+            num_classes=None,
+            record={"checksums": {}},
+        )
+        assert never_trained(data, asked) == wrong

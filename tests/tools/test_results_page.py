@@ -46,6 +46,24 @@ def test_every_required_key_is_documented_and_required(record):
         assert any(f"`{key}` is missing" in f for f in validate(short))
 
 
+def test_the_table_of_sizes_has_means_over_subsets(record):
+    assert tables.size_table({"run": record}) == []
+    twice = {"mean": 3.0, "sd": 0.1, "n": 2}
+    record["subset_log_prob"] = {"": -9.0, "a": -5.0, "b": twice, "a+b": 4.5}
+    record["draws_per_second"] = {"a": 100.0, "b": 300.0, "a+b": 50.0}
+    record["training_seconds"] = 212.0
+    tv = {"tv": {"c": 0.25, "b": 0.75}, "floor": {}}
+    nothing = {"tv": {"a": 0.9}}
+    record["label_distribution"] = {
+        "given": {"a": tv, "nothing, z from normal": nothing}
+    }
+    assert validate(record) == []
+    *_, none, one, two = tables.size_table({"run": record})
+    assert none.endswith("| 0 | – | -9.00 | – | – | 212 s |")
+    assert one.endswith("| 1 | 0.500 ± 0.020 | -1.00 | 0.500 | 200 | 212 s |")
+    assert two.endswith("| 2 | 0.750 | 4.50 | – | 50 | 212 s |")
+
+
 def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
     record["refinement"] = refinement()
     assert validate(record) == []

@@ -21,6 +21,7 @@ from jnf_jax.experiments.text import (
     Rows,
     by_name,
     format_cell,
+    format_duration,
     format_value,
     markdown,
     mean_of,
@@ -43,7 +44,7 @@ LONG_CHAINS = {
 
 def beside(records: Mapping[str, Mapping]) -> list[str]:
     """Every such table, as lines: its sentence and its Markdown."""
-    lines = [*prior_table(records), *_direction_rows(records)]
+    lines = [*size_table(records), *prior_table(records), *_direction_rows(records)]
     lines += [*improper_table(records), *_more_rows(records)]
     lines += [*energy_table(records), *refinement_table(records)]
     for measure in MEASURES:
@@ -82,6 +83,53 @@ def sizes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 def conditional_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Coherence by the number of modalities given, of a record or a published row."""
     return record.get("coherence", record).get("conditional", {})
+
+
+def size_table(records: Mapping[str, Mapping]) -> list[str]:
+    """A row for each size of subset, of records whose posterior has a density there, or
+    that say how fast they draw."""
+    rows = []
+    for name, record in records.items():
+        densities = _by_size(record.get("subset_log_prob", {}))
+        rates = _by_size(record.get("draws_per_second", {}))
+        given = find(record, "label_distribution.given") or {}
+        # What "nothing, z from" a prior gave is of no subset.
+        tv = _by_size({s: _mean(of["tv"]) for s, of in given.items() if "," not in s})
+        for size in sorted({*densities, *rates}, key=int):
+            rows.append(
+                [
+                    row_name(name, records),
+                    size,
+                    format_value(conditional_of(record).get(size)),
+                    format_value(densities.get(size), 2),
+                    format_value(tv.get(size)),
+                    format_value(rates.get(size), 0),
+                    format_duration(record["training_seconds"])
+                    if "training_seconds" in record
+                    else ABSENT,
+                ]
+            )
+    header = ["config", "given", "coherence", "log q(z|x_S), nats", "TV of labels"]
+    header += ["draws/s", "training"]
+    said = (
+        "By the number of views given, means over subsets: log q of z from the joint "
+        "posterior of test tuples, comparable on one stage one alone; total variation "
+        "of generated labels from the truth where x_S leaves one open; draws of z a "
+        "second, encoders included; and how long all stages were trained."
+    )
+    return _said(said, header, rows)
+
+
+def _by_size(of_subset: Mapping[str, Any]) -> dict[str, float]:
+    """{names of S: value} -> {|S|: mean}."""
+    of_size: dict[str, dict[str, Any]] = {}
+    for subset, value in of_subset.items():
+        of_size.setdefault(str(len(split_names(subset))), {})[subset] = value
+    return {size: _mean(values) for size, values in of_size.items()}
+
+
+def _mean(values: Mapping[str, Any]) -> float:
+    return sum(map(mean_of, values.values())) / len(values)
 
 
 def prior_table(records: Mapping[str, Mapping]) -> list[str]:
