@@ -19,6 +19,7 @@ _PUBLIC = {
     "fit": "jnf_jax.api.fit",
     "load": "jnf_jax.api.load",
     "Model": "jnf_jax.api.Model",
+    "MultiViewImputer": "jnf_jax.estimator.MultiViewImputer",
     "load_dataset": "jnf_jax.data.load",
     "gaussian_kl": "jnf_jax.losses.gaussian_kl",
     "iwae_bound": "jnf_jax.losses.iwae_bound",

@@ -295,14 +295,15 @@ class Model:
 
         ::
 
-            z ~ q(z|x_O),    x_t ~ p(x_t|z) for each t ∉ O, the views that the row has
+            z ~ q(z|x_O),    x_t ~ p(x_t|z) of all that is not in O, what the row has
 
-        Any row may lack any views; one that has none is drawn from the prior.
+        Any row may lack any views; one that has none is drawn from the prior. Where
+        rows lacked single entries of a view in training, they may lack some here.
 
         Args:
-            partial: {name: array [N, ...]} in the units of the training data. A row
-                that is all NaN, or all masked in a NumPy masked array, lacks the view;
-                a view that is left out is missing in every row.
+            partial: {name: array [N, ...]} in the units of the training data, NaN, or
+                masked in a NumPy masked array, where something is missing; a view that
+                is left out is missing in every row.
             num_samples: K, draws a row. The mean of K draws has a standard error of
                 sd / √K.
             seed: Of the draws; draw k of row i depends on (seed, k, i) and on what
@@ -315,7 +316,8 @@ class Model:
             missing; see ``imputation.Imputed``.
 
         Raises:
-            ValueError: As ``generate``; a row that has a part of a view.
+            ValueError: As ``generate``; a row that has a part of a view of which every
+                training row had all or nothing.
 
         It warns of draws that are not to be trusted.
         """
@@ -323,10 +325,11 @@ class Model:
         options = _draws(num_samples, seed)
         groups = []
         for given, numbers in rows.patterns():
-            if targets := [m for m in self.modalities if m not in given]:
+            holes = {m for m, x in rows.missing.items() if x[numbers].any()}
+            if targets := tuple(sorted(holes)):
                 drawn, chains = new_rows.generate(
                     *self._model, {m: rows.read[m][numbers] for m in given},
-                    tuple(targets), noise=noise, numbers=numbers,
+                    targets, noise=noise, numbers=numbers,
                     step_size=self._step_size(given), **options,
                 )  # fmt: skip
                 shown = self._shown(drawn, clips=not noise)

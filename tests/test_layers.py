@@ -76,7 +76,7 @@ OWNED = {
     "flax": {"networks"},
     "orbax": {"checkpoint"},
     "optax": {"training", "evaluation"},
-    "sklearn": {"priors", "evaluation", "evaluation.statistics"},
+    "sklearn": {"priors", "evaluation", "evaluation.statistics", "estimator"},
     "safetensors": {"experiments"},
     "grain": {"data"},
     "mudata": {"data"},

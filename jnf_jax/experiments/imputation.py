@@ -1,6 +1,6 @@
 """Rows with holes: what is missing in each is drawn given what is there.
 
-``read`` finds the holes, ``Partial.patterns`` groups rows that lack the same views, and
+``read`` finds the holes, ``Partial.patterns`` groups rows that have the same views, and
 ``complete`` puts the draws of all groups together and says how far they spread. Drawing
 itself is ``new_rows``': draw k of row i depends on (seed, k, i) and on what row i has,
 whatever rows are beside it and however they are grouped.
@@ -20,12 +20,13 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 class Partial(NamedTuple):
-    """Rows that may lack views.
+    """Rows that may lack views, and entries of views.
 
     Attributes:
         given: {m: [N, *shape]}, as the user has them, bytes of pictures as x / 255;
-            anything where a row lacks them. Views of no row are left out.
-        read: {m: f32[N, *shape]}, the same as a model reads them.
+            anything in holes. Views that were left out are not in it.
+        read: {m: f32[N, *shape]}, the same as a model reads them: NaN in holes of views
+            that a row has in part.
         missing: {m: bool[N, *shape]}, of all views that the model knows.
     """
 
@@ -95,16 +96,18 @@ def read(dataset: Dataset, partial: Mapping[str, Any], argument: str) -> Partial
     """Rows of some views, in the user's units, that may lack some of them.
 
     A row lacks a view where it is all NaN, or all masked in a NumPy masked array. Views
-    that are left out are missing in all rows.
+    that are left out are missing in all rows. Single entries may be missing where some
+    were in training.
 
     Raises:
-        ValueError: As ``own.to_model``; a row that has a part of a view.
+        ValueError: As ``own.to_model``; a row that has a part of another view.
     """
     if not isinstance(partial, Mapping) or not partial:
         own.as_arrays(partial, argument)  # which refuses it
     filled, missing = {}, {}
     for m, x in partial.items():
-        filled[m], missing[m] = _holes(x, f"{argument}.{m}")
+        may_be_partial = m in dataset.partial
+        filled[m], missing[m] = _holes(x, f"{argument}.{m}", may_be_partial)
     found = own.to_model(dataset, filled, argument)
     size = len(next(iter(found.values())))
     given = {m: np.reshape(filled[m], x.shape) for m, x in found.items()}
@@ -170,29 +173,34 @@ def _chains_of(groups: Sequence[Group], size: int, num_samples: int) -> Chains |
     return joined
 
 
-def _holes(x: Any, argument: str) -> tuple[np.ndarray, np.ndarray]:
-    """An array with zeros in its holes, and where these are; other faults stay in it.
+def _holes(
+    x: Any, argument: str, may_be_partial: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """An array as ``own.to_model`` takes it, and where its holes are.
+
+    They are NaN, or zeros where a row has nothing; other faults stay in it.
 
     Raises:
-        ValueError: Some, not all, values of a row are missing.
+        ValueError: Some, not all, values of a row are missing, of bytes or where
+            ``may_be_partial`` is not set.
     """
     try:
         array = np.ma.asarray(x)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"`{argument}` is no array: {error}") from error
+    values = np.array(own.with_nan(array, argument))
     missing = np.ma.getmaskarray(array).copy()
-    values = np.array(array.data)
     if values.dtype.kind == "f":
         missing |= np.isnan(values)
     if values.ndim and values.size:
-        rows = missing.reshape(len(missing), -1)
-        if (partly := rows.any(axis=1) & ~rows.all(axis=1)).any():
+        whole = _all_of_row(missing)
+        partly = missing.reshape(len(missing), -1).any(axis=1) & ~whole
+        if partly.any() and not (may_be_partial and values.dtype.kind == "f"):
             raise ValueError(
                 f"`{argument}`: row {int(np.argmax(partly))} lacks some of its values, "
-                "expected all of them or none: a view is drawn as a whole"
+                "expected all of them or none, as in training"
             )
-    if missing.any():
-        values[missing] = 0
+        values[whole] = 0
     return values, missing
 
 

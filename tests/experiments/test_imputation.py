@@ -1,5 +1,7 @@
 """Rows with holes: which rows go together, and what becomes of their draws."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,23 @@ def test_a_model_reads_its_own_units_and_zeros_for_holes():
     np.testing.assert_allclose(found.read["c"], 0.2)
     assert found.missing["a"].tolist() == [[False] * 2, [True] * 2, [False] * 2]
     assert found.missing["b"].all() and not found.missing["c"].any()
+
+
+def test_single_entries_are_holes_where_training_had_some():
+    """They stay NaN for the encoder, and only they are filled."""
+    data = dataclasses.replace(DATASET, partial=("a",))
+    a = np.ma.masked_array([[12, 16], [8, 4], [1, 1]], [[0, 1], [0, 0], [1, 1]])
+    partial = imputation.read(data, {"a": a, "b": [1.0, 2.0, 3.0]}, "partial")
+    np.testing.assert_allclose(partial.read["a"][:2], [[1, NAN], [-1, -4]])
+    found = {given: rows.tolist() for given, rows in partial.patterns()}
+    assert found == {("a", "b"): [0, 1], ("b",): [2]}
+    drawn = [np.full((2, n, 2), 7.0, np.float32) for n in (2, 1)]
+    groups = [
+        Group(np.array([0, 1]), {"a": drawn[0]}, None),
+        Group(np.array([2]), {"a": drawn[1]}, None),
+    ]
+    filled = imputation.complete(partial, groups, 2).views["a"]
+    np.testing.assert_array_equal(filled, [[12, 7], [8, 4], [7, 7]])
 
 
 def test_what_was_seen_stays_and_holes_have_the_moments_of_their_draws():
