@@ -318,6 +318,9 @@ def test_sound_views_reach_training(here, entry, monkeypatch):
     views = sound(rng)
     with pytest.raises(Reached):
         jnf_jax.fit(views, workdir="w")
+    with pytest.raises(Reached):  # what was converted is opened where it is
+        jnf_jax.fit("w/data", workdir="v")
+    assert not (here / "v").exists()
     for number, as_files in enumerate((as_npz, as_npy)):
         path = f"--config.data.path={as_files(views, here)}"
         with pytest.raises(Reached, match="'assay', 'counts', 'default', 'photo'"):

@@ -125,10 +125,12 @@ def test_recorded_commands_do_not_tell_where_data_lay(monkeypatch):
     folders += ["--config.data.data_dir", "/data", "--config.model.beta=2"]
     folders += ["--config.data.captions_file=/home/me/captions.tsv"]
     folders += ["--config.evaluation.frechet.inception_file=/home/me/inception.pth"]
+    folders[:0] = ["--config.data.path", "/home/me/x.npz"]
     monkeypatch.setattr(sys, "argv", ["train", *options, *folders])
     _, command = programs.command_line().split(" --config ", 1)
     assert command == (
-        "polymnist/jnf --workdir runs/a --config.data.backgrounds_dir=DIR "
+        "polymnist/jnf --workdir runs/a --config.data.path DIR "
+        "--config.data.backgrounds_dir=DIR "
         "--config.data.data_dir DIR --config.model.beta=2 "
         "--config.data.captions_file=DIR --config.evaluation.frechet.inception_file=DIR"
     )

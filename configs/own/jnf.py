@@ -1,11 +1,14 @@
 """JNF on a data set of your own; its shapes choose networks and likelihoods.
 
-    python -m jnf_jax.train --config own/jnf:runs/wine/data --workdir runs/own
+    python -m jnf_jax.train --config own/jnf --config.data.path=x.npz --workdir runs/a
+    python -m jnf_jax.train --config own/jnf:runs/a/data --workdir runs/b
 
-The folder after the colon is what ``jnf_jax.fit(…, workdir="runs/wine")`` wrote to
-``data``, or what ``jnf_jax.data.record_files.write`` wrote. What ``RULES`` choose has a
-field for every view, as in ``--config.model.likelihoods.assay.scale=0.3``. A copy of
-this file is a good start for rules of your own: ``fit(…, config="mine.py")``.
+``data.path`` names files of views (``data/view_files.py``), which are converted into
+the run's folder, as ``jnf_jax.fit`` does; ``data.labels``, ``data.id_column`` and
+``data.scaling.VIEW`` say how. The folder after the colon is one that was converted, or
+that ``jnf_jax.data.record_files.write`` wrote. What ``RULES`` choose has a field for
+every view, as in ``--config.model.likelihoods.assay.scale=0.3``. A copy of this file is
+a good start for rules of your own: ``fit(…, config="mine.py")``.
 
 A standard deviation of a likelihood is what the model need not explain. For vectors and
 sequences it is three tenths of the data's own, in the units that the model sees: those
