@@ -194,9 +194,7 @@ def evaluate(
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets != "none":
         _tell_of_subsets(setup, subject)
-        judged["unimodal_log_prob"] = mean_unimodal_log_prob(subject)
-        if densities := mean_subset_log_prob(subject):
-            judged["subset_log_prob"] = densities
+        judged |= _log_densities(subject)
     size = subject.held_out.size
 
     def record(more: dict[str, Any]) -> dict[str, Any]:
@@ -226,6 +224,14 @@ def evaluate(
         write(record(found) | {"unfinished": waiting})
 
     return record(measures.run(experiment.measures, subject, before_each))
+
+
+def _log_densities(subject: Subject) -> dict[str, Any]:
+    """Means of log q(z|x_S) at z ~ q(z|X), as the record has them."""
+    found = {"unimodal_log_prob": mean_unimodal_log_prob(subject)}
+    if densities := mean_subset_log_prob(subject):
+        found["subset_log_prob"] = densities
+    return found
 
 
 def _tell_of_subsets(setup: Setup, subject: Subject) -> None:
