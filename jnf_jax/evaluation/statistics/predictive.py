@@ -65,7 +65,8 @@ def half_mean_difference(
     num = len(draws)
     weights = 2.0 * np.arange(1, num + 1) - num - 1
     ordered = np.sort(draws, axis=0).astype(np.float64)
-    return np.tensordot(weights, ordered, axes=1) / (num * (num - 1))
+    # NumPy makes a plain number of an array without axes.
+    return np.asarray(np.tensordot(weights, ordered, axes=1) / (num * (num - 1)))
 
 
 def fair_crps(
@@ -77,4 +78,4 @@ def fair_crps(
     0.0
     """
     distance = np.abs(draws - truth).mean(axis=0, dtype=np.float64)
-    return distance - half_mean_difference(draws)
+    return np.asarray(distance - half_mean_difference(draws))
