@@ -10,6 +10,14 @@ that ``jnf_jax.data.record_files.write`` wrote. What ``RULES`` choose has a fiel
 every view, as in ``--config.model.likelihoods.assay.scale=0.3``. A copy of this file is
 a good start for rules of your own: ``fit(…, config="mine.py")``.
 
+Bool and integers have likelihoods of their own, by ``LIKELIHOODS``; which of them a
+view is, ``fit`` finds out by the rules in ``jnf_jax.data.own.KINDS``. Angles, in
+radians, and data with outliers are yours to name::
+
+    --config.model.likelihoods.heading.name=von_mises \\
+    --config.model.networks.heading.reads=angle --config.data.scaling.heading=none
+    --config.model.likelihoods.assay.name=student_t
+
 A standard deviation of a likelihood is what the model need not explain. For vectors and
 sequences it is three tenths of the data's own, in the units that the model sees: those
 that ``fit`` standardised have 1.
@@ -58,8 +66,26 @@ def network_of(rule: str, is_unit: bool, is_partial: bool = False) -> dict:
     )
 
 
-def likelihood_of(spread: float | None) -> dict:
-    """p(x_m|z), a field of ``model.likelihoods``; ``spread`` as the manifest has it."""
+LIKELIHOODS = {
+    "boolean": dict(name="bernoulli", scale=1.0),
+    "classes": dict(name="categorical", scale=1.0),
+    "scores": dict(name="ordinal", scale=1.0, learns_scale=True),
+    "counts": dict(name="negative_binomial", scale=1.0, learns_scale=True),
+}
+"""Of bool and integers. Cut points and dispersions are learnt; encoders read counts as
+log(1 + x), likelihoods the counts themselves."""
+
+
+def likelihood_of(
+    spread: float | None, kind: str | None = None, high: float = 0.0
+) -> dict:
+    """p(x_m|z), a field of ``model.likelihoods``; arguments as the manifest has them.
+
+    ``high`` is the largest value, which tells how many scores there are.
+    """
+    if kind is not None:
+        own = dict(num_classes=int(high) + 1) if kind == "scores" else {}
+        return LIKELIHOODS[kind] | own | dict(weight=1.0)
     scale = 0.2 if spread is None else max(RELATIVE_SCALE * spread, 1e-3)
     return dict(name="normal", scale=scale, weight=1.0)
 
@@ -90,8 +116,12 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
             low, high = about["floats"].get(m, (0, 1))
             is_unit = 0 <= low and high <= 1
             rule = rule_of(tuple(shape), is_unit)
+            kind = about["kinds"].get(m)
             networks[m] = network_of(rule, is_unit, m in about["partial"])
-            likelihoods[m] = likelihood_of(about.get("spread", {}).get(m))
+            if kind is not None:  # outputs of their likelihoods are not bounded
+                networks[m]["activation"] = "identity"
+                networks[m]["reads"] = "log1p" if kind == "counts" else "values"
+            likelihoods[m] = likelihood_of(about["spread"].get(m), kind, high)
     config.model = dict(
         compute_dtype="float32",
         latent_dim=16,

@@ -16,6 +16,9 @@ NAME = "manifest.json"
 SCALED = ("standardise", "log1p")
 """Rules of `dataset.Scaling`."""
 
+KINDS = ("classes", "boolean", "scores", "counts")
+"""What views of bool and integers are, see `own.KINDS`."""
+
 
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of the data set in ``folder``.
@@ -75,6 +78,11 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
     are_floats = isinstance(partial, list) and isinstance(floats, dict)
     are_floats = are_floats and all(m in floats for m in partial)
     expect("partial", partial, are_floats, "views of `floats`")
+    kinds = found["kinds"]
+    are_known = isinstance(kinds, dict) and isinstance(floats, dict)
+    are_known = are_known and all(m in floats for m in kinds)
+    are_known = are_known and all(kind in KINDS for kind in kinds.values())
+    expect("kinds", kinds, are_known, f"{{view of `floats`: one of {KINDS}}}")
     for field in ("floats", "ranges", "scaling", "spread"):
         section = found[field]
         expect(field, section, isinstance(section, dict), "an object")

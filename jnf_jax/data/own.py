@@ -10,6 +10,7 @@ f32 within [0, 1]     kept
 f32 beyond            standardised by mean and standard deviation of each last-axis
                       feature over the training rows; or as ``SCALINGS`` has it
 f16, f64, int, bool   f32 first; integers that f32 cannot hold are refused
+int, bool: ``KINDS``  kept, for likelihoods of their own: integers from 0, bool
 [N]                   [N, 1]
 a row all NaN, or     the row lacks this view (of arrays that are fit, not of new rows):
 all masked            it is written as zeros, and counts in no mean and no loss
@@ -55,6 +56,36 @@ SCALINGS = {
     "none": "x",
 }
 """How a view may be scaled; without a choice ``scaling_rule`` makes it."""
+
+
+KINDS = {
+    "classes": "bool, or 0 and 1, with one 1 along the last axis of 2 or more",
+    "boolean": "any other bool, or 0 and 1",
+    "scores": "integers from 0 to at most MOST_SCORE",
+    "counts": "integers of which some are 0 and some are more than that",
+}
+"""Views of bool or integers, of which no value is scaled, by the first rule that holds;
+all others, and all floats, are numbers."""
+
+MOST_SCORE = 9
+"""Integers up to here are classes with an order, which learn how probable each is;
+beyond, what is learnt of counts is a mean and a dispersion."""
+
+
+def kind_of(dtype: np.dtype, x: np.ndarray) -> str | None:
+    """The one of ``KINDS`` of a view's rows as ``as_array`` has them, f32[N, ..., C].
+
+    ``dtype`` is that which they came with. Entries that are missing are NaN.
+    """
+    if dtype.kind not in "biu" or x.dtype == np.uint8:
+        return None
+    low, high = np.nanmin(x), np.nanmax(x)
+    if low >= 0 and high <= 1:
+        is_vector = x.ndim <= 3 and x.shape[-1] >= 2
+        return "classes" if is_vector and (x.sum(axis=-1) == 1).all() else "boolean"
+    if low >= 0 and high <= MOST_SCORE:
+        return "scores"
+    return "counts" if low == 0 else None
 
 
 def as_arrays(
@@ -172,7 +203,8 @@ def write(
         raise ValueError(f"`seed` is {seed!r}, expected an integer >= 0")
     arrays, labels, num_classes, present = _checked(views, labels)
     rows = split_rows(len(next(iter(arrays.values()))), seed)
-    arrays, about = _converted(arrays, present, rows["train"], scaling or {})
+    types = {m: np.ma.asarray(views[m]).dtype for m in arrays}
+    arrays, about = _converted(arrays, types, present, rows["train"], scaling or {})
     source = {
         "views": {m: checksum(x) for m, x in arrays.items()},
         "labels": None if labels is None else checksum(labels),
@@ -224,17 +256,20 @@ def _checked(views: Any, labels: Any) -> tuple[Any, Any, int | None, Any]:
 
 def _converted(
     arrays: dict[str, np.ndarray],
+    types: Mapping[str, np.dtype],
     present: Mapping[str, np.ndarray] | None,
     train: np.ndarray,
     scaling: Mapping[str, str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays as a model reads them, and what the manifest says of them."""
-    rules = _check_scaling(arrays, scaling)
     known = _rows_to_learn_from(train, list(arrays), present)
-    ranges = {}
+    ranges, kinds = {}, {}
     for m, x in arrays.items():
         there = x if present is None else x[present[m]]
         ranges[m] = [float(np.nanmin(there)), float(np.nanmax(there))]
+        if scaling.get(m, "none") == "none" and (kind := kind_of(types[m], there)):
+            kinds[m] = kind
+    rules = _check_scaling(arrays, dict.fromkeys(kinds, "none") | dict(scaling))
     scalings = {
         m: _scaling_of(arrays[m][known[m]], rule)
         for m, rule in rules.items()
@@ -245,7 +280,8 @@ def _converted(
         m: _spread(x[known[m]]) for m, x in arrays.items() if x.dtype == np.float32
     }
     scaled = {m: to_json(of) for m, of in scalings.items()}
-    return arrays, {"scaling": scaled, "spread": spread, "ranges": ranges}
+    about = {"scaling": scaled, "spread": spread, "ranges": ranges}
+    return arrays, about | ({"kinds": kinds} if kinds else {})
 
 
 def _has_nan(x: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from jnf_jax.data.dataset import Dataset, contents
 from jnf_jax.data.placement import place
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments.config import Experiment, resolve
+from jnf_jax.likelihoods import OF_OWN_UNITS
 from jnf_jax.methods.decoder_posterior import Reweighting, check_target
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method
@@ -91,6 +92,7 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
         )
     check_partial_rows(experiment.model, dataset)
     check_partial_entries(experiment.model, dataset)
+    check_own_units(experiment.model, dataset)
     decoder = method.diffusion_decoder
     drawn = () if decoder is None else decoder.modalities
     if unbounded := [m for m in drawn if m in dataset.unbounded]:
@@ -164,6 +166,21 @@ def never_trained(
         for s in subsets
         if not np.any(np.all([has[m] for m in s], axis=0) & (num > len(s)))
     ]
+
+
+def check_own_units(model: ModelSettings, dataset: Dataset) -> None:
+    """Refuses likelihoods of counts, classes and angles for views that were scaled.
+
+    Raises:
+        ValueError: The likelihood is one of ``OF_OWN_UNITS``, the view has a scaling.
+    """
+    for m in dataset.scaling:
+        if (name := model.likelihood(m).name) in OF_OWN_UNITS:
+            raise ValueError(
+                f"`model.likelihoods.{m}.name` is {name!r}, which is of values as they "
+                f"are: expected `data.scaling.{m}` 'none' when the data are converted, "
+                f"got {dataset.scaling[m].rule!r}"
+            )
 
 
 def stage_directory(workdir: Path, stage: str) -> Path:

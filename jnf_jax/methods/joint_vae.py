@@ -9,7 +9,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.likelihoods import LIKELIHOODS, OfKnownEntries
+from jnf_jax.likelihoods import LIKELIHOODS, OfKnownEntries, scale_shape
 from jnf_jax.losses import JointModel, MixtureTerms, joint_elbo
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.settings import ModelSettings
@@ -42,6 +42,7 @@ class View:
             decoder's, over the last axis of the event.
         partial_entries: Whether x_m may be NaN where entries are missing: log p(x_m|z)
             is then that of the others.
+        options: Those of ``likelihoods.OPTIONS``, by name.
     """
 
     name: str
@@ -52,13 +53,16 @@ class View:
     weight: float = 1.0
     learns_scale: bool = False
     partial_entries: bool = False
+    options: tuple[tuple[str, float | int], ...] = ()
 
     def init(self, rng_key: jax.Array, z: Latents) -> Params:
         """Fresh parameters of decoder and likelihood; ``z`` gives its shape alone."""
         params = self.decoder.init(rng_key, z)["params"]
         if not self.learns_scale:
             return params
-        log_scale = jnp.full(self.shape[-1], jnp.log(self.scale))
+        num_classes = dict(self.options).get("num_classes", 0)
+        shape = scale_shape(self.likelihood, self.shape[-1], num_classes)
+        log_scale = jnp.full(shape, jnp.log(self.scale))
         return {**params, "log_scale": log_scale}
 
     def decode(self, params: Params, z: Latents) -> distrax.Distribution:
@@ -69,7 +73,8 @@ class View:
             log_scale = params.pop("log_scale")
             scale = jnp.exp(jnp.maximum(log_scale, jnp.log(self.scale / 100)))
         output = self.decoder.apply({"params": params}, z)
-        distribution = LIKELIHOODS[self.likelihood](output, scale)
+        likelihood = LIKELIHOODS[self.likelihood]
+        distribution = likelihood(output, scale, **dict(self.options))
         return OfKnownEntries(distribution) if self.partial_entries else distribution
 
 
@@ -269,7 +274,8 @@ def build_views(shapes: Shapes, model: ModelSettings) -> tuple[View, ...]:
         network, p = model.network(m), model.likelihood(m)
         decoder = build_decoder(network, tuple(shape), model.compute_dtype)
         own = (p.name, p.scale, model.weight(m, shapes), p.learns_scale)
-        views.append(View(m, tuple(shape), decoder, *own, network.partial_entries))
+        own = (*own, network.partial_entries, p.options)
+        views.append(View(m, tuple(shape), decoder, *own))
     return tuple(views)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from jnf_jax.likelihoods import LEARN_SCALE, LIKELIHOODS, TAKES_LOGITS
+from jnf_jax.likelihoods import LEARN_SCALE, LIKELIHOODS, OPTIONS, TAKES_LOGITS
 from jnf_jax.networks.build import COMPUTE_DTYPES, CONVOLUTIONAL, NetworkSettings
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.family import PriorFamily
@@ -21,25 +21,61 @@ class LikelihoodSettings:
     )
     scale: float = option(
         0.75,
-        "b of a Laplace, s of a Normal or a pen's positions; else unused.",
+        "b of a Laplace, s of a Normal, a Student's t or a pen's positions; κ^(−½) of "
+        "a von Mises, radians; dispersion of a negative binomial; width of an "
+        "ordinal's inner classes; else unused.",
         above=0,
     )
     learns_scale: bool = option(
         False,
-        "Whether a Laplace or a Normal learns its scale, one for each feature (channel "
-        "of a picture), from `scale` on; never below a hundredth of that.",
+        "Whether the scale is learnt, one for each feature (channel of a picture), "
+        "from `scale` on; never below a hundredth of that. An ordinal learns its cut "
+        "points so.",
         came_later=True,
     )
-    weight: float = option(1.0, "λ_m in the objective.", above=0)
+    weight: float = option(
+        1.0,
+        "λ_m in the objective. `likelihood_rescaling` balances views by their sizes.",
+        above=0,
+    )
+    degrees_of_freedom: float = option(
+        4.0, "ν of a Student's t.", above=0, came_later=True
+    )
+    num_classes: int = option(
+        0,
+        "K of an ordinal, whose classes are 0, …, K − 1.",
+        at_least=0,
+        came_later=True,
+    )
+    median_total: float = option(
+        0.0,
+        "T of counts: a row's total over T is its size factor, by which the mean is "
+        "multiplied; T is the median of the rows' totals. 0: no size factors.",
+        at_least=0,
+        came_later=True,
+    )
 
     def cross_faults(self, field: str) -> list[str]:
-        """Others have no scale, or one of positions alone."""
-        if not self.learns_scale or self.name in LEARN_SCALE:
-            return []
-        return [
-            f"`{field}.learns_scale` is True, expected False for {self.name!r}: it is "
-            f"for {' and '.join(LEARN_SCALE)}"
-        ]
+        """Others have no scale, or one of positions alone; an ordinal has classes."""
+        found = []
+        if self.learns_scale and self.name not in LEARN_SCALE:
+            found.append(
+                f"`{field}.learns_scale` is True, expected False for {self.name!r}: it "
+                f"is for {', '.join(LEARN_SCALE)}"
+            )
+        if self.name == "ordinal" and self.num_classes < 2:
+            found.append(
+                f"`{field}.num_classes` is {self.num_classes}, expected 2 or more of "
+                "an ordinal"
+            )
+        return found
+
+    @property
+    def options(self) -> tuple[tuple[str, float | int], ...]:
+        """What the likelihood of this name takes beside its scale, by name."""
+        return tuple(
+            (field, getattr(self, field)) for field in OPTIONS.get(self.name, ())
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +113,10 @@ class ModelSettings:
         came_later=True,
     )
     likelihood_rescaling: bool = option(
-        False, "Whether each λ_m is multiplied by max_n dim(x_n) / dim(x_m)."
+        False,
+        "Whether views are balanced by size: each λ_m is multiplied by "
+        "max_n dim(x_n) / dim(x_m), so that every view weighs as if it had as many "
+        "entries as the largest.",
     )
     prior: PriorFamily = NormalFamily()
     compute_dtype: str = option(
@@ -152,10 +191,10 @@ class ModelSettings:
                 f"`{field}.name` is {name!r}, which takes logits: expected a "
                 f"network with activation 'identity', got {network.activation!r}"
             )
-        if name == "categorical" and len(shape) != 2:
+        if name == "categorical" and len(shape) > 2:
             found.append(
-                f"`{field}.name` is 'categorical', expected tokens [tokens, classes], "
-                f"got shape {shape}"
+                f"`{field}.name` is 'categorical', expected tokens [tokens, classes] "
+                f"or one, [classes], got shape {shape}"
             )
         if name == "pen" and (len(shape) != 2 or shape[-1] != 3):
             found.append(

@@ -9,6 +9,7 @@ import pytest
 from oracles import random_like
 
 import jnf_jax
+from jnf_jax.configs.own import jnf
 from jnf_jax.data import own, record_files
 from jnf_jax.experiments.experiment import check_partial_entries
 from jnf_jax.likelihoods import LIKELIHOODS, OfKnownEntries
@@ -160,6 +161,22 @@ def holed_arrays(rng, size=60):
     return {"a": a, "n": np.ma.array(counts, mask=mask)}
 
 
+def test_bool_and_integers_are_of_a_kind():
+    kinds = {
+        "counts": np.array([[0, 3], [12, 1]]),
+        "scores": np.array([[1], [5]]),
+        "boolean": np.array([[True, True], [False, True]]),
+        "classes": np.eye(3, dtype=int),
+        None: np.array([[1990], [2020]]),
+    }
+    for kind, x in kinds.items():
+        as_read = own.as_array(x, "x")
+        assert own.kind_of(x.dtype, as_read) == kind
+        assert own.kind_of(np.dtype(float), as_read) is None
+    assert own.kind_of(np.dtype(int), np.array([[-1.0], [3.0]])) is None
+    assert set(own.KINDS) == set(kinds) - {None} == set(jnf.LIKELIHOODS)
+
+
 def test_arrays_with_holes_are_written_and_read_as_they_are(tmp_path):
     given = holed_arrays(np.random.default_rng(0))
     own.write(tmp_path / "data", given)
@@ -198,16 +215,43 @@ def test_a_model_is_fit_to_holes_and_given_rows_may_have_some(tmp_path):
         "unimodal.num_steps": 20,
         "flow.hidden_sizes": (8,),
     }
-    model = jnf_jax.fit(holed_arrays(rng), workdir=tmp_path / "run", overrides=few)
+    views = holed_arrays(rng)
+    model = jnf_jax.fit(views, workdir=tmp_path / "run", overrides=few)
     a = np.array([[0.5, np.nan, 1.0], [0.5, 3.0, 1.0], [0.5, -3.0, 1.0]])
+    noisy = model.generate({"a": a}, num_samples=2, noise=True)["n"]
+    assert (noisy == np.rint(noisy)).all() and noisy.min() >= 0
     drawn = model.generate({"a": a}, num_samples=2)["n"]
     assert np.isfinite(drawn).all()
-    # A hole is no value: neither of those that could stand there gives these draws.
-    masked = model.generate({"a": np.ma.array(a, mask=np.isnan(a))}, num_samples=2)["n"]
+    # Whatever stands where a mask hides it changes nothing.
+    hidden = np.ma.array(np.nan_to_num(a, nan=7.0), mask=np.isnan(a))
+    masked = model.generate({"a": hidden}, num_samples=2)["n"]
     np.testing.assert_array_equal(masked, drawn)
     back = model.generate({"a": a}, ["a"], num_samples=2, noise=True)["a"]
     assert back.shape == (2, 3, 3) and np.isfinite(back).all()
-    hole = {"a": a[:1], "n": np.ma.array([[3, 4]], mask=[[True, False]])}
+    hole = {m: np.asarray(x[:1]) for m, x in views.items()}
+    hole |= {"a": a[:1], "n": np.ma.array([[3, 4]], mask=[[True, False]])}
     assert np.isfinite(model.log_likelihood_bound(hole, num_samples=8)).all()
     loaded = jnf_jax.load(tmp_path / "run")
     np.testing.assert_array_equal(loaded.generate({"a": a}, num_samples=2)["n"], drawn)
+
+
+def test_likelihoods_are_chosen_by_kind(tmp_path):
+    rng = np.random.default_rng(0)
+    views = holed_arrays(rng) | {
+        "flag": rng.random((60, 2)) < 0.5,
+        "group": np.eye(3, dtype=int)[rng.integers(0, 3, 60)],
+        "score": np.arange(60) % 4 + 1,
+    }
+    own.write(tmp_path / "data", views)
+    model = jnf.get_config(str(tmp_path / "data")).model
+    assert {m: model.likelihoods[m].name for m in views} == {
+        "a": "normal",
+        "flag": "bernoulli",
+        "group": "categorical",
+        "n": "negative_binomial",
+        "score": "ordinal",
+    }
+    assert model.likelihoods.score.num_classes == 5
+    assert model.networks.n.reads == "log1p" and model.networks.n.partial_entries
+    found = record_files.open_dataset(tmp_path / "data")
+    assert set(found.scaling) == {"a"}
