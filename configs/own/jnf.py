@@ -77,7 +77,7 @@ log(1 + x), likelihoods the counts themselves."""
 
 
 def likelihood_of(
-    spread: float | None, kind: str | None = None, high: float = 0.0
+    spread: float | None, kind: str | None = None, high: float | int = 0
 ) -> dict:
     """p(x_m|z), a field of ``model.likelihoods``; arguments as the manifest has them.
 

@@ -16,6 +16,7 @@ for each category.
 
 import collections
 import csv
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -219,5 +220,4 @@ def _numbers(
 
 
 def _is_integer(text: str) -> bool:
-    digits = text[1:] if text[:1] in ("-", "+") else text
-    return digits.isascii() and digits.isdigit()
+    return re.fullmatch("[+-]?[0-9]+", text) is not None

@@ -7,7 +7,7 @@
     <view>_<row>_<column>.wav   sounds, where a data set writes them
 
 Columns of a sheet are named in ``about.json`` by what was given: "truth", the names of
-a subset with "+" between them, or "prior <name>".
+a subset as ``join_names`` joins them, or "prior <name>".
 """
 
 import json

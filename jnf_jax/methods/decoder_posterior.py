@@ -77,17 +77,17 @@ class Reweighting:
     num_proposals: int = option(
         256, "K, draws of the amortised posterior a datum.", at_least=1
     )
-    num_temperatures: int = option(
-        12,
-        'Steps of "smc" from the proposals to the target.',
-        at_least=1,
-        came_later=True,
-    )
     target: str = option(
         "model",
         'What weights are of: the "model", p(z) Π p(x_m|z)^λ_m, or the product of '
         '"experts" over the divisor. What moves draws knows the model alone.',
         one_of=TARGETS,
+    )
+    num_temperatures: int = option(
+        12,
+        'Steps of "smc" from the proposals to the target.',
+        at_least=1,
+        came_later=True,
     )
 
     def cross_faults(self, field: str) -> list[str]:

@@ -8,6 +8,7 @@ from jnf_jax.evaluation.measures.tables import find
 from jnf_jax.experiments.records import joint_entropy
 from jnf_jax.experiments.schema import is_summary
 from jnf_jax.experiments.text import format_value, mean_of
+from jnf_jax.names import split_names
 from jnf_jax.page.runs import Run
 
 Record = Mapping[str, Any]
@@ -95,7 +96,7 @@ def protocol(runs: Sequence[Run]) -> list[Quantity]:
     best = "high" if len(checkpoints) == 1 else ""
     for path in ("unimodal_log_prob", "subset_log_prob"):
         for name in _keys(records, path):
-            of = name.replace("+", ", ") or "nothing"
+            of = ", ".join(split_names(name)) or "nothing"
             if path == "subset_log_prob" and name in _keys(
                 records, "unimodal_log_prob"
             ):
@@ -121,7 +122,7 @@ def directions(runs: Sequence[Run]) -> list[Quantity]:
                 for run in runs
             ]
             values = [_number((of.get(given) or {}).get(target)) for of in of_runs]
-            heading = f"{given.replace('+', ', ')} → {target}"
+            heading = f"{', '.join(split_names(given))} → {target}"
             ends = [of.get(target) for of in intervals]
             found.append(Quantity(heading, values, ends, 3, "high"))
     return found

@@ -117,7 +117,8 @@ class GaussianMixtureFamily(PriorFamily):
         return {name: jnp.asarray(x, jnp.float32) for name, x in params.items()}
 
     def bind(self, params: Params, latent_size: int, encode=None) -> BoundPrior:
-        inverses = jax.vmap(_inverse)(params["factors"])
+        # Nothing is learnt here by gradient.
+        inverses = jax.vmap(_inverse)(jax.lax.stop_gradient(params["factors"]))
         return GaussianMixturePrior(**params, inverses=inverses)
 
 

@@ -119,7 +119,7 @@ def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
             key = jax.random.fold_in(jax.random.fold_in(root, number), len(conditions))
             what = source if is_prior else dict(zip(subset, value, strict=True))
             drawn = _draw(subject, what, classes, discrete, truth, settings, key)
-            conditions["+".join(map(str, value))] = {
+            conditions[join_names(map(str, value))] = {
                 t: compare(drawn[t], p, seed=subject.protocol.seed)
                 for t, p in truth.items()
             }
