@@ -1,6 +1,7 @@
 """The example of a data set of one's own: fit, measured, drawn; and another method."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,11 @@ def folder(example, tmp_path_factory):
 def test_the_example_end_to_end(example, tmp_path, capsys):
     example.main(tmp_path, size=560, overrides=TINY)
     told = capsys.readouterr().out
-    assert "assay: vector [12], mlp (32,), identity, normal of scale 0.25" in told
+    assert re.search(
+        r"assay +vector \[12\], .*, standardised; mlp \(32,\), identity, normal of "
+        r"scale 0\.25",
+        told,
+    )
     assert "tracks (8, 3, 24, 2)" in told
     config, name = run_folder.read_config(tmp_path)
     config.evaluation.update(num_prior_samples=50, batch_size=25)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from absl import flags
 
 from jnf_jax import programs
 from jnf_jax.runtime import host_memory
@@ -68,6 +69,9 @@ def test_a_program_keeps_its_memory_before_it_looks_for_devices(monkeypatch):
     monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: done.append("kept"))
     monkeypatch.setattr(host_memory, "collect_rarely", lambda: done.append("rarely"))
     monkeypatch.setattr(programs.app, "run", lambda main, **_: main(["program"]))
+    values = flags.FlagValues()  # of this program, whatever others have run here
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    monkeypatch.setattr(flags, "FLAGS", values(["program"]) and values)
     programs.run(lambda argv: done.append(argv))
     assert done == ["kept", "rarely", ["program"]]
 
