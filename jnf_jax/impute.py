@@ -32,10 +32,10 @@ _OUT = programs.define_path("out", ".npz to write.")
 
 def main(argv: list[str]) -> None:
     """Flags, then one file of numbers, or two."""
-    from jnf_jax import api
+    from jnf_jax import row_files
 
     del argv
-    api.impute_file(
+    row_files.impute_file(
         _WORKDIR.value,
         _INPUT.value,
         _OUT.value,

@@ -40,14 +40,14 @@ _OUT = programs.define_path("out", "PNG to write; .npz with --given-file.")
 
 def main(argv: list[str]) -> None:
     """Flags, then one picture, or a file of numbers."""
-    from jnf_jax import api
+    from jnf_jax import row_files
 
     del argv
     if _FILE.value is None:
         return _draw_picture()
     if _GIVEN.value is not None or _PRIOR.value is not None:
         raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
-    api.generate_file(
+    row_files.generate_file(
         _WORKDIR.value,
         _FILE.value,
         _OUT.value,

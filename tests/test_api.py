@@ -15,6 +15,7 @@ from jnf_jax.data import own
 from jnf_jax.experiments import new_rows, run_folder
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
+from jnf_jax.row_files import generate_file, impute_file
 from jnf_jax.runtime.files import npz
 
 ROOT = Path(__file__).parents[1]
@@ -199,7 +200,7 @@ def test_the_program_fills_the_same_holes(model, tmp_path):
     given = some(3, "assay", "photo") | {"file": np.float32([[4], [np.nan], [6]])}
     rows.write_bytes(npz(given))
     options = {"num_samples": 4, "seed": 1}
-    api.impute_file(model.folder, rows, out, latent=latent, noise=False, **options)
+    impute_file(model.folder, rows, out, latent=latent, noise=False, **options)
     expected = model.impute(given, noise=False, **options)
     with np.load(out) as found:
         names = {name for name in found if not name.startswith("chains.")}
@@ -213,7 +214,7 @@ def test_the_program_fills_the_same_holes(model, tmp_path):
     with np.load(latent) as found:
         np.testing.assert_array_equal(found["mean"], model.latent(given, 4, 1).mean)
     with pytest.raises(ValueError, match="`--latent` is 'z.png', expected a .npz"):
-        api.impute_file(
+        impute_file(
             model.folder, rows, out, latent=Path("z.png"), noise=False, **options
         )
 
@@ -374,11 +375,11 @@ def test_the_program_writes_the_same_numbers(model, tmp_path):
     rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
     np.savez(rows, **some(5, "assay"))
     options = {"num_samples": 2, "seed": 3, "noise": True}
-    api.generate_file(model.folder, rows, out, **options)
+    generate_file(model.folder, rows, out, **options)
     with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
-        api.generate_file(model.folder, rows, Path("x.png"), **options)
+        generate_file(model.folder, rows, Path("x.png"), **options)
     with pytest.raises(ValueError, match="config.json is damaged, or no .npy or"):
-        api.generate_file(model.folder, model.folder / "config.json", out, **options)
+        generate_file(model.folder, model.folder / "config.json", out, **options)
     expected = model.generate(some(5, "assay"), **options)
     with np.load(out) as found:
         assert sorted(found) == ["file", "photo"]
@@ -394,7 +395,7 @@ def test_how_draws_of_a_product_came_about_stands_beside_them(
     rows.write_bytes(npz(some(4, "assay", "file")))
     options = {"num_samples": 2, "seed": 3, "noise": False}
     with pytest.warns(UserWarning, match="8 of 8 draws are not to .* 0, 1, 2, 3:"):
-        api.generate_file(model.folder, rows, out, **options)
+        generate_file(model.folder, rows, out, **options)
     with np.load(out) as found:
         chains = {n.partition(".")[2]: x for n, x in found.items() if "chains." in n}
         assert set(found) - {f"chains.{n}" for n in chains} == {"photo"}

@@ -1,4 +1,4 @@
-"""Likelihoods of tokens and of pens, against sums written out."""
+"""Likelihoods against sums and densities written out, and draws of them."""
 
 import jax
 import jax.numpy as jnp
@@ -254,3 +254,11 @@ def test_masked_counts_scores_and_angles_have_finite_gradients():
 
         gradient = jax.grad(loss)(jnp.array([[0.2, 0.3]]))
         assert gradient[0, 0] != 0 and gradient[0, 1] == 0
+
+
+def test_cut_points_of_an_ordinal_lie_around_zero():
+    """Three classes at x̂ = 0: P(0) = P(2) = σ(−w/2), and the rest is class 1."""
+    p = LIKELIHOODS["ordinal"](jnp.zeros((1, 1)), jnp.asarray([3.0]), num_classes=3)
+    found = np.exp([float(p.log_prob(jnp.full((1, 1), k))[0]) for k in range(3)])
+    end = 1 / (1 + np.exp(1.5))
+    np.testing.assert_allclose(found, [end, 1 - 2 * end, end], rtol=1e-5)

@@ -112,23 +112,16 @@ class Scaling(NamedTuple):
         return np.expm1(x) if self.rule == "log1p" else x
 
     def log_volume(self, u: np.ndarray) -> np.ndarray:
-        """log |∂x/∂u| of each row, nats: f32[N] of f32[N, ..., C].
+        """log |∂x/∂u| of each row, nats: f64[N] of f32[N, ..., C].
 
         ::
 
             Σ log scale,  and by log1p  Σ log scale + log(1 + x),  log(1 + x) = f(x)
         """
-        if np.isnan(u).any():  # over the entries that are there
-            f = (u * self.scale + self.mean) if self.rule == "log1p" else 0 * u
-            each = f + np.log(self.scale)
-            return np.nansum(each.reshape(len(u), -1), axis=1, dtype=np.float64)
-        num_each = u[0].size / len(self.scale) if len(u) else 0
-        total = num_each * float(np.log(self.scale).sum(dtype=np.float64))
-        found = np.full(len(u), total)
-        if self.rule == "log1p":
-            f = u * self.scale + self.mean
-            found += f.reshape(len(u), -1).sum(axis=1, dtype=np.float64)
-        return found
+        f = u * self.scale + self.mean if self.rule == "log1p" else 0 * u
+        axes = tuple(range(1, u.ndim))
+        # Entries that are missing are NaN: the volume is of the others.
+        return np.nansum(f + np.log(self.scale), axis=axes, dtype=np.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

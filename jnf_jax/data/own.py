@@ -371,8 +371,8 @@ def to_model(
         views = {m: with_nan(x, f"{argument}.{m}") for m, x in views.items()}
     arrays = as_arrays(views, argument, dataset.partial)
     known = sorted(dataset.shapes)
-    if unknown := sorted(set(arrays) - set(known)):
-        raise ValueError(f"`{argument}` has {unknown}, expected some of {known}")
+    if foreign := sorted(set(arrays) - set(known)):
+        raise ValueError(f"`{argument}` has {foreign}, expected some of {known}")
     found = {}
     for m, x in arrays.items():
         shape, scaling = tuple(dataset.shapes[m]), dataset.scaling.get(m)

@@ -144,6 +144,13 @@ def try_places(workdir: Path, out: Path | None) -> None:
         try_file(out, "out")
 
 
+KINDS = {1: "vector", 2: "sequence", 3: "picture"}
+"""Number of axes of a modality -> what people call it."""
+
+SCALED = {"standardise": "standardised", "log1p": "standardised after log(1 + x)"}
+"""``Scaling.rule`` -> what it does, in a word."""
+
+
 def _say_what_is_trained(setup: Setup) -> None:
     """Sizes of the data and of classes; and a line for each modality.
 
@@ -171,7 +178,7 @@ def _say_what_is_trained(setup: Setup) -> None:
 def _told_of(dataset: Dataset, m: str) -> str:
     """Shape, range, scaling and missing rows of a modality."""
     shape, scaling = dataset.shapes[m], dataset.scaling.get(m)
-    told = [f"{ {1: 'vector', 2: 'sequence', 3: 'picture'}[len(shape)] } {list(shape)}"]
+    told = [f"{KINDS[len(shape)]} {list(shape)}"]
     if m in dataset.ranges:
         low, high = dataset.ranges[m]
         told.append(f"{low:.4g} to {high:.4g}")
@@ -181,9 +188,6 @@ def _told_of(dataset: Dataset, m: str) -> str:
         size = sum(of.size for of in dataset.splits.values())
         told.append(f"missing in {num:,} of {size:,} rows")
     return ", ".join(told)
-
-
-SCALED = {"standardise": "standardised", "log1p": "standardised after log(1 + x)"}
 
 
 def train_seeds(

@@ -364,7 +364,7 @@ class AmortisedInference(JointInference):
             m: read[m] if m in read else zeros[:, None] + jnp.zeros(size)
             for m, size in self.posterior.sizes
         }
-        return features, {m: (zeros == 0) == (m in read) for m in features}
+        return features, {m: zeros + (m in read) > 0 for m in features}
 
     def _code_of(
         self, params: StageParams, views: Views, subset: Subset, batch: int

@@ -125,9 +125,9 @@ def results(runs: Sequence[Run]) -> Html:
         '<p class="soft">± is the standard deviation over seeds; of a single seed '
         "[low, high] is the 95 % bootstrap interval over test tuples.</p>"
     )
-    tables = [("", comparison.protocol(runs))]
-    parts += [_quantities(runs, of, said, is_bold) for said, of in tables if of]
-    if not tables[0][1]:
+    if judged := comparison.protocol(runs):
+        parts.append(_quantities(runs, judged, "", is_bold))
+    else:
         parts.append("<p>Nothing was judged: the data have no labels.</p>")
     if each := comparison.directions(runs):
         inner = _quantities(runs, each, "Given → generated, coherence", is_bold)
@@ -304,10 +304,8 @@ def training(runs: Sequence[Run]) -> Html:
     )
     charts, terms = [], []
     for stage in stages:
-        drawn = _chart(runs, stage, "loss")
-        charts.append(drawn) if drawn else None
-        for term in _terms(runs, stage):
-            terms.append(_chart(runs, stage, term))
+        charts.append(_chart(runs, stage, "loss"))
+        terms += [_chart(runs, stage, term) for term in _terms(runs, stage)]
     parts.append(f'<div class="charts">{"".join(charts)}</div>')
     if terms:
         parts.append(

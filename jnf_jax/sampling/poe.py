@@ -212,15 +212,16 @@ def matched_product(
         functools.partial(_matched_one, defensive_weight=defensive_weight, floor=floor)
     )
     for _ in range(mean.ndim - 2):
-        of_datum = jax.vmap(of_datum, (1, 1, None, None))
-    return of_datum(mean, precision, divisor_mean, divisor_covariance)
+        of_datum = jax.vmap(of_datum, (1, 1, None, None, None))
+    own = jnp.linalg.inv(divisor_covariance)
+    return of_datum(mean, precision, divisor_mean, divisor_covariance, own)
 
 
 def _matched_one(
-    mean, precision, divisor_mean, divisor_covariance, *, defensive_weight, floor
+    mean, precision, divisor_mean, divisor_covariance, own, *, defensive_weight, floor
 ) -> MatchedNormal:
-    """Of one datum: m_j f32[S, D], P_j f32[S, D, D]."""
-    own, e = jnp.linalg.inv(divisor_covariance), defensive_weight
+    """Of one datum: m_j f32[S, D], P_j f32[S, D, D]; ``own`` is C_0^-1."""
+    e = defensive_weight
     gap = mean - divisor_mean
     divided = jnp.broadcast_to(own, precision.shape)
     if e:

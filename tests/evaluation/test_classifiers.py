@@ -69,6 +69,15 @@ def test_accuracy_is_measured_on_test_labels_and_weights_are_arguments(tmp_path)
     assert sum(leaf.size for leaf in jax.tree.leaves(found.predict)) > 1_000
 
 
+def test_a_view_that_tells_nothing_of_the_label_is_read_by_none(tmp_path):
+    data = dataclasses.replace(two_classes(), unlabelled=("b",))
+    found = train_classifiers(
+        data, dataclasses.replace(SETTINGS, num_steps=2), tmp_path
+    )
+    views = {m: jnp.zeros((3, 16, 16, 1)) for m in "ab"}
+    assert {*found.predict(views)} == {*found.accuracy} == {"a"}
+
+
 def test_a_set_with_other_labels_has_other_classifiers(tmp_path):
     """The same bytes of views, labels shifted by one: once, the first ones judged."""
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bare_inference import BareInference
 
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.coherence import draw_latents, evaluate_coherence
@@ -30,7 +31,7 @@ class Sure(NamedTuple):
         return self.value
 
 
-class LabelModel:
+class LabelModel(BareInference):
     """z is a label: the right one given "a", else the next one.
 
     "c" cannot show label 0: its decoder shows label 1 instead.
@@ -43,24 +44,12 @@ class LabelModel:
         label = jnp.round(views["a"] * CLASSES)
         return jnp.where("a" in subset, label, (label + 1) % CLASSES), None
 
-    def adapt(self, params, rng_key, views, subset):
-        return None
-
-    def diagnose(self, params, rng_key, views, subset, step_size):
-        return None
-
     def joint_log_prob(self, params, views, z):
         return z.sum(-1)
-
-    def unimodal_log_probs(self, params, views, z):
-        return {}
 
     def decode(self, params, z):
         shown = {"a": z, "b": z, "c": jnp.maximum(z, 1)}
         return {m: Sure(label / CLASSES) for m, label in shown.items()}
-
-    def prior_of(self, params, name):
-        raise NotImplementedError("what is measured here asks for no density")
 
     def sample_prior(self, params, rng_key, num_samples, name=None):
         return (

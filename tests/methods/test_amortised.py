@@ -22,6 +22,7 @@ from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSett
 from jnf_jax.networks.build import NetworkSettings
 from jnf_jax.networks.made import made_stack
 from jnf_jax.networks.subset import SubsetEncoder
+from jnf_jax.runtime import parallel
 from jnf_jax.sampling import ChainSettings
 
 SHAPES = {"a": (3,), "b": (2, 2), "c": (5,)}
@@ -356,3 +357,20 @@ def test_a_flow_without_a_context_is_one_flow_for_all():
     assert "context" not in params["subsets"]["encoder"]
     log_q = method.inference.subset_log_prob(params, views, subset, z)
     assert np.isfinite(log_q).all()
+
+
+def test_subsets_share_programs_where_views_are_placed_on_devices():
+    """Zeros of views that are not given lie where the others do: as without a mesh, one
+    draw and one density are compiled, whatever is given."""
+    method, params = make()
+    inference, mesh = method.inference, parallel.make_mesh()
+    params = parallel.put(params, parallel.replicated(mesh))
+    views = parallel.put_batch(make_views(8), mesh)
+    z, _ = inference.infer(params, jax.random.key(0), views, ("a", "b", "c"))
+    counts = set()
+    for subset in SUBSETS[1:-1]:
+        inference.infer(params, jax.random.key(1), views, subset)
+        inference.subset_log_prob(params, views, subset, z)
+        programs = inference._draw, inference._log_prob
+        counts.add(tuple(program._cache_size() for program in programs))
+    assert len(counts) == 1

@@ -105,6 +105,32 @@ def test_tempering_carries_a_wider_proposal_to_both_modes():
     assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / num)
 
 
+def test_weights_make_up_for_steps_that_ended_early():
+    """One step from N(0, I) towards N(0, .2² I) ends before λ = 1. The particles are
+    wider than the target, their weights are not."""
+
+    def normal(scale):
+        return lambda z: -0.5 * jnp.sum((z / scale) ** 2)
+
+    @jax.jit
+    @jax.vmap
+    def one_datum(rng_key):
+        draw_key, move_key = jax.random.split(rng_key)
+        start = jax.random.normal(draw_key, (500, 2))
+        found = tempered_smc(move_key, start, normal(1.0), normal(0.2), num_steps=1)
+        squares = jnp.square(found.particles).mean(-1)
+        weights = jax.nn.softmax(found.log_weights)
+        return found.temperature, squares.mean(), weights @ squares
+
+    temperature, wide, weighted = map(
+        np.asarray, one_datum(jax.random.split(jax.random.key(0), 200))
+    )
+    assert (temperature < 0.5).all() and wide.mean() > 2 * 0.04
+    error = weighted.std() / np.sqrt(200)
+    # 4 standard errors, and a self-normalised mean of 500 is off by about 1 / ESS.
+    assert abs(weighted.mean() - 0.04) < 4 * error + 0.04 / 50
+
+
 def weights_of_normal(scale, num=1_000, num_data=50, size=2):
     """log N(z; 0, I) / N(z; 0, scale² I) at draws of the latter."""
     z = scale * np.random.default_rng(0).standard_normal((num, num_data, size))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bare_inference import BareInference
 
 from jnf_jax.data.dataset import Dataset, Split
 from jnf_jax.evaluation.classifiers import Classifiers
@@ -45,7 +46,7 @@ class Latents(NamedTuple):
     quadrant: jax.Array
 
 
-class Known:
+class Known(BareInference):
     """What is given is copied; the other label is drawn from a known distribution."""
 
     modalities = tuple(SHAPES)
@@ -76,21 +77,6 @@ class Known:
     def decode(self, params, z):
         views = fetch(z._asdict(), slice(None))
         return {m: distrax.Deterministic(x) for m, x in views.items()}
-
-    def adapt(self, params, rng_key, views, subset):
-        return None
-
-    def diagnose(self, params, rng_key, views, subset, step_size):
-        return None
-
-    def unimodal_log_probs(self, params, views, z):
-        return {}
-
-    def joint_log_prob(self, params, views, z):
-        raise NotImplementedError("what is measured here asks for no density")
-
-    def prior_of(self, params, name):
-        raise NotImplementedError("what is measured here asks for no density")
 
 
 def read(views):

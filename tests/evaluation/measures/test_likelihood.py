@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bare_inference import BareInference
 from oracles import linear_gaussian
 from scipy.stats import multivariate_normal
 
@@ -59,7 +60,7 @@ class Nowhere(NormalPrior):
         return super().log_density(z) * jnp.nan
 
 
-class Exact:
+class Exact(BareInference):
     """All posteriors are those of ``TRUTH``, widened by a factor; linear decoders."""
 
     modalities = NAMES
@@ -102,15 +103,6 @@ class Exact:
 
     def adapt(self, params, rng_key, views, subset):
         return jnp.asarray(0.5)
-
-    def diagnose(self, params, rng_key, views, subset, step_size):
-        return None
-
-    def unimodal_log_probs(self, params, views, z):
-        return {}
-
-    def joint_log_prob(self, params, views, z):
-        raise NotImplementedError("what is measured here asks for no such density")
 
     def sample_prior(self, params, rng_key, num_samples, name=None):
         return self.prior.sample(rng_key, num_samples)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bare_inference import BareInference
 
 from jnf_jax import options
 from jnf_jax.data.dataset import Dataset, Split
@@ -36,7 +37,7 @@ class Latents(NamedTuple):
     private: jax.Array
 
 
-class Copying:
+class Copying(BareInference):
     """z is x_j itself; "b" is decoded from it shrunk around the class's mean.
 
     From both, z is the mean of the two. Labels are in z: x_j = 5 y + noise.
@@ -59,24 +60,6 @@ class Copying:
             m: distrax.Independent(distrax.Normal(x[:, None], SCALE), 2)
             for m, x in {"a": z.shared, "b": shrunk}.items()
         }
-
-    def adapt(self, params, rng_key, views, subset):
-        return None
-
-    def diagnose(self, params, rng_key, views, subset, step_size):
-        return None
-
-    def unimodal_log_probs(self, params, views, z):
-        return {}
-
-    def joint_log_prob(self, params, views, z):
-        raise NotImplementedError("what is measured here asks for no such density")
-
-    def prior_of(self, params, name):
-        raise NotImplementedError("what is measured here asks for no density")
-
-    def sample_prior(self, params, rng_key, num_samples, name=None):
-        raise NotImplementedError("what is measured here draws from no prior")
 
 
 def tuples(labels):
