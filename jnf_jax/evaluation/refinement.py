@@ -194,7 +194,11 @@ def _by_weights(
     """Other draws than ``before``, and numbers of their weights."""
     del before
     after, info = posterior.reweight(params, rng_key, views, subset, how)
-    about = {"acceptance": info.acceptance, "share_tempered": info.tempered}
+    about = {
+        "acceptance": info.acceptance,
+        "move_acceptance": info.moved,
+        "share_tempered": info.tempered,
+    }
     known = {name: x for name, x in about.items() if x is not None}
     return after, info.quality._asdict() | known
 

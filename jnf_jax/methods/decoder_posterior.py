@@ -18,12 +18,14 @@ the law right at any step size.
 Chains stay near the mode that they start in. Where proposals have a density, of which
 ``Inference.propose`` knows, K of them and their weights need no gradient and cross
 modes: see ``DecoderPosterior.reweight`` and ``sampling/importance.py``. Where these
-miss a part of the posterior, which the weights' k̂ tells, tempering carries them there:
-``sampling/tempering.py``.
+miss a part of the posterior, which the weights' k̂ tells, tempering carries them there
+(``sampling/tempering.py``), or jumps to them take turns with moves through the decoders
+(``sampling/jumping.py``).
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -44,6 +46,7 @@ from jnf_jax.sampling import (
     burn_and_keep,
     diagnose,
     independence_metropolis,
+    jump_and_move,
     resample,
     run_chains,
     tempered_smc,
@@ -51,7 +54,7 @@ from jnf_jax.sampling import (
 )
 from jnf_jax.types import Latents, Nats, StageParams, Subset, Views
 
-REFINEMENTS = ("chains", "resample", "irmh", "smc")
+REFINEMENTS = ("chains", "resample", "irmh", "irmh_hmc", "smc")
 
 TARGETS = ("model", "experts")
 
@@ -59,7 +62,7 @@ NUM_DECODED = 16
 """Proposals of a datum that are decoded at a time."""
 
 NUM_TEMPERED = 32
-"""Data that are tempered at a time, all proposals of each."""
+"""Data that are tempered, or have chains, at a time; all proposals of each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,9 @@ class Reweighting:
     refine: str = option(
         "chains",
         '"chains" through the decoders; "resample", one of K proposals by its '
-        'importance weight; "irmh", independence Metropolis over them; or "smc", '
-        '"resample" and, where its Pareto k̂ is high or not known, tempered sequential '
-        "Monte Carlo from as many.",
+        'importance weight; "irmh", independence Metropolis over them; "irmh_hmc", the '
+        'same in turn with HMC; or "smc", "resample" and, where its Pareto k̂ is high '
+        "or not known, tempered sequential Monte Carlo from as many.",
         one_of=REFINEMENTS,
     )
     num_proposals: int = option(
@@ -109,11 +112,13 @@ class Reweighted(NamedTuple):
         acceptance: Share of the proposals that "irmh" accepted, or mean acceptance of
             the moves of "smc", 1 where there were none; None of "resample".
         tempered: Where "smc" moved the proposals; None of others.
+        moved: Mean acceptance of the HMC of "irmh_hmc"; None of others.
     """
 
     quality: WeightQuality
     acceptance: Float[Array, " batch"] | None
     tempered: Bool[Array, " batch"] | None = None
+    moved: Float[Array, " batch"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +211,8 @@ class DecoderPosterior:
 
             w_k = p(z_k) Π_{m∈S} p(x_m|z_k)^λ_m / q(z_k),    or  Π_S(z_k) / q(z_k)
 
-        "smc" tempers as many other draws where these weights are not to be trusted.
+        "smc" tempers as many other draws where these weights are not to be trusted;
+        the chains of "irmh_hmc" are offered others throughout.
 
         Raises:
             ValueError: As ``check_target``.
@@ -226,6 +232,10 @@ class DecoderPosterior:
             )
         prior = self.inference.joint.prior_of(params["joint"])
         log_w = log_target + log_ratio - prior.log_density(z)
+        if how.refine == "irmh_hmc":
+            args = (params, temper_key, own, subset, how)
+            end, jumped, moved = self._of_each(*args, jump_and_move)
+            return end, Reweighted(weight_quality(log_w), jumped, moved=moved)
         acceptance = None
         if how.refine == "irmh":
             chosen, acceptance = independence_metropolis(choose_key, log_w)
@@ -258,10 +268,34 @@ class DecoderPosterior:
         is_bad: Bool[Array, " batch"],
     ) -> tuple[Latents, Reweighted]:
         """A draw a datum of ``how.num_proposals`` particles that are carried to the
-        model's posterior; datum by datum, each encoded once."""
+        model's posterior."""
+
+        def run(rng_key, z, log_proposal, log_target):
+            move_key, choose_key = jax.random.split(rng_key)
+            found = tempered_smc(
+                move_key, z, log_proposal, log_target, num_steps=how.num_temperatures
+            )
+            chosen = resample(choose_key, found.log_weights[:, None])[0]
+            return found.particles[chosen], found.log_weights, found.acceptance
+
+        args = (params, rng_key, own, subset, how)
+        z, log_weights, acceptance = self._of_each(*args, run)
+        return z, Reweighted(weight_quality(log_weights.T), acceptance, is_bad)
+
+    def _of_each(
+        self,
+        params: StageParams,
+        rng_key: jax.Array,
+        own: Views,
+        subset: Subset,
+        how: Reweighting,
+        run: Callable[..., tuple[jax.Array, ...]],
+    ) -> tuple[jax.Array, ...]:
+        """``run(rng_key, z f32[K, D], log_proposal, log_target)`` datum by datum, each
+        encoded once."""
         log_joint = self._of_all(params, subset)
 
-        def one_datum(rng_key, own) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def one_datum(rng_key, own) -> tuple[jax.Array, ...]:
             views = {m: x[None] for m, x in own.items()}
             posteriors = self.inference.proposals(params, views, subset)
 
@@ -269,24 +303,16 @@ class DecoderPosterior:
                 each = jnp.stack([q.log_prob(z[None]) for q in posteriors])
                 return jax.nn.logmeanexp(each, axis=0)[0]
 
-            propose_key, move_key, choose_key = jax.random.split(rng_key, 3)
+            propose_key, run_key = jax.random.split(rng_key)
             prior = self.inference.joint.prior_of(params["joint"])
             z, _ = propose_from(posteriors, prior, propose_key, how.num_proposals)
-            found = tempered_smc(
-                move_key,
-                z[:, 0],
-                log_proposal,
-                lambda z: log_joint(z[None], views)[0],
-                num_steps=how.num_temperatures,
-            )
-            chosen = resample(choose_key, found.log_weights[:, None])[0]
-            return found.particles[chosen], found.log_weights, found.acceptance
+            log_target = lambda z: log_joint(z[None], views)[0]  # noqa: E731
+            return run(run_key, z[:, 0], log_proposal, log_target)
 
-        rng_keys = jax.random.split(rng_key, is_bad.shape[0])
-        z, log_weights, acceptance = jax.lax.map(
+        rng_keys = jax.random.split(rng_key, next(iter(own.values())).shape[0])
+        return jax.lax.map(
             lambda of: one_datum(*of), (rng_keys, own), batch_size=NUM_TEMPERED
         )
-        return z, Reweighted(weight_quality(log_weights.T), acceptance, is_bad)
 
     def _target(self, params: StageParams, views: Views, subset: Subset):
         """log p(z|x_S) of z f32[D] and one datum's views, with those of S; and M⁻¹."""

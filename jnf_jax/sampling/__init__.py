@@ -23,6 +23,7 @@ from jnf_jax.sampling.importance import (
     resample,
     weight_quality,
 )
+from jnf_jax.sampling.jumping import jump_and_move
 from jnf_jax.sampling.langevin import (
     LEAST_ACCEPTANCE,
     LangevinRun,
@@ -68,6 +69,7 @@ __all__ = [
     "gaussian_product",
     "independence_metropolis",
     "initial_positions",
+    "jump_and_move",
     "langevin_path",
     "log_normaliser",
     "matched_product",

@@ -192,13 +192,13 @@ def test_an_energy_prior_and_likelihood_weights_enter():
     np.testing.assert_allclose(got, expected, rtol=2e-4)
 
 
-@pytest.mark.parametrize("refine", ["resample", "irmh"])
+@pytest.mark.parametrize("refine", ["resample", "irmh", "irmh_hmc"])
 def test_weights_make_draws_of_a_wider_posterior_those_of_the_model(refine):
     """Of the mixture of two experts that know nothing of the model, given two views."""
     posterior, params = make()
     datum, subset = one_datum(), ("a", "c")
     mean, covariance = TRUTH.posterior({m: datum[m] for m in subset})
-    how = Reweighting(refine, num_proposals=400)
+    how = Reweighting(refine, num_proposals=100 if refine == "irmh_hmc" else 400)
     z, info = jax.device_get(
         posterior.reweight(params, jax.random.key(0), repeated(datum), subset, how)
     )
@@ -207,8 +207,9 @@ def test_weights_make_draws_of_a_wider_posterior_those_of_the_model(refine):
     assert (np.abs(z.mean(0) - mean[0]) < 4 * np.sqrt(variance / NUM)).all()
     assert (np.abs(z.var(0) / variance - 1) < 4 * (2 / NUM) ** 0.5).all()
     assert (info.quality.khat < KHAT_LIMIT).mean() > 0.9
-    assert 10 < np.median(info.quality.ess) < 400
+    assert 0.02 < np.median(info.quality.ess) / how.num_proposals < 1
     assert (info.acceptance is None) == (refine == "resample")
+    assert (info.moved is not None) == (refine == "irmh_hmc")
 
 
 def test_tempering_reaches_the_model_from_where_weights_do_not():
@@ -240,7 +241,7 @@ def test_tempering_reaches_the_model_from_where_weights_do_not():
 
 
 def test_what_moves_draws_knows_the_model_alone():
-    for refine in ("chains", "smc"):
+    for refine in ("chains", "irmh_hmc", "smc"):
         told = Reweighting(refine, target="experts").cross_faults("refinement")
         assert told == [
             "`refinement.target` is 'experts', expected 'model' with `refine` "

@@ -11,6 +11,7 @@ from scipy import stats
 from jnf_jax.sampling import (
     KHAT_LIMIT,
     independence_metropolis,
+    jump_and_move,
     resample,
     tempered_smc,
     weight_quality,
@@ -70,39 +71,75 @@ def test_a_wider_proposal_becomes_the_density_with_both_its_modes(way):
     assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / NUM_DATA)
 
 
+def log_two_modes(z):
+    """``two_modes`` of one z, in JAX."""
+    normal = jax.scipy.stats.norm.logpdf
+    x, y = z[0], z[1] - 0.2 * z[0] ** 2
+    left = normal(x, -2, 0.6) + normal(y, -1, 0.5)
+    right = normal(x, 1.5, 0.8) + normal(y, 0, 0.7)
+    return jnp.logaddexp(left, right + jnp.log(3.0))
+
+
+def normal_of(scale, at=0.0):
+    return lambda z: jax.scipy.stats.norm.logpdf(z, at, scale).sum()
+
+
+def check_both_modes(drawn):
+    """4 standard errors of as many independent draws."""
+    mean, variance, fourth, left = moments_on_a_grid()
+    drawn, num = np.asarray(drawn), len(drawn)
+    assert (np.abs(drawn.mean(0) - mean) < 4 * np.sqrt(variance / num)).all()
+    error = np.sqrt((fourth - variance**2) / num)
+    assert (np.abs(((drawn - mean) ** 2).mean(0) - variance) < 4 * error).all()
+    share = (drawn[:, 0] < 0).mean()
+    assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / num)
+
+
 def test_tempering_carries_a_wider_proposal_to_both_modes():
     """64 particles of 1,500 data; BlackJAX's SMC is exact as their number grows."""
-
-    def log_target(z):
-        normal = jax.scipy.stats.norm.logpdf
-        x, y = z[0], z[1] - 0.2 * z[0] ** 2
-        left = normal(x, -2, 0.6) + normal(y, -1, 0.5)
-        right = normal(x, 1.5, 0.8) + normal(y, 0, 0.7)
-        return jnp.logaddexp(left, right + jnp.log(3.0))
-
-    def log_proposal(z):
-        return jax.scipy.stats.norm.logpdf(z, 0, 2.5).sum()
 
     @jax.jit
     @jax.vmap
     def one_datum(rng_key):
         draw_key, move_key, choose_key = jax.random.split(rng_key, 3)
         start = 2.5 * jax.random.normal(draw_key, (64, 2))
-        found = tempered_smc(move_key, start, log_proposal, log_target, num_steps=4)
+        densities = normal_of(2.5), log_two_modes
+        found = tempered_smc(move_key, start, *densities, num_steps=4)
         chosen = resample(choose_key, found.log_weights[:, None])[0]
         return found.particles[chosen], found.temperature
 
-    num = 1_500
-    drawn, temperature = one_datum(jax.random.split(jax.random.key(0), num))
+    drawn, temperature = one_datum(jax.random.split(jax.random.key(0), 1_500))
     assert (np.asarray(temperature) == 1).all()
-    mean, variance, fourth, left = moments_on_a_grid()
-    # 4 standard errors of as many independent draws.
-    drawn = np.asarray(drawn)
-    assert (np.abs(drawn.mean(0) - mean) < 4 * np.sqrt(variance / num)).all()
-    error = np.sqrt((fourth - variance**2) / num)
-    assert (np.abs(((drawn - mean) ** 2).mean(0) - variance) < 4 * error).all()
-    share = (drawn[:, 0] < 0).mean()
-    assert abs(share - left) < 4 * np.sqrt(left * (1 - left) / num)
+    check_both_modes(drawn)
+
+
+def jumped(num, num_proposals, scale, at, log_target):
+    """Ends of ``num`` chains whose proposals are N(at, scale² I), and how they went."""
+
+    @jax.jit
+    @jax.vmap
+    def one_datum(rng_key):
+        draw_key, run_key = jax.random.split(rng_key)
+        z = at + scale * jax.random.normal(draw_key, (num_proposals, 2))
+        return jump_and_move(run_key, z, normal_of(scale, at), log_target)
+
+    return map(np.asarray, one_datum(jax.random.split(jax.random.key(0), num)))
+
+
+def test_jumps_in_turn_with_moves_find_both_modes():
+    """40 proposals and as many moves of 2,000 data."""
+    drawn, accepted, moved = jumped(2_000, 40, 2.5, 0.0, log_two_modes)
+    check_both_modes(drawn)
+    assert 0.02 < accepted.mean() < 0.9
+    assert abs(moved.mean() - 0.7) < 0.1  # what the step is adapted to
+
+
+def test_moves_arrive_where_no_jump_leads():
+    """From N(6, .3²) to N(0, 1): no proposal is near. Moves alone, forty of them."""
+    drawn, _, _ = jumped(1_000, 40, 0.3, 6.0, normal_of(1.0))
+    # 4 standard errors of as many draws.
+    assert (np.abs(drawn.mean(0)) < 4 / np.sqrt(1_000)).all()
+    assert (np.abs(drawn.var(0) - 1) < 4 * np.sqrt(2 / 1_000)).all()
 
 
 def test_weights_make_up_for_steps_that_ended_early():
@@ -168,5 +205,8 @@ def test_what_is_no_number_is_never_chosen():
 
 def test_one_proposal_is_taken():
     log_weights = jnp.array([[0.3, -2.0]])
+    one = jnp.array([[0.5, -1.0]])
+    end, *_ = jump_and_move(jax.random.key(0), one, normal_of(1.0), normal_of(2.0))
+    assert end.tolist() == [0.5, -1.0]
     assert resample(jax.random.key(0), log_weights).tolist() == [0, 0]
     assert independence_metropolis(jax.random.key(0), log_weights)[0].tolist() == [0, 0]
