@@ -15,6 +15,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.methods.joint_inference import JointInference
@@ -99,6 +100,20 @@ class SubsetPosteriorSettings:
     )
 
 
+FARTHEST = 4.0
+"""Root mean square of a view's standardised features; of training rows it is 1."""
+
+
+def drawn_in(features: Float[Array, "batch size"]) -> Float[Array, "batch size"]:
+    """Rows whose root mean square exceeds ``FARTHEST``, made that much shorter.
+
+    >>> drawn_in(jnp.array([[3.0, -1.0], [30.0, -40.0]])).round(2).tolist()
+    [[3.0, -1.0], [3.390000104904175, -4.53000020980835]]
+    """
+    size = jnp.sqrt(jnp.mean(jnp.square(features), axis=-1, keepdims=True))
+    return features * jnp.minimum(1.0, FARTHEST / jnp.maximum(size, FARTHEST))
+
+
 @dataclasses.dataclass(frozen=True)
 class SubsetPosterior:
     """q(z|x_S) from features of x_S: a mixture of normals pushed through a masked flow.
@@ -145,11 +160,16 @@ class SubsetPosterior:
 
     def encode(self, params: Params, features: Views, given: Mask) -> MixtureCode:
         """Base and context of q(z|x_S), S row by row; hidden features may be anything,
-        or be missing."""
+        or be missing.
+
+        Features of a view further out than ``FARTHEST`` are drawn in to there: a
+        network knows nothing of where no training row was, and what it would say grows
+        without bound.
+        """
         standard = jax.lax.stop_gradient(params["standard"])
         batch = next(iter(given.values())).shape[0]
         known = {
-            m: (features[m] - standard[m]["mean"]) / standard[m]["scale"]
+            m: drawn_in((features[m] - standard[m]["mean"]) / standard[m]["scale"])
             if m in features
             else jnp.zeros((batch, size))
             for m, size in self.sizes

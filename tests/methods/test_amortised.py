@@ -188,6 +188,17 @@ def test_more_views_say_more(fitted):
             assert gain.mean() > 4 * gain.std() / len(gain) ** 0.5, (small, large)
 
 
+@pytest.mark.parametrize("distance", [10.0, 1e4])
+def test_draws_for_rows_far_out_stay_near_those_of_training(fitted, distance):
+    """z of training is N(0, I): ten standard deviations, whatever the rows are."""
+    posterior, params = fitted
+    _, views = data(512)
+    out = {m: distance * x.std(0) * jnp.sign(x) for m, x in views.items()}
+    for subset in SUBSETS[1:-1]:
+        z = np.asarray(draw(posterior, params, out, given_to(subset, 512), 1))
+        assert (np.linalg.norm(z, axis=-1) < 10).all()
+
+
 def test_what_is_hidden_is_not_read():
     """Neither values nor gradients: NaN in a view that is not given changes nothing."""
     method, params = make()
