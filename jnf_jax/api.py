@@ -43,10 +43,7 @@ from jnf_jax.experiments.experiment import Setup, open_experiment, stage_path
 from jnf_jax.experiments.run import check_evaluation, train_and_evaluate
 from jnf_jax.methods.method import check_prior_name, check_subset, shared_latent
 from jnf_jax.runtime import switches
-from jnf_jax.runtime.files import (
-    read_json,
-    user_path,
-)
+from jnf_jax.runtime.files import new_folder, read_json, user_path
 
 
 def fit(
@@ -368,7 +365,7 @@ class Model:
         Raises:
             ValueError: ``folder`` is there and not empty.
         """
-        folder = _new_folder(folder)
+        folder = new_folder(folder, "folder")
         left = shutil.ignore_patterns(owner.FILE)
         shutil.copytree(self.folder, folder, ignore=left, dirs_exist_ok=True)
         setup = self.trained.setup
@@ -398,7 +395,7 @@ class Model:
             ValueError: ``folder`` is there and not empty; the package safetensors is
                 missing.
         """
-        folder = _new_folder(folder)
+        folder = new_folder(folder, "folder")
         if record is None and (self.folder / "results.json").exists():
             record = records.read(self.folder / "results.json")
         subsets = [*coherence.subsets(self.modalities), self.modalities]
@@ -433,13 +430,6 @@ class Model:
             calibration = self.trained.calibration
             known[subset] = new_rows.step_size_of(*self._model, calibration, subset)
         return known.get(subset)
-
-
-def _new_folder(folder: str | Path) -> Path:
-    folder = user_path(folder, "folder")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"`folder` {folder} exists, expected a new or empty one")
-    return folder
 
 
 def _draws(num_samples: Any, seed: int) -> dict[str, int]:

@@ -61,13 +61,19 @@ def load_tensor(path: Path) -> np.ndarray:
         return _tensor(description, storages)
 
 
-def load_tensors(path: Path) -> dict[str, np.ndarray]:
+def load_tensors(path: Path, within: str | None = None) -> dict[str, np.ndarray]:
     """The tensors in a file written by ``torch.save(module.state_dict(), path)``.
+
+    With ``within`` the file holds a dictionary that has them under that name.
 
     Raises:
       ValueError: not such a file, or anything but names with dense tensors.
     """
     description, storages = _open(path)
+    if within is not None:
+        if not isinstance(description, dict) or within not in description:
+            raise ValueError(f"{path}: expected a dictionary that has {within!r}")
+        description = description[within]
     if not isinstance(description, dict):
         raise ValueError(f"{path}: expected names with tensors, as of a state_dict()")
     found = {}

@@ -83,17 +83,22 @@ def data_folder(workdir: Path) -> Path:
 
 
 def keep_model(setup: Setup, workdir: Path) -> None:
-    """Writes ``model.json`` and ``calibration.npz``, which ``open_model`` reads."""
+    """Writes ``calibration.npz`` and ``model.json``, which ``open_model`` reads."""
     dataset, train = setup.dataset, setup.dataset.complete.splits["train"]
     calibration = {}
     if len(dataset.shapes) > 2:  # of two views no subset needs a chain
         rows = np.arange(min(NUM_ADAPTATION_DATA, train.size), dtype=np.int32)
         fetch = jax.jit(dataset.fetch)
         calibration = jax.device_get(fetch(train.arrays, train.rows(rows)))
+    write_whole(workdir / "calibration.npz", npz(calibration))
+    write_views(dataset, workdir)
+
+
+def write_views(dataset: Dataset, workdir: Path) -> None:
+    """Writes ``model.json``: all that a model needs to know of its data."""
     fields = ("name", "shapes", "num_classes", "record", "unbounded", "partial")
     about = {"format": FORMAT} | {field: getattr(dataset, field) for field in fields}
     about["scaling"] = {m: own.to_json(of) for m, of in dataset.scaling.items()}
-    write_whole(workdir / "calibration.npz", npz(calibration))
     write_whole(workdir / "model.json", json.dumps(about, indent=1) + "\n")
 
 
@@ -129,7 +134,7 @@ def open_model(workdir: Path) -> Trained:
         name=about["name"],
         shapes={m: tuple(shape) for m, shape in about["shapes"].items()},
         splits={},
-        fetch=_no_rows,
+        fetch=no_rows,
         num_classes=about.get("num_classes"),
         record=about["record"],
         unbounded=tuple(about["unbounded"]),
@@ -144,5 +149,6 @@ def open_model(workdir: Path) -> Trained:
     return Trained(setup, *load_stages(setup, workdir), calibration)
 
 
-def _no_rows(arrays: Any, rows: Any) -> Any:
+def no_rows(arrays: Any, rows: Any) -> Any:
+    """``Dataset.fetch`` of a set that has shapes and no tuples."""
     raise ValueError("a model that was opened without its data has no rows of them")

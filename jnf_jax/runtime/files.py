@@ -32,6 +32,18 @@ def user_path(path: str | os.PathLike, argument: str) -> Path:
         ) from error
 
 
+def new_folder(path: str | os.PathLike, argument: str) -> Path:
+    """``user_path`` of a folder to write to, which may be there if it is empty.
+
+    Raises:
+        ValueError: As ``user_path``; something is there.
+    """
+    folder = user_path(path, argument)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"`{argument}` {folder} exists, expected a new or empty one")
+    return folder
+
+
 def try_folder(folder: Path, argument: str) -> None:
     """Tries whether files can be written below ``folder``, and leaves nothing there.
 

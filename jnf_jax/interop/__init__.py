@@ -1,0 +1,1 @@
+"""Models of other packages, read into this one's parameters; a module a package."""
