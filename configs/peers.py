@@ -1,4 +1,4 @@
-"""Methods with aggregated unimodal posteriors on any config; not runs of their own."""
+"""Methods that JNF is compared with, on any config; not runs of their own."""
 
 import ml_collections
 
@@ -9,6 +9,7 @@ ARGUMENTS = dict(
     mopoe="a mixture of the products over all subsets",
     mvtcae="a product of experts, by total correlation",
 )
+"""Methods whose posterior is made of unimodal ones."""
 
 
 def of_method(
@@ -26,5 +27,23 @@ def of_method(
         if method == "mmvae":
             kind = own.get("family", "laplace")
             config.model.prior = dict(name="learnable_scale", kind=kind)
+        del config.flow, config.sampler, config.unimodal
+    return config
+
+
+def latent_diffusion(
+    config: ml_collections.ConfigDict, diffusion: dict, **own
+) -> ml_collections.ConfigDict:
+    """``config`` of JNF with MLD: autoencoders are trained as its joint VAE was.
+
+    ``diffusion`` says how stage ``joint`` is trained; ``own`` are settings of the
+    section ``mld``.
+    """
+    with config.unlocked():
+        config.method = "mld"
+        config.stages = "autoencoders,joint"
+        config.mld = own
+        config.autoencoders = config.joint
+        config.joint = diffusion
         del config.flow, config.sampler, config.unimodal
     return config

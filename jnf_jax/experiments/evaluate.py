@@ -42,7 +42,7 @@ from jnf_jax.experiments.experiment import (
     never_trained,
     record_key,
 )
-from jnf_jax.methods.method import shared_latent
+from jnf_jax.methods.method import PosteriorDensity, shared_latent
 from jnf_jax.names import file_name, join_names
 from jnf_jax.page.page import write_own
 from jnf_jax.page.runs import KEPT
@@ -227,7 +227,10 @@ def evaluate(
 
 
 def _log_densities(subject: Subject) -> dict[str, Any]:
-    """Means of log q(z|x_S) at z ~ q(z|X), as the record has them."""
+    """Means of log q(z|x_S) at z ~ q(z|X), as the record has them; {} of draws that
+    have no density."""
+    if not isinstance(subject.inference, PosteriorDensity):
+        return {}
     found = {"unimodal_log_prob": mean_unimodal_log_prob(subject)}
     if densities := mean_subset_log_prob(subject):
         found["subset_log_prob"] = densities

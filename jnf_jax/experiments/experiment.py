@@ -19,7 +19,7 @@ from jnf_jax.experiments.config import Experiment, resolve
 from jnf_jax.likelihoods import OF_OWN_UNITS
 from jnf_jax.methods.decoder_posterior import Reweighting, check_target
 from jnf_jax.methods.joint_inference import JointInference
-from jnf_jax.methods.method import Method
+from jnf_jax.methods.method import Method, PosteriorDensity
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import ModelSettings
 from jnf_jax.options import identity_of
@@ -31,6 +31,9 @@ from jnf_jax.types import Params
 
 DRAWS_JOINTLY = ("joint", "prior", "subsets")
 """Stages that have a prior; that of "subsets" is q(z|∅)."""
+
+OF_DENSITY = ("likelihood", "posterior_match")
+"""Measures of densities of z, not of its draws alone."""
 
 
 class Setup(NamedTuple):
@@ -89,6 +92,13 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
         raise ValueError(
             "`evaluation.subsets` is 'none', expected 'some': `refinement` starts at "
             "what is drawn given subsets"
+        )
+    of_density = [m for m in OF_DENSITY if m in experiment.measures]
+    if of_density and not isinstance(method.inference, PosteriorDensity):
+        raise ValueError(
+            f"`evaluation.measures` has {of_density[0]!r}, expected none of "
+            f"{list(OF_DENSITY)} with method {experiment.method!r}: it draws z and has "
+            "no density of it"
         )
     check_partial_rows(experiment.model, dataset)
     check_partial_entries(experiment.model, dataset)

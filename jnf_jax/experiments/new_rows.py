@@ -168,7 +168,7 @@ def sample(
 
 
 def log_bound(
-    inference: ImportanceInference,
+    inference: Inference,
     params: dict[str, Params],
     views: Rows,
     given: tuple[str, ...],
@@ -189,8 +189,14 @@ def log_bound(
     ``given`` is S; T are the other names of ``views``.
 
     Raises:
-        ValueError: If S = ∅ and the prior is not normalised.
+        ValueError: If S = ∅ and the prior is not normalised; if draws of z have no
+            density.
     """
+    if not isinstance(inference, ImportanceInference):
+        raise ValueError(
+            "the model draws z and has no density of it, got a call for log p(x); "
+            "expected a method whose q(z|x_S) has a density"
+        )
     name = inference.prior_names[0]
     if not given and not inference.prior_of(params, name).is_normalised:
         raise ValueError(

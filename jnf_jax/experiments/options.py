@@ -19,7 +19,10 @@ from jnf_jax.evaluation.measures import MEASURES
 from jnf_jax.options import REQUIRED, option
 from jnf_jax.priors.registry import FAMILIES
 
-STAGES = ("shared", "joint", "unimodal", "subsets", "prior", "diffusion_decoder")
+STAGES = (
+    *("shared", "autoencoders", "joint", "unimodal", "subsets", "prior"),
+    "diffusion_decoder",
+)
 """Every stage of any method; each may have a section of its own."""
 
 
@@ -72,6 +75,7 @@ SECTIONS = {
     "model.networks.*": ("jnf_jax.networks.build:NetworkSettings",),
     "model.likelihoods.*": ("jnf_jax.methods.settings:LikelihoodSettings",),
     "projectors": ("jnf_jax.methods.jnf_shared:ProjectorSettings",),
+    "mld": ("jnf_jax.methods.mld:MldSettings",),
     "mmvae": ("jnf_jax.methods.mmvae:MmvaeSettings",),
     "mvae": ("jnf_jax.methods.mvae:MvaeSettings",),
     "mvtcae": ("jnf_jax.methods.mvtcae:MvtcaeSettings",),

@@ -29,6 +29,7 @@ from jnf_jax.losses.mmjsd import mmjsd
 from jnf_jax.losses.mmvae import mmvae
 from jnf_jax.losses.mmvae_plus import Expert, Latent, MixtureModel, mmvae_plus
 from jnf_jax.losses.mopoe import mopoe
+from jnf_jax.losses.multi_time import MultiTimeScore, multi_time_denoising_loss
 from jnf_jax.losses.mvae import mvae
 from jnf_jax.losses.mvtcae import mvtcae
 from jnf_jax.losses.subsets import SubsetModel, proper_subsets, subset_nll
@@ -42,6 +43,7 @@ __all__ = [
     "LogRatio",
     "MixtureModel",
     "MixtureTerms",
+    "MultiTimeScore",
     "SubsetModel",
     "UnimodalModel",
     "UnimodalTerms",
@@ -61,6 +63,7 @@ __all__ = [
     "mmvae",
     "mmvae_plus",
     "mopoe",
+    "multi_time_denoising_loss",
     "mvae",
     "mvtcae",
     "nt_xent",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jnf_jax.noise_schedule import SMALLEST_TIME, NoiseSchedule
 from jnf_jax.types import Params
@@ -21,6 +21,7 @@ def denoising_loss(
     scaled_score: ScaledScore,
     schedule: NoiseSchedule,
     weight: Callable[[jax.Array], jax.Array] = jnp.ones_like,
+    where: Bool[Array, "batch ..."] | None = None,
 ) -> Float[Array, " batch"]:
     """w(t) ‖ ŝ(x_t, t) + ξ ‖² at one t and one ξ a datum; minimised, no unit.
 
@@ -41,6 +42,7 @@ def denoising_loss(
         schedule: β.
         weight: w, f32[B] -> f32[B], 1 by default. 1/a² makes it the squared error of
             the velocity a ξ − √v x_0 (arXiv 2202.00512), in which noisy times count.
+        where: Entries that the sum of squares is over; None: all.
 
     >>> blind = lambda params, x_t, t: jnp.zeros_like(x_t)
     >>> settings = dict(scaled_score=blind, schedule=NoiseSchedule())
@@ -56,4 +58,5 @@ def denoising_loss(
     by_datum = t.reshape(-1, *(1,) * (x.ndim - 1))
     noisy = schedule.signal(by_datum) * x + schedule.noise(by_datum) * xi
     error = scaled_score(params, noisy, t) + xi
-    return weight(t) * jnp.sum(jnp.square(error), axis=tuple(range(1, x.ndim)))
+    axes = tuple(range(1, x.ndim))
+    return weight(t) * jnp.sum(jnp.square(error), axis=axes, where=where)

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from jnf_jax.aggregation import mixture_log_prob
 from jnf_jax.losses.aggregate import MixtureTerms, log_likelihoods
-from jnf_jax.losses.joint import weighted_sum
-from jnf_jax.types import Params, Prior, Views
+from jnf_jax.losses.joint import hide_absent, weighted_sum
+from jnf_jax.types import Mask, Params, Prior, Views
 
 
 class Latent(NamedTuple):
@@ -62,6 +63,7 @@ def mmvae_plus(
     num_importance_samples: int = 1,
     likelihood_weights: Mapping[str, float] | None = None,
     beta: float | Float[Array, ""] = 1.0,
+    present: Mask | None = None,
 ) -> MixtureTerms:
     """The looser K-sample objective, per datum, in nats; maximised.
 
@@ -82,16 +84,19 @@ def mmvae_plus(
     A lower bound of log p(X) where λ ≡ 1, β = 1, p(z) is normalised and r_n = p(w_n);
     with other r_n it bounds nothing of the model that draws w_n from p(w_n).
 
-    Arguments are those of ``joint_elbo``, and K ≥ 1, the draws an expert.
+    Arguments are those of ``joint_elbo``, and K ≥ 1, the draws an expert. A row that
+    has the views O alone has the experts m ∈ O, M = |O|, and x_O in the place of X;
+    without any view it adds nothing.
 
     Raises:
         ValueError: If K < 1, if ``likelihood_weights`` does not name the modalities, or
-            if experts, auxiliary priors and ``batch`` do not.
+            if experts, auxiliary priors, ``present`` and ``batch`` do not.
     """
     if num_importance_samples < 1:
         raise ValueError(
             f"`num_importance_samples` must be at least 1, got {num_importance_samples}"
         )
+    batch, has = _shown(batch, present)
     experts, auxiliary = model.encode(params, batch), model.auxiliary_priors(params)
     for field, given in {"encode": experts, "auxiliary_priors": auxiliary}.items():
         if sorted(given) != sorted(batch):
@@ -108,9 +113,13 @@ def mmvae_plus(
     received = _received(missing_key, w, auxiliary)
     latent = Latent(z, received)
     log_likelihood = log_likelihoods(
-        functools.partial(model.decode, params), latent, batch
+        functools.partial(model.decode, params), latent, batch, present
     )
-    log_mixture = jax.nn.logmeanexp(jnp.stack([q.log_prob(z) for q in shared]), axis=0)
+    log_each = jnp.stack([q.log_prob(z) for q in shared])
+    if has is None:
+        log_mixture = jax.nn.logmeanexp(log_each, axis=0)
+    else:
+        log_mixture = mixture_log_prob(log_each, has)
     log_own = jnp.stack([q.log_prob(w[i]) for i, q in enumerate(private)])
     log_ratio = log_mixture - model.prior(params).log_density(z)
     log_ratio += log_own - model.private_prior.log_density(w)
@@ -118,13 +127,38 @@ def mmvae_plus(
     log_weights = weighted_sum(log_likelihood, likelihood_weights) - beta * log_ratio
     per_expert = jax.nn.logmeanexp(log_weights, axis=1)
     normalised = jax.lax.stop_gradient(jax.nn.softmax(log_weights, axis=1))
+    shares = 1.0 if has is None else has[:, None]
+    num = len(shared) if has is None else jnp.maximum(has.sum(axis=0), 1)
     return MixtureTerms(
-        per_expert.mean(axis=0),
-        {m: value.mean(axis=(0, 1)) for m, value in log_likelihood.items()},
-        log_ratio.mean(axis=(0, 1)),
+        _mean(per_expert, has),
+        {m: _mean(value, has) for m, value in log_likelihood.items()},
+        _mean(log_ratio, has),
         z,
-        normalised / len(shared),
+        normalised * shares / num,
     )
+
+
+def _shown(
+    batch: Views, present: Mask | None
+) -> tuple[Views, Bool[Array, "experts batch"] | None]:
+    """The batch with zeros for absent views, and who has what; None: all have all."""
+    if present is None:
+        return batch, None
+    if sorted(present) != sorted(batch):
+        raise ValueError(f"`present` names {sorted(present)}, expected {sorted(batch)}")
+    return hide_absent(batch, present), jnp.stack([present[m] for m in sorted(present)])
+
+
+def _mean(
+    values: Float[Array, "experts *samples batch"],
+    has: Bool[Array, "experts batch"] | None,
+) -> Float[Array, " batch"]:
+    """Over all draws of the experts that a row has; 0 where it has none."""
+    axes = tuple(range(values.ndim - 1))
+    if has is None:
+        return values.mean(axis=axes)
+    shown = jnp.where(has, values.mean(axis=axes[1:]), 0.0)
+    return jnp.sum(shown, axis=0) / jnp.maximum(has.sum(axis=0), 1)
 
 
 def _stratified(

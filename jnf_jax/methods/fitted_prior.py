@@ -30,7 +30,8 @@ def with_fitted_prior(method: Method, family: PriorFamily) -> Method:
     ``cached_posterior`` does, its ``draw_cached`` draws from.
 
     Raises:
-        ValueError: If the family cannot be fitted afterwards.
+        ValueError: If the family cannot be fitted afterwards, or the method fits its
+            own.
     """
     if family.name not in FITTED_FAMILIES:
         raise ValueError(
@@ -38,6 +39,11 @@ def with_fitted_prior(method: Method, family: PriorFamily) -> Method:
             f"{sorted(FITTED_FAMILIES)}"
         )
     joint = method.inference.joint
+    if not hasattr(joint, "draw_cached"):
+        raise ValueError(
+            f"`fitted_prior.name` is {family.name!r}, expected none with method 'mld': "
+            "its diffusion is the law of its codes, fitted afterwards"
+        )
     (of,) = [stage.of for stage in method.stages if stage.name == "joint"]
     stage = Stage(
         "prior",

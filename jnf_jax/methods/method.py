@@ -144,18 +144,6 @@ class Inference(Protocol):
         """R-hat and effective sample sizes for ``subset``; None without a sampler."""
         ...
 
-    def joint_log_prob(
-        self, params: StageParams, views: Views, z: Any
-    ) -> Float[Array, " batch"]:
-        """log q(z|X), all modalities given; nats."""
-        ...
-
-    def unimodal_log_probs(
-        self, params: StageParams, views: Views, z: Any
-    ) -> dict[str, Float[Array, " batch"]]:
-        """{modality: log q_m(z|x_m)}, nats."""
-        ...
-
     def decode(self, params: StageParams, z: Any) -> dict[str, Any]:
         """{modality: p(x_m|z)}."""
         ...
@@ -187,6 +175,24 @@ class PictureDecoder(Protocol):
         modalities: tuple[str, ...],
     ) -> Views:
         """{m: f32[B, ...] in [0, 1]} of ``modalities``, random given z."""
+        ...
+
+
+@runtime_checkable
+class PosteriorDensity(Inference, Protocol):
+    """Inference whose q(z|X) and q_m(z|x_m) have densities, as all but a diffusion's
+    have."""
+
+    def joint_log_prob(
+        self, params: StageParams, views: Views, z: Any
+    ) -> Float[Array, " batch"]:
+        """log q(z|X), all modalities given; nats."""
+        ...
+
+    def unimodal_log_probs(
+        self, params: StageParams, views: Views, z: Any
+    ) -> dict[str, Float[Array, " batch"]]:
+        """{modality: log q_m(z|x_m)}, nats."""
         ...
 
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.losses import Expert, Latent, MixtureModel, mmvae_plus
+from jnf_jax.aggregation import choose
+from jnf_jax.losses import Expert, Latent, MixtureModel, hide_absent, mmvae_plus
 from jnf_jax.methods.aggregated import FAMILIES, aggregation_faults
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings
 from jnf_jax.methods.joint_inference import ModelInference
@@ -41,6 +42,7 @@ from jnf_jax.stage import Stage
 from jnf_jax.types import (
     GaussianCode,
     Latents,
+    Mask,
     Nats,
     Params,
     Prior,
@@ -281,15 +283,25 @@ class MixtureVAE:
             return dict.fromkeys(self.modalities, self.private_prior)
         return {m: family.bind(params["auxiliary"][m], size) for m in self.modalities}
 
-    def cached_posterior(self, params: StageParams, views: Views) -> dict[str, Codes]:
-        """Means and scales of the frozen experts: all that later stages need of z."""
-        return _stacked(list(self.code(params["joint"], views).values()))
+    def cached_posterior(
+        self, params: StageParams, views: Views, present: Mask | None = None
+    ) -> dict[str, jax.Array]:
+        """Means and scales of the frozen experts, and which of them a row has, if not
+        all: all that later stages need of z."""
+        if present is None:
+            return _stacked(list(self.code(params["joint"], views).values()))
+        codes = self.code(params["joint"], hide_absent(views, present))
+        has = jnp.stack([present[m] for m in self.modalities], axis=1)
+        return {**_stacked(list(codes.values())), "present": has}
 
-    def draw_cached(self, rng_key: jax.Array, cached: dict[str, Codes]) -> Latents:
+    def draw_cached(self, rng_key: jax.Array, cached: dict[str, jax.Array]) -> Latents:
         """z ~ (1/S) Σ_m q_m(z|x_m): for each datum a draw of one expert out of S."""
         choice_key, draw_key = jax.random.split(rng_key)
         num_data, num_experts, _ = cached["mean"].shape
-        choice = jax.random.randint(choice_key, (num_data,), 0, num_experts)
+        if "present" in cached:
+            choice = choose(choice_key, jnp.moveaxis(cached["present"], 1, 0))
+        else:
+            choice = jax.random.randint(choice_key, (num_data,), 0, num_experts)
         mean, scale = (
             cached[name][jnp.arange(num_data), choice] for name in ("mean", "scale")
         )
@@ -301,7 +313,13 @@ class MixtureVAE:
         apply = self.encode, self.decode, self.prior_of
         return MixtureModel(*apply, self.private_prior, self.auxiliary_priors)
 
-    def objective(self, params: Params, rng_key: jax.Array, views: Views):
+    def objective(
+        self,
+        params: Params,
+        rng_key: jax.Array,
+        views: Views,
+        present: Mask | None = None,
+    ):
         """``mmvae_plus`` with this model's λ, β and K, as ``MixtureTerms``.
 
         A prior that learns apart gets no gradient from here; where that is an energy,
@@ -315,12 +333,13 @@ class MixtureVAE:
             num_importance_samples=self.num_importance_samples,
             likelihood_weights={view.name: view.weight for view in self.views},
             beta=self.beta,
+            present=present,
         )
 
     def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
         """As a ``Stage`` has it: see ``drawn_loss``."""
-        terms = self.objective(params, rng_key, batch.views)
-        return drawn_loss(self.prior, params, rng_key, terms, None, *memory)
+        terms = self.objective(params, rng_key, batch.views, batch.present)
+        return drawn_loss(self.prior, params, rng_key, terms, batch.present, *memory)
 
 
 def _stacked(codes: Sequence[ExpertCode]) -> dict[str, Codes]:

@@ -7,6 +7,7 @@ from jnf_jax.methods import (
     jmvae,
     jnf,
     jnf_shared,
+    mld,
     mmjsd,
     mmvae,
     mmvae_plus,
@@ -29,6 +30,7 @@ _MODULES = (
     jmvae,
     jnf,
     jnf_shared,
+    mld,
     mmjsd,
     mmvae,
     mmvae_plus,
@@ -49,7 +51,9 @@ sampler, **sections) -> Method``; and ``faults(*, model, quotient, denoiser,
 OWN_SECTIONS = {n: cls for module in _MODULES for n, cls in module.SECTIONS.items()}
 """Every section that some method has of its own, and its settings."""
 
-TAKE_PARTIAL_ROWS = ("jnf", "jmvae", "mmjsd", "mmvae", "mopoe", "mvae", "mvtcae")
+TAKE_PARTIAL_ROWS = (
+    *("jnf", "jmvae", "mld", "mmjsd", "mmvae", "mmvae_plus", "mopoe", "mvae", "mvtcae"),
+)
 """Methods that learn from rows that lack views; see ``model.partial_rows``."""
 
 STAGES = {name: module.STAGES for name, module in METHODS.items()}

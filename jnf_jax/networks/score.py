@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Latents, Nats
+from jnf_jax.types import Latents
 
 
 def time_features(
@@ -18,6 +18,8 @@ def time_features(
 class ScoreNetwork(nn.Module):
     """A residual MLP on latents; t in [0, 1] enters every layer as sines and cosines.
 
+    There is one t a row, or several, f32[*B, M], as of latents in M parts.
+
     The last layer starts at zero; it is named, so that parameters of a whole score, as
     they were learnt at first, are refused.
     """
@@ -27,8 +29,8 @@ class ScoreNetwork(nn.Module):
     num_frequencies: int = 16
 
     @nn.compact
-    def __call__(self, z: Latents, t: Nats) -> Latents:
-        time = time_features(t, self.num_frequencies)
+    def __call__(self, z: Latents, t: Float[Array, "*times"]) -> Latents:
+        time = time_features(t, self.num_frequencies).reshape(*z.shape[:-1], -1)
         h = nn.Dense(self.hidden_size)(z)
         for _ in range(self.num_layers):
             update = nn.silu(h) + nn.Dense(self.hidden_size, use_bias=False)(time)

@@ -1,11 +1,12 @@
 """Mixtures of diagonal components, Gaussian or Laplace."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior, PriorFamily
@@ -67,6 +68,101 @@ class MixturePrior(BoundPrior):
         noise = draw(noise_key, (num_samples, self.means.shape[-1]))
         scales = jnp.broadcast_to(self.scales, self.means.shape)
         return self.means[c] + scales[c] * noise
+
+
+class Pruning(NamedTuple):
+    """Which components of a mixture stay, and what that costs.
+
+    Attributes:
+        stays: bool[C].
+        weights: π of those, f64[C], 0 for the others.
+        cost: Nats a draw by which the bound falls with 1, …, C components, f64[C]; the
+            last is 0.
+    """
+
+    stays: Bool[np.ndarray, " components"]
+    weights: Float[np.ndarray, " components"]
+    cost: Float[np.ndarray, " components"]
+
+
+def prune(
+    prior: MixturePrior,
+    z: Float[np.ndarray, "draws latent"],
+    *,
+    max_cost: float = 0.01,
+) -> Pruning:
+    """The components that held-out draws z ~ q(z|X) need, on the host in float64.
+
+    One after the other goes whichever is missed the least, and its weight to those that
+    explain its draws then, π_c += π_k E_z[q(k|z) q(c|z, c ≠ k)] / E_z[q(k|z)]. A bound
+    with one draw a datum reads the prior as log p(z) alone, hence ::
+
+        cost = E_z[log p_all(z)] − E_z[log p_kept(z)]
+
+    is what it loses, over β. The fewest stay whose cost is at most ``max_cost``.
+
+    The clusters of CMVAE (Palumbo et al., ICLR 2024) are such components. Deviation:
+    there they are pruned by the entropy of their assignments, not by the bound.
+
+    Args:
+        prior: The mixture that was learnt.
+        z: Draws that it did not learn from, f32[N, D].
+        max_cost: Nats a draw, at least 0.
+
+    Raises:
+        ValueError: ``max_cost`` is negative or ``z`` has no row.
+
+    >>> twice = MixturePrior(jnp.zeros(2), jnp.zeros((2, 1)), 1.0)
+    >>> int(prune(twice, np.zeros((1, 1))).stays.sum())
+    1
+    """
+    if max_cost < 0 or not len(z):
+        raise ValueError(
+            f"`max_cost` is {max_cost} with {len(z)} draws `z`, expected >= 0 with one "
+            "or more"
+        )
+    each = np.asarray(prior.component_log_densities(jnp.asarray(z)), np.float64)
+    log_weights = np.asarray(jax.nn.log_softmax(prior.logits), np.float64)
+    log_kernels, weights = each - log_weights, np.exp(log_weights)
+    weights /= weights.sum()
+    whole = _mean_log_mixture(log_kernels, weights)
+    cost, num_all = np.zeros(len(weights)), int(np.count_nonzero(weights))
+    found = {num_all: weights}
+    for num in range(num_all - 1, 0, -1):
+        others = [
+            _without(log_kernels, weights, int(k)) for k in np.flatnonzero(weights > 0)
+        ]
+        means = [_mean_log_mixture(log_kernels, w) for w in others]
+        best = int(np.argmax(means))
+        weights = found[num] = others[best]
+        cost[num - 1] = whole - means[best]
+    num = 1 + int(np.flatnonzero(cost <= max_cost)[0])
+    return Pruning(found[num] > 0, found[num], cost)
+
+
+def _mean_log_mixture(log_kernels: np.ndarray, weights: np.ndarray) -> float:
+    """Mean over draws of log Σ_c π_c k_c(z)."""
+    kept = weights > 0
+    terms = log_kernels[:, kept] + np.log(weights[kept])
+    return float(np.logaddexp.reduce(terms, axis=1).mean())
+
+
+def _without(log_kernels: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """The weights once that of k went to those that explain its draws then."""
+    kept = weights > 0
+    kept[k] = False
+    terms = log_kernels[:, kept] + np.log(weights[kept])
+    total = np.logaddexp.reduce(terms, axis=1)
+    own = log_kernels[:, k] + np.log(weights[k])
+    of_k = np.exp(own - np.logaddexp(own, total))
+    share = of_k @ np.exp(terms - total[:, None])
+    # One that explains no draw leaves its weight to the others as they are.
+    share = (
+        share / share.sum() if share.sum() > 0 else weights[kept] / weights[kept].sum()
+    )
+    changed = np.zeros_like(weights)
+    changed[kept] = weights[kept] + weights[k] * share
+    return changed
 
 
 @dataclasses.dataclass(frozen=True)

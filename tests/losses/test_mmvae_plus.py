@@ -83,7 +83,9 @@ PRIVATELY = WRONG | {
 
 
 @functools.partial(jax.jit, static_argnames=("num_importance_samples", "weighted"))
-def terms_and_latent(params, rng_key, num_importance_samples=1, weighted=False):
+def terms_and_latent(
+    params, rng_key, num_importance_samples=1, weighted=False, present=None
+):
     """The objective's terms, and what it decoded."""
     seen = []
     options = dict(likelihood_weights=WEIGHTS, beta=2.5) if weighted else {}
@@ -95,7 +97,7 @@ def terms_and_latent(params, rng_key, num_importance_samples=1, weighted=False):
     model = MixtureModel(encode, spy, lambda params: PRIOR, PRIVATE, auxiliary)
     terms = mmvae_plus(
         params, rng_key, VIEWS, model=model,
-        num_importance_samples=num_importance_samples, **options,
+        num_importance_samples=num_importance_samples, present=present, **options,
     )  # fmt: skip
     return terms, seen[0]
 
@@ -182,10 +184,18 @@ def test_one_expert_one_draw_no_private_latent_is_the_elbo():
     )
 
 
-def test_it_is_the_equation_written_out():
-    """In NumPy, datum by datum and expert by expert, from the draws it decoded."""
-    num = 5
-    terms, latent = terms_and_latent(PRIVATELY, jax.random.key(0), num, weighted=True)
+@pytest.mark.parametrize("members", [["abc"] * 7, ["abc", "ab", "c", "", *["bc"] * 3]])
+def test_it_is_the_equation_written_out(members):
+    """In NumPy, datum by datum and expert by expert, from the draws it decoded.
+
+    A row that has some views alone is one of a model of these views.
+    """
+    num, present = 5, None
+    if set(members) != {"abc"}:
+        present = {m: jnp.array([m in of for of in members]) for m in "abc"}
+    terms, latent = terms_and_latent(
+        PRIVATELY, jax.random.key(0), num, weighted=True, present=present
+    )
     latent = jax.tree.map(np.asarray, latent)
     z = latent.shared.reshape(7, 3, num, 3)
     w = {m: value.reshape(7, 3, num, 2) for m, value in latent.private.items()}
@@ -202,21 +212,27 @@ def test_it_is_the_equation_written_out():
     expected = np.zeros(7)
     for i in range(7):
         for m, expert in enumerate("abc"):
+            if expert not in members[i]:
+                continue
             at, own = z[i, m], w[expert][i, m]
             shifts = np.asarray(PRIVATELY["shift"])
-            q = [np.exp(log_normal(at, mean[i] + shift, scale)) for shift in shifts]
+            q = [
+                np.exp(log_normal(at, mean[i] + shifts["abc".index(n)], scale))
+                for n in members[i]
+            ]
             q_own = log_laplace(own, PRIVATELY["own"][expert], PRIVATELY["own_scale"])
             log_weight = 2.5 * (
                 log_normal(at, 0.0, 1.0) - np.log(np.mean(q, axis=0))
                 + log_laplace(own, 0.0, 1.0) - q_own
             )  # fmt: skip
-            for n in "abc":
+            for n in members[i]:
                 centre = at @ TRUTH.weights[n].T + TRUTH.offsets[n]
                 centre += PRIVATELY["private"] * w[n][i, m].sum(-1, keepdims=True)
                 log_p = log_normal(np.asarray(VIEWS[n][i]), centre, TRUTH.noises[n])
                 log_weight += WEIGHTS[n] * log_p
-            expected[i] += np.log(np.mean(np.exp(log_weight - log_weight.max()))) / 3
-            expected[i] += log_weight.max() / 3
+            mean_weight = np.mean(np.exp(log_weight - log_weight.max()))
+            bound = np.log(mean_weight) + log_weight.max()
+            expected[i] += bound / len(members[i])
     np.testing.assert_allclose(terms.objective, expected, rtol=1e-4)
 
 

@@ -15,6 +15,8 @@ from jnf_jax.methods.amortised import SubsetPosteriorSettings
 from jnf_jax.methods.jnf_shared import ProjectorSettings
 from jnf_jax.methods.joint_vae import mean_where_present
 from jnf_jax.methods.method import Batch
+from jnf_jax.methods.mld import MldSettings
+from jnf_jax.methods.mmvae_plus import ExpertSettings
 from jnf_jax.methods.product import Quotient
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import FlowSettings, LikelihoodSettings, ModelSettings
@@ -38,7 +40,11 @@ MODEL = ModelSettings(
 
 
 def make(name, subset_posterior="product", model=MODEL, **options):
-    options |= {"subset_posterior": SubsetPosteriorSettings(subset_posterior, 3, (8,))}
+    options |= {
+        "subset_posterior": SubsetPosteriorSettings(subset_posterior, 3, (8,)),
+        "experts": ExpertSettings(2, "normal", "exp"),
+        "mld": MldSettings(hidden_size=8, num_layers=1),
+    }
     method = build_method(
         name,
         SHAPES,
@@ -80,6 +86,9 @@ STAGES = [
     ("jnf", "product", "unimodal"),
     ("jnf", "amortised", "subsets"),
     ("jmvae", "product", "joint"),
+    ("mmvae_plus", "product", "joint"),
+    ("mld", "product", "autoencoders"),
+    ("mld", "product", "joint"),
 ]
 
 
@@ -131,7 +140,6 @@ def test_parameters_are_those_of_before_and_a_vector_a_view():
 @pytest.mark.parametrize(
     ("name", "options", "got"),
     [
-        ("mmvae_plus", {}, "method 'mmvae_plus'"),
         (
             "jnf_shared",
             {"projectors": ProjectorSettings("nt_xent", 4)},

@@ -12,7 +12,7 @@ from jnf_jax import options
 from jnf_jax.priors.energy import EnergyFamily, EnergyTiltedPrior
 from jnf_jax.priors.gmm import GaussianMixtureFamily
 from jnf_jax.priors.laplace import LaplacePrior, SmoothedLaplacePrior
-from jnf_jax.priors.mixture import MixturePrior
+from jnf_jax.priors.mixture import MixturePrior, prune
 from jnf_jax.priors.normal import NormalPrior
 from jnf_jax.sampling import LangevinSettings
 from jnf_jax.types import Prior
@@ -229,3 +229,30 @@ def test_the_precision_of_tails_is_the_curvature_far_out(prior):
     curvature = -(near - 2 * middle + most) / 1e6
     precision = np.broadcast_to(prior.tail_precision, 2)
     np.testing.assert_allclose(curvature, precision[0], rtol=5e-3)
+
+
+def test_components_that_no_draw_needs_are_pruned():
+    """Three clusters and six components: twins, two halves, one that nothing uses."""
+    means = np.array([[0.0, 0], [0, 0], [9, 0], [0, 9.2], [0, 8.8], [50, 50]])
+    weights = np.array([0.2, 0.2, 0.3, 0.14, 0.15, 0.01])
+    prior = MixturePrior(jnp.log(jnp.asarray(weights)), jnp.asarray(means), 1.0)
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0], [9, 0], [0, 9]])
+    which = rng.choice(3, 400, p=[0.4, 0.3, 0.3])
+    z = (centres[which] + rng.standard_normal((400, 2))).astype(np.float32)
+    found = prune(prior, z, max_cost=0.02)
+    assert [found.stays[:2].sum(), found.stays[2], found.stays[3:5].sum()] == [1, 1, 1]
+    assert found.stays.sum() == 3
+    np.testing.assert_allclose(found.weights.sum(), 1, rtol=1e-12)
+    # The weight of a twin goes to its twin, that of one that is not used to all.
+    each = [found.weights[:2].sum(), found.weights[2], found.weights[3:5].sum()]
+    np.testing.assert_allclose(each, [0.404, 0.303, 0.293], atol=0.003)
+    # The cost is that of the mixture that stays.
+    weights, z_all = jnp.asarray(found.weights[found.stays]), jnp.asarray(z)
+    kept = MixturePrior(jnp.log(weights), jnp.asarray(means[found.stays]), 1.0)
+    fall = prior.log_density(z_all) - kept.log_density(z_all)
+    np.testing.assert_allclose(found.cost[2], np.mean(fall), atol=1e-4)
+    assert found.cost[1] > 1 and found.cost[5] == 0
+    assert prune(prior, z, max_cost=1e9).stays.sum() == 1
+    with pytest.raises(ValueError, match="`max_cost` is -1.0 with 400 draws `z`"):
+        prune(prior, z, max_cost=-1.0)
