@@ -1,16 +1,10 @@
-"""A program to be killed: trains one stage on streamed tuples; prints its digest.
-
-python streamed.py DIRECTORY
-"""
+"""To be killed in a process: trains a stage on streamed tuples; prints its digest."""
 
 import json
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import stored_tuples
 
 from jnf_jax.checkpoint.key_paths import digest_tree
@@ -72,7 +66,3 @@ def main(directory: Path) -> None:
         log=MetricsLog(directory),
     )
     print(json.dumps({"joint": digest_tree(result.params)}))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from faults import streamed, two_stages
+from forked import Forked
 
 from jnf_jax import checkpoint
 from jnf_jax.checkpoint.manifest import DamagedCheckpointError, verify
@@ -18,39 +16,36 @@ from jnf_jax.experiments import logs
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).with_name("two_stages.py")
-STREAMED = Path(__file__).with_name("streamed.py")
 NUM_KILLS = 20
 NUM_STEPS = 320  # of both stages
-COMPILED = {}  # filled below: a process that is killed early should not compile again
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory):
-    """Where the processes of these tests keep what they compiled."""
-    COMPILED["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("compiled"))
-    COMPILED["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """``start(directory, ...)``: a process that trains there.
 
+    All keep what they compiled in one folder: one that is killed early should not
+    compile again.
+    """
+    compiled = str(tmp_path_factory.mktemp("compiled"))
 
-def start(directory, *arguments, program=PROGRAM):
-    return subprocess.Popen(
-        [sys.executable, str(program), str(directory), *arguments],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", **COMPILED},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    def start(directory, *arguments, program=two_stages):
+        return Forked(
+            program.main, directory, *arguments, jax_compilation_cache_dir=compiled
+        )
+
+    return start
 
 
 def finish(process):
     """The digests of a run that must end well, and what it warned of."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1]), err
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, start):
     """Digests of the final parameters of both stages."""
     digests, _ = finish(start(tmp_path_factory.mktemp("whole")))
     assert digests["joint"] == digests["joint afterwards"]
@@ -71,7 +66,7 @@ def unfinished(directory):
 
 def wait_until(condition, process):
     """Polls until ``condition()``; False when the process ended before."""
-    while process.poll() is None:
+    while process.returncode is None:
         if condition():
             return True
         time.sleep(0.0005)
@@ -86,7 +81,7 @@ def steps_taken(directory):
     return sum(furthest.values())
 
 
-def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, uninterrupted, capsys):
+def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, start, uninterrupted, capsys):
     rng = random.Random(0)
     during_write = 0
     for number in range(NUM_KILLS):
@@ -98,7 +93,7 @@ def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, uninterrupted, capsys):
             # Half of them are aimed at a checkpoint that is being written.
             assert wait_until(lambda: unfinished(tmp_path) - left, process)  # noqa: B023
         time.sleep(rng.uniform(0.0, 0.02 if number % 2 else 0.2))
-        assert process.poll() is None
+        assert process.returncode is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
         during_write += bool(unfinished(tmp_path) - left)
@@ -116,21 +111,21 @@ def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, uninterrupted, capsys):
     assert steps == 2 * list(range(4, NUM_STEPS // 2 + 1, 4))  # none lost, none twice
 
 
-def test_kill_9_of_a_streamed_stage_resumes_bitwise(tmp_path, capsys):
-    uninterrupted, _ = finish(start(tmp_path / "whole", program=STREAMED))
+def test_kill_9_of_a_streamed_stage_resumes_bitwise(tmp_path, start, capsys):
+    uninterrupted, _ = finish(start(tmp_path / "whole", program=streamed))
     rng = random.Random(0)
     parts = tmp_path / "parts"
     for target in (0, 30, 60, 90, 120):
-        process = start(parts, program=STREAMED)
+        process = start(parts, program=streamed)
         assert wait_until(lambda: steps_taken(parts) >= target, process)  # noqa: B023
         time.sleep(rng.uniform(0.0, 0.05))
-        assert process.poll() is None
+        assert process.returncode is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
     newest, _ = checkpoint.newest_intact(parts / "checkpoints" / "joint")
     position = checkpoint.read_metadata(newest)["position"]
     assert position == {"next_index": checkpoint.read_step(newest)}
-    digests, _ = finish(start(parts, program=STREAMED))
+    digests, _ = finish(start(parts, program=streamed))
     with capsys.disabled():
         same = "bit-identical" if digests == uninterrupted else "NOT the same"
         print(f"\nSIGKILL at 5 moments of a streamed stage: {same}")
@@ -138,7 +133,7 @@ def test_kill_9_of_a_streamed_stage_resumes_bitwise(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped"])
-def test_damaged_newest_checkpoint(tmp_path, uninterrupted, damage):
+def test_damaged_newest_checkpoint(tmp_path, start, uninterrupted, damage):
     folder = tmp_path / "checkpoints" / "joint"
     process = start(tmp_path)
     assert wait_until(lambda: (folder / "00000032/manifest.json").exists(), process)
@@ -162,9 +157,9 @@ def test_damaged_newest_checkpoint(tmp_path, uninterrupted, damage):
     assert digests == uninterrupted
 
 
-def test_disk_full_while_saving(tmp_path, uninterrupted):
-    process = start(tmp_path, "--limit-after", "40")
-    _, err = process.communicate(timeout=300)
+def test_disk_full_while_saving(tmp_path, start, uninterrupted):
+    process = start(tmp_path, 40)
+    _, err = process.communicate()
     assert process.returncode not in (0, 143)
     assert "could not write the checkpoint of step 48" in err
     folder = tmp_path / "checkpoints" / "joint"
@@ -174,7 +169,7 @@ def test_disk_full_while_saving(tmp_path, uninterrupted):
     assert digests == uninterrupted
 
 
-def test_sigterm_saves_and_exits_143(tmp_path, uninterrupted):
+def test_sigterm_saves_and_exits_143(tmp_path, start, uninterrupted):
     folder = tmp_path / "checkpoints" / "unimodal"
     process = start(tmp_path)
     assert wait_until(lambda: (folder / "00000008/manifest.json").exists(), process)

@@ -1,13 +1,8 @@
-"""A program to be killed: trains two dense stages and prints what it ended with.
+"""To be killed in a process: trains two dense stages and prints what it ended with.
 
-    python two_stages.py DIRECTORY [--limit-after STEP]
-
-The second stage reads the first one's parameters as frozen. ``--limit-after`` lets no
-file grow beyond 20 kB once the first stage's checkpoint of that step is written, which
-is what a full disk looks like from inside.
+The second stage reads the first one's parameters as frozen.
 """
 
-import argparse
 import json
 import resource
 from pathlib import Path
@@ -69,16 +64,17 @@ def make_stage(name: str, frozen) -> Stage:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--limit-after", type=int, default=-1)
-    arguments = parser.parse_args()
-    write = MetricsLog(arguments.directory)
+def main(directory: Path, limit_after: int = -1) -> None:
+    """Trains and prints digests of the parameters.
+
+    No file grows beyond 20 kB once the checkpoint of the step ``limit_after`` of the
+    first stage is written, which is what a full disk looks like from inside.
+    """
+    write = MetricsLog(directory)
 
     def log(record):
         write(record)
-        if record["event"] == "checkpoint" and record["step"] == arguments.limit_after:
+        if record["event"] == "checkpoint" and record["step"] == limit_after:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     digests, frozen = {}, None
@@ -86,7 +82,7 @@ def main() -> None:
         result = train(
             make_stage(name, frozen),
             SETTINGS,
-            directory=arguments.directory / "checkpoints" / name,
+            directory=directory / "checkpoints" / name,
             metadata={"program": "two_stages"},
             log=log,
         )
@@ -95,7 +91,3 @@ def main() -> None:
         frozen = result.params
         digests[name] = digest_tree(result.params)
     print(json.dumps(digests))
-
-
-if __name__ == "__main__":
-    main()

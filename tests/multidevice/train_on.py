@@ -1,9 +1,5 @@
-"""Trains a small convolutional stage on a mesh of N devices; prints losses as JSON.
+"""Trains a small convolutional stage on a mesh of N devices; prints losses as JSON."""
 
-JAX_NUM_CPU_DEVICES=8 python train_on.py 8 DIRECTORY
-"""
-
-import argparse
 import json
 import os
 import signal
@@ -72,14 +68,14 @@ def share_of_first_device(settings, mesh) -> float:
     return held / sum(leaf.size for leaf in leaves)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("num_devices", type=int)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--stop-after", type=int, default=-1)
-    parser.add_argument("--parameters", default="replicated")
-    arguments = parser.parse_args()
+def main(
+    num_devices: int,
+    directory: Path,
+    batch_size: int = 32,
+    stop_after: int = -1,
+    parameters: str = "replicated",
+) -> None:
+    """Takes 40 steps, or SIGTERM after the step ``stop_after``."""
     losses, validation = [], []
 
     def log(record):
@@ -87,24 +83,24 @@ def main() -> None:
             losses.append(record["loss"])
         if record["event"] == "validation":
             validation.append(record["loss"])
-        if record["event"] == "train" and record["step"] == arguments.stop_after:
+        if record["event"] == "train" and record["step"] == stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
     settings = TrainSettings(
         num_steps=40,
-        batch_size=arguments.batch_size,
+        batch_size=batch_size,
         learning_rate=1e-2,
         gradient_clip=1.0,
         checkpoint_every=40,
         evaluate_every=20,
         log_every=5,
-        parameters=arguments.parameters,
+        parameters=parameters,
     )
-    mesh = parallel.make_mesh(arguments.num_devices)
+    mesh = parallel.make_mesh(num_devices)
     result = train(
         make_stage(),
         settings,
-        directory=arguments.directory,
+        directory=directory,
         metadata={},
         mesh=mesh,
         log=log,
@@ -123,7 +119,3 @@ def main() -> None:
             }
         )
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,6 @@
-"""One of several processes that read their share of every batch; prints what came.
-
-python stream_on.py PORT NUM_PROCESSES PROCESS_ID RECORDS
-"""
+"""One of several processes that read their share of every batch; prints what came."""
 
 import json
-import sys
 from pathlib import Path
 
 import jax
@@ -18,7 +14,7 @@ from jnf_jax.training.trainer import Stage, TrainSettings
 NUM_STEPS, BATCH_SIZE = 6, 16
 
 
-def main(port: str, num_processes: int, process_id: int, records: Path) -> None:
+def main(port: int, num_processes: int, process_id: int, records: Path) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", num_processes, process_id)
     split = record_files.open_dataset(records).splits["train"]
@@ -47,7 +43,3 @@ def main(port: str, num_processes: int, process_id: int, records: Path) -> None:
     rows.close()
     # Threads make batches in any order, and some that nobody takes.
     print(json.dumps({"batches": batches, "read": sorted(read)}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

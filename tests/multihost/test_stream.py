@@ -4,20 +4,16 @@ python -m pytest -m multihost
 """
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import stored_tuples
+from forked import Forked
+from multihost import stream_on
 
 from jnf_jax.training import batches
 
 pytestmark = pytest.mark.multihost
-
-PROGRAM = Path(__file__).with_name("stream_on.py")
 
 
 def run(num_processes, records):
@@ -25,21 +21,14 @@ def run(num_processes, records):
         found.bind(("localhost", 0))
         port = found.getsockname()[1]
     processes = [
-        subprocess.Popen(
-            [
-                *(sys.executable, str(PROGRAM), str(port), str(num_processes)),
-                *(str(number), str(records)),
-            ],
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        Forked(
+            stream_on.main, port, num_processes, number, records, jax_num_cpu_devices=2
         )
         for number in range(num_processes)
     ]
     found = []
     for process in processes:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate()
         assert process.returncode == 0, err
         found.append(json.loads(out.splitlines()[-1]))
     return found
