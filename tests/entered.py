@@ -24,7 +24,8 @@ OWN_FLAGS = {
 def programs_here(monkeypatch, capsys):
     """``run(program, *arguments)`` -> exit status and stderr, in this process.
 
-    What a program does to its whole process is left out: its flags are forgotten.
+    ``run.out`` is what it wrote to stdout. What a program does to its whole process is
+    left out: its flags are forgotten.
     """
     known, terminate = forget(), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: None)
@@ -40,8 +41,10 @@ def programs_here(monkeypatch, capsys):
         forget()
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         with pytest.raises(SystemExit) as end:
-            runpy.run_module(f"jnf_jax.{program}", run_name="__main__")
-        return end.value.code or 0, capsys.readouterr().err
+            # As the main module: a record names the program that made it.
+            runpy.run_module(f"jnf_jax.{program}", run_name="__main__", alter_sys=True)
+        run.out, err = capsys.readouterr()
+        return end.value.code or 0, err
 
     try:
         yield run

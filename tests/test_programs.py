@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import entered
 import numpy as np
 import pytest
 from absl import flags
@@ -23,20 +24,19 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("user_cache")
 
 
-def run_sample(workdir, out, *options):
-    """The program, in a process of its own."""
-    command = [sys.executable, "-m", "jnf_jax.sample", "--workdir", str(workdir)]
-    options = [*options, "--num", "400", "--out", str(out)]
-    return subprocess.run(
-        command + options, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def entry(monkeypatch, capsys):
+    """``entry(program, *arguments)`` -> exit status and stderr, in this process."""
+    with entered.programs_here(monkeypatch, capsys) as run:
+        yield run
 
 
-def test_sample_draws_a_picture(trained, tmp_path):
+def test_sample_draws_a_picture(trained, tmp_path, entry):
     out = tmp_path / "grid.png"
-    done = run_sample(trained[0], out, "--given", "m0, m2")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[:2] == [
+    where = (f"--workdir={trained[0]}", f"--out={out}")
+    status, err = entry("sample", *where, "--given", "m0, m2", "--num=400")
+    assert status == 0, err
+    assert entry.out.splitlines()[:2] == [
         "drawing 400 tuples given m0, m2…",
         "the test split has 359 tuples: they are drawn given again",
     ]
@@ -53,12 +53,12 @@ def test_evaluate_makes_cores_devices_before_all_else():
 
 
 @pytest.mark.slow
-def test_evaluate_records_its_own_command_and_commit(trained, tmp_path):
+def test_evaluate_records_its_own_command_and_commit(trained, tmp_path, entry):
     workdir, before = tmp_path / "run", trained[1]
     shutil.copytree(trained[0], workdir)
-    command = [sys.executable, "-m", "jnf_jax.evaluate", "--workdir", str(workdir)]
     out = tmp_path / "record.json"
-    subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True)
+    status, err = entry("evaluate", f"--workdir={workdir}", f"--out={out}")
+    assert status == 0, err
     record = records.read(out)
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
     assert record["evaluation_commit"].removesuffix("-dirty") == head.strip()
@@ -73,15 +73,13 @@ def test_workdir_without_a_run(tmp_path):
         programs.config_of(tmp_path)
 
 
-def test_faults_of_dotted_flags_are_told_and_leave_nothing_behind(tmp_path):
-    command = [sys.executable, "-m", "jnf_jax.train", "--config=digits/jnf"]
+def test_faults_of_dotted_flags_are_told_and_leave_nothing_behind(tmp_path, entry):
     dotted = ["--config.joint.chekpoint_every=3", "--config.joint.num_steps", "many"]
-    done = subprocess.run(
-        [*command, f"--workdir={tmp_path / 'w'}", *dotted, "--config.data.seed=-1"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    first, *faults = done.stderr.splitlines()[-4:]
+    dotted.append("--config.data.seed=-1")
+    where = ("--config=digits/jnf", f"--workdir={tmp_path / 'w'}")
+    status, err = entry("train", *where, *dotted)
+    assert status == 2
+    first, *faults = err.splitlines()[-4:]
     assert first == "error: the config has faults:"
     assert [fault.split(",")[0] for fault in faults] == [
         "`data.seed` is -1",

@@ -141,21 +141,6 @@ def test_list_prints_all_without_jax(tmp_path):
     assert "  :dcca " in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--config", "digits/jnff", "--workdir", "w"), "error: `--config`: 'digits/j"),
-        (("--config", "digits/jnf"), "error: flag --workdir=None: Flag --workdir must"),
-        (("--config", "digits/jnf", "--wordir=w"), "error: Unknown command line flag"),
-        (("--config", "digits/jnf", "--workdir=w", "a"), "error: unexpected arguments"),
-    ],
-)
-def test_a_wrong_command_line_is_told_in_a_line(options, told, tmp_path):
-    done = run("-m", "jnf_jax.train", *options, cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith(told)
-    assert done.stderr.count("\n") == 1
-
-
 def test_fields_of_a_named_config_can_be_overridden(tmp_path):
     script = (
         "import sys; from jnf_jax import programs, train\n"
