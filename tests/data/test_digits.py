@@ -165,7 +165,7 @@ def _convolutional_accuracy(train, test, num_steps=700):
 
     rng, state = np.random.default_rng(0), optimiser.init(params)
     for i in range(num_steps):
-        rows = rng.integers(0, len(train[0]), 128)
+        rows = rng.integers(0, len(train[0]), 64)
         params, state = step(
             params, state, train[0][rows], train[1][rows], jax.random.key(i)
         )
@@ -188,6 +188,7 @@ def _linear_accuracy(train, test):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fully_optimised")
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_a_small_cnn_reads_the_digits_and_a_linear_classifier_does_not(data):
     train, test = (

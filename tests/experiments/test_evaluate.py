@@ -123,6 +123,7 @@ def test_draws_that_are_not_to_be_trusted_are_told(monkeypatch):
         assert [line.partition(", of")[0] for line in lines] == told
 
 
+@pytest.mark.usefixtures("fully_optimised")
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_classifiers_that_cannot_read_are_told(num_steps):
     settings = dict(num_steps=num_steps, batch_size=64, select="last")

@@ -204,6 +204,7 @@ FITS = {  # family, learning rate
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fully_optimised")
 @pytest.mark.parametrize("name", sorted(FITS))
 def test_draws_have_the_law_of_a_known_aggregate(name):
     """Σ_i q(z|X_i)/N of two modes: their weights, places and widths are drawn again.

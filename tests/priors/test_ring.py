@@ -30,6 +30,7 @@ def draw_truth(rng_key, num):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fully_optimised")
 def test_eight_modes_with_the_right_weights():
     family = EnergyFamily(
         reference_scale=1.5,
