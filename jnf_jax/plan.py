@@ -1,10 +1,10 @@
-"""Compiles a training step for a TPU topology that is not there, and tells its needs.
+"""Compiles what a config trains for a TPU topology that is not there: tells its needs.
 
-    python -m jnf_jax.plan --config digits/jnf --topology v5e:2x4
+    python -m jnf_jax.plan --config digits/jnf --topology v5e:2x4 --stage all
 
-It needs the extra ``tpu`` (libtpu has the compiler) and no TPU. Fields of the config
-are overridden as in training: ``--config.training.parameters=sharded``. What it prints
-was compiled, not run.
+It needs the extra ``tpu`` (libtpu has the compiler) and no TPU; of most data sets it
+needs no files. Fields of the config are overridden as in training:
+``--config.training.parameters=sharded``. What it prints was compiled, not run.
 """
 
 import os
@@ -15,21 +15,30 @@ from jnf_jax import programs
 
 _CONFIG = programs.define_config("A name of --list, or the path of a file.")
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x4", "As libtpu names it.")
-_STAGE = flags.DEFINE_string("stage", "joint", "One that needs no other.")
+_STAGE = flags.DEFINE_string(
+    "stage", "joint", 'One of the config\'s; "draw", given all views but one; or "all".'
+)
+_LARGEST = flags.DEFINE_bool(
+    "largest_batch", False, "Look for it too: about three more compilations of each."
+)
 
 
 def main(argv: list[str]) -> None:
-    """Flags, then ``plan_stage``."""
+    """Flags, then a table for each program."""
     del argv
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # libtpu without a TPU is no backend
     with programs.faults_told():
         from jnf_jax.experiments import pods
-        from jnf_jax.experiments.experiment import open_experiment
+        from jnf_jax.runtime import parallel
 
         devices = pods.topology_devices(_TOPOLOGY.value)
         config, _ = programs.config_of(None, _CONFIG)
-        plan = pods.plan_stage(open_experiment(config), _STAGE.value, devices)
-        print(pods.table(plan))
+        setup, mesh = pods.open_without_data(config), parallel.mesh_over(devices)
+        for program in pods.programs(setup, _STAGE.value, mesh):
+            plan, largest = pods.plan(program, devices), None
+            if _LARGEST.value:
+                largest = pods.largest(program, devices, plan)
+            print(pods.table(plan, largest), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ all are recorded.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 from jnf_jax.data import dataset, pairing, rendering, tfds_cache
 from jnf_jax.options import option
@@ -36,8 +37,12 @@ class Settings:
     cache_dir: str = option("", "Folder for decoded images; '' for ~/.cache/jnf_jax.")
 
 
-def load(settings: Settings) -> dataset.Dataset:
+def load(
+    settings: Settings, load_images: Callable = tfds_cache.load_images
+) -> dataset.Dataset:
     """Reads both sets (decoding them the first time), splits by image, and pairs.
+
+    ``load_images`` is where they come from.
 
     The name is `mnist_svhn_mini` where SVHN has fewer images than the official set.
 
@@ -49,9 +54,7 @@ def load(settings: Settings) -> dataset.Dataset:
     parts: dict[str, list] = {split: [] for split in dataset.SPLITS}
     for name, folder in zip(("mnist", "svhn_cropped"), folders, strict=True):
         train, test = (
-            tfds_cache.load_images(
-                name, split, data_dir=folder, cache_dir=settings.cache_dir
-            )
+            load_images(name, split, data_dir=folder, cache_dir=settings.cache_dir)
             for split in ("train", "test")
         )
         kept, carved = pairing.hold_out(
@@ -86,3 +89,7 @@ def load(settings: Settings) -> dataset.Dataset:
         num_classes=10,
         record=dataset.build_record(settings, splits),
     )
+
+
+blank = functools.partial(load, load_images=tfds_cache.blank_images)
+"""Shapes and sizes of the data set, without its files: see ``registry.BLANK``."""

@@ -12,7 +12,7 @@ of files ``<index>.<digit>.png``.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,12 @@ def fetch(
     return rendering.render_tuples(arrays, rows, indices, modalities, SIDE)
 
 
-def load(settings: Settings) -> dataset.Dataset:
+def load(
+    settings: Settings, load_images: Callable = tfds_cache.load_images
+) -> dataset.Dataset:
     """Builds the data set; MNIST is decoded the first time.
+
+    ``load_images`` is where MNIST comes from.
 
     Raises:
       FileNotFoundError: MNIST is not prepared (the message has the command), or a
@@ -160,8 +164,11 @@ def load(settings: Settings) -> dataset.Dataset:
       ValueError: bad backgrounds or published pictures.
     """
     modalities = tuple(f"m{m}" for m in range(settings.num_modalities))
-    build = _load_official if settings.official_dir else _load_rendered
-    name, splits, checksums, fetch_tuples = build(settings, modalities)
+    if settings.official_dir:
+        built = _load_official(settings, modalities)
+    else:
+        built = _load_rendered(settings, modalities, load_images)
+    name, splits, checksums, fetch_tuples = built
     return dataset.Dataset(
         name=name,
         shapes=dict.fromkeys(modalities, (SIDE, SIDE, 3)),
@@ -172,7 +179,13 @@ def load(settings: Settings) -> dataset.Dataset:
     )
 
 
-def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
+blank = functools.partial(load, load_images=tfds_cache.blank_images)
+"""Shapes and sizes of the data set, without MNIST: see ``registry.BLANK``."""
+
+
+def _load_rendered(
+    settings: Settings, modalities: tuple[str, ...], load_images: Callable
+) -> tuple:
     folder, seed = settings.backgrounds_dir, settings.seed
     if folder:
         pictures = load_backgrounds(folder, len(modalities))
@@ -183,7 +196,7 @@ def _load_rendered(settings: Settings, modalities: tuple[str, ...]) -> tuple:
         ]
     backgrounds = dict(zip(modalities, pictures, strict=True))
     train, test = (
-        tfds_cache.load_images(
+        load_images(
             "mnist", split, data_dir=settings.data_dir, cache_dir=settings.cache_dir
         )
         for split in ("train", "test")

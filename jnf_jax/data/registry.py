@@ -28,6 +28,13 @@ DATASETS: dict[str, tuple[type, Callable[[Any], Dataset]]] = {
 }
 """Name -> (settings dataclass, load)."""
 
+BLANK: dict[str, Callable[[Any], Dataset]] = {
+    name: module.blank for name, module in _MODULES.items() if hasattr(module, "blank")
+}
+"""Name -> ``load`` of black pictures, where shapes and sizes are known without files:
+for whoever asks what a config would need. Of a class there are as many as of any other,
+so that sizes that depend on classes may be off by little."""
+
 
 def load(name: str, **settings: Any) -> Dataset:
     """Loads a data set by its name, with the settings that differ from their defaults.

@@ -120,6 +120,26 @@ def load_images(
     )
 
 
+SIZES = {
+    "mnist": ((28, 28, 1), {"train": 60_000, "test": 10_000}),
+    "svhn_cropped": ((32, 32, 3), {"train": 73_257, "test": 26_032}),
+}
+"""Name -> shape of an image, and number of images by split, as published."""
+
+
+def blank_images(
+    name: str, split: str, *, data_dir: str = "", cache_dir: str = ""
+) -> dict[str, np.ndarray]:
+    """As many images as ``load_images`` would give, all black, of ten equal classes.
+
+    For whoever wants to know what a set's shapes need, and has no files of it.
+    """
+    del data_dir, cache_dir
+    shape, sizes = SIZES[name]
+    images = np.zeros((sizes[split], *shape), np.uint8)
+    return {"images": images, "labels": np.arange(len(images), dtype=np.int32) % 10}
+
+
 def _decode(name: str, split: str, folder: Path, side: int) -> dict[str, np.ndarray]:
     import tensorflow_datasets as tfds
 

@@ -5,6 +5,7 @@ import io
 import json
 import lzma
 import os
+import re
 import struct
 import tempfile
 import zipfile
@@ -18,11 +19,17 @@ def user_path(path: str | os.PathLike, argument: str) -> Path:
     """A path that a user gave as ``argument``; "~" is a home directory wherever it is.
 
     Raises:
-        ValueError: It is empty, or nobody has that home directory.
+        ValueError: It is empty, an object store's, or nobody has that home directory.
     """
     text = os.fspath(path)
     if not text.strip() or "\0" in text:
         raise ValueError(f"`{argument}` is {text!r}, expected a path")
+    # As a path, "gs://bucket" would be a folder "gs:" beside the program.
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):
+        raise ValueError(
+            f"`{argument}` is {text!r}, expected a path of a file system: mount the "
+            "store (gcsfuse does it for gs://), or copy to it and from it yourself"
+        )
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A step is compiled for chips that are not there: where libtpu is, in a process."""
+"""Programs for chips that are not there: traced here, compiled where libtpu is."""
 
 import importlib.util
 import os
@@ -7,44 +7,162 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from tiny import tiny_config
 
+from jnf_jax.configs import priors
+from jnf_jax.data import polymnist
 from jnf_jax.experiments import pods
-from jnf_jax.experiments.experiment import open_experiment
+from jnf_jax.experiments.config_files import load_config
+from jnf_jax.runtime import parallel
+from jnf_jax.runtime.program_costs import count_flops
 
 ROOT = Path(__file__).parents[2]
 V5E = pods.CHIPS["TPU v5 lite"]
+ONE = parallel.mesh_over(jax.devices()[:1])
 
 
-def test_the_bound_is_of_products_or_of_links_whichever_is_slower():
+def test_the_bound_is_of_what_takes_longest():
     # An all-reduce of G bytes over n chips sends 2 G (n - 1) / n from each.
     sent = {"all-reduce": (1, 800), "reduce-scatter": (2, 400)}
     seconds = (2 * 800 + 400) * 7 / 8 / V5E.sent
-    assert pods.bound(V5E, 64, 0, sent, 8) == pytest.approx(64 / seconds)
+    assert pods.bound(V5E, 64, 0, 0, sent, 8) == pytest.approx(64 / seconds)
     flops = int(8 * V5E.flops)  # a second of all chips
-    assert pods.bound(V5E, 64, flops, sent, 8) == pytest.approx(64)
-    assert pods.bound(None, 64, flops, sent, 8) is None
+    assert pods.bound(V5E, 64, flops, 0, sent, 8) == pytest.approx(64)
+    moved = int(2 * V5E.moved)
+    assert pods.bound(V5E, 64, flops, moved, sent, 8) == pytest.approx(32)
+    assert pods.bound(None, 64, flops, moved, sent, 8) is None
 
 
 def test_the_table_says_that_nothing_was_run():
     plan = pods.Plan(
-        stage="joint", chip="TPU v5 lite", num_chips=8, batch_size=64,
-        arguments=2**20, temporary=2**19, peak=160_000_000, gradients=2**20,
-        collectives={"all-reduce": (1, 2**20)}, flops=2_000_000_000,
+        name="joint", chip="TPU v5 lite", num_chips=8, batch_size=64,
+        arguments=2**20, temporary=2**19, peak=160_000_000, moved=2**20,
+        gradients=2**20, collectives={"all-reduce": (1, 2**20)}, flops=2_000_000_000,
         samples_per_second=1e6,
     )  # fmt: skip
-    told = pods.table(plan)
-    assert "8 x TPU v5 lite, batch 64: compiled, not run" in told
+    most = plan._replace(batch_size=8_000, peak=15_200_000_000)
+    told = pods.table(plan, most)
+    assert "stage joint on 8 x TPU v5 lite, batch 64: compiled, not run" in told
     assert re.search(r"memory of a chip +152.59 MiB, 1.0% of what it has", told)
     assert re.search(r"all-reduce +1.00 MiB in 1 of them", told)
     assert re.search(r"FLOPs of a step +2.000 G, all chips together", told)
+    assert re.search(r"largest batch +8,000, 1,000 a chip, .* 95.0% of what", told)
+    assert pods.table(plan._replace(name="draw")).startswith("a draw on 8 x")
 
 
-def test_a_stage_that_needs_another_is_refused():
-    setup = open_experiment(tiny_config())
-    with pytest.raises(ValueError, match="`--stage` is 'unimodal', expected one that"):
-        pods.plan_stage(setup, "unimodal", [])
+@pytest.mark.parametrize("fixed", [0, 1e6, 9e9])
+@pytest.mark.parametrize("each", [3_000, 2.5e6, 6e8])
+def test_the_largest_batch_is_found_in_few_compilations(fixed, each):
+    tried = []
+
+    def peak_of(size):
+        tried.append(size)
+        used = fixed + each * size
+        # The compiler finds some room where it gets tight, up to where it gives up.
+        used = used if used < 12e9 else 12e9 + (used - 12e9) / 2
+        return used if used < 1.7e10 else np.inf
+
+    found = pods.search(peak_of, 8, fixed + 8 * each, V5E.memory)
+    tried = dict.fromkeys(tried)
+    assert len(tried) <= pods.MOST_TRIED
+    assert found in tried and peak_of(found) <= V5E.memory
+    more = int(found * (1 + pods.GOOD_ENOUGH)) + 1
+    assert peak_of(found) > 15 / 16 * V5E.memory or peak_of(more) > V5E.memory
+
+
+def test_what_does_not_fit_is_told():
+    first = pods.Plan(
+        *("joint", "TPU v5 lite", 8, 64, 0, 0, int(V5E.memory) + 1, 0, 0, {}, 0, None)
+    )
+    with pytest.raises(pods.DoesNotFit, match="'joint' needs 16,000,000,001 bytes"):
+        pods.largest(pods.Program("joint", 64, 0, None), [], first)
+
+
+def energetic(num_steps):
+    options = dict(hidden_sizes=(8,), num_steps=num_steps)
+    return pods.open_without_data(priors.energy_from(tiny_config(), 0, **options))
+
+
+def flops_of(program, batch_size=16):
+    jaxpr = program.trace(batch_size).jaxpr
+    return count_flops(jaxpr, program.loop_steps)
+
+
+def test_a_step_of_langevin_costs_what_its_formula_says():
+    def joint(num_steps):
+        (program,) = pods.programs(energetic(num_steps), "joint", ONE)
+        return flops_of(program)
+
+    prior = energetic(1).method.inference.joint.prior
+    energy = jax.eval_shape(lambda: prior.init(jax.random.key(0), 4, {}))
+    kernels = [x for x in jax.tree.leaves(energy) if x.ndim == 2]
+    # Forward, and back to z: a product by each matrix, 2 FLOPs a weight and datum.
+    assert joint(9) - joint(4) == 5 * 2 * sum(2 * 16 * k.size for k in kernels)
+
+
+@pytest.fixture(scope="module")
+def every():
+    """Programs of a JNF with chains, and of one with a flow for every subset."""
+    amortised = tiny_config(stages="joint,subsets", subset_posterior__name="amortised")
+    with amortised.unlocked():
+        amortised.subsets = dict(amortised.unimodal)
+        del amortised.unimodal
+    chains = priors.fitted_afterwards(tiny_config(), "maf", hidden_sizes=(8,))
+    configs = {"chains": chains, "amortised": amortised}
+    return {
+        name: pods.programs(pods.open_without_data(config), "all", ONE, "gpu")
+        for name, config in configs.items()
+    }
+
+
+def test_later_stages_and_draws_are_traced_on_shapes(every):
+    names = {kind: [p.name for p in programs] for kind, programs in every.items()}
+    assert names == {
+        "chains": ["joint", "unimodal", "prior", "draw"],
+        "amortised": ["joint", "subsets", "draw"],
+    }
+    for program in [p for programs in every.values() for p in programs]:
+        # What is done for every datum, loops and all, is done twice for twice as many.
+        assert 0 < flops_of(program, 64) == 2 * flops_of(program, 32), program.name
+
+
+def test_every_program_is_lowered_for_cuda(every):
+    for program in [p for programs in every.values() for p in programs]:
+        lowered = program.trace(16).lower(lowering_platforms=("cuda",))
+        assert "cu_threefry2x32" in lowered.as_text(), program.name  # CUDA's own kernel
+
+
+def test_what_is_chosen_by_backend_is_chosen_for_the_one_that_is_planned():
+    setup = pods.open_without_data(load_config("digits/jnf"))
+
+    def stretched(backend):
+        (program,) = pods.programs(setup, "joint", ONE, backend)
+        return "lhs_dilation=(2, 2)" in str(program.trace(8).jaxpr)
+
+    assert stretched("gpu") and not stretched("cpu")
+
+
+def test_a_stage_of_another_name_is_refused():
+    setup = pods.open_without_data(priors.fitted_afterwards(tiny_config(), "gmm"))
+    known = r"\['joint', 'unimodal', 'draw', 'all'\]"  # EM has no step
+    with pytest.raises(ValueError, match=f"`--stage` is 'prior', expected.*{known}"):
+        pods.programs(setup, "prior", ONE)
+
+
+def test_shapes_of_polymnist_need_no_files(monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "/nowhere")
+    blank = polymnist.blank(polymnist.Settings(num_modalities=2))
+    sizes = {name: split.size for name, split in blank.splits.items()}
+    assert sizes == {"train": 54_000, "validation": 6_000, "test": 10_000}
+    views = blank.fetch(blank.splits["train"].arrays, np.arange(2))
+    assert {m: x.shape[1:] for m, x in views.items()} == blank.shapes
+    streamed = load_config("polymnist/jnf")
+    streamed.data.placement = "stream"
+    with pytest.raises(ValueError, match="`data.placement` is 'stream', expected"):
+        pods.open_without_data(streamed)
 
 
 @pytest.mark.skipif(

@@ -55,6 +55,20 @@ def test_what_is_no_path_is_refused(path):
         programs._PathParser("workdir").parse(path)
 
 
+@pytest.mark.parametrize("path", ["gs://a/b", Path("gs://a/b"), "s3://a", "file:///a"])
+def test_a_path_of_an_object_store_is_refused_with_what_to_do(path):
+    told = rf"^`--workdir` is '{path}', expected a path of a file system: mount"
+    with pytest.raises(ValueError, match=told):
+        user_path(path, "--workdir")
+    with pytest.raises(flags.Error, match=told):
+        programs._PathParser("workdir").parse(path)
+
+
+def test_a_colon_makes_no_object_store():
+    for path in ("C:/a", "runs/a:/b", "a:b", "./gs:/a"):
+        assert user_path(path, "out") == Path(path)
+
+
 def test_a_program_ends_where_it_could_not_write(tmp_path, monkeypatch, capsys):
     own = flags.FlagValues()
     flags.DEFINE_string("out", str(tmp_path / "a.json"), "", flag_values=own)
