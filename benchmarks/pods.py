@@ -11,6 +11,7 @@ and no data. A program takes a minute or so; what ``--out`` has of the same comm
 not compiled again.
 """
 
+import itertools
 import json
 import os
 from typing import Any
@@ -47,21 +48,23 @@ def main() -> None:
     sizes, chips = list(CONFIGS), list(TOPOLOGIES)
     if flags.small:
         sizes, chips = sizes[:1], chips[:1]
-    for num in chips:
-        for size in sizes:
-            for name in PROGRAMS:
-                for parameters in PARAMETERS:
-                    is_first = num == 8 and parameters == "replicated"
-                    place = f"{size}.{name}.{num}.{parameters}"
-                    if place in found or (name == "draw" and not is_first):
-                        continue
-                    with_largest = is_first and not flags.small
-                    found[place] = told(size, name, num, parameters, with_largest)
-                    measuring.write_record(flags, "pods", {"programs": found})
+    wanted = list(itertools.product(sizes, PROGRAMS, chips, PARAMETERS))
+    # Last what takes longest.
+    for one in sorted(wanted, key=lambda one: is_searched(*one[2:])):
+        searched, place = is_searched(*one[2:]), ".".join(map(str, one))
+        if place in found or (one[1] == "draw" and not searched):
+            continue
+        found[place] = told(*one, searched and not flags.small)
+        measuring.write_record(flags, "pods", {"programs": found})
+
+
+def is_searched(num: int, parameters: str) -> bool:
+    """Whether the largest batch is looked for, and a draw compiled."""
+    return (num, parameters) == (8, "replicated")
 
 
 def told(
-    size: str, name: str, num: int, parameters: str, with_largest: bool
+    size: str, name: str, num: int, parameters: str, searched: bool
 ) -> dict[str, Any]:
     """What the record says of one program."""
     from jnf_jax.experiments import pods
@@ -77,7 +80,7 @@ def told(
     (program,) = pods.programs(setup, stage, parallel.mesh_over(devices))
     plan = pods.plan(program, devices)
     found = described(plan)
-    if with_largest:
+    if searched:
         found["largest"] = described(pods.largest(program, devices, plan))
     return found
 

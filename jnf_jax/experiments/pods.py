@@ -325,7 +325,7 @@ def largest(program: Program, devices: list[Any], first: Plan) -> Plan:
         raise DoesNotFit(f"{program.name!r} needs {first.peak:,} bytes of {memory:,}")
     plans = {first.batch_size // chips: first}
 
-    def peak_of(batch_size: int) -> float:
+    def peak_of(batch_size: int) -> int | float:
         try:
             found = plan(program, devices, batch_size * chips)
         except DoesNotFit:
@@ -345,7 +345,10 @@ MOST_TRIED = 8
 
 
 def search(
-    peak_of: Callable[[int], float], batch_size: int, peak: float, memory: float
+    peak_of: Callable[[int], int | float],
+    batch_size: int,
+    peak: int | float,
+    memory: int | float,
 ) -> int:
     """About the largest batch whose ``peak_of`` is at most ``memory``; it was tried.
 
