@@ -125,8 +125,9 @@ def test_later_stages_and_draws_are_traced_on_shapes(traced):
     chains, one = traced["draw"]
     with pytest.raises(ValueError, match="`while_loop` has products"):
         count_flops(one.jaxpr)
-    longer = count_flops(one.jaxpr, 2 * chains.loop_steps)
-    assert longer > 1.5 * count_flops(one.jaxpr, chains.loop_steps)
+    assert chains.loop_steps == 5  # the mean of 1 to 9
+    first, second, third = (count_flops(one.jaxpr, n) for n in (1, 2, 3))
+    assert third - second == second - first > 0
 
 
 def test_every_program_is_lowered_for_cuda(traced):
@@ -141,7 +142,7 @@ def test_every_program_is_lowered_for_cuda(traced):
 
 def test_a_stage_of_another_name_is_refused():
     setup = pods.open_without_data(priors.fitted_afterwards(tiny_config(), "gmm"))
-    known = r"\['joint', 'unimodal', 'draw', 'all'\]"  # EM has no step
+    known = "'joint', 'unimodal', 'draw', 'all'"  # EM has no step
     with pytest.raises(ValueError, match=f"`--stage` is 'prior', expected.*{known}"):
         pods.programs(setup, "prior", ONE)
 
@@ -151,7 +152,8 @@ def test_shapes_of_polymnist_need_no_files(monkeypatch):
     blank = polymnist.blank(polymnist.Settings(num_modalities=2))
     sizes = {name: split.size for name, split in blank.splits.items()}
     assert sizes == {"train": 54_000, "validation": 6_000, "test": 10_000}
-    views = blank.fetch(blank.splits["train"].arrays, np.arange(2))
+    arrays, rows = blank.splits["train"].arrays, np.arange(2)
+    views = jax.eval_shape(blank.fetch, arrays, rows)
     assert {m: x.shape[1:] for m, x in views.items()} == blank.shapes
     streamed = load_config("polymnist/jnf")
     streamed.data.placement = "stream"
