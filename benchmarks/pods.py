@@ -7,8 +7,8 @@ energy-based prior, for a small config and a large one, parameters replicated an
 sharded: memory of a chip, what chips send each other, FLOPs, and the bound on samples a
 second; on 8 chips with whole parameters also a draw given all views but one, and of
 every program the largest batch that fits. Compiled, not run. It needs the extra ``tpu``
-and no data. A program takes a minute or so; what ``--out`` has of the same commit is
-not compiled again.
+and no data. A program takes a minute or so of a core; those that ``--out`` has already,
+each with its commit, are not compiled again.
 """
 
 import itertools
@@ -40,11 +40,10 @@ def main() -> None:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # libtpu without a TPU is no backend
     from jnf_jax.experiments import logs
 
+    commit = logs.describe_run()["commit"]
     found: dict[str, Any] = {}
     if flags.out and flags.out.exists():
-        kept = json.loads(flags.out.read_text())
-        if kept["commit"] == logs.describe_run()["commit"]:
-            found = kept["programs"]
+        found = json.loads(flags.out.read_text())["programs"]
     sizes, chips = list(CONFIGS), list(TOPOLOGIES)
     if flags.small:
         sizes, chips = sizes[:1], chips[:1]
@@ -54,7 +53,8 @@ def main() -> None:
         searched, place = is_searched(*one[2:]), ".".join(map(str, one))
         if place in found or (one[1] == "draw" and not searched):
             continue
-        found[place] = told(*one, searched and not flags.small)
+        of_one = told(*one, searched and not flags.small)
+        found[place] = {"commit": commit} | of_one
         measuring.write_record(flags, "pods", {"programs": found})
 
 

@@ -18,7 +18,7 @@ _SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
 _SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
 
 
-def count_flops(jaxpr: Any, loop_steps: float | None = None) -> int | float:
+def count_flops(jaxpr: Any, loop_steps: int | float | None = None) -> int | float:
     """Multiplications and additions of matrix products and convolutions.
 
     ::
