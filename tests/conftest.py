@@ -15,6 +15,10 @@ if "JNF_JAX_TESTS_SHARED" not in os.environ:
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["JNF_JAX_TESTS_SHARED"] + "/xla"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
+# Each worker has a core: threads of one would wait, busily, for those of the others.
+for _LIBRARY in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_LIBRARY}_NUM_THREADS", "1")
+
 # Tests compile for minutes and compute for seconds: XLA leaves out most optimisations,
 # here and in the programs that tests start. An unknown name in XLA_FLAGS would end the
 # process, so only versions that were tried get any.
@@ -79,17 +83,13 @@ def bounded_memory():
 
 @pytest.fixture
 def fully_optimised():
-    """``compiler_options`` of programs that are compiled as users have them."""
+    """``compiler_options`` of programs that are compiled as users have them.
+
+    For tests of that, and for the few that compute for longer than they compile.
+    """
     jax.config.update("jax_disable_most_optimizations", False)
     yield dict(_AS_USERS_HAVE_THEM)
     jax.config.update("jax_disable_most_optimizations", True)
-
-
-@pytest.fixture(autouse=True)
-def slow_tests_compute(request):
-    """Tests that are `slow` compute for minutes: they are optimised as users' runs."""
-    if request.node.get_closest_marker("slow"):
-        request.getfixturevalue("fully_optimised")
 
 
 @pytest.fixture

@@ -120,6 +120,7 @@ def test_jnf_shared_reads_the_joint_stage_of_jnf(trained, tmp_path):
         stages="shared,joint,unimodal",
         projectors=dict(objective="dcca", size=3, posterior_hidden_sizes=(8,)),
         shared=dict(num_steps=20, batch_size=64),
+        flow__num_blocks=0,  # multiplied in closed form: chains compile for long
     )
     joint = str(workdir / "checkpoints" / "joint")
     config = tiny_config(**shared, init__joint=joint)
