@@ -46,6 +46,8 @@ def draw(seed: int, n: int) -> dict[str, np.ndarray]:
 
 # %%
 SETTINGS = {
+    "subset_posterior.name": "product",
+    "stages": "joint,unimodal",
     "model.latent_dim": 2,
     "model.joint_hidden_sizes": (64,),
     **{
@@ -53,6 +55,9 @@ SETTINGS = {
     },
     **{f"model.likelihoods.{m}.scale": 0.2 for m in VIEWS},
     "flow.hidden_sizes": (64,),
+    "flow.num_blocks": 2,
+    "flow.context_size": 0,
+    "flow.num_posterior_samples": 1,
     "joint.num_steps": 2_000,
     "unimodal.num_steps": 1_500,
 }

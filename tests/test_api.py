@@ -31,6 +31,9 @@ VIEWS = {
     "photo": RNG.integers(0, 256, (SIZE, 4, 4, 1)).astype(np.uint8),
 }
 TINY = {
+    # Two of three views are multiplied, by chains: what is said of them is tested here.
+    "subset_posterior.name": "product",
+    "stages": "joint,unimodal",
     "model.latent_dim": 2,
     "model.joint_hidden_sizes": (8,),
     **{f"model.networks.{m}.hidden_sizes": (8,) for m in VIEWS},

@@ -124,16 +124,15 @@ def test_manners(told, estimator, check):
 
 ONE_STEP = {
     "joint.num_steps": 1,
-    "unimodal.num_steps": 1,
+    "subsets.num_steps": 1,
     "joint.batch_size": 4,
-    "unimodal.batch_size": 4,
+    "subsets.batch_size": 4,
     "model.latent_dim": 2,
     "model.joint_hidden_sizes": (4,),
     "model.networks.default.hidden_sizes": (4,),
     "flow.num_blocks": 1,
     "flow.hidden_sizes": (4,),
-    "sampler.num_transitions": 2,
-    "sampler.num_adaptation": 2,
+    "subset_posterior.hidden_sizes": (4,),
 }
 
 

@@ -24,10 +24,9 @@ TINY = {
     **{f"model.networks.{m}.kind": "mlp" for m in VIEWS},
     **{f"model.networks.{m}.hidden_sizes": (32,) for m in VIEWS},
     "flow.hidden_sizes": (8,),
-    "sampler.num_transitions": 4,
-    "sampler.num_adaptation": 4,
+    "subset_posterior.hidden_sizes": (8,),
     "joint.num_steps": 60,
-    "unimodal.num_steps": 20,
+    "subsets.num_steps": 20,
 }
 
 
@@ -135,10 +134,8 @@ def test_rows_that_lack_views_are_learnt_from(tmp_path):
         "model.latent_dim": 2,
         "model.joint_hidden_sizes": (8,),
         **{f"model.networks.{m}.hidden_sizes": (8,) for m in views},
-        "subset_posterior.name": "amortised",
         "subset_posterior.hidden_sizes": (8,),
         "flow.hidden_sizes": (8,),
-        "stages": "joint,subsets",
         "joint.num_steps": 4,
         "subsets.num_steps": 4,
         "subsets.batch_size": 16,

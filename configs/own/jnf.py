@@ -18,6 +18,10 @@ radians, and data with outliers are yours to name::
     --config.model.networks.heading.reads=angle --config.data.scaling.heading=none
     --config.model.likelihoods.assay.name=student_t
 
+One flow infers z from every subset of the views. The product of one flow a view, by
+chains, as JNF was published, is ``--config.subset_posterior.name=product
+--config.stages=joint,unimodal``.
+
 A standard deviation of a likelihood is what the model need not explain. For vectors and
 sequences it is three tenths of the data's own, in the units that the model sees: those
 that ``fit`` standardised have 1.
@@ -136,8 +140,18 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     batch_size = min(64, size)
     config.flow.max_log_scale = 2.0
     config.optimizer.schedule = "cosine"
+    config.stages = "joint,subsets"
     config.joint = dict(num_steps=2_000, batch_size=batch_size)
-    config.unimodal = dict(num_steps=1_000, batch_size=batch_size)
+    config.subset_posterior.update(name="amortised", hidden_sizes=(256, 256))
+    config.flow.update(num_blocks=3, context_size=64, num_posterior_samples=2)
+    config.subsets = dict(
+        num_steps=3_000,
+        batch_size=min(256, size),
+        learning_rate=3e-3,
+        gradient_clip=50.0,
+        ema_decay=0.995,
+    )
+    config.unimodal = dict(num_steps=1_000, batch_size=batch_size)  # of "product"
     config.evaluation.classifier = dict(
         num_steps=500, batch_size=batch_size, select="last"
     )

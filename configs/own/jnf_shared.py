@@ -5,7 +5,9 @@
 
 For views that differ in more than what they share. The folder behind ``cl`` or ``dcca``
 is that of own/jnf, whose stage ``joint`` this is: ``--config.init.joint=DIR`` reads it
-from a run of that. Both want large batches.
+from a run of that. Both want large batches. Subsets are products of experts, by chains:
+the one flow of own/jnf would read the joint encoder's heads beside the projections, and
+with them what views do not share.
 
 - cl: NT-Xent over all pairs, τ = 0.1.
 - dcca: ``projectors.size`` is how many directions the views share (of k classes,
@@ -24,8 +26,11 @@ def get_config(argument: str) -> ml_collections.ConfigDict:
     """Joint VAE, flows and evaluation of own/jnf on the folder behind the colon."""
     objective, _, folder = argument.partition(":")
     rows = jnf.manifest_of(folder)["splits"]["train"]["size"] if folder else 512
+    config = jnf.get_config(folder)
+    config.subset_posterior.name = "product"
+    config.flow.update(num_blocks=2, context_size=0, num_posterior_samples=1)
     return projectors.with_projectors(
-        jnf.get_config(folder),
+        config,
         objective,
         size=dict(cl=16, dcca=9)[objective],
         posterior_hidden_sizes=(256, 256),

@@ -212,7 +212,8 @@ def test_a_model_is_fit_to_holes_and_given_rows_may_have_some(tmp_path):
     few = {
         "model.latent_dim": 2,
         "joint.num_steps": 20,
-        "unimodal.num_steps": 20,
+        "subsets.num_steps": 20,
+        "subset_posterior.hidden_sizes": (8,),
         "flow.hidden_sizes": (8,),
     }
     views = holed_arrays(rng)

@@ -7,7 +7,7 @@ import jnf_jax
 
 x, labels = load_wine(return_X_y=True)
 views = {"acids": x[:, :6], "colours": x[:, 6:]}
-few = {"joint.num_steps": 100, "unimodal.num_steps": 50}
+few = {"joint.num_steps": 100, "subsets.num_steps": 100}
 model = jnf_jax.fit(views, labels, overrides=few)
 drawn = model.generate({"acids": x[:5, :6]}, num_samples=4)["colours"]
 model.save("wine")
