@@ -51,17 +51,26 @@ class GaussianCode(NamedTuple):
     context: Float[Array, "*batch context"] | None = None
 
 
+class LinearCode(NamedTuple):
+    """N(mean, Λ⁻¹) by a lower triangular ``root`` of the precision, Λ = C Cᵀ."""
+
+    mean: Float[Array, "*batch latent"]
+    root: Float[Array, "*batch latent latent"]
+
+
 class MixtureCode(NamedTuple):
     """An encoder's answer about z: a mixture of K normals, and features for a flow.
 
     They describe Σ_k softmax(logits)_k N(mean_k, diag scale_k²); ``context`` is None
-    where nothing conditions the flow.
+    where nothing conditions the flow. With ``linear`` they, and the flow, are of
+    u = Cᵀ (z − mean) in the place of z.
     """
 
     logits: Float[Array, "*batch components"]
     mean: Float[Array, "*batch components latent"]
     scale: Float[Array, "*batch components latent"]
     context: Float[Array, "*batch context"] | None = None
+    linear: LinearCode | None = None
 
 
 class Verdict(NamedTuple):

@@ -27,6 +27,8 @@ sequences it is three tenths of the data's own, in the units that the model sees
 that ``fit`` standardised have 1.
 """
 
+import math
+
 import ml_collections
 
 from jnf_jax.configs import base
@@ -53,21 +55,38 @@ def rule_of(shape: tuple[int, ...], is_unit: bool) -> str:
     return "picture" if is_unit and convolves and channels in (1, 3) else "array"
 
 
-def network_of(rule: str, is_unit: bool, is_partial: bool = False) -> dict:
+def network_of(
+    rule: str, is_unit: bool, is_partial: bool = False, width: int = 256
+) -> dict:
     """Encoder trunk and mirrored decoder: a field of ``model.networks``.
 
-    ``is_partial``: rows may lack single entries.
+    ``is_partial``: rows may lack single entries. A linear map goes beside dense layers.
     """
     activation = "sigmoid" if is_unit and rule in ("picture", "array") else "identity"
     return dict(
         kind="conv" if rule == "picture" else "mlp",
         features=(32, 64) if rule == "picture" else (),
         kernel_size=4,
-        hidden_sizes=(256,),
+        hidden_sizes=(256 if rule == "picture" else width,),
         activation=activation,
         reads="values",
         partial_entries=is_partial,
+        linear_path=rule != "picture",
     )
+
+
+def sizes_of(num_rows: int, num_numbers: int) -> tuple[int, int, float]:
+    """Latent size, width of dense layers, weight decay; a run prints them.
+
+    ::
+
+        D = F/2, from 2 to 16;   width: N/8 as a power of two, 32 to 256;   λ = 1/N
+
+    N rows to train on have F numbers in all of their views together.
+    """
+    latent = min(max(-(-num_numbers // 2), 2), 16)
+    width = 2 ** min(max(num_rows.bit_length() - 4, 5), 8)
+    return latent, width, 1 / num_rows
 
 
 LIKELIHOODS = {
@@ -81,17 +100,21 @@ log(1 + x), likelihoods the counts themselves."""
 
 
 def likelihood_of(
-    spread: float | None, kind: str | None = None, high: float | int = 0
+    spread: float | None,
+    kind: str | None = None,
+    high: float | int = 0,
+    learns_scale: bool = False,
 ) -> dict:
     """p(x_m|z), a field of ``model.likelihoods``; arguments as the manifest has them.
 
-    ``high`` is the largest value, which tells how many scores there are.
+    ``high`` is the largest value, which tells how many scores there are. The scale of a
+    normal likelihood stays what it is unless ``learns_scale``.
     """
     if kind is not None:
         own = dict(num_classes=int(high) + 1) if kind == "scores" else {}
         return LIKELIHOODS[kind] | own | dict(weight=1.0)
     scale = 0.2 if spread is None else max(RELATIVE_SCALE * spread, 1e-3)
-    return dict(name="normal", scale=scale, weight=1.0)
+    return dict(name="normal", scale=scale, learns_scale=learns_scale, weight=1.0)
 
 
 def manifest_of(folder: str) -> dict:
@@ -100,7 +123,7 @@ def manifest_of(folder: str) -> dict:
 
 
 def get_config(folder: str = "") -> ml_collections.ConfigDict:
-    """Latent 16; networks and likelihoods of the views in ``folder``.
+    """Sizes, networks and likelihoods of the views in ``folder``.
 
     Without a folder every view is taken for a vector.
     """
@@ -109,31 +132,35 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         name="records", placement="auto", records_dir=folder, cache_dir=""
     )
     networks = {"default": network_of("vector", is_unit=False)}
-    likelihoods, size = {"default": likelihood_of(None)}, 512
-    is_partial = False
+    likelihoods, size = {"default": likelihood_of(None, learns_scale=True)}, 512
+    is_partial, latent_dim, width, decay = False, 16, 256, 0.0
     if folder:
         about = manifest_of(folder)
         files = [name for of in about["splits"].values() for name in of["files"]]
         is_partial = any(name.endswith("-present.npy") for name in files)
         size = about["splits"]["train"]["size"]
+        num_numbers = sum(math.prod(shape) for shape in about["shapes"].values())
+        latent_dim, width, decay = sizes_of(size, num_numbers)
         for m, shape in about["shapes"].items():
             low, high = about["floats"].get(m, (0, 1))
             is_unit = 0 <= low and high <= 1
             rule = rule_of(tuple(shape), is_unit)
             kind = about["kinds"].get(m)
-            networks[m] = network_of(rule, is_unit, m in about["partial"])
+            networks[m] = network_of(rule, is_unit, m in about["partial"], width)
             if kind is not None:  # outputs of their likelihoods are not bounded
                 networks[m]["activation"] = "identity"
                 networks[m]["reads"] = "log1p" if kind == "counts" else "values"
-            likelihoods[m] = likelihood_of(about["spread"].get(m), kind, high)
+            spread, learns_scale = about["spread"].get(m), len(shape) < 3
+            likelihoods[m] = likelihood_of(spread, kind, high, learns_scale)
     config.model = dict(
         compute_dtype="float32",
-        latent_dim=16,
+        latent_dim=latent_dim,
         beta=1.0,
-        joint_hidden_sizes=(256,),
+        joint_hidden_sizes=(width,),
         head_size=64,
         likelihood_rescaling=False,
         partial_rows=is_partial,
+        linear_path=True,
         networks=networks,
         likelihoods=likelihoods,
     )
@@ -141,11 +168,19 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     config.flow.max_log_scale = 2.0
     config.optimizer.schedule = "cosine"
     config.stages = "joint,subsets"
-    config.joint = dict(num_steps=2_000, batch_size=batch_size)
-    config.subset_posterior.update(name="amortised", hidden_sizes=(256, 256))
+    has_pictures = any(network["kind"] == "conv" for network in networks.values())
+    config.joint = dict(
+        num_steps=2_000,
+        batch_size=batch_size,
+        learning_rate=1e-3 if has_pictures else 3e-3,
+    )
+    config.optimizer.weight_decay = decay
+    config.subset_posterior.update(
+        name="amortised", hidden_sizes=(width, width), linear_path=True
+    )
     config.flow.update(num_blocks=3, context_size=64, num_posterior_samples=2)
     config.subsets = dict(
-        num_steps=3_000,
+        num_steps=2_000,
         batch_size=min(256, size),
         learning_rate=3e-3,
         gradient_clip=50.0,

@@ -154,7 +154,8 @@ SCALED = {"standardise": "standardised", "log1p": "standardised after log(1 + x)
 def _say_what_is_trained(setup: Setup) -> None:
     """Sizes of the data and of classes; and a line for each modality.
 
-    That has its shape and range, its scaling, rows that lack it, network, likelihood.
+    That has its shape and range, its scaling, rows that lack it, network, likelihood;
+    and one for the latent, with the weight decay of each stage that has some.
     """
     dataset, model = setup.dataset, setup.experiment.model
     sizes = ", ".join(f"{name} {of.size:,}" for name, of in dataset.splits.items())
@@ -164,10 +165,20 @@ def _say_what_is_trained(setup: Setup) -> None:
     for m in views:
         network, likelihood = model.network(m), model.likelihood(m)
         layers = (*network.features, *network.hidden_sizes)
+        path = " and a linear path" if network.linear_path else ""
+        learnt = ", learnt from there" if likelihood.learns_scale else ""
         processes.say(
-            f"  {m:{width}}  {_told_of(dataset, m)}; {network.kind} {layers}, "
-            f"{network.activation}, {likelihood.name} of scale {likelihood.scale:.3g}"
+            f"  {m:{width}}  {_told_of(dataset, m)}; {network.kind} {layers}{path}, "
+            f"{network.activation}, {likelihood.name} of scale "
+            f"{likelihood.scale:.3g}{learnt}"
         )
+    decays = {s: of.weight_decay for s, of in setup.experiment.training.items() if of}
+    told = "; ".join(
+        f"stage {stage} with weight decay {decay:.2g}"
+        for stage, decay in decays.items()
+        if decay
+    )
+    processes.say(f"  z: {model.latent_dim} numbers{told and '; '}{told}")
     if (labels := dataset.splits["train"].labels) is not None:
         counts = np.bincount(labels, minlength=dataset.num_classes)
         named = f" ({', '.join(dataset.classes[:8])})" if dataset.classes else ""

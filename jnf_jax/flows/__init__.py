@@ -1,5 +1,6 @@
 """Normalizing flows: masks of autoregressive networks and a distrax bijector."""
 
+from jnf_jax.flows.colouring import coloured
 from jnf_jax.flows.maf import (
     MaskedAutoregressive,
     base_distance,
@@ -12,6 +13,7 @@ __all__ = [
     "MadeMasks",
     "MaskedAutoregressive",
     "base_distance",
+    "coloured",
     "flow_posterior",
     "made_masks",
     "masked_autoregressive_flow",

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jnf_jax.flows import coloured
 from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.joint_vae import JointVAE, posterior_from_cache
@@ -98,6 +99,12 @@ class SubsetPosteriorSettings:
         "MLP from the features of what is given to the amortised flow's base.",
         at_least=1,
     )
+    linear_path: bool = option(
+        False,
+        "Whether base and flow of the amortised one are of what a linear-Gaussian "
+        "model leaves open, see `networks/linear_experts.py`.",
+        came_later=True,
+    )
 
 
 FARTHEST = 4.0
@@ -118,6 +125,8 @@ def drawn_in(features: Float[Array, "batch size"]) -> Float[Array, "batch size"]
 @dataclasses.dataclass(frozen=True)
 class SubsetPosterior:
     """q(z|x_S) from features of x_S: a mixture of normals pushed through a masked flow.
+
+    With a linear path these are of u = Cᵀ (z − μ_S), see ``LinearCode``.
 
     Parameters {"standard": {m: {"mean", "scale"}} of the features, not learnt;
     "encoder"; "flow": {"0", "1", …}}.
@@ -184,7 +193,8 @@ class SubsetPosterior:
             distrax.MultivariateNormalDiag(code.mean, code.scale),
         )
         bound = self.max_log_scale
-        return made_flow(base, self.blocks, params["flow"], code.context, bound)
+        flow = made_flow(base, self.blocks, params["flow"], code.context, bound)
+        return flow if code.linear is None else coloured(flow, *code.linear)
 
 
 def build_amortised(
@@ -210,6 +220,7 @@ def build_amortised(
             settings.num_components,
             settings.hidden_sizes,
             flow.context_size,
+            settings.linear_path,
         ),
         made_stack(joint.latent_size, flow.hidden_sizes, flow.num_blocks),
         flow.max_log_scale,
@@ -343,9 +354,12 @@ class AmortisedInference(JointInference):
             return self.joint.code(params["joint"], views).scale
         code = self._code_of(params, views, subset, views[subset[0]].shape[0])
         weights = jax.nn.softmax(code.logits)[..., None]
-        mean = jnp.sum(weights * code.mean, axis=-2)
-        spread = jnp.square(code.mean - mean[..., None, :]) + jnp.square(code.scale)
-        return jnp.sqrt(jnp.sum(weights * spread, axis=-2))
+        deviation = code.mean - jnp.sum(weights * code.mean, axis=-2, keepdims=True)
+        variance = jnp.square(code.scale)
+        if code.linear is not None:
+            colour = jnp.linalg.inv(code.linear.root)  # z = μ_S + C⁻ᵀ u
+            deviation, variance = deviation @ colour, variance @ jnp.square(colour)
+        return jnp.sqrt(jnp.sum(weights * (jnp.square(deviation) + variance), axis=-2))
 
     def unimodal_log_probs(
         self, params: StageParams, views: Views, z: Latents

@@ -291,5 +291,6 @@ def build_joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
         head_size=model.head_size or model.latent_dim,
         dtype=model.compute_dtype,
         takes_partial=model.partial_rows,
+        linear_path=model.linear_path,
     )
     return JointVAE(encoder, build_views(shapes, model), model.prior, model.beta)

@@ -112,6 +112,12 @@ class ModelSettings:
         "then learns q(z|x_O) of whichever views O there are.",
         came_later=True,
     )
+    linear_path: bool = option(
+        False,
+        "Whether the joint encoder has the posterior of a linear-Gaussian model beside "
+        "its MLP, see `networks/linear_experts.py`.",
+        came_later=True,
+    )
     likelihood_rescaling: bool = option(
         False,
         "Whether views are balanced by size: each λ_m is multiplied by "

@@ -59,9 +59,17 @@ class NetworkSettings:
         "which, and the likelihood is over the others.",
         came_later=True,
     )
+    linear_path: bool = option(
+        False,
+        "Whether a linear map goes from x beside the encoder's dense layers, and from "
+        'z beside the decoder\'s; of "mlp".',
+        came_later=True,
+    )
 
     def cross_faults(self, field: str) -> list[str]:
-        """An "mlp" is nothing but its dense layers."""
+        """An "mlp" is nothing but its dense layers, and alone has a linear path."""
+        if self.kind != "mlp" and self.linear_path:
+            return [f"`{field}.linear_path` is True, expected False of {self.kind!r}"]
         if self.kind != "mlp" or self.hidden_sizes:
             return []
         return [f"`{field}.hidden_sizes` is empty, expected at least one size"]
@@ -128,7 +136,7 @@ def build_trunk(settings: NetworkSettings, dtype: str = "float32") -> nn.Module:
         "conv": lambda: ConvTrunk(features, settings.kernel_size, hidden, dtype),
         "residual": lambda: ResidualTrunk(features, hidden),
         "transformer": lambda: TransformerTrunk(features, hidden),
-        "mlp": lambda: MlpTrunk(hidden, dtype),
+        "mlp": lambda: MlpTrunk(hidden, dtype, settings.linear_path),
     }[settings.kind]()
     if settings.reads == "values" and not settings.partial_entries:
         return trunk
@@ -145,5 +153,5 @@ def build_decoder(
         "conv": lambda: ConvDecoder(shape, features, side, *last, dtype),
         "residual": lambda: ResidualDecoder(shape, features, *last),
         "transformer": lambda: TransformerDecoder(shape, features, *last),
-        "mlp": lambda: MlpDecoder(shape, *last, dtype),
+        "mlp": lambda: MlpDecoder(shape, *last, dtype, settings.linear_path),
     }[settings.kind]()

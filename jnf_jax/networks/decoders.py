@@ -16,6 +16,7 @@ ACTIVATIONS = {"identity": lambda x: x, "sigmoid": jax.nn.sigmoid}
 class MlpDecoder(nn.Module):
     """Dense layers with ReLU, then one to all pixels; computed in ``dtype``.
 
+    With ``linear_path`` that one reads z as well: see ``MlpTrunk``.
     What likelihoods take, and the last activation, are float32: here and below.
     """
 
@@ -23,10 +24,11 @@ class MlpDecoder(nn.Module):
     hidden_sizes: tuple[int, ...]
     activation: str
     dtype: str = "float32"
+    linear_path: bool = False
 
     @nn.compact
     def __call__(self, z: Features) -> View:
-        h = MlpTrunk(self.hidden_sizes, self.dtype)(z)
+        h = MlpTrunk(self.hidden_sizes, self.dtype, self.linear_path)(z)
         x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(h)
         x = x.reshape(-1, *self.shape).astype(jnp.float32)
         return ACTIVATIONS[self.activation](x)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv, Pictures
+from jnf_jax.networks.linear_experts import LinearExperts
 from jnf_jax.types import GaussianCode, Mask
 
 View = Float[Array, "batch ..."]
@@ -22,18 +23,25 @@ SCALES = {
 
 
 class MlpTrunk(nn.Module):
-    """Flatten, then dense layers with ReLU; computed in ``dtype``, as all trunks."""
+    """Flatten, then dense layers with ReLU; computed in ``dtype``, as all trunks.
+
+    With ``linear_path`` the flat input stands beside the last layer: what is linear in
+    these features is a network plus a linear map.
+    """
 
     hidden_sizes: tuple[int, ...]
     dtype: str = "float32"
+    linear_path: bool = False
 
     @nn.compact
     def __call__(self, x: View) -> Features:
-        x = x.reshape(x.shape[0], -1)
+        h = x = x.reshape(x.shape[0], -1)
         for size in self.hidden_sizes:
             initial = nn.initializers.he_normal()
-            x = nn.relu(nn.Dense(size, kernel_init=initial, dtype=self.dtype)(x))
-        return x
+            h = nn.relu(nn.Dense(size, kernel_init=initial, dtype=self.dtype)(h))
+        if not self.linear_path:
+            return h
+        return jnp.concatenate([h, x.astype(h.dtype)], axis=-1)
 
 
 class ConvTrunk(nn.Module):
@@ -92,6 +100,9 @@ class JointEncoder(nn.Module):
     With ``takes_partial`` it is q(z|x_O) of whichever views O a row has: a learnt
     vector "absent_<m>" stands for the head of a view that is not there. With all views
     it is the same function as without.
+
+    With ``linear_path`` the mean is added to that of ``LinearExperts`` on the heads,
+    and the variance multiplied by 1/Λ_dd, the best diagonal one for that posterior.
     """
 
     heads: tuple[tuple[str, nn.Module], ...]
@@ -100,12 +111,15 @@ class JointEncoder(nn.Module):
     head_size: int
     dtype: str = "float32"
     takes_partial: bool = False
+    linear_path: bool = False
 
     def setup(self):
         self.head = {name: nn.Dense(self.head_size) for name, _ in self.heads}
         # Checkpoints have the trunk of the body under this name, beside it.
         self.MlpTrunk_0 = MlpTrunk(self.hidden_sizes, self.dtype)
         self.body = GaussianEncoder(self.MlpTrunk_0, self.latent_size)
+        if self.linear_path:
+            self.linear = LinearExperts(self.latent_size)
         if self.takes_partial:
             normal, size = nn.initializers.normal(1.0), (self.head_size,)
             self.absent = {
@@ -125,11 +139,21 @@ class JointEncoder(nn.Module):
     ) -> GaussianCode:
         """q(z|X), or q(z|x_O) with O ``present``; absent views are zeros."""
         features = self.features(views)
+        shown = features
         if present is not None:
-            features = {
+            shown = {
                 m: jnp.where(present[m][:, None], h, self.absent[m])
                 for m, h in features.items()
             }
-        return self.body(
-            jnp.concatenate([features[name] for name, _ in self.heads], axis=-1)
+        code = self.body(
+            jnp.concatenate([shown[name] for name, _ in self.heads], axis=-1)
+        )
+        if not self.linear_path:
+            return code
+        if present is None:
+            present = {m: jnp.ones(len(h), bool) for m, h in features.items()}
+        mean, root = self.linear(features, present)
+        precision = jnp.sum(jnp.square(root), axis=-1)  # Λ_dd
+        return code._replace(
+            mean=code.mean + mean, scale=code.scale / jnp.sqrt(precision)
         )

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.networks.gaussian import MlpTrunk
+from jnf_jax.networks.linear_experts import LinearExperts
 from jnf_jax.types import Mask, MixtureCode
 
 
@@ -16,6 +17,8 @@ class SubsetEncoder(nn.Module):
         h = MLP(b_1 φ_1, …, b_M φ_M, b_1, …, b_M),     b_m = 1 if m ∈ S else 0
         logits, μ_k, log σ_k² and the context are linear in h
 
+    With ``linear_path`` they are of u = Cᵀ (z − μ_S), μ_S and C by ``LinearExperts``:
+    what a linear-Gaussian model knows is then there before the MLP has learnt anything.
     Missing features are zeros, and b tells them from features that are zero: one
     network serves all 2^M − 1 subsets in one compiled program.
     """
@@ -24,6 +27,7 @@ class SubsetEncoder(nn.Module):
     num_components: int
     hidden_sizes: tuple[int, ...]
     context_size: int
+    linear_path: bool = False
 
     @nn.compact
     def __call__(self, features: dict[str, jax.Array], given: Mask) -> MixtureCode:
@@ -46,4 +50,8 @@ class SubsetEncoder(nn.Module):
             context = nn.Dense(self.context_size, name="context")(h)
         logits = nn.Dense(self.num_components, name="logits")(h)
         scale = jnp.exp(0.5 * log_variance).reshape(shape)
-        return MixtureCode(logits, mean.reshape(shape), scale, context)
+        linear = None
+        if self.linear_path:
+            experts = LinearExperts(self.latent_size, name="linear")
+            linear = experts(features, given)
+        return MixtureCode(logits, mean.reshape(shape), scale, context, linear)

@@ -62,6 +62,13 @@ class TrainSettings:
         "of its own is clipped by itself, and so are all others.",
         at_least=0,
     )
+    weight_decay: float = option(
+        0.0,
+        "λ of ½ λ ‖W‖² over all kernels, added to the loss: with λ = 1/(N s²) the best "
+        "of N data is that under weights which are N(0, s²) a priori.",
+        at_least=0,
+        came_later=True,
+    )
     ema_decay: float = option(
         0.0,
         "Decay of an exponential moving average of the parameters, which is then what "
@@ -157,6 +164,15 @@ def _by_group(
     return optax.partition({**parts, "others": scaled()}, labels)
 
 
+def _kernels(params: Any) -> Any:
+    """Whether each leaf is one of a layer: its name is "kernel"."""
+
+    def is_kernel(path: tuple, leaf: Any) -> bool:
+        return getattr(path[-1], "key", "") == "kernel"
+
+    return jax.tree_util.tree_map_with_path(is_kernel, params)
+
+
 MUON_RMS = 0.2
 """Root mean square of Muon's updates, that of Adam's (arXiv 2502.16982)."""
 
@@ -196,10 +212,10 @@ def make_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of gradients into updates that ``settings`` name.
 
-    Clipping → moments, both apart for each of ``Stage.groups`` → learning rate →
-    plateau. ``update`` takes the training loss as ``value=``, which "plateau" averages
-    over an epoch (as PyTorch's ReduceLROnPlateau, which the authors use, stepped once
-    an epoch).
+    Weight decay → clipping → moments, the latter two apart for each of
+    ``Stage.groups`` → learning rate → plateau. ``update`` takes the training loss as
+    ``value=``, which "plateau" averages over an epoch (as PyTorch's ReduceLROnPlateau,
+    which the authors use, stepped once an epoch).
 
     Raises:
       ValueError: lists every bad field of ``settings``.
@@ -220,6 +236,9 @@ def make_optimizer(
         parts = [_by_group(each, groups)]
     else:
         parts = [*clipped, scaled()]
+    if settings.weight_decay:
+        # Before the moments, unlike AdamW's: the loss that is stationary has it.
+        parts.insert(0, optax.add_decayed_weights(settings.weight_decay, _kernels))
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))
     if settings.schedule == "plateau":
         parts.append(

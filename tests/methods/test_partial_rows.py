@@ -40,8 +40,12 @@ MODEL = ModelSettings(
 
 
 def make(name, subset_posterior="product", model=MODEL, **options):
+    own = SubsetPosteriorSettings(subset_posterior, 3, (8,))
+    if subset_posterior == "linear":
+        own = SubsetPosteriorSettings("amortised", 3, (8,), linear_path=True)
+        model = dataclasses.replace(model, linear_path=True)
     options |= {
-        "subset_posterior": SubsetPosteriorSettings(subset_posterior, 3, (8,)),
+        "subset_posterior": own,
         "experts": ExpertSettings(2, "normal", "exp"),
         "mld": MldSettings(hidden_size=8, num_layers=1),
     }
@@ -85,6 +89,8 @@ STAGES = [
     ("jnf", "product", "joint"),
     ("jnf", "product", "unimodal"),
     ("jnf", "amortised", "subsets"),
+    ("jnf", "linear", "joint"),
+    ("jnf", "linear", "subsets"),
     ("jmvae", "product", "joint"),
     ("mmvae_plus", "product", "joint"),
     ("mld", "product", "autoencoders"),

@@ -54,6 +54,23 @@ def test_each_optimizer_descends_a_parabola(name):
     assert abs(float(params["w"])) < 0.2
 
 
+def test_weight_decay_is_the_gradient_of_a_penalty_on_kernels():
+    params = {"kernel": jnp.array([[2.0, -1.0]]), "bias": jnp.array([3.0])}
+    kernels, biases = jnp.array([[[0.1, 0.2]], [[-0.7, 0.4]]]), jnp.array([[-0.3], [1]])
+    penalty = 0.25 * params["kernel"]
+    updates = []
+    for decay, own in ((0.25, 0.0), (0.0, penalty)):
+        changes = {"learning_rate": 0.1, "gradient_clip": 0.4, "weight_decay": decay}
+        optimizer = make_optimizer(settings(**changes), 5)
+        state = optimizer.init(params)
+        for kernel, bias in zip(kernels, biases, strict=True):
+            gradient = {"kernel": kernel + own, "bias": bias}
+            update, state = optimizer.update(gradient, state, params)
+        updates.append(update)
+    np.testing.assert_allclose(updates[0]["kernel"], updates[1]["kernel"], rtol=1e-5)
+    np.testing.assert_allclose(updates[0]["bias"], updates[1]["bias"], rtol=1e-5)
+
+
 def test_adam_is_the_one_of_the_paper():
     # Constant gradient: both corrected moments are exact, so each step is -lr·sign.
     updates = run(make_optimizer(settings(learning_rate=0.25), 5), [1.0] * 4, -2.0)
