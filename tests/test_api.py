@@ -40,6 +40,7 @@ TINY = {
     "model.likelihoods.assay.scale": 0.25,
     "flow.hidden_sizes": (8,),
     "flow.num_blocks": 1,
+    "flow.context_size": 0,
     "sampler.num_transitions": 4,
     "sampler.num_adaptation": 4,
     "joint.num_steps": 6,

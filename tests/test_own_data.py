@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import jnf_jax
+from jnf_jax.configs.own import jnf
 from jnf_jax.data import own, record_files
 from jnf_jax.experiments import config_files, run_folder
 from jnf_jax.experiments.config import resolve
@@ -81,7 +82,13 @@ def test_shapes_choose_networks_and_likelihoods(folder):
     assert kinds == dict(default="mlp", photo="conv", assay="mlp", track="mlp")
     assert config.model.networks.photo.activation == "sigmoid"
     assert config.model.likelihoods.assay.scale == pytest.approx(0.3, rel=1e-4)
-    assert config.joint.batch_size == 64
+    assert config.joint.batch_size == 64 and config.model.latent_dim == 16
+    assert config.model.networks.assay.hidden_sizes == (32,)  # of 320 rows
+    assert config.optimizer.weight_decay == 1 / 320
+    assert not config.model.likelihoods.photo.learns_scale
+    assert jnf.sizes_of(1_120, 24) == (12, 128, 1 / 1_120)
+    assert jnf.sizes_of(80, 2) == (2, 32, 1 / 80)
+    assert jnf.sizes_of(10**6, 10**4) == (16, 256, 1e-6)
     resolve(config)
 
 

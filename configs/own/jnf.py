@@ -24,7 +24,13 @@ chains, as JNF was published, is ``--config.subset_posterior.name=product
 
 A standard deviation of a likelihood is what the model need not explain. For vectors and
 sequences it is three tenths of the data's own, in the units that the model sees: those
-that ``fit`` standardised have 1.
+that ``fit`` standardised have 1. There it starts, and is learnt, feature by feature;
+that of pictures is fixed.
+
+Sizes are chosen for small tables, by ``sizes_of``. On 1,120 rows of six linear views
+with four causes, 24 numbers, the validation loss of stage ``joint`` ended at 18.6 nats
+with a rate of 1e-3, at 16.5 with 3e-3 and at 15.4 with 1e-2; of the law that they were
+drawn from it is 15.0, on other rows. Seed 0, on the way to this file.
 """
 
 import math
@@ -172,13 +178,16 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     config.joint = dict(
         num_steps=2_000,
         batch_size=batch_size,
-        learning_rate=1e-3 if has_pictures else 3e-3,
+        learning_rate=1e-3 if has_pictures else 1e-2,
+        gradient_clip=50.0,
     )
     config.optimizer.weight_decay = decay
     config.subset_posterior.update(
         name="amortised", hidden_sizes=(width, width), linear_path=True
     )
-    config.flow.update(num_blocks=3, context_size=64, num_posterior_samples=2)
+    config.flow.update(
+        num_blocks=2, hidden_sizes=(64, 64), context_size=64, num_posterior_samples=2
+    )
     config.subsets = dict(
         num_steps=2_000,
         batch_size=min(256, size),

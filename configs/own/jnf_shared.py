@@ -28,7 +28,9 @@ def get_config(argument: str) -> ml_collections.ConfigDict:
     rows = jnf.manifest_of(folder)["splits"]["train"]["size"] if folder else 512
     config = jnf.get_config(folder)
     config.subset_posterior.name = "product"
-    config.flow.update(num_blocks=2, context_size=0, num_posterior_samples=1)
+    config.flow.update(
+        hidden_sizes=(128, 128, 128), context_size=0, num_posterior_samples=1
+    )
     return projectors.with_projectors(
         config,
         objective,

@@ -119,6 +119,16 @@ def test_ratios_are_ours_over_theirs(name, keys, tmp_path, rival):
         assert record["ratios"][key] == pytest.approx(found["ours"] / theirs)
 
 
+@pytest.mark.benchmark
+def test_imputation_is_judged_beside_its_rivals(tmp_path):
+    done, record = run("imputation", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(record["tables"]) == {"linear", "counts"} and record["seeds"] == [0]
+    assert all(math.isfinite(number) for number in numbers(record))
+    of_linear = record["tables"]["linear"]["random.3"]
+    assert {"ours", "exact", "ridge", "knn", "iterative", "ppca"} <= set(of_linear)
+
+
 def test_programs_are_listed_with_their_seconds():
     script = """
 import jax, numpy as np

@@ -1,10 +1,7 @@
 """The tables, holes and rivals of ``benchmarks.imputation``, without a model."""
 
-import math
-
 import numpy as np
 import pytest
-from test_benchmarks import numbers, run
 
 from benchmarks import imputation
 
@@ -23,7 +20,7 @@ def test_rows_keep_a_view_and_new_ones_lack_one(case, is_new):
     if case.startswith("given"):
         assert not missing[:, 0].any()
         high = views["v0"][:, 0] > np.median(views["v0"][:, 0])
-        assert missing[high].mean() > 2 * missing[~high].mean()
+        assert missing[high].mean() > 1.5 * missing[~high].mean()
 
 
 def test_the_conditional_mean_is_the_regression_of_very_many_rows():
@@ -67,13 +64,3 @@ def test_probabilistic_pca_comes_near_the_best_and_knows_how_near():
     exact = imputation.judge(imputation.Filled(best), truth, absent, ones)
     assert found["r2"] == pytest.approx(imputation.pooled([exact])["r2"], abs=0.01)
     assert found["coverage"] == pytest.approx(0.9, abs=0.02)
-
-
-@pytest.mark.benchmark
-def test_a_record_is_written(tmp_path):
-    done, record = run("imputation", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert set(record["tables"]) == {"linear", "counts"} and record["seeds"] == [0]
-    assert all(math.isfinite(number) for number in numbers(record))
-    of_linear = record["tables"]["linear"]["random.3"]
-    assert {"ours", "exact", "ridge", "knn", "iterative", "ppca"} <= set(of_linear)
