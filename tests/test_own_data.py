@@ -52,8 +52,8 @@ def test_the_example_end_to_end(example, tmp_path, capsys):
     example.main(tmp_path, size=560, overrides=TINY)
     told = capsys.readouterr().out
     assert re.search(
-        r"assay +vector \[12\], .*, standardised; mlp \(32,\), identity, normal of "
-        r"scale 0\.25",
+        r"assay +vector \[12\], .*, standardised; mlp \(32,\) and a linear path, "
+        r"identity, normal of scale 0\.25, learnt",
         told,
     )
     assert "tracks (8, 3, 24, 2)" in told
