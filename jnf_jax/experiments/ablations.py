@@ -4,6 +4,7 @@
 docs/results/ablations.md. docs/results_schema.md describes the file.
 """
 
+import contextlib
 import itertools
 import string
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,9 @@ def faults_of(ablation: Any) -> list[str]:
             )
         found = validate(variant["record"])
         faults += [f"{path}.record: {fault}" for fault in found]
-        wanted = dict.fromkeys([*ablation["quantities"], *ablation["plot"]["y"]])
+        plot = ablation["plot"]
+        over = [] if plot["x"] in ablation["axes"] else [plot["x"]]
+        wanted = dict.fromkeys([*ablation["quantities"], *plot["y"], *over])
         for quantity in () if found else wanted:
             try:
                 look_up(variant["record"], quantity)
@@ -54,13 +57,27 @@ def faults_of(ablation: Any) -> list[str]:
 def look_up(record: Mapping[str, Any], path: str) -> Any:
     """A measured quantity of a record: a number, ``{mean, sd, n}`` or None.
 
+    Of paths between which "|" stands it is the first that there is: methods have priors
+    of other names. Where the last is empty there need not be any.
+
     Raises:
         ValueError: There is none at that path of keys joined by dots; what is there is
             told.
 
     >>> look_up({"coherence": {"conditional": {"1": 0.5}}}, "coherence.conditional.1")
     0.5
+    >>> look_up({"coherence": {"joint": {"laplace": 0.5}}},
+    ...     "coherence.joint.normal|coherence.joint.laplace")
+    0.5
     """
+    *others, last = path.split("|")
+    for other in others:
+        with contextlib.suppress(ValueError):
+            return _look_up(record, other)
+    return _look_up(record, last) if last or not others else None
+
+
+def _look_up(record: Mapping[str, Any], path: str) -> Any:
     value, passed = record, []
     for key in path.split("."):
         if not isinstance(value, Mapping) or is_summary(value) or key not in value:
@@ -78,9 +95,9 @@ def look_up(record: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-PATHS = """wall_seconds evaluation_seconds protocol_seconds unimodal_log_prob.{m}
-subset_log_prob. energy_priors.{prior}. {measure}. sampler. subset_coherence.
-refinement.""".split()
+PATHS = """wall_seconds training_seconds evaluation_seconds protocol_seconds
+num_parameters unimodal_log_prob.{m} subset_log_prob. energy_priors.{prior}. {measure}.
+sampler. subset_coherence. refinement.""".split()
 
 JUDGED = """classifiers.{m} wrong_bit.{m} coherence.ceiling coherence.conditional.{size}
 coherence.conditional_micro.{size} coherence.num_subsets.{size} coherence.joint.{prior}
@@ -100,6 +117,10 @@ def path_faults(
     has_labels: bool = True,
 ) -> list[str]:
     """Whether a record of such a run can have a quantity, before there is one."""
+    if "|" in path:
+        about = (modalities, priors, measures, has_labels)
+        found = [path_faults(one, *about) if one else [] for one in path.split("|")]
+        return [] if [] in found else found[-1]
     names = {
         "m": modalities,
         "prior": priors,

@@ -210,6 +210,7 @@ def evaluate(
             "num_tuples": subject.num_tuples,
             "data": setup.dataset.record,
             "stage1_checkpoint": checkpoint_ids["joint"],
+            "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
             "key": record_key(setup),
             **provenance,
             "wall_seconds": seconds + training_seconds,

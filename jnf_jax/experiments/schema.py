@@ -145,6 +145,7 @@ FIELDS: dict[str, Check] = {
     "sampler.subsets.*.*": DIAGNOSTIC,
     "stage1_checkpoint": _or_null(TEXT),
     "training_seconds": NATS,
+    "num_parameters": NATS,
     "draws_per_second.*": NATS,
     "subset_coherence": _no_given_target,
     "subset_coherence.*.*": SHARE,

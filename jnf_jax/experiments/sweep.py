@@ -10,8 +10,9 @@ A sweep's config says
 - ``shares``: stages that variants whose settings of them agree train only once;
 - ``num_seeds``: of each variant, from the base config's ``seed`` upwards;
 - ``quantities``: what the table shows, as ``coherence.conditional.1``: keys of a record
-  joined by dots;
-- ``plot``: ``x`` an axis, ``y`` quantities, ``log_x`` whether x is on a log scale.
+  joined by dots; see ``ablations.look_up``;
+- ``plot``: ``x`` an axis or a quantity, ``y`` quantities, ``log_x`` whether x is on a
+  log scale. Over a quantity a line follows the last axis.
 
 Their shared stages are trained first, then each of them; table, plot and records last.
 """
@@ -151,8 +152,9 @@ def _plot_faults(plot: dict[str, Any], axes: dict[str, Any]) -> list[str]:
     if set(plot) != {"x", "y", "log_x"}:
         return [f"`plot` has {sorted(plot)}, expected x, y and log_x"]
     x, y, log_x, faults = plot["x"], plot["y"], plot["log_x"], []
-    if axes and x not in axes:
-        faults.append(f"`plot.x` is {x!r}, expected one of the axes {[*axes]}")
+    if axes and x not in axes and "." not in str(x):
+        expected = f"one of the axes {[*axes]} or a quantity"
+        faults.append(f"`plot.x` is {x!r}, expected {expected}")
     if not _is_list(y) or not y or not all(isinstance(path, str) for path in y):
         faults.append(f"`plot.y` is {y!r}, expected one or more quantities")
     if not isinstance(log_x, bool):
@@ -224,9 +226,15 @@ def _own_faults(config: ml_collections.ConfigDict, setup: Setup) -> list[str]:
     inference, measures = setup.method.inference, tuple(setup.experiment.measures)
     known = (inference.modalities, inference.prior_names, measures)
     has_labels = setup.dataset.num_classes is not None
-    for path in dict.fromkeys([*config.quantities, *config.plot.y]):
+    for path in _looked_up(config):
         faults += ablations.path_faults(path, *known, has_labels)
     return faults
+
+
+def _looked_up(config: ml_collections.ConfigDict) -> list[str]:
+    """Every quantity of the table and of the plot, once."""
+    x = () if config.plot.x in dict(config.axes) else (config.plot.x,)
+    return [*dict.fromkeys([*config.quantities, *config.plot.y, *x])]
 
 
 def _share(
@@ -290,8 +298,7 @@ def run_sweep(
     """
     try_places(workdir, out)
     plan = make_plan(config, workdir, settings)
-    quantities = dict.fromkeys([*config.quantities, *config.plot.y])
-
+    quantities = _looked_up(config)
     diverged: list[str] = []
 
     def run(unit: Unit, mesh: jax.sharding.Mesh) -> dict[str, Any] | None:

@@ -11,15 +11,20 @@ from matplotlib.figure import Figure
 from jnf_jax.evaluation.measures.tables import find
 from jnf_jax.experiments.ablations import Ablation, look_up
 from jnf_jax.experiments.schema import Record, is_summary
+from jnf_jax.experiments.text import mean_of
 
 
 class Point(NamedTuple):
-    """One variant in a panel; ``below`` and ``above`` are the lengths of its bar."""
+    """One variant in a panel; ``below`` and ``above`` are the lengths of its bar.
+
+    ``value`` is that of the axis which its line follows.
+    """
 
     x: Any
     mean: float
     below: float
     above: float
+    value: Any
 
 
 def points_of(ablation: Ablation, quantity: str) -> dict[str, list[Point]]:
@@ -28,8 +33,9 @@ def points_of(ablation: Ablation, quantity: str) -> dict[str, list[Point]]:
     Bars are the sd over seeds; of one seed the bootstrap interval where the record has
     one, else 0. What was not measured is NaN.
     """
-    x_axis = ablation["plot"]["x"]
-    others = [axis for axis in ablation["axes"] if axis != x_axis]
+    x_axis, axes = ablation["plot"]["x"], ablation["axes"]
+    follows = x_axis if x_axis in axes else axes[-1]
+    others = [axis for axis in axes if axis != follows]
     lines: dict[str, list[Point]] = {}
     for variant in ablation["variants"]:
         legend = ", ".join(f"{a.split('.')[-1]} {variant['values'][a]}" for a in others)
@@ -41,8 +47,11 @@ def points_of(ablation: Ablation, quantity: str) -> dict[str, list[Point]]:
             bar = _interval(variant["record"], quantity)
             low, high = (bar["low"], bar["high"]) if bar else (mean, mean)
             below, above = max(mean - low, 0.0), max(high - mean, 0.0)
-        x = variant["values"][x_axis]
-        lines.setdefault(legend, []).append(Point(x, mean, below, above))
+        x = place = variant["values"][follows]
+        if x_axis not in axes:
+            x = mean_of(look_up(variant["record"], x_axis))
+            x = math.nan if x is None else x
+        lines.setdefault(legend, []).append(Point(x, mean, below, above, place))
     return lines
 
 
@@ -68,16 +77,20 @@ def draw(ablation: Ablation, path: Path) -> Path:
         numeric = all(type(x) in (int, float) for x in xs)
         at = {x: x if numeric else place for place, x in enumerate(xs)}
         for legend, points in lines.items():
-            x, mean, *bars = zip(*points, strict=True)
+            x, mean, *bars, _ = zip(*points, strict=True)
             panel.errorbar(
                 [at[v] for v in x], mean, bars if any(map(any, bars)) else None,
                 label=legend, marker="o", capsize=3,
             )  # fmt: skip
+            for point in points if plot["x"] not in ablation["axes"] else ():
+                told = dict(textcoords="offset points", xytext=(4, 4), fontsize=7)
+                panel.annotate(str(point.value), (point.x, point.mean), **told)
         if plot["log_x"]:
             panel.set_xscale("log")
-        panel.set_xticks([at[x] for x in xs], [str(x) for x in xs])
-        panel.set_xticks([], minor=True)
-        panel.set(xlabel=plot["x"], title=_in_lines(quantity))
+        if plot["x"] in ablation["axes"]:
+            panel.set_xticks([at[x] for x in xs], [str(x) for x in xs])
+            panel.set_xticks([], minor=True)
+        panel.set(xlabel=_in_lines(plot["x"]), title=_in_lines(quantity))
         panel.title.set_fontsize(9)
         if any(lines):
             panel.legend(fontsize=8)

@@ -334,10 +334,37 @@ def test_of_one_seed_bars_are_the_bootstrap_interval():
         ((found,),) = sweep_plot.points_of(ablation, quantity).values()
         return found
 
-    assert point("coherence.conditional.1") == pytest.approx((1.0, 0.5, 0.1, 0.2))
-    assert point("subset_coherence.a.b") == pytest.approx((1.0, 0.45, 0.05, 0.25))
-    assert point("coherence.ceiling") == (1.0, 0.6, 0, 0)
+    assert point("coherence.conditional.1") == pytest.approx((1.0, 0.5, 0.1, 0.2, 1.0))
+    assert point("subset_coherence.a.b") == pytest.approx((1.0, 0.45, 0.05, 0.25, 1.0))
+    assert point("coherence.ceiling") == (1.0, 0.6, 0, 0, 1.0)
     assert np.isnan(point("coherence.conditional.2").mean)
+
+
+def test_a_plot_over_a_quantity_has_a_line_along_the_last_axis(tmp_path):
+    """One quantity of either method's prior against another, by β."""
+
+    def variant(method, beta, prior):
+        record = {"joint": {prior: beta / 10}, "distance": 1 / beta, "other": None}
+        return {"values": {"method": method, "model.beta": beta}, "record": record}
+
+    y = "joint.normal|joint.laplace"
+    ablation = {
+        "axes": ["method", "model.beta"],
+        "plot": {"x": "distance", "y": [y, "joint.student|"], "log_x": True},
+        "variants": [
+            variant("jnf", 1.0, "normal"), variant("jnf", 2.0, "normal"),
+            variant("mmvae", 1.0, "laplace"), variant("mmvae", 2.0, "laplace"),
+        ],
+    }  # fmt: skip
+    lines = sweep_plot.points_of(ablation, y)
+    assert [*lines] == ["method jnf", "method mmvae"]
+    assert lines["method mmvae"] == [(1.0, 0.1, 0, 0, 1.0), (0.5, 0.2, 0, 0, 2.0)]
+    assert np.isnan(
+        sweep_plot.points_of(ablation, "joint.student|")["method jnf"][0].mean
+    )
+    with pytest.raises(ValueError, match="'joint.laplace' is not in the record"):
+        ablations.look_up(ablation["variants"][0]["record"], "joint.t|joint.laplace")
+    assert sweep_plot.draw(ablation, tmp_path / "plot.png").stat().st_size > 1_000
 
 
 def test_titles_break_at_dots():
