@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from jnf_jax.data.dataset import Dataset, Split
 from jnf_jax.experiments import config_files
@@ -22,6 +23,12 @@ SHAPES = {
     "polymnist": {f"m{i}": (28, 28, 3) for i in range(5)},
     "digits": {f"m{i}": (16, 16, 3) for i in range(3)},
 }
+PEERS = ("jmvae", "mvae", "mopoe", "mvtcae", "mmvae", "mmvae_plus")
+"""Methods that MultiVae has too, beside JNF; a stage each."""
+
+PRIVATE_SIZE = 10
+"""Of MMVAE+, beside the config's latent."""
+
 CONFIGS = {"digits": "digits/jnf_paper"}
 """JNF as published; elsewhere it is ``<name>/jnf``."""
 
@@ -39,9 +46,10 @@ def open_case(
     small: bool = False,
     num_modalities: int = 0,
     config: str = "",
+    method: str = "jnf",
     **model: Any,
 ) -> Setup:
-    """Settings, random data and method of a config of JNF.
+    """Settings, random data and method of a config of JNF, or of a peer in its place.
 
     Args:
         name: A key of ``SHAPES``.
@@ -49,10 +57,11 @@ def open_case(
         small: With tiny networks, for tests of the benchmarks.
         num_modalities: Of "polymnist", another number than five.
         config: Its name; empty: see ``CONFIGS``.
+        method: "jnf" or one of ``PEERS``.
         **model: Fields of ``ModelSettings`` to replace.
     """
     config = config or CONFIGS.get(name, f"{name}/jnf")
-    experiment = resolve(config_files.load_config(config))
+    experiment = resolve(of_method(config_files.load_config(config), method))
     shapes = SHAPES[name]
     if num_modalities:
         shapes = {f"m{i}": shapes["m0"] for i in range(num_modalities)}
@@ -68,15 +77,40 @@ def open_case(
     experiment = dataclasses.replace(
         experiment, model=dataclasses.replace(experiment.model, **model)
     )
-    method = build_method(
-        "jnf",
+    built = build_method(
+        method,
         shapes,
         model=experiment.model,
         flow=experiment.flow,
         sampler=experiment.sampler,
         **experiment.sections,
     )
-    return Setup(experiment, random_tuples(name, shapes, size), method)
+    return Setup(experiment, random_tuples(name, shapes, size), built)
+
+
+def of_method(config: ConfigDict, method: str) -> ConfigDict:
+    """JNF's config with that method, with settings that both sides know.
+
+    One draw a datum, or an expert; no random subsets; of mixtures Laplace experts with
+    softmax scales, and MMVAE's DReG.
+    """
+    if method == "jnf":
+        return config
+    mixture = dict(family="laplace", scale="softmax", num_importance_samples=1)
+    with config.unlocked():
+        config.method, config.stages = method, "joint"
+        del config.unimodal
+        if method == "jmvae":
+            config.flow.num_blocks = 0
+        if method == "mvae":
+            config.mvae = dict(num_subsets=0)
+        if method == "mmvae":
+            config.mmvae = mixture | dict(gradient="dreg_published")
+            config.model.prior = dict(name="learnable_scale", kind="laplace")
+        if method == "mmvae_plus":
+            config.experts = mixture | dict(private_dim=PRIVATE_SIZE)
+            config.model.prior = dict(name="laplace")
+    return config
 
 
 def random_tuples(name: str, shapes: dict[str, tuple[int, ...]], size: int) -> Dataset:
@@ -106,6 +140,8 @@ def describe_networks(setup: Setup) -> dict[str, Any]:
         return dataclasses.asdict(settings)
 
     return {
+        "method": setup.experiment.method,
+        "private_size": PRIVATE_SIZE,
         "shapes": setup.dataset.shapes,
         "networks": {m: network(model.network(m)) for m in setup.dataset.shapes},
         "latent_size": model.latent_dim,

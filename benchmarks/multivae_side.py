@@ -30,13 +30,23 @@ except (RuntimeError, ImportError):
     library.define("nms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
     library.define("qnms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
 
+from multivae import models
 from multivae.data.datasets.base import MultimodalBaseDataset
 from multivae.metrics import CoherenceEvaluator, CoherenceEvaluatorConfig
-from multivae.models import JNF, JNFConfig
+from multivae.models import JNF
 from multivae.models.base.base_config import BaseAEConfig
-from multivae.models.nn.base_architectures import BaseDecoder, BaseEncoder
+from multivae.models.nn.base_architectures import (
+    BaseDecoder,
+    BaseEncoder,
+    BaseMultilatentEncoder,
+)
 from multivae.models.nn.default_architectures import MultipleHeadJointEncoder
-from multivae.trainers import MultistageTrainer, MultistageTrainerConfig
+from multivae.trainers import (
+    BaseTrainer,
+    BaseTrainerConfig,
+    MultistageTrainer,
+    MultistageTrainerConfig,
+)
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.normalizing_flows.maf import MAF, MAFConfig
 
@@ -73,6 +83,25 @@ class Encoder(BaseEncoder):
     def forward(self, x):
         h = self.trunk(x)
         return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
+
+
+class TwoLatents(BaseMultilatentEncoder):
+    """An encoder each of the shared and of the private latent."""
+
+    def __init__(self, network, shape, latent_size, private_size):
+        BaseMultilatentEncoder.__init__(self)
+        self.latent_dim, self.style_dim = latent_size, private_size
+        self.shared = Encoder(network, shape, latent_size)
+        self.private = Encoder(network, shape, private_size)
+
+    def forward(self, x):
+        shared, private = self.shared(x), self.private(x)
+        return ModelOutput(
+            embedding=shared.embedding,
+            log_covariance=shared.log_covariance,
+            style_embedding=private.embedding,
+            style_log_covariance=private.log_covariance,
+        )
 
 
 class Decoder(BaseDecoder):
@@ -121,11 +150,61 @@ class OneTransition(JNF):
         return self.position
 
 
+PEERS = {
+    "jmvae": ("JMVAE", dict(alpha=0.1, warmup=1)),
+    "mvae": ("MVAE", dict(k=0, warmup=1)),
+    "mopoe": ("MoPoE", {}),
+    "mvtcae": ("MVTCAE", dict(alpha=5 / 6)),
+    "mmvae": ("MMVAE", dict(K=1, loss="dreg_looser")),
+    "mmvae_plus": ("MMVAEPlus", dict(K=1, loss="iwae_looser")),
+}
+"""Our method -> their class, and how it is set."""
+
+
+def build_peer(model):
+    """A model of ``PEERS`` of the networks that the other side described."""
+    name, own = PEERS[model["method"]]
+    latent, shapes = model["latent_size"], model["shapes"]
+    private, networks = 0, model["networks"]
+    if name == "MMVAEPlus":
+        private = model["private_size"]
+        own = own | dict(modalities_specific_dim=private)
+    config = getattr(models, f"{name}Config")(
+        n_modalities=len(shapes),
+        latent_dim=latent,
+        input_dims={m: (s[2], s[0], s[1]) for m, s in shapes.items()},
+        decoders_dist=dict.fromkeys(shapes, "laplace"),
+        decoder_dist_params={m: {"scale": model["scale"][m]} for m in shapes},
+        uses_likelihood_rescaling=model["rescaling"],
+        beta=model["beta"],
+        **own,
+    )
+    encoders = {
+        m: TwoLatents(networks[m], s, latent, private)
+        if private
+        else Encoder(networks[m], s, latent)
+        for m, s in shapes.items()
+    }
+    decoders = {m: Decoder(networks[m], s, latent + private) for m, s in shapes.items()}
+    more = {}
+    if name == "JMVAE":
+        more["joint_encoder"] = joint_encoder(model, encoders)
+    return getattr(models, name)(config, encoders=encoders, decoders=decoders, **more)
+
+
+def joint_encoder(model, encoders):
+    """The heads of all encoders, and an MLP on them."""
+    hidden = model["joint_hidden_sizes"]
+    (width,) = set(hidden)
+    config = BaseAEConfig(latent_dim=model["latent_size"])
+    return MultipleHeadJointEncoder(encoders, config, width, len(hidden))
+
+
 def build(kind, model):
     """A JNF of the networks that the other side described."""
     latent, shapes = model["latent_size"], model["shapes"]
     order = {m: (s[2], s[0], s[1]) for m, s in shapes.items()}
-    config = JNFConfig(
+    config = models.JNFConfig(
         n_modalities=len(shapes),
         latent_dim=latent,
         input_dims=order,
@@ -136,8 +215,6 @@ def build(kind, model):
         beta=model["beta"],
     )
     encoders = {m: Encoder(model["networks"][m], s, latent) for m, s in shapes.items()}
-    hidden = model["joint_hidden_sizes"]
-    (width,) = set(hidden)
     (flow_width,) = set(model["flow_hidden_sizes"])
     flow = MAFConfig(
         input_dim=(latent,),
@@ -151,9 +228,7 @@ def build(kind, model):
         decoders={
             m: Decoder(model["networks"][m], s, latent) for m, s in shapes.items()
         },
-        joint_encoder=MultipleHeadJointEncoder(
-            encoders, BaseAEConfig(latent_dim=latent), width, len(hidden)
-        ),
+        joint_encoder=joint_encoder(model, encoders),
         flows={m: MAF(flow) for m in shapes},
     )
 
@@ -170,22 +245,26 @@ class Side:
             for m, x in stored.items()
         }
         self.dataset = MultimodalBaseDataset(views, labels)
-        self.model = build(OneTransition, model)
+        is_jnf = model["method"] == "jnf"
+        self.model = build(OneTransition, model) if is_jnf else build_peer(model)
         self.folder = tempfile.TemporaryDirectory()
-        config = MultistageTrainerConfig(
+        of_trainer = MultistageTrainerConfig if is_jnf else BaseTrainerConfig
+        config = of_trainer(
             output_dir=self.folder.name,
             per_device_train_batch_size=batch_size,
             learning_rate=learning_rate,
             no_cuda=True,
         )
         config.drop_last = True
-        self.trainer = MultistageTrainer(self.model, self.dataset, None, config)
+        trainer = MultistageTrainer if is_jnf else BaseTrainer
+        self.trainer = trainer(self.model, self.dataset, None, config)
         self.batch_size = batch_size
         return {}
 
     def train(self, stage):
         """One epoch of MultiVae's trainer; seconds and number of steps."""
-        self.model.warmup = 1_000_000 if stage == "joint" else 0
+        if isinstance(self.model, JNF):
+            self.model.warmup = 1_000_000 if stage == "joint" else 0
         begin = time.perf_counter()
         loss, _ = self.trainer.train_step(1)
         seconds = time.perf_counter() - begin

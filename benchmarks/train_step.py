@@ -1,4 +1,4 @@
-"""Samples/s of both stages of JNF, ours and MultiVae's trainer, in turn.
+"""Samples/s of both stages of JNF and of its peers, ours and MultiVae's, in turn.
 
     python -m benchmarks.train_step --vs multivae --rival-python DIR/bin/python \\
         --out train_step.json
@@ -7,6 +7,9 @@ MNIST–SVHN: latent 20, batch 128. PolyMNIST: convolutional, latent 512, batch 
 sides: float32, one z a datum, the same networks, Adam 1e-3, pixels in memory. Ours is
 the trainer's own step and way of calling it, with the loss read one step behind; theirs
 is the `train_step` of MultiVae's trainer, one epoch of its loop over a DataLoader.
+
+Peers (`cases.PEERS`) have the networks of MNIST–SVHN and its batch; what else they are
+is in `cases.of_method`. MMVAE+ has two trunks a modality on both sides.
 
 `loops`: milliseconds of a step inside a compiled loop of four and one step a call, with
 convolutions and without, beside what the trainer chooses on this backend.
@@ -45,35 +48,38 @@ def main() -> None:
         record["loops"] = time_loops(flags.small)
         peak = measuring.matmul_peak()
         record["matmul_peak_gflops"] = peak
-        for name, batch_size in BATCH_SIZES.items():
-            batch_size = 8 if flags.small else batch_size
-            setup = cases.open_case(name, size=8 * batch_size, small=flags.small)
+        peers = [("mnist_svhn", method) for method in cases.PEERS]
+        for name, method in [*((name, "jnf") for name in BATCH_SIZES), *peers]:
+            batch_size = 8 if flags.small else BATCH_SIZES[name]
+            setup = cases.open_case(
+                name, size=8 * batch_size, small=flags.small, method=method
+            )
             if rival:
                 open_theirs(rival, setup, batch_size)
             frozen = {}
-            for stage in STAGES:
+            for stage in STAGES if method == "jnf" else ("joint",):
                 rate, frozen[stage] = our_rate(setup, stage, batch_size, steps, frozen)
                 theirs = rival and their_rate(rival, stage, batch_size)
                 found = measuring.time_pairs(rate, theirs, num_pairs)
-                key = f"{name}.{stage}"
+                key = f"{name}.{stage if method == 'jnf' else method}"
                 if rival:
                     record["ratios"][key] = found.pop("ratio")
-                work = cases.count_multiplications(setup, stage, batch_size)
-                gflops = work / batch_size * found["ours"] * 1e-9
-                record["rates"][key] = {
-                    "unit": "samples/s",
-                    **found,
-                    "batch_size": batch_size,
-                    "gflop_a_step": work * 1e-9,
-                    "share_of_matmul_peak": gflops / peak,
-                }
-                print_line(key, found, record["ratios"].get(key), gflops / peak)
+                found = {"unit": "samples/s", **found, "batch_size": batch_size}
+                if method == "jnf":
+                    work = cases.count_multiplications(setup, stage, batch_size)
+                    gflops = work / batch_size * found["ours"] * 1e-9
+                    found["gflop_a_step"] = work * 1e-9
+                    found["share_of_matmul_peak"] = gflops / peak
+                record["rates"][key] = found
+                print_line(key, found, record["ratios"].get(key))
     measuring.write_record(flags, "train_step", record)
 
 
-def print_line(key: str, found: dict, ratio: float | None, share: float) -> None:
-    """Ours, theirs, the ratio, and the share of the machine's matmul peak."""
-    text = f"{key:22} {found['ours']:8.0f} samples/s, {share:.0%} of the matmul peak"
+def print_line(key: str, found: dict, ratio: float | None) -> None:
+    """Ours, the share of the machine's matmul peak where known, theirs, the ratio."""
+    text = f"{key:22} {found['ours']:8.0f} samples/s"
+    if (share := found.get("share_of_matmul_peak")) is not None:
+        text += f", {share:.0%} of the matmul peak"
     if ratio is not None:
         text += f"; MultiVae {found['theirs']:.0f}, ratio {ratio:.2f}"
     print(text, flush=True)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from benchmarks import measuring, operations, scaling, startup, train_step
+from benchmarks import cases, measuring, operations, scaling, startup, train_step
 from jnf_jax.experiments import config_files, records
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.options import override
@@ -86,11 +86,8 @@ def test_benchmark_writes_a_record(name, keys, tmp_path):
     [
         (
             "train_step",
-            {
-                f"{c}.{s}"
-                for c in ("mnist_svhn", "polymnist")
-                for s in train_step.STAGES
-            },
+            {f"{c}.{s}" for c in ("mnist_svhn", "polymnist") for s in train_step.STAGES}
+            | {f"mnist_svhn.{method}" for method in cases.PEERS},
         ),
         (
             "evaluate",
@@ -251,8 +248,6 @@ def test_kinds_of_operations_are_those_of_xla(name, stats, kind):
 
 def test_operations_are_counted_layer_by_layer():
     """MNIST–SVHN, one datum: products by hand, two operations each."""
-    from benchmarks import cases
-
     setup = cases.open_case("mnist_svhn", size=16)
     latent, last = 20, 4 * 4 * 128
     mlp = [784 * 512, 512 * 512]
