@@ -17,11 +17,11 @@ ARGUMENTS = {"beta": "six methods at four β"}
 
 METHODS = (
     *("jnf", "jnf_paper", "jnf_shared_cl", "jmvae", "mvae", "mmvae", "mmjsd", "mopoe"),
-    *("mvtcae", "mmvae_plus"),
+    *("mvtcae", "mmvae_plus", "mld"),
 )
 OF_BETA = ("jnf", "jmvae", "mmvae", "mopoe", "mvtcae", "mmvae_plus")
 
-PRIORS = ("normal", "learnable_scale", "laplace")
+PRIORS = ("normal", "learnable_scale", "laplace", "diffusion")
 """The methods' own, by name."""
 
 
@@ -44,13 +44,13 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
                 "coherence.conditional.1",
                 "coherence.conditional.2",
                 by_own_prior("coherence.joint"),
-                "coherence.joint.gmm_after",
+                "coherence.joint.gmm_after|",
                 "coherence.ceiling",
                 "likelihood.joint.log_prob|",
                 f"{distance}.conditional.1",
                 f"{distance}.conditional.2",
                 by_own_prior(f"{distance}.unconditional"),
-                f"{distance}.unconditional.gmm_after",
+                f"{distance}.unconditional.gmm_after|",
                 "num_parameters",
                 "training_seconds",
             ),

@@ -8,9 +8,9 @@ what digits/jnf takes as it stands. ``MILLISECONDS`` of a step are those of one 
 core: of digits/jnf_paper, JNF-Shared and MMVAE+ from what their records took, of others
 in proportion to the multiplications of encoders and decoders. They are estimates: the
 seconds that a run took are in its record. A mixture of normals is fitted afterwards to
-the draws of every method; log p(X) and Fréchet distances are measured too. None of them
-was run yet: jnf, jnf_paper, jnf_shared_cl, jmvae, mvae, mmvae, mmjsd, mopoe, mvtcae and
-mmvae_plus.
+the draws of every method; log p(X) and Fréchet distances are measured too. None was run
+yet: jnf, jnf_paper, jnf_shared_cl, jmvae, mvae, mmvae, mmjsd, mopoe, mvtcae, mmvae_plus
+and mld, which has neither a density nor use for a mixture.
 """
 
 import importlib
@@ -30,6 +30,7 @@ ARGUMENTS = dict(
     mopoe="a mixture of the products over all subsets",
     mvtcae="a product of experts, by total correlation",
     mmvae_plus="a mixture of experts with shared and private latents",
+    mld="autoencoders and a diffusion of their codes",
 )
 
 SECONDS = 600
@@ -45,6 +46,7 @@ MILLISECONDS = dict(
     mopoe=dict(joint=62),
     mvtcae=dict(joint=60),
     mmvae_plus=dict(joint=159),
+    mld=dict(autoencoders=58, joint=5),
 )
 """Of a step of each stage."""
 
@@ -61,6 +63,9 @@ def get_config(argument: str) -> ml_collections.ConfigDict:
         for stage in each:
             own = config[stage].num_steps * SECONDS / seconds
             config[stage].num_steps = 10 * round(own / 10)
+        config.evaluation.measures = "frechet"
+        if argument == "mld":
+            return config
         config.evaluation.measures = "likelihood,frechet"
         config.evaluation.likelihood.update(
             num_tuples=250, num_conditional_tuples=20, num_conditional_samples=25
