@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jnf_jax.flows import coloured
+from jnf_jax.flows.triangular import solve_lower
 from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.joint_vae import JointVAE, posterior_from_cache
@@ -357,7 +358,9 @@ class AmortisedInference(JointInference):
         deviation = code.mean - jnp.sum(weights * code.mean, axis=-2, keepdims=True)
         variance = jnp.square(code.scale)
         if code.linear is not None:
-            colour = jnp.linalg.inv(code.linear.root)  # z = μ_S + C⁻ᵀ u
+            # z = μ_S + C⁻ᵀ u
+            root, eye = code.linear.root[:, None], jnp.eye(self.joint.latent_size)
+            colour = solve_lower(root, eye, transposed=True)
             deviation, variance = deviation @ colour, variance @ jnp.square(colour)
         return jnp.sqrt(jnp.sum(weights * (jnp.square(deviation) + variance), axis=-2))
 

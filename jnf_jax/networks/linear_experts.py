@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jnf_jax.flows.triangular import cholesky, solve_lower
 from jnf_jax.types import LinearCode, Mask
 
 
@@ -38,6 +39,6 @@ class LinearExperts(nn.Module):
             pulled = jnp.where(shown, features[m], 0.0) @ gain + offset
             pull += jnp.where(shown, pulled, 0.0)
             precision += jnp.where(shown[..., None], factor @ factor.T, 0.0)
-        root = jnp.linalg.cholesky(precision)
-        mean = jax.scipy.linalg.cho_solve((root, True), pull[..., None])[..., 0]
+        root = cholesky(precision)
+        mean = solve_lower(root, solve_lower(root, pull), transposed=True)
         return LinearCode(mean, root)
