@@ -26,6 +26,7 @@ import numpy as np
 from jnf_jax import checkpoint
 from jnf_jax.checkpoint import owner
 from jnf_jax.data import own
+from jnf_jax.data.covariates import columns
 from jnf_jax.data.dataset import Split, checksum
 from jnf_jax.data.rendering import fetch_stored
 from jnf_jax.evaluation.statistics import coherence
@@ -53,6 +54,7 @@ def fit(
     workdir: str | Path | None = None,
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
+    covariates: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> "Model":
     """Trains a model of all views of the same things, from arrays or files of them.
 
@@ -76,6 +78,9 @@ def fit(
         overrides: {dotted field of the config: value}, as {"joint.num_steps": 100} or
             {"model.likelihoods.assay.scale": 0.3}; and, of how the views are read,
             {"data.scaling.assay": "log1p"}, see ``experiments/own_data.py``.
+        covariates: {name: N values}, what the rows come with that is no view, as batch
+            or age (``data/covariates.py``); of files the names of the arrays or columns
+            that hold them. Encoders and decoders read them.
 
     Raises:
         ValueError: Before anything is trained, with the argument's name: arrays that
@@ -95,8 +100,9 @@ def fit(
     changes = {"seed": seed, **(overrides or {})}
     command = f"jnf_jax.fit(views, labels, {config!r}, seed={seed})"
     about = dict(config_name=config, command=command)
+    given = views, labels, seed, changes, covariates
     with own_data.removed_if_refused(folder):
-        chosen = own_data.open_config(config, folder, views, labels, seed, changes)
+        chosen = own_data.open_config(config, folder, *given)
         train_and_evaluate(chosen, folder, **about, with_evaluation=False)
     return dataclasses.replace(load(folder), temporary=temporary)
 
@@ -138,6 +144,12 @@ class Model:
         """{view: shape of one row}."""
         return dict(self.trained.setup.dataset.shapes)
 
+    @property
+    def covariates(self) -> dict[str, tuple[str, ...]]:
+        """{covariate: its categories, () of a number}."""
+        known = self.trained.setup.dataset.covariates
+        return {covariate.name: covariate.categories for covariate in known}
+
     def generate(
         self,
         given: Mapping[str, Any],
@@ -145,6 +157,7 @@ class Model:
         num_samples: int = 8,
         seed: int = 0,
         noise: bool = False,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Draws of views given others, for rows that the model need not have seen.
 
@@ -154,22 +167,28 @@ class Model:
 
         Args:
             given: {name: array [N, ...]} of one or more views, in the units of the
-                training data; bytes of pictures or floats in [0, 1].
+                training data; bytes of pictures or floats in [0, 1]. Of a model with
+                covariates also those of the rows, {name: values [N], or one for all}.
             targets: Names of the views to generate; None: all that are not given, or
                 all where all are.
             num_samples: K, draws a row.
             seed: Of the draws; draw k of row i depends on (seed, k, i) alone.
             noise: Whether the likelihood's noise is drawn too (predictive draws).
+            covariates: {name: values [N], or one for all} that rows are decoded as, so
+                that {"batch": "B"} draws what they would be in batch B; of others, and
+                for None, the rows' own.
 
         Returns:
             {target: f32[K, N, ...]}, in the units of the training data.
 
         Raises:
-            ValueError: Unknown names, wrong shapes, values that are not finite.
+            ValueError: Unknown names, wrong shapes, values that are not finite;
+                covariates that the rows lack; a category that training had none of.
 
         It warns of draws that are not to be trusted; ``generate_and_judge`` has them.
         """
         options = dict(num_samples=num_samples, seed=seed, noise=noise)
+        options |= {"covariates": covariates}
         return self.generate_and_judge(given, targets, **options)[0]
 
     def generate_and_judge(
@@ -179,6 +198,7 @@ class Model:
         num_samples: int = 8,
         seed: int = 0,
         noise: bool = False,
+        covariates: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, np.ndarray], new_rows.Chains | None]:
         """What ``generate`` gives, and how each draw came about, arrays [K, N].
 
@@ -186,13 +206,15 @@ class Model:
         one flow serves every subset.
         """
         read = self._read(given, "given")
-        names = coherence.targets_of(tuple(sorted(read)), self.modalities)
+        own_views = tuple(sorted(set(read) & set(self.modalities)))
+        names = coherence.targets_of(own_views, self.modalities)
         if targets is not None:
             names = tuple(targets)
             check_subset(names, self.modalities, name="targets")
         found, chains = new_rows.generate(
             *self._model, read, tuple(sorted(names)), noise=noise,
-            step_size=self._step_size(read), **_draws(num_samples, seed),
+            step_size=self._step_size(own_views), **_draws(num_samples, seed),
+            covariates=self._as_if(covariates, given),
         )  # fmt: skip
         if chains is not None and (told := chains.warning()):
             warnings.warn(told, stacklevel=3)
@@ -242,7 +264,7 @@ class Model:
             holes = {m for m, x in rows.missing.items() if x[numbers].any()}
             if targets := tuple(sorted(holes)):
                 drawn, chains = new_rows.generate(
-                    *self._model, {m: rows.read[m][numbers] for m in given},
+                    *self._model, rows.take(given, numbers),
                     targets, noise=noise, numbers=numbers,
                     step_size=self._step_size(given), **options,
                 )  # fmt: skip
@@ -266,7 +288,7 @@ class Model:
         options, parts = _draws(num_samples, seed), []
         for given, numbers in rows.patterns():
             z = new_rows.encode(
-                *self._model, {m: rows.read[m][numbers] for m in given},
+                *self._model, rows.take(given, numbers),
                 step_size=self._step_size(given), numbers=numbers, **options,
             )  # fmt: skip
             parts.append((numbers, np.asarray(shared_latent(z), np.float64)))
@@ -275,19 +297,29 @@ class Model:
         return imputation.Latent(np.float32(z.mean(axis=0)), np.float32(z.std(axis=0)))
 
     def sample(
-        self, num_samples: int, seed: int = 0, prior: str | None = None
+        self,
+        num_samples: int,
+        seed: int = 0,
+        prior: str | None = None,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Joint draws of all views, decoder means at z ~ p(z): f32[num_samples, …].
 
         Draw i depends on (seed, i) alone. ``prior`` is the name of a prior of the
-        model; None is its own.
+        model; None is its own. ``covariates`` {name: values [num_samples], or one for
+        all} are all that the model has; None: each draw has those of a training row,
+        which is drawn at random.
 
         Raises:
-            ValueError: An unknown prior; draws that are not finite.
+            ValueError: An unknown prior; draws that are not finite; as ``generate``.
         """
         known = self._model[0].prior_names
         name = check_prior_name(prior, known, argument="prior")
-        found = new_rows.sample(*self._model, name, **_draws(num_samples, seed))
+        options = _draws(num_samples, seed)
+        columns = None
+        if covariates is not None:
+            columns = self._columns(covariates, num_samples)
+        found = new_rows.sample(*self._model, name, **options, covariates=columns)
         return self._shown(found)
 
     def encode(
@@ -299,7 +331,9 @@ class Model:
         are those of ``generate``.
         """
         read = self._read(given, "given")
-        options = dict(step_size=self._step_size(read), **_draws(num_samples, seed))
+        own_views = set(read) & set(self.modalities)
+        options = dict(step_size=self._step_size(own_views))
+        options |= _draws(num_samples, seed)
         return new_rows.encode(*self._model, read, **options)
 
     def log_likelihood_bound(
@@ -323,9 +357,10 @@ class Model:
         """
         read = self._read(views, "views")
         given = () if given is None else tuple(sorted(given))
-        targets = [m for m in read if m not in given]
+        own_views = tuple(m for m in read if m in self.modalities)
+        targets = [m for m in own_views if m not in given]
         if given:
-            check_subset(given, tuple(read), name="given")
+            check_subset(given, own_views, name="given")
         if not targets:
             raise ValueError(f"`given` is {list(given)}, expected fewer than `views`")
         options = _draws(num_samples, seed)
@@ -413,6 +448,29 @@ class Model:
 
     def _read(self, views: Mapping[str, Any], argument: str) -> dict[str, np.ndarray]:
         return own.to_model(self.trained.setup.dataset, views, argument)
+
+    def _columns(self, covariates: Mapping[str, Any], num_rows: int) -> np.ndarray:
+        """f32[N, K] of all covariates."""
+        known = self.trained.setup.dataset.covariates
+        if not isinstance(covariates, Mapping) or not known:
+            what = "None: the model has none" if not known else "{name: values}"
+            raise ValueError(f"`covariates` is {covariates!r}, expected {what}")
+        return columns(known, covariates, num_rows, "covariates")
+
+    def _as_if(
+        self, covariates: Mapping[str, Any] | None, given: Mapping[str, Any]
+    ) -> np.ndarray | None:
+        """f32[N, K] that rows are decoded as: ``covariates``, else those in ``given``.
+
+        None: the rows' own.
+        """
+        if covariates is None:
+            return None
+        if isinstance(covariates, Mapping):
+            own_of_rows = {name: given[name] for name in self.covariates}
+            covariates = own_of_rows | dict(covariates)
+        size = len(next(x for m, x in given.items() if m in self.modalities))
+        return self._columns(covariates, size)
 
     def _shown(
         self, values: dict[str, np.ndarray], clips: bool = True

@@ -15,6 +15,9 @@ _RESERVED = ("default", "mean")
 """The section of a config that is every view's; the key that tells a spread over
 seeds."""
 
+COVARIATES = "(covariates)"
+"""Key of the columns f32[B, K] of covariates beside the views of a batch: no view's."""
+
 _LONGEST = 120
 """Bytes of a file's name, which gets prefixes and suffixes; file systems allow 255."""
 

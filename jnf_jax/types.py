@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 from jaxtyping import Array, Float
 
+from jnf_jax.names import COVARIATES as COVARIATES
+
 Params = Any
 """A pytree of parameters; losses take the trainable ones as argument 0."""
 
@@ -20,7 +22,8 @@ Subset = tuple[str, ...]
 """Names of the modalities that are given."""
 
 Views = Mapping[str, jax.Array]
-"""Modality name -> array ``[B, ...]``; iterated in sorted order."""
+"""Modality name -> array ``[B, ...]``; iterated in sorted order. Of rows that come with
+covariates ``COVARIATES`` stands for these, f32[B, K], where encoders read the views."""
 
 Mask = Mapping[str, jax.Array]
 """Modality name -> bool[B]: whether row i has, or is given, that view. Views that it

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "jnf_jax"
 INTERNAL = {
     "options": (),
     "names": (),
-    "types": (),
+    "types": ("names",),
     "content_keys": (),
     "stage": ("types",),
     "noise_schedule": (),

@@ -140,10 +140,12 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     networks = {"default": network_of("vector", is_unit=False)}
     likelihoods, size = {"default": likelihood_of(None, learns_scale=True)}, 512
     is_partial, latent_dim, width, decay = False, 16, 256, 0.0
+    num_covariates = 0
     if folder:
         about = manifest_of(folder)
         files = [name for of in about["splits"].values() for name in of["files"]]
         is_partial = any(name.endswith("-present.npy") for name in files)
+        num_covariates = manifest.num_covariates(about)
         size = about["splits"]["train"]["size"]
         num_numbers = sum(math.prod(shape) for shape in about["shapes"].values())
         latent_dim, width, decay = sizes_of(size, num_numbers)
@@ -167,6 +169,7 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         likelihood_rescaling=False,
         partial_rows=is_partial,
         linear_path=True,
+        num_covariates=num_covariates,
         networks=networks,
         likelihoods=likelihoods,
     )

@@ -10,8 +10,8 @@
 Files are UTF-8, with commas and a line of names. Rows are all ids of all files, in the
 order in which they are met; a row without a line in a file lacks that view, as does one
 whose cells there are all empty. Empty, "NA" and "NaN" are missing; every other cell is
-a number that float32 holds. Text is refused, but for labels: write a column of 0 and 1
-for each category.
+a number that float32 holds. Text is refused, but for labels and covariates: write a
+column of 0 and 1 for each category.
 """
 
 import collections
@@ -20,6 +20,7 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,20 +40,31 @@ class Table(NamedTuple):
     lines: list[int]
 
 
-def read(
-    paths: Mapping[str, Path], argument: str, labels: str = "", id_column: str = ""
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The views, joined, and the labels as text or integers, None where unnamed.
+class Joined(NamedTuple):
+    """What files hold together, by row: views, columns that were taken, and ids."""
 
-    ``labels`` is the name of a column, in one file or in several; a file with ids and
-    labels alone is no view. ``id_column`` "" is the first column of each file. Views
-    are arrays [N, columns], integers where all cells are, masked where cells are
-    missing.
+    views: dict[str, Any]
+    taken: dict[str, np.ndarray]
+    ids: tuple[str, ...]
+
+
+def read(
+    paths: Mapping[str, Path],
+    argument: str,
+    taken: Mapping[str, str] = MappingProxyType({}),
+    id_column: str = "",
+) -> Joined:
+    """The views, joined; and columns that are no views, as text or integers [N].
+
+    ``taken`` {name of such a column: the argument that names it} are in one file or in
+    several; a file with ids and these alone is no view. ``id_column`` "" is the first
+    column of each file. Views are arrays [N, columns], integers where all cells are,
+    masked where cells are missing.
 
     Raises:
         ValueError: naming file, line and column: no UTF-8, unequal lines, names or ids
             that are empty or not distinct, cells that are no such numbers; files that
-            share no id; labels that are not there, or not of each row.
+            share no id; a column that is not there, or not of each row.
     """
     tables = {
         m: _read_table(path, f"`{argument}.{m}` ({path.name!r})", id_column)
@@ -61,9 +73,11 @@ def read(
     _check_ids(tables, argument)
     row_of = dict.fromkeys(name for table in tables.values() for name in table.ids)
     row_of = {name: row for row, name in enumerate(row_of)}
-    found = _take_labels(tables, labels, row_of) if labels else None
+    columns = {
+        name: _take(tables, name, of, row_of) for name, of in sorted(taken.items())
+    }
     views = {m: _joined(table, row_of) for m, table in tables.items() if table.columns}
-    return views, found
+    return Joined(views, columns, tuple(row_of))
 
 
 def _read_table(path: Path, where: str, id_column: str) -> Table:
@@ -142,33 +156,35 @@ def _check_ids(tables: Mapping[str, Table], argument: str) -> None:
         )
 
 
-def _take_labels(
-    tables: Mapping[str, Table], labels: str, row_of: Mapping[str, int]
+def _take(
+    tables: Mapping[str, Table], wanted: str, argument: str, row_of: Mapping[str, int]
 ) -> np.ndarray:
     """Removes the column from the tables; its text, or integers, [N]."""
     found: dict[str, str] = {}
-    having = [table for table in tables.values() if labels in table.columns]
+    having = [table for table in tables.values() if wanted in table.columns]
     if not having:
         known = sorted({name for table in tables.values() for name in table.columns})
         raise ValueError(
-            f"`labels` is {labels!r}, expected one of the columns {reprlib.repr(known)}"
+            f"`{argument}` is {wanted!r}, expected one of the columns "
+            f"{reprlib.repr(known)}"
         )
     for table in having:
-        column = table.columns.pop(labels)
+        column = table.columns.pop(wanted)
         for name, cell, line in zip(table.ids, column, table.lines, strict=True):
             cell = cell.strip()
             if cell.lower() in MISSING:
                 continue
             if found.setdefault(name, cell) != cell:
                 raise ValueError(
-                    f"{table.where}: line {line} has the label {reprlib.repr(cell)}, "
-                    f"another file {reprlib.repr(found[name])} for the same id"
+                    f"{table.where}: line {line} has {reprlib.repr(cell)} in the "
+                    f"column {wanted!r}, another file {reprlib.repr(found[name])} for "
+                    "the same id"
                 )
     for name in row_of:
         if name not in found:
             raise ValueError(
-                f"`labels`: the id {reprlib.repr(name)} has none in the column "
-                f"{labels!r}, expected one of every id"
+                f"`{argument}`: the id {reprlib.repr(name)} has none in the column "
+                f"{wanted!r}, expected one of every id"
             )
     texts = np.array([found[name] for name in row_of])
     return texts.astype(int) if all(map(_is_integer, texts)) else texts

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnf_jax import content_keys
-from jnf_jax.names import check_names
+from jnf_jax.data.covariates import Covariate
+from jnf_jax.names import COVARIATES, check_names
 from jnf_jax.runtime.files import user_path
 
 SPLITS = ("train", "validation", "test")
@@ -135,7 +136,8 @@ class Dataset:
         rows of zeros. Vectors are (features,).
       splits: "train", "validation" and "test".
       fetch: ``(Split.arrays, Split.rows(i32[B])) -> {modality: f32[B, *shape]}``, pure
-        and jit-able; the same index always gives the same pixels.
+        and jit-able; the same index always gives the same pixels. Under ``COVARIATES``
+        are those of the rows, where they have some.
       num_classes: number of classes of the labels, or None.
       record: JSON-able: settings, sizes and SHA-256 checksums of all that makes views.
         A checksum whose name is a split's, or ends in ``_`` and it, is that split's
@@ -149,6 +151,7 @@ class Dataset:
       ranges: modality -> its least and largest value in the user's units, where known.
       classes: names of the classes, where they have some.
       partial: modalities of which a tuple may lack single entries: they are NaN.
+      covariates: what rows come with beside the modalities, in the order of columns.
 
     Raises:
       ValueError: a name of a modality that `check_names` refuses.
@@ -168,6 +171,7 @@ class Dataset:
     ranges: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
 
     def __post_init__(self):
         check_names(self.shapes, f"data set {self.name!r}")
@@ -187,7 +191,11 @@ class Dataset:
         return {m: x if m in self.unbounded else x.clip(0, 1) for m, x in views.items()}
 
     def filled(self, views: Mapping[str, Any]) -> dict[str, Any]:
-        """Zeros in place of entries that are missing, for whoever needs numbers."""
+        """Zeros in place of entries that are missing, for whoever needs numbers.
+
+        Covariates, which are no view, are left out.
+        """
+        views = {m: x for m, x in views.items() if m != COVARIATES}
         return {m: _filled(x) if m in self.partial else x for m, x in views.items()}
 
 

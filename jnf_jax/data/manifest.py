@@ -39,10 +39,15 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: got format {found['format']}, expected {FORMAT}")
     # Sets of before there were floats say nothing of them.
     empty = {"floats": {}, "ranges": {}, "scaling": {}, "spread": {}, "classes": []}
-    found = empty | {"partial": [], "kinds": {}} | found
+    found = empty | {"partial": [], "kinds": {}, "covariates": []} | found
     if faults := _faults(found):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     return found
+
+
+def num_covariates(found: Mapping[str, Any]) -> int:
+    """How many columns the covariates of a data set have, by its manifest."""
+    return sum(len(of.get("categories", ())) or 1 for of in found["covariates"])
 
 
 def _faults(found: Mapping[str, Any]) -> list[str]:
@@ -83,6 +88,7 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
     are_known = are_known and all(m in floats for m in kinds)
     are_known = are_known and all(kind in KINDS for kind in kinds.values())
     expect("kinds", kinds, are_known, f"{{view of `floats`: one of {KINDS}}}")
+    told += _covariate_faults(found["covariates"])
     for field in ("floats", "ranges", "scaling", "spread"):
         section = found[field]
         expect(field, section, isinstance(section, dict), "an object")
@@ -103,6 +109,23 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
                 expected = f"{last} means and scales, by one of {SCALED}"
                 expect(f"scaling.{m}", about, is_scaling, expected)
     return told
+
+
+def _covariate_faults(found: Any) -> list[str]:
+    if isinstance(found, list) and all(map(_is_covariate, found)):
+        return []
+    expected = "objects with a name, and categories or a mean and a scale"
+    return [f"`covariates` is {found!r}, expected {expected}"]
+
+
+def _is_covariate(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        return False
+    if value.keys() == {"name", "categories"}:
+        known = value["categories"]
+        return isinstance(known, list) and all(isinstance(x, str) for x in known)
+    is_whole = value.keys() == {"name", "mean", "scale"}
+    return is_whole and all(_is_number(value[x]) for x in ("mean", "scale"))
 
 
 def _is_number(value: Any) -> bool:

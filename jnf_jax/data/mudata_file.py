@@ -9,25 +9,27 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from jnf_jax.data.csv_files import Joined
 from jnf_jax.names import check_names
 from jnf_jax.runtime.files import user_path
 
 
 def read(
-    path: Path, argument: str, labels: str = ""
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The views; and the column ``labels`` of ``obs``, None where unnamed.
+    path: Path, argument: str, taken: Mapping[str, str] = MappingProxyType({})
+) -> Joined:
+    """The views; and columns of ``obs``, as in ``csv_files.read``; names of cells.
 
-    Views are arrays [N, features], masked in rows of cells that the modality lacks. The
+    Views are arrays [N, features], masked in rows of cells that the modality lacks. A
     column may be that of the file or of one modality.
 
     Raises:
         ValueError: a damaged file, or none; cells whose names are not distinct; a
-            modality without X; labels that are not there, or not of each cell.
+            modality without X; a column that is not there, or not of each cell.
     """
     data = _opened(path, argument)
     if not data.n_mod or not data.n_obs:
@@ -48,7 +50,8 @@ def read(
             views[m] = np.ma.masked_all((data.n_obs, x.shape[1]), x.dtype)
             views[m].data[:] = 0
         views[m][rows] = x
-    return views, _labels_of(data, labels) if labels else None
+    columns = {name: _column_of(data, name, of) for name, of in sorted(taken.items())}
+    return Joined(views, columns, tuple(map(str, data.obs_names)))
 
 
 def write(
@@ -137,7 +140,7 @@ def _rows_of(data: Any, of: Any, where: str) -> np.ndarray:
     return rows
 
 
-def _labels_of(data: Any, name: str) -> np.ndarray:
+def _column_of(data: Any, name: str, argument: str) -> np.ndarray:
     """A column of ``obs`` as integers or text [N]."""
     columns = {str(column): data.obs[column] for column in data.obs.columns}
     for of in data.mod.values():
@@ -145,12 +148,12 @@ def _labels_of(data: Any, name: str) -> np.ndarray:
             columns[name] = of.obs[name].reindex(data.obs_names)
     if name not in columns:
         raise ValueError(
-            f"`labels` is {name!r}, expected a column of `obs`: {sorted(columns)}"
+            f"`{argument}` is {name!r}, expected a column of `obs`: {sorted(columns)}"
         )
     column = columns[name]
     if column.isna().any():
         cell = column.index[column.isna()][0]
-        raise ValueError(f"`labels`: the cell {cell!r} has none in {name!r}")
+        raise ValueError(f"`{argument}`: the cell {cell!r} has none in {name!r}")
     x = column.to_numpy()
     return x if x.dtype.kind in "iuf" else x.astype(str)
 

@@ -18,6 +18,8 @@ a value that is NaN,  this entry is missing: it is kept as NaN, counts in no mea
 or masked             loss, and encoders are told of it; not of bytes of pictures
 ====================  ================================================================
 
+Covariates of rows are told in ``covariates.py``.
+
 A model's values are therefore those of the last column; ``to_model`` and ``to_user`` go
 between the two, and a log density per unit of the user's is ``log_volume`` lower. By
 "log1p" a model knows the distribution of log(1 + x): what comes back of its mean is
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from jnf_jax.data import covariates as covariates_of
 from jnf_jax.data import manifest, record_files
 from jnf_jax.data.dataset import (
     SPLITS,
@@ -41,7 +44,7 @@ from jnf_jax.data.dataset import (
     checksum,
     generator,
 )
-from jnf_jax.names import check_names
+from jnf_jax.names import COVARIATES, check_names
 from jnf_jax.options import among, unknown
 
 LEAST_ROWS = 20
@@ -184,25 +187,29 @@ def write(
     seed: int = 0,
     scaling: Mapping[str, str] | None = None,
     classes: Sequence[str] = (),
+    covariates: Mapping[str, Any] | None = None,
 ) -> None:
     """Checks and converts arrays, and writes them as a data set.
 
     Rows are permuted by ``seed``; the first tenth of them is the split "test", the next
     one "validation", the rest "train"; in each they keep their order. ``scaling``
     {name: one of ``SCALINGS``} goes before ``scaling_rule``; ``classes`` are the names
-    of the labels, where they have some. Where ``folder`` holds the same arrays already,
-    they are left alone.
+    of the labels, where they have some; ``covariates`` {name: [N]} are as
+    ``covariates.py`` has them. Where ``folder`` holds the same arrays already, they are
+    left alone.
 
     Raises:
         ValueError: before anything is written: a bad seed; as ``take_absent``,
             ``as_arrays`` and ``as_labels``; fewer than two views or ``LEAST_ROWS``
             rows; rows without any view; a view that no training row has; a scaling that
-            is unknown or does not go with the values; other data in ``folder``.
+            is unknown or does not go with the values; as ``covariates.find``; a
+            covariate that is called as a view is; other data in ``folder``.
     """
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise ValueError(f"`seed` is {seed!r}, expected an integer >= 0")
     arrays, labels, num_classes, present = _checked(views, labels)
-    rows = split_rows(len(next(iter(arrays.values()))), seed)
+    size = len(next(iter(arrays.values())))
+    rows = split_rows(size, seed)
     types = {m: np.ma.asarray(views[m]).dtype for m in arrays}
     arrays, about = _converted(arrays, types, present, rows["train"], scaling or {})
     source = {
@@ -212,6 +219,12 @@ def write(
     }
     if present:
         source["present"] = {m: checksum(x) for m, x in present.items()}
+    columns = None
+    if covariates:
+        found = _covariates_of(covariates, arrays, size, rows["train"])
+        columns = covariates_of.columns(found, covariates, size, "covariates")
+        source["covariates"] = checksum(columns)
+        about["covariates"] = covariates_of.to_json(found)
     if (folder / manifest.NAME).exists():
         if manifest.read(folder).get("source") == source:
             return
@@ -226,6 +239,7 @@ def write(
             {m: x[chosen] for m, x in arrays.items()},
             None if labels is None else labels[chosen],
             present and {m: of[chosen] for m, of in present.items()},
+            None if columns is None else columns[chosen],
         )
 
     record_files.write(
@@ -252,6 +266,19 @@ def _checked(views: Any, labels: Any) -> tuple[Any, Any, int | None, Any]:
     if labels is None:
         return arrays, None, None, present
     return arrays, *as_labels(labels, size), present
+
+
+def _covariates_of(
+    given: Any, arrays: Mapping[str, Any], size: int, train: np.ndarray
+) -> tuple[covariates_of.Covariate, ...]:
+    if not isinstance(given, Mapping):
+        got = type(given).__name__
+        raise ValueError(f"`covariates` is {got}, expected {{name: values [N]}}")
+    if shared := sorted(set(map(str, given)) & set(arrays)):
+        raise ValueError(
+            f"`covariates` has {shared}, which are views too, expected other names"
+        )
+    return covariates_of.find(given, size, train, "covariates")
 
 
 def _converted(
@@ -359,14 +386,17 @@ def to_model(
 ) -> dict[str, Any]:
     """New rows of some modalities as a model reads them: {m: f32[N, *shape]}.
 
-    ``views`` are in the user's units, bytes of pictures are x / 255. The splits of
-    ``dataset``, on which the model was trained, are not read.
+    ``views`` are in the user's units, bytes of pictures are x / 255. The covariates of
+    the rows are among them, by their names; they become f32[N, K] under ``COVARIATES``.
+    The splits of ``dataset``, on which the model was trained, are not read.
 
     Raises:
         ValueError: as ``as_arrays``; an unknown name; another shape; pictures outside
             [0, 1] for a model that knows none; entries missing, NaN or masked, of a
-            view that lacked none in training; a row that lacks them all.
+            view that lacked none in training; a row that lacks them all; as
+            ``covariates.columns``.
     """
+    views, beside = take_covariates(dataset, views, argument)
     if isinstance(views, Mapping):
         views = {m: with_nan(x, f"{argument}.{m}") for m, x in views.items()}
     arrays = as_arrays(views, argument, dataset.partial)
@@ -402,7 +432,32 @@ def to_model(
                 "model reads log(1 + x) of them"
             )
         found[m] = _to_model(x, scaling)
+    if dataset.covariates:
+        size = len(next(iter(found.values())))
+        found[COVARIATES] = covariates_of.columns(
+            dataset.covariates, beside, size, argument
+        )
     return found
+
+
+def take_covariates(
+    dataset: Dataset, rows: Any, argument: str
+) -> tuple[Any, dict[str, Any]]:
+    """Views alone, and {name: values} of the covariates that ``dataset`` knows.
+
+    Raises:
+        ValueError: some of the covariates are missing.
+    """
+    if not dataset.covariates or not isinstance(rows, Mapping):
+        return rows, {}
+    known = [covariate.name for covariate in dataset.covariates]
+    if missing := [name for name in known if name not in rows]:
+        raise ValueError(
+            f"`{argument}` lacks the covariates {missing}, expected them of every row "
+            "beside its views"
+        )
+    views = {m: x for m, x in rows.items() if m not in known}
+    return views, {name: rows[name] for name in known}
 
 
 def to_user(dataset: Dataset, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -35,10 +35,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnf_jax.data import dataset, drawings, manifest
+from jnf_jax.data import covariates, dataset, drawings, manifest
 from jnf_jax.data.dataset import SPLITS, Dataset, Rows, Scaling, Split
 from jnf_jax.data.rendering import fetch_stored
-from jnf_jax.names import check_names
+from jnf_jax.names import COVARIATES, check_names
 from jnf_jax.runtime.files import read_arrays, user_path
 
 FILE_BYTES = 2**30
@@ -53,11 +53,13 @@ class Part(NamedTuple):
         view is written as zeros.
       labels: i32[b], or None.
       present: {modality: bool[b]}, which views each tuple has; None: all of them.
+      covariates: f32[b, K], the columns of `covariates.py`; None: there are none.
     """
 
     views: Mapping[str, np.ndarray]
     labels: np.ndarray | None
     present: Mapping[str, np.ndarray] | None = None
+    covariates: np.ndarray | None = None
 
 
 def write(
@@ -130,7 +132,7 @@ def _write_splits(
     return {
         "num_classes": num_classes,
         "splits": entries,
-        "shapes": {m: row_type[m].shape for m in row_type.names},
+        "shapes": {m: row_type[m].shape for m in row_type.names if m != COVARIATES},
         "floats": ranges,
         **({"partial": sorted(partial)} if partial else {}),
     }
@@ -152,7 +154,7 @@ def _tables(
     """
     start = 0
     for part in parts:
-        views, labels, present = Part(*part)
+        views, labels, present, columns = Part(*part)
         if row_type is None:
             check_names(views, f"split {split!r}")
         size = len(next(iter(views.values()), ()))
@@ -161,11 +163,15 @@ def _tables(
             m: _as_stored(views[m], of_row, f"{split}.{m}", start, m in partial)
             for m, of_row in zip(sorted(views), has.T, strict=True)
         }
-        own_type = np.dtype([(m, x.dtype, x.shape[1:]) for m, x in views.items()])
+        beside = {}
+        if columns is not None:
+            beside = {COVARIATES: dataset.as_array(columns, f"{split}.covariates")}
+        stored = views | beside
+        own_type = np.dtype([(m, x.dtype, x.shape[1:]) for m, x in stored.items()])
         row_type = own_type if row_type is None else row_type
-        sizes = {len(x) for x in views.values()}
+        sizes = {len(x) for x in stored.values()}
         if own_type != row_type or sizes != {size} or not size:
-            got = {m: (x.shape, str(x.dtype)) for m, x in views.items()}
+            got = {m: (x.shape, str(x.dtype)) for m, x in stored.items()}
             raise ValueError(
                 f"split {split!r}: got views {got}, expected rows that are the same of "
                 f"all views, and the same as the first: {row_type}"
@@ -186,14 +192,18 @@ def _tables(
         table = np.empty(size, row_type)
         for (m, x), of_row in zip(views.items(), has.T, strict=True):
             if x.dtype == np.float32:
-                low, high = ranges.get(m, (np.inf, -np.inf))
-                there = x[of_row]
-                there = there[~np.isnan(there)]
-                least, most = there.min(initial=np.inf), there.max(initial=-np.inf)
-                ranges[m] = [min(low, float(least)), max(high, float(most))]
+                ranges[m] = _widened(ranges.get(m, (np.inf, -np.inf)), x[of_row])
+        for m, x in stored.items():
             table[m] = x
         yield table, labels, has
         start += size
+
+
+def _widened(known: Sequence[float], x: np.ndarray) -> list[float]:
+    """The range of values that are there, with those of before."""
+    there = x[~np.isnan(x)]
+    least, most = there.min(initial=np.inf), there.max(initial=-np.inf)
+    return [min(known[0], float(least)), max(known[1], float(most))]
 
 
 def _as_stored(
@@ -286,6 +296,9 @@ def open_dataset(folder: str | Path) -> Dataset:
     shapes = {m: tuple(shape) for m, shape in about["shapes"].items()}
     dtypes = {m: "float32" if m in ranges else "uint8" for m in shapes}
     row_type = np.dtype([(m, dtypes[m], shape) for m, shape in shapes.items()])
+    if width := manifest.num_covariates(about):
+        beside = (COVARIATES, "float32", (width,))
+        row_type = np.dtype([*row_type.descr, beside])
     unbounded = [m for m, (low, high) in ranges.items() if low < 0 or high > 1]
     told, num_classes = about["splits"], about["num_classes"]
     return Dataset(
@@ -318,6 +331,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         ranges={m: tuple(told) for m, told in about["ranges"].items()},
         classes=tuple(about["classes"]),
         partial=tuple(about["partial"]),
+        covariates=covariates.of_json(about["covariates"]),
     )
 
 
@@ -408,6 +422,7 @@ def _read_presence(
     """{modality: bool[N]}, which views each tuple has; None: all of them."""
     if path.name not in told["files"]:
         return None
+    names = [m for m in names if m != COVARIATES]
     has, shape = read_arrays(path), (told["size"], len(names))
     if has.dtype != bool or has.shape != shape:
         raise ValueError(

@@ -9,14 +9,15 @@ FILE.h5mu                     a modality a view, cells joined by name:
                               `mudata_file.py`
 ============================  ========================================================
 
-An array, a column, or a column of ``obs`` may be the labels, by its name; text becomes
-integers in alphabetical order. What arrays may be is told in `own.py`. Nothing is
-unpickled.
+An array, a column, or a column of ``obs`` may be the labels, by its name, or one of the
+covariates; text of labels becomes integers in alphabetical order. What arrays may be is
+told in `own.py` and `covariates.py`. Nothing is unpickled.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,7 @@ from jnf_jax.names import check_names
 from jnf_jax.options import among
 from jnf_jax.runtime.files import read_arrays, user_path
 
-KINDS = (
-    "a .npz, a .h5mu, a folder of .npy or of .csv files, or one that "
-    "jnf_jax.data.record_files.write wrote"
-)
+KINDS = "a .npz, a .h5mu, or a folder of .npy or of .csv files"
 
 
 class Given(NamedTuple):
@@ -39,11 +37,15 @@ class Given(NamedTuple):
         views: {name: array}, masked where a row lacks a view.
         labels: Integers, or None.
         classes: The names of the labels, where they were text.
+        covariates: {name: values [N]} of those that were asked for.
+        ids: Of the rows, where the files have some.
     """
 
     views: dict[str, Any]
     labels: Any = None
     classes: tuple[str, ...] = ()
+    covariates: Mapping[str, Any] = MappingProxyType({})
+    ids: tuple[str, ...] = ()
 
 
 def are_files(views: Any) -> bool:
@@ -59,7 +61,11 @@ def is_data_set(path: str | os.PathLike) -> bool:
 
 
 def read(
-    views: Any, argument: str = "views", labels: str = "", id_column: str = ""
+    views: Any,
+    argument: str = "views",
+    labels: str = "",
+    id_column: str = "",
+    covariates: Sequence[str] = (),
 ) -> Given:
     """The views and labels in files; ``argument`` is the user's name for them.
 
@@ -67,11 +73,12 @@ def read(
         views: A path, or {view: path of a .csv}.
         labels: The name of what holds the labels; "": nothing does.
         id_column: Of CSV files; "" is the first.
+        covariates: The names of what holds covariates.
 
     Raises:
         ValueError: no such file, or of another kind; a name that ``check_names``
-            refuses; a damaged file, or one with objects; labels that are not there;
-            as ``csv_files.read`` and ``mudata_file.read``.
+            refuses; a damaged file, or one with objects; labels or covariates that are
+            not there; as ``csv_files.read`` and ``mudata_file.read``.
     """
     if isinstance(views, Mapping):
         paths = _paths_of(views, argument)
@@ -89,14 +96,18 @@ def read(
     kind = next(iter(paths.values())).suffix
     if id_column and kind != ".csv":
         raise ValueError(f"`data.id_column` is {id_column!r}, expected '' of {kind}")
+    wanted = dict.fromkeys(covariates, "covariates")
+    wanted |= {labels: "labels"} if labels else {}
     if kind == ".h5mu":
-        found, of_rows = mudata_file.read(paths[""], argument, labels)
+        found, taken, ids = mudata_file.read(paths[""], argument, wanted)
     elif kind == ".csv":
-        found, of_rows = csv_files.read(paths, argument, labels, id_column)
+        found, taken, ids = csv_files.read(paths, argument, wanted, id_column)
     else:
-        found = read_arrays(paths[""]) if kind == ".npz" else _arrays_of(paths)
-        of_rows = _taken(found, labels) if labels else None
-    return Given(found, *_as_integers(of_rows))
+        found = _arrays_in(paths[""]) if kind == ".npz" else _arrays_of(paths)
+        taken = {name: _taken(found, name, of) for name, of in sorted(wanted.items())}
+        ids = ()
+    of_rows = {name: _as_numbers(taken[name]) for name in covariates}
+    return Given(found, *_as_integers(taken.get(labels)), of_rows, ids)
 
 
 def _paths_of(views: Mapping[str, Any], argument: str) -> dict[str, Path]:
@@ -126,6 +137,13 @@ def _paths_in(folder: Path, argument: str) -> dict[str, Path]:
     return paths
 
 
+def _arrays_in(path: Path) -> dict[str, np.ndarray]:
+    found = read_arrays(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is a .npy by its content, expected a .npz")
+    return found
+
+
 def _arrays_of(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
     arrays = {m: read_arrays(path) for m, path in paths.items()}
     for m, x in arrays.items():
@@ -134,11 +152,21 @@ def _arrays_of(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _taken(arrays: dict[str, Any], labels: str) -> Any:
-    """Removes the labels from the arrays and returns them."""
-    if labels not in arrays:
-        raise ValueError(f"`labels` is {labels!r}, expected {among(labels, arrays)}")
-    return arrays.pop(labels)
+def _taken(arrays: dict[str, Any], name: str, argument: str) -> Any:
+    """Removes what is no view from the arrays and returns it."""
+    if name not in arrays:
+        raise ValueError(f"`{argument}` is {name!r}, expected {among(name, arrays)}")
+    return arrays.pop(name)
+
+
+def _as_numbers(x: np.ndarray) -> np.ndarray:
+    """Text of CSV files as numbers, where all of it is; else as it is."""
+    if x.dtype.kind != "U":
+        return x
+    try:
+        return x.astype(np.float64)
+    except ValueError:
+        return x
 
 
 def _as_integers(labels: Any) -> tuple[Any, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from jnf_jax.experiments.stages import check_stage
 from jnf_jax.methods.method import Batch
 from jnf_jax.networks.classifier import Classifier
 from jnf_jax.stage import Stage
-from jnf_jax.types import Params
+from jnf_jax.types import COVARIATES, Params
 
 Shaped = dict[str, jax.ShapeDtypeStruct]
 """{m: shape and type of an array}, in place of views."""
@@ -84,7 +84,7 @@ def _batch(dataset: Dataset, split: str, size: int) -> tuple[Shaped, Shaped | No
     of = dataset.splits[split]
     rows = of.rows(np.arange(size, dtype=np.int32) % of.size)
     views = jax.eval_shape(dataset.fetch, of.arrays, rows)
-    got = {m: tuple(x.shape[1:]) for m, x in views.items()}
+    got = {m: tuple(x.shape[1:]) for m, x in views.items() if m != COVARIATES}
     if got != {m: tuple(shape) for m, shape in dataset.shapes.items()}:
         raise ValueError(
             f"data set {dataset.name!r} gives views of shapes {got}, expected "
@@ -117,8 +117,8 @@ def _try_evaluation(
         blank = {m: np.zeros(x.shape, np.float32) for m, x in drawn.items()}
         _check_pictures(dataset, blank)
     if dataset.num_classes is not None and dataset.read_label is None:
-        for x in views.values():
-            jax.eval_shape(Classifier(dataset.num_classes).init, key, x)
+        for m in dataset.shapes:
+            jax.eval_shape(Classifier(dataset.num_classes).init, key, views[m])
 
 
 def _check_pictures(dataset: Dataset, views: dict[str, np.ndarray]) -> None:

@@ -43,7 +43,7 @@ from jnf_jax.experiments.experiment import (
     record_key,
 )
 from jnf_jax.methods.method import PosteriorDensity, shared_latent
-from jnf_jax.names import file_name, join_names
+from jnf_jax.names import COVARIATES, file_name, join_names
 from jnf_jax.page.page import write_own
 from jnf_jax.page.runs import KEPT
 from jnf_jax.runtime import parallel, processes
@@ -512,7 +512,7 @@ def draw_conditional(
     return Drawn(
         {m: views[m][shown] for m in subset},
         {m: generated[m] for m in targets},
-        {m: x[shown] for m, x in views.items()},
+        {m: x[shown] for m, x in views.items() if m != COVARIATES},
     )
 
 

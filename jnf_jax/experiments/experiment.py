@@ -103,6 +103,7 @@ def build_setup(experiment: Experiment, dataset: Dataset) -> Setup:
     check_partial_rows(experiment.model, dataset)
     check_partial_entries(experiment.model, dataset)
     check_own_units(experiment.model, dataset)
+    check_covariates(experiment, dataset)
     decoder = method.diffusion_decoder
     drawn = () if decoder is None else decoder.modalities
     if unbounded := [m for m in drawn if m in dataset.unbounded]:
@@ -156,6 +157,28 @@ def check_partial_entries(model: ModelSettings, dataset: Dataset) -> None:
                 f"`model.networks.{m}.partial_entries` is False, expected True: rows "
                 f"of {dataset.name!r} lack entries of {m!r}"
             )
+
+
+def check_covariates(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuses covariates that the model does not expect, or chains that read none.
+
+    Raises:
+        ValueError: ``model.num_covariates`` is not how many columns there are; a
+            refinement, or a measure that makes up views.
+    """
+    num = sum(covariate.width for covariate in dataset.covariates)
+    if num != experiment.model.num_covariates:
+        raise ValueError(
+            f"`model.num_covariates` is {experiment.model.num_covariates}, expected "
+            f"{num}, the columns of the covariates of {dataset.name!r}"
+        )
+    if num and experiment.refinement is not None:
+        raise ValueError("`refinement` knows no covariates, expected data without any")
+    if num and "label_distribution" in experiment.measures:
+        raise ValueError(
+            "`evaluation.measures` has 'label_distribution', whose rows have no "
+            "covariates, expected others"
+        )
 
 
 def never_trained(

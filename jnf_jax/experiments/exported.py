@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from jnf_jax.checkpoint import key_paths
+from jnf_jax.data.covariates import Covariate
 from jnf_jax.data.dataset import Scaling, checksum
 from jnf_jax.experiments import config_files
 from jnf_jax.experiments.console import console_table
@@ -188,6 +189,7 @@ def card(setup: Setup, run: Mapping[str, Any], record: Mapping[str, Any] | None)
         for stage, settings in experiment.training.items()
     )
     size = dataset.record.get("sizes", {}).get("train")
+    beside, kept = _covariates(dataset.covariates)
     told = "This model was not evaluated." if record is None else "Of held-out data:"
     table = "" if record is None else f"\n```text\n{console_table(record)}\n```\n"
     return f"""---
@@ -215,7 +217,7 @@ Values go in and come out in the units of the training data.
 | view | shape | scaling inside | likelihood |
 | --- | --- | --- | --- |
 {rows}
-
+{beside}
 ## Settings
 
 | what | value |
@@ -229,7 +231,7 @@ Values go in and come out in the units of the training data.
 | written by | jnf_jax {_version()} |
 
 config.json has all of them, export.json the SHA-256 of every tensor. No training row is
-in this folder; means and standard deviations of the views are.
+in this folder; means and standard deviations of the views are{kept}.
 
 ## Numbers
 
@@ -246,6 +248,18 @@ def _row(setup: Setup, m: str) -> str:
         told = _scaling(dataset.scaling[m])
     scale = f" of scale {likelihood.scale:g}" if likelihood.scale else ""
     return f"| {m} | {list(dataset.shapes[m])} | {told} | {likelihood.name}{scale} |"
+
+
+def _covariates(known: tuple[Covariate, ...]) -> tuple[str, str]:
+    """What the card says of covariates, a line each; and what is kept of them."""
+    lines = []
+    for name, categories, mean, scale in known:
+        number = f"a number of mean {mean:.4g} and standard deviation {scale:.4g}"
+        told = f"one of {', '.join(categories)}" if categories else number
+        lines.append(f"\n- Rows come with the covariate {name}, {told}.")
+    return (
+        ("".join(lines) + "\n", ", and covariates of some rows") if known else ("", "")
+    )
 
 
 def _scaling(scaling: Scaling) -> str:

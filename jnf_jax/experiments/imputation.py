@@ -14,6 +14,7 @@ import numpy as np
 from jnf_jax.data import own
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.experiments.new_rows import Chains
+from jnf_jax.names import COVARIATES
 
 QUANTILES = (0.05, 0.5, 0.95)
 """Those that ``Imputed.quantiles`` has, in this order."""
@@ -26,7 +27,7 @@ class Partial(NamedTuple):
         given: {m: [N, *shape]}, as the user has them, bytes of pictures as x / 255;
             anything in holes. Views that were left out are not in it.
         read: {m: f32[N, *shape]}, the same as a model reads them: NaN in holes of views
-            that a row has in part.
+            that a row has in part. Under ``COVARIATES`` are those of the rows.
         missing: {m: bool[N, *shape]}, of all views that the model knows.
     """
 
@@ -38,6 +39,13 @@ class Partial(NamedTuple):
     def present(self) -> dict[str, np.ndarray]:
         """{m: bool[N]}, which rows have something of each view."""
         return {m: ~_all_of_row(x) for m, x in self.missing.items()}
+
+    def take(
+        self, given: tuple[str, ...], numbers: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The views ``given`` of these rows as a model reads them, and covariates."""
+        beside = [COVARIATES] if COVARIATES in self.read else []
+        return {m: self.read[m][numbers] for m in (*given, *beside)}
 
     def patterns(self) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
         """(views that rows have, sorted; numbers of these rows i[n]), each once."""
@@ -104,13 +112,14 @@ def read(dataset: Dataset, partial: Mapping[str, Any], argument: str) -> Partial
     """
     if not isinstance(partial, Mapping) or not partial:
         own.as_arrays(partial, argument)  # which refuses it
+    partial, covariates = own.take_covariates(dataset, partial, argument)
     filled, missing = {}, {}
     for m, x in partial.items():
         may_be_partial = m in dataset.partial
         filled[m], missing[m] = _holes(x, f"{argument}.{m}", may_be_partial)
-    found = own.to_model(dataset, filled, argument)
+    found = own.to_model(dataset, filled | covariates, argument)
     size = len(next(iter(found.values())))
-    given = {m: np.reshape(filled[m], x.shape) for m, x in found.items()}
+    given = {m: np.reshape(filled[m], found[m].shape) for m in filled}
     is_bytes = {
         m for m in given if given[m].dtype == np.uint8 and m not in dataset.unbounded
     }

@@ -23,10 +23,13 @@ from jnf_jax.evaluation.statistics.importance import log_means
 from jnf_jax.flows import base_distance
 from jnf_jax.methods.method import ImportanceInference, Inference, SubsetInfo
 from jnf_jax.runtime.batching import map_batches
-from jnf_jax.types import Params
+from jnf_jax.types import COVARIATES, Params
 
 Rows = Mapping[str, np.ndarray]
-"""{m: f32[N, *shape]}, on the host."""
+"""{m: f32[N, *shape]}, on the host, and f32[N, K] under ``COVARIATES`` of some."""
+
+AS_IF = "(as if)"
+"""The covariates that rows are decoded as; no view has parentheses in its name."""
 
 BATCH_SIZES = (16, 256)
 """Rows in one call: the first where it holds all that is asked for, else the second."""
@@ -125,21 +128,26 @@ def generate(
     seed: int,
     noise: bool,
     numbers: np.ndarray | None = None,
+    covariates: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], Chains | None]:
     """{t: f32[K, N, *shape]}, each from a z ~ q(z|x_S) of its own; see ``encode``.
 
     Beside them how each z came about; None where it is no draw of a product. With
     ``noise`` they are x_t ~ p(x_t|z), else its mean; ``step_size`` is that of
-    ``step_size_of`` for S.
+    ``step_size_of`` for S. ``covariates`` f32[N, K] are what rows are decoded as; None:
+    their own.
     """
+    read = given if covariates is None else {**given, AS_IF: covariates}
 
     def program(key, draws, rows, views):
         infer_keys, noise_keys = _keys_of(key, draws, rows)
+        as_if = views.pop(AS_IF, None)
         own = (infer_keys, views, step_size)
         z, chains = _encode(inference, _names(given), params, *own)
+        z = z if as_if is None else z._replace(covariates=jnp.asarray(as_if))
         return _show(inference, targets, noise, params, noise_keys, z), chains
 
-    return _for_each_row(program, given, num_samples, seed, numbers)
+    return _for_each_row(program, read, num_samples, seed, numbers)
 
 
 def sample(
@@ -149,18 +157,24 @@ def sample(
     *,
     num_samples: int,
     seed: int,
+    covariates: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """{m: f32[num_samples, *shape]}: decoder means at draws of the prior of that name.
+
+    ``covariates`` f32[num_samples, K] are what they are decoded as; None: those that
+    the model draws, if it has any.
 
     Raises:
         ValueError: If one of them is not finite, as where a chain diverged.
     """
 
     def program(key, draws, rows, views):
-        del draws, views
-        return _sample(inference, prior, params, key, rows)
+        del draws
+        as_if = views.get(AS_IF)
+        return _sample(inference, prior, params, key, rows, as_if)
 
     rows = {"row": np.zeros(num_samples, np.float32)}
+    rows |= {} if covariates is None else {AS_IF: covariates}
     found = {m: x[0] for m, x in _for_each_row(program, rows, 1, seed).items()}
     if not all(np.isfinite(x).all() for x in found.values()):
         raise ValueError(f"draws from the prior {prior!r} are not finite: it diverged")
@@ -219,7 +233,7 @@ def log_bound(
 
 
 def _names(views: Rows) -> tuple[str, ...]:
-    return tuple(sorted(views))
+    return tuple(sorted(m for m in views if m != COVARIATES))
 
 
 def _for_each_row(
@@ -271,7 +285,10 @@ def _encode(
     Not compiled as a whole: what ``infer`` compiles it shares between subsets.
     """
     if not subset:
-        return _draw_prior(inference, params, keys), None
+        z = _draw_prior(inference, params, keys)
+        if COVARIATES in views:
+            z = z._replace(covariates=jnp.asarray(views[COVARIATES]))
+        return z, None
 
     def of_row(key, views):
         one = {m: x[None] for m, x in views.items()}
@@ -334,13 +351,14 @@ def _show(inference, targets, noise, params, keys, z):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _sample(inference, prior, params, key, rows):
-    def of_row(row):
+def _sample(inference, prior, params, key, rows, as_if):
+    def of_row(row, as_if):
         z = inference.sample_prior(params, jax.random.fold_in(key, row), 1, prior)
+        z = z if as_if is None else z._replace(covariates=as_if[None])
         decoded = inference.decode(params, z)
         return {m: p.mean()[0] for m, p in decoded.items()}
 
-    return jax.vmap(of_row)(rows)
+    return jax.vmap(of_row)(rows, as_if)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -355,6 +373,7 @@ def _log_weights(inference, subset, params, key, rows, views):
         log_p = {
             m: decoded[m].log_prob(jnp.broadcast_to(x, (NUM_AT_ONCE, *x.shape)))
             for m, x in views.items()
+            if m != COVARIATES
         }
         given = log_ratio[:, 0] + sum(log_p[m] for m in subset)
         rest = sum(log_p[m] for m in log_p if m not in subset)

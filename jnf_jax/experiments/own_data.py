@@ -8,7 +8,7 @@ of ``Source``; the run's own config has the folder of the converted data in thei
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import ml_collections
 from jnf_jax.data import own, view_files
 from jnf_jax.experiments import config_files, run_folder
 from jnf_jax.experiments.options import override
-from jnf_jax.options import option, read
+from jnf_jax.options import names, option, read
 from jnf_jax.runtime import processes
 from jnf_jax.runtime.files import user_path
 
@@ -31,6 +31,9 @@ class Source:
     id_column: str = option("", "Of CSV files, the column of ids; '' for the first.")
     scaling: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """{view: one of own.SCALINGS}, as `data.scaling.assay`; of others a rule's."""
+    covariates: str = option(
+        "", "What covariates are called there, separated by commas; '' for none."
+    )
 
 
 def take(changes: Mapping[str, Any]) -> tuple[Source, dict[str, Any]]:
@@ -92,6 +95,7 @@ def open_config(
     labels: Any,
     seed: int,
     changes: Mapping[str, Any],
+    covariates: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> ml_collections.ConfigDict:
     """Converts views into the run's folder, and loads the config for them, changed.
 
@@ -104,41 +108,59 @@ def open_config(
         labels: Integers; the name of what files call labels; None for none.
         seed: Of the splits.
         changes: {dotted field: value}, of ``Source`` and of the config.
+        covariates: {name: values [N]} beside arrays; the names of what files call so.
 
     Raises:
         ValueError: As ``view_files.read``, ``own.write``, ``config_files.load_config``
-            and ``override``; labels or scalings of data that are not converted.
+            and ``override``; labels, scalings or covariates of data that are not
+            converted.
     """
     source, changes = take(changes)
     argument = "views" if views is not None else "data.path"
     views = source.path if views is None else views
     labels = source.labels or labels
+    covariates = names(source.covariates) or covariates
     if not isinstance(views, Mapping) and view_files.are_files(views):
         if view_files.is_data_set(views):
-            if labels is not None or source.id_column or source.scaling:
+            if labels is not None or covariates or source.id_column or source.scaling:
                 raise ValueError(
                     f"`{argument}` is {str(views)!r}, which is converted already: "
-                    "expected neither labels nor an id column nor scalings"
+                    "expected neither labels nor covariates nor an id column nor "
+                    "scalings"
                 )
             return _changed(named, user_path(views, argument), changes)
     folder = run_folder.data_folder(workdir)
-    processes.on_first(lambda: _convert(folder, views, labels, seed, source, argument))
+    others = labels, covariates, seed, source, argument
+    processes.on_first(lambda: _convert(folder, views, *others))
     return _changed(named, folder, changes)
 
 
 def _convert(
-    folder: Path, views: Any, labels: Any, seed: int, source: Source, argument: str
+    folder: Path,
+    views: Any,
+    labels: Any,
+    covariates: Any,
+    seed: int,
+    source: Source,
+    argument: str,
 ) -> None:
-    classes = ()
+    classes, are_named = (), not isinstance(covariates, Mapping | None)
     if view_files.are_files(views):
         name = labels if isinstance(labels, str) else ""
-        given = view_files.read(views, argument, name, source.id_column)
+        columns = tuple(covariates) if are_named else ()
+        given = view_files.read(views, argument, name, source.id_column, columns)
         if name:
             labels, classes = given.labels, given.classes
+        if are_named:
+            covariates = given.covariates
         views = given.views
     elif isinstance(labels, str):
         raise ValueError(f"`labels` is {labels!r}, expected integers with arrays")
-    own.write(folder, views, labels, seed, source.scaling, classes)
+    elif are_named:
+        raise ValueError(
+            f"`covariates` is {covariates!r}, expected {{name: values [N]}} with arrays"
+        )
+    own.write(folder, views, labels, seed, source.scaling, classes, covariates)
 
 
 def _changed(

@@ -179,6 +179,11 @@ def _say_what_is_trained(setup: Setup) -> None:
         if decay
     )
     processes.say(f"  z: {model.latent_dim} numbers{told and '; '}{told}")
+    for name, categories, mean, scale in dataset.covariates:
+        told = ", ".join(categories[:8]) + (", …" if len(categories) > 8 else "")
+        number = f"number, mean {mean:.4g}, standard deviation {scale:.4g}"
+        told = f"one of {told}" if categories else number
+        processes.say(f"  covariate {name}: {told}")
     if (labels := dataset.splits["train"].labels) is not None:
         counts = np.bincount(labels, minlength=dataset.num_classes)
         named = f" ({', '.join(dataset.classes[:8])})" if dataset.classes else ""

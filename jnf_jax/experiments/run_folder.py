@@ -21,7 +21,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from jnf_jax.data import manifest, own, record_files
+from jnf_jax.data import covariates, manifest, own, record_files
 from jnf_jax.data.dataset import Dataset
 from jnf_jax.data.registry import DATASETS
 from jnf_jax.experiments import exported
@@ -99,7 +99,15 @@ def write_views(dataset: Dataset, workdir: Path) -> None:
     fields = ("name", "shapes", "num_classes", "record", "unbounded", "partial")
     about = {"format": FORMAT} | {field: getattr(dataset, field) for field in fields}
     about["scaling"] = {m: own.to_json(of) for m, of in dataset.scaling.items()}
+    about["covariates"] = covariates.to_json(dataset.covariates)
     write_whole(workdir / "model.json", json.dumps(about, indent=1) + "\n")
+
+
+def covariate_names(workdir: Path) -> tuple[str, ...]:
+    """Those of the model in ``workdir``; () where it has none, or is not there."""
+    if not (path := Path(workdir) / "model.json").exists():
+        return ()
+    return tuple(of["name"] for of in read_json(path).get("covariates", ()))
 
 
 def open_model(workdir: Path) -> Trained:
@@ -140,6 +148,7 @@ def open_model(workdir: Path) -> Trained:
         unbounded=tuple(about["unbounded"]),
         scaling=record_files.scaling_of(about),
         partial=tuple(about.get("partial", ())),
+        covariates=covariates.of_json(about.get("covariates", ())),
     )
     setup = build_setup(resolve(config), dataset)
     if exported.is_export(workdir):

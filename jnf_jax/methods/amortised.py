@@ -35,6 +35,7 @@ from jnf_jax.options import option
 from jnf_jax.priors.family import BoundPrior
 from jnf_jax.stage import Stage
 from jnf_jax.types import (
+    COVARIATES,
     Draws,
     Latents,
     Mask,
@@ -393,7 +394,8 @@ class AmortisedInference(JointInference):
         self, params: StageParams, views: Views, subset: Subset, batch: int
     ) -> tuple[dict[str, jax.Array], Mask]:
         """Features of every view, zeros where it is not given, and the mask."""
-        read = {m: self._read_one(params, {m: views[m]})[m] for m in subset}
+        beside = {n: views[n] for n in (COVARIATES,) if n in views}
+        read = {m: self._read_one(params, {m: views[m]} | beside)[m] for m in subset}
         # Placed on devices as what is read, or each subset would compile its own.
         zeros = jnp.zeros(batch)
         if read:

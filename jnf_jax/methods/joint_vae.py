@@ -17,6 +17,7 @@ from jnf_jax.networks.build import Network, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.priors.family import PriorFamily
 from jnf_jax.types import (
+    COVARIATES,
     GaussianCode,
     Latents,
     Mask,
@@ -82,7 +83,9 @@ class View:
 class JointVAE:
     """Joint encoder, decoders, prior.
 
-    Parameters {"encoder", "decoders": {m}}, and "prior" where that has any.
+    Parameters {"encoder", "decoders": {m}}, and "prior" where that has any. Where rows
+    come with covariates c it is q(z|X, c), p(x_m|z, c) and p(z), which has none: z need
+    not tell what c tells. c f32[B, K] is ``views[COVARIATES]`` to an encoder.
     """
 
     encoder: JointEncoder
@@ -96,9 +99,25 @@ class JointVAE:
         return self.encoder.latent_size
 
     @property
+    def num_covariates(self) -> int:
+        """K; 0 where there are none."""
+        return self.encoder.num_covariates
+
+    @property
     def model(self) -> JointModel:
         """Its apply-functions, as the losses take them."""
         return JointModel(self.encode, self.decode, self.prior_of)
+
+    def model_given(self, covariates: jax.Array) -> JointModel:
+        """``model`` given c f32[B, K] of the rows: functions of views and z alone."""
+
+        def encode(params, views, present=None):
+            return self.encode(params, {**views, COVARIATES: covariates}, present)
+
+        def decode(params, z):
+            return self.decode(params, z, covariates)
+
+        return JointModel(encode, decode, self.prior_of)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -111,7 +130,9 @@ class JointVAE:
         shapes = {view.name: view.shape for view in self.views}
         prior = self.prior.init(prior_key, self.latent_size, shapes)
         blank = {view.name: jnp.zeros((1, *view.shape)) for view in self.views}
-        z = jnp.zeros((1, self.latent_size))
+        if self.num_covariates:
+            blank[COVARIATES] = jnp.zeros((1, self.num_covariates))
+        z = jnp.zeros((1, self.latent_size + self.num_covariates))
         return {
             "encoder": self.encoder.init(keys[0], blank)["params"],
             "decoders": {
@@ -155,14 +176,20 @@ class JointVAE:
         code = self.code(params, views, present)
         return distrax.MultivariateNormalDiag(code.mean, code.scale)
 
-    def decode(self, params: Params, z: Latents) -> dict[str, distrax.Distribution]:
-        """{m: p(x_m|z)}."""
+    def decode(
+        self, params: Params, z: Latents, covariates: jax.Array | None = None
+    ) -> dict[str, distrax.Distribution]:
+        """{m: p(x_m|z)}, or p(x_m|z, c): decoders read c behind z."""
         decoders = params["decoders"]
+        if covariates is not None:
+            z = jnp.concatenate([z, covariates], axis=-1)
         return {v.name: v.decode(decoders[v.name], z) for v in self.views}
 
     def prior_of(self, params: Params) -> Prior:
         """p(z)."""
-        own, encode = params.get("prior", {}), lambda views: self.code(params, views)
+        own = params.get("prior", {})
+        # The encoder of rows with covariates cannot read a prior's tuples, without any.
+        encode = None if self.num_covariates else lambda x: self.code(params, x)
         return self.prior.bind(own, self.latent_size, encode)
 
     def objective(
@@ -178,11 +205,14 @@ class JointVAE:
         learns apart gets no gradient from here; where that is an energy, the objective
         misses its log Z.
         """
+        model, views = self.model, dict(views)
+        if self.num_covariates:
+            model = self.model_given(views.pop(COVARIATES))
         return joint_elbo(
             without_own_prior(self.prior, params),
             rng_key,
             views,
-            model=self.model,
+            model=model,
             likelihood_weights={view.name: view.weight for view in self.views},
             beta=self.beta,
             log_ratio=self.prior.log_ratio,
@@ -292,5 +322,6 @@ def build_joint_vae(shapes: Shapes, model: ModelSettings) -> JointVAE:
         dtype=model.compute_dtype,
         takes_partial=model.partial_rows,
         linear_path=model.linear_path,
+        num_covariates=model.num_covariates,
     )
     return JointVAE(encoder, build_views(shapes, model), model.prior, model.beta)

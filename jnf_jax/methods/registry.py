@@ -16,6 +16,7 @@ from jnf_jax.methods import (
     mvtcae,
 )
 from jnf_jax.methods.amortised import STAGE as SUBSETS
+from jnf_jax.methods.covariates import with_covariates
 from jnf_jax.methods.diffusion_decoder import DenoiserSettings, with_diffusion_decoder
 from jnf_jax.methods.fitted_prior import with_fitted_prior
 from jnf_jax.methods.method import Method
@@ -106,10 +107,14 @@ def build_method(
             f"`model.partial_rows` is True, expected False with {got}: rows that lack "
             f"views are for {' and '.join(TAKE_PARTIAL_ROWS)}, without a denoiser"
         )
+    if model.num_covariates:
+        found += _covariate_faults(name, model, denoiser, own)
     found += module.faults(model=model, quotient=quotient, denoiser=denoiser, **own)
     if found:
         raise ValueError("\n".join(found))
     method = module.build(shapes, model=model, flow=flow, sampler=sampler, **own)
+    if model.num_covariates:
+        method = with_covariates(method, model.num_covariates)
     if fitted_prior:
         method = with_fitted_prior(method, fitted_prior)
     if denoiser:
@@ -118,6 +123,28 @@ def build_method(
         inference = dataclasses.replace(method.inference, quotient=quotient)
         method = dataclasses.replace(method, inference=inference)
     return method
+
+
+def _covariate_faults(
+    name: str, model: ModelSettings, denoiser: Any, sections: dict[str, Any]
+) -> list[str]:
+    """Covariates are read by JNF with one flow for every subset."""
+    told = f"`model.num_covariates` is {model.num_covariates}, expected 0 with"
+    posterior = getattr(sections.get("subset_posterior"), "name", None)
+    found = []
+    if (name, posterior) != ("jnf", "amortised"):
+        how = f" and `subset_posterior.name` {posterior!r}" if posterior else ""
+        found.append(
+            f"{told} method {name!r}{how}: covariates are for method 'jnf' and "
+            "`subset_posterior.name` 'amortised'"
+        )
+    if denoiser:
+        found.append(f"{told} `denoiser`, which reads none")
+    if model.prior.reads_views:
+        found.append(
+            f"{told} `model.prior.name` {model.prior.name!r}, whose tuples have none"
+        )
+    return found
 
 
 def _default(cls: type, field: str) -> Any:

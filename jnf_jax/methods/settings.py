@@ -118,6 +118,13 @@ class ModelSettings:
         "its MLP, see `networks/linear_experts.py`.",
         came_later=True,
     )
+    num_covariates: int = option(
+        0,
+        "K, columns of the covariates that rows come with; encoders and decoders read "
+        "them. `fit` sets it.",
+        at_least=0,
+        came_later=True,
+    )
     likelihood_rescaling: bool = option(
         False,
         "Whether views are balanced by size: each λ_m is multiplied by "

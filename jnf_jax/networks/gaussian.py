@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from jnf_jax.networks.conv import Conv, Pictures
 from jnf_jax.networks.linear_experts import LinearExperts
-from jnf_jax.types import GaussianCode, Mask
+from jnf_jax.types import COVARIATES, GaussianCode, Mask
 
 View = Float[Array, "batch ..."]
 """Data of one modality, f32[B, ...]."""
@@ -103,6 +103,9 @@ class JointEncoder(nn.Module):
 
     With ``linear_path`` the mean is added to that of ``LinearExperts`` on the heads,
     and the variance multiplied by 1/Λ_dd, the best diagonal one for that posterior.
+
+    With ``num_covariates`` it is q(z|X, c): each head reads c f32[B, K], which stands
+    under ``COVARIATES`` among the views, beside the features of its trunk.
     """
 
     heads: tuple[tuple[str, nn.Module], ...]
@@ -112,6 +115,7 @@ class JointEncoder(nn.Module):
     dtype: str = "float32"
     takes_partial: bool = False
     linear_path: bool = False
+    num_covariates: int = 0
 
     def setup(self):
         self.head = {name: nn.Dense(self.head_size) for name, _ in self.heads}
@@ -128,11 +132,14 @@ class JointEncoder(nn.Module):
 
     def features(self, views: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """{m: f32[B, head_size]} of the views given: all that z depends on x_m by."""
-        return {
-            name: self.head[name](trunk(views[name]))
-            for name, trunk in self.heads
-            if name in views
-        }
+        features = {}
+        for name, trunk in self.heads:
+            if name in views:
+                h = trunk(views[name])
+                if self.num_covariates:
+                    h = jnp.concatenate([h, views[COVARIATES]], axis=-1)
+                features[name] = self.head[name](h)
+        return features
 
     def __call__(
         self, views: dict[str, jax.Array], present: Mask | None = None

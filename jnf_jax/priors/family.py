@@ -84,6 +84,7 @@ class PriorFamily:
             tells which parameters are the best.
         density: "normalised", "unnormalised" (up to log Z) or "score" (the gradient
             alone).
+        reads_views: Whether ``bind`` needs ``encode``.
         is_standard_normal: Whether p is N(0, I).
         is_normal: Whether p is a normal with the bound prior's ``moments``: products of
             Gaussian experts over it are closed.
@@ -100,6 +101,7 @@ class PriorFamily:
     is_learnt: ClassVar[bool] = True
     learns_apart: ClassVar[bool] = False
     density: ClassVar[str] = "normalised"
+    reads_views: ClassVar[bool] = False
     is_standard_normal: ClassVar[bool] = False
     is_normal: ClassVar[bool] = False
     log_ratio: ClassVar[LogRatio] = staticmethod(sampled_log_ratio)

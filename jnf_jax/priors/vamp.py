@@ -1,6 +1,7 @@
 """VampPrior (arXiv 1705.07120): a mixture of the encoder's answers to pseudo-inputs."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ class VampFamily(PriorFamily):
     U = sigmoid of free parameters, so that pseudo-inputs stay in [0, 1] as pixels do.
     Where q(z|X) is a mixture of M experts, p(z) has C M components.
     """
+
+    reads_views: ClassVar[bool] = True
 
     name: str = "vamp"
     num_components: int = option(50, "Number of pseudo-tuples, C.", at_least=1)

@@ -163,7 +163,9 @@ def test_labels_that_are_not_there_are_told(labels, told, tmp_path):
 def test_two_files_may_not_label_a_row_differently(tmp_path):
     (tmp_path / "a.csv").write_text("id,x,g\np1,1,m\n")
     (tmp_path / "b.csv").write_text("id,y,g\np1,1,f\n")
-    with pytest.raises(ValueError, match="line 2 has the label 'f', another file 'm'"):
+    with pytest.raises(
+        ValueError, match="line 2 has 'f' in the column 'g', another file 'm'"
+    ):
         view_files.read(tmp_path, labels="g")
 
 
@@ -187,7 +189,7 @@ def test_paths_that_are_refused(tmp_path):
     (tmp_path / "x.csv").write_text(A)
     for views, told in (
         (tmp_path / "absent.npz", "absent.npz', which is not there, expected a .npz"),
-        (tmp_path / "x.csv", "x.csv', expected a .npz, a .h5mu, a folder of .npy"),
+        (tmp_path / "x.csv", "x.csv', expected a .npz, a .h5mu, or a folder of .npy"),
         ("", "`views` is '', expected a path"),
         ({"a": tmp_path / "x.csv", "b": np.zeros(3)}, "`views.b` is ndarray, expected"),
         ({"a": "y.csv"}, "`views.a` is 'y.csv', expected a .csv file that is there"),

@@ -32,7 +32,7 @@ from jnf_jax.evaluation.subject import Subject
 from jnf_jax.names import join_names
 from jnf_jax.options import option
 from jnf_jax.sampling import LogNormaliser
-from jnf_jax.types import Params, Views
+from jnf_jax.types import COVARIATES, Params, Views
 
 LEAST_ESS = 10
 """Weights that a bound must rest on: Σ w has an error of about a third with as many."""
@@ -238,7 +238,8 @@ def _conditional(
 
     def look(number: int, views: Views) -> dict[str, LogMean]:
         def of_draws(key: jax.Array) -> dict[str, jax.Array]:
-            given = {m: jnp.repeat(views[m], most_a, axis=0) for m in subset}
+            read = [m for m in (*subset, COVARIATES) if m in views]
+            given = {m: jnp.repeat(views[m], most_a, axis=0) for m in read}
             z, _ = inference.infer(params, key, given, subset, step_size)
             return _likelihoods(inference, params, views, subset, z)
 
