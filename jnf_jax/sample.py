@@ -9,7 +9,8 @@ Without ``--given`` the draws are from the prior: the model's own, or the one th
         --out generated.npz --num_samples 8
 
 Rows that the model has never seen: ``rows.npz`` holds an array [N, ...] under the name
-of each view that is given, in the units of the training data; ``generated.npz`` one
+of each view that is given, in the units of the training data (or it is another file or
+folder that ``train`` reads); ``generated.npz`` one
 [num_samples, N, ...] of every other view. These are decoder means, with ``--noise``
 draws of the likelihood too; that is ``jnf_jax.load(workdir).generate(rows)``, the same
 numbers for the same ``--seed``, and the data need not be there.
@@ -30,7 +31,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", lower_bound=0)
 _DIFFUSED = flags.DEFINE_bool(
     "diffused", False, "Draws of the diffusion decoder instead of decoder means."
 )
-_FILE = programs.define_path("given-file", "New rows: .npz of given views.")
+_FILE = programs.define_path("given-file", "New rows: files of views, as .npz.")
+_LABELS = flags.DEFINE_string("labels", "", "What holds labels there, if anything.")
+_ID_COLUMN = flags.DEFINE_string("id_column", "", "Of .csv files; '' is the first.")
 _NUM_SAMPLES = flags.DEFINE_integer(
     "num_samples", 8, "Draws for each row of --given-file.", lower_bound=1
 )
@@ -49,7 +52,7 @@ def main(argv: list[str]) -> None:
         raise ValueError("`--given-file` goes with neither `--given` nor `--prior`")
     row_files.generate_file(
         _WORKDIR.value,
-        _FILE.value,
+        row_files.RowFiles(_FILE.value, _LABELS.value, _ID_COLUMN.value),
         _OUT.value,
         num_samples=_NUM_SAMPLES.value,
         seed=_SEED.value,

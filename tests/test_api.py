@@ -15,7 +15,7 @@ from jnf_jax.data import own
 from jnf_jax.experiments import new_rows, run_folder
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.experiments.schema import validate
-from jnf_jax.row_files import generate_file, impute_file
+from jnf_jax.row_files import RowFiles, generate_file, impute_file
 from jnf_jax.runtime.files import npz
 
 ROOT = Path(__file__).parents[1]
@@ -204,7 +204,8 @@ def test_the_program_fills_the_same_holes(model, tmp_path):
     given = some(3, "assay", "photo") | {"file": np.float32([[4], [np.nan], [6]])}
     rows.write_bytes(npz(given))
     options = {"num_samples": 4, "seed": 1}
-    impute_file(model.folder, rows, out, latent=latent, noise=False, **options)
+    files = RowFiles(rows)
+    impute_file(model.folder, files, out, latent=latent, noise=False, **options)
     expected = model.impute(given, noise=False, **options)
     with np.load(out) as found:
         names = {name for name in found if not name.startswith("chains.")}
@@ -219,7 +220,7 @@ def test_the_program_fills_the_same_holes(model, tmp_path):
         np.testing.assert_array_equal(found["mean"], model.latent(given, 4, 1).mean)
     with pytest.raises(ValueError, match="`--latent` is 'z.png', expected a .npz"):
         impute_file(
-            model.folder, rows, out, latent=Path("z.png"), noise=False, **options
+            model.folder, files, out, latent=Path("z.png"), noise=False, **options
         )
 
 
@@ -233,6 +234,10 @@ def test_the_program_fills_the_same_holes(model, tmp_path):
         (lambda m: m.generate({"file": np.zeros((2, 3))}), r"expected \(2, 1\)"),
         (lambda m: m.generate(some(2, "file"), ["x"]), r"`targets` is \['x'\], expec"),
         (lambda m: m.generate(some(2, "file"), num_samples=0), "`num_samples` is 0"),
+        (
+            lambda m: m.generate(some(2, "file"), covariates={"batch": "B"}),
+            "`covariates` is {'batch': 'B'}, expected None: the model has none",
+        ),
         (lambda m: m.sample(2, prior="gmm"), r"`prior` is 'gmm', expected one of \('n"),
         (lambda m: m.log_likelihood_bound(some(2, "file"), ["assay"]), "`given` is"),
         (lambda m: m.log_likelihood_bound(some(2, "file"), ["file"]), "fewer than `"),
@@ -294,6 +299,20 @@ def test_an_exported_model_draws_the_same_and_holds_no_row(exported, model):
     assert "normal of scale 0.25 |" in card and "was not evaluated" in card
     again = loaded.export(exported.parent / "again")
     assert (again / "export.json").read_text() == (exported / "export.json").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:.*not to be trusted")
+def test_an_exported_model_is_opened_in_another_process(exported, model, tmp_path):
+    rows, out = tmp_path / "rows.npz", tmp_path / "out.npz"
+    given = some(3, "assay", "file")
+    rows.write_bytes(npz(given))
+    command = [sys.executable, "-m", "jnf_jax.sample", "--workdir", exported]
+    command += ["--given-file", rows, "--out", out, "--num_samples", "2"]
+    # Away from the repository, and from the run that it was exported from.
+    subprocess.run(command, cwd=tmp_path, check=True)
+    expected = model.generate(given, num_samples=2)["photo"]
+    with np.load(out) as found:
+        np.testing.assert_allclose(found["photo"], expected, atol=1e-5)
 
 
 def flipped(folder):
@@ -381,16 +400,29 @@ def test_the_program_writes_the_same_numbers(model, tmp_path):
     rows, out = tmp_path / "rows.npz", tmp_path / "generated.npz"
     np.savez(rows, **some(5, "assay"))
     options = {"num_samples": 2, "seed": 3, "noise": True}
-    generate_file(model.folder, rows, out, **options)
+    generate_file(model.folder, RowFiles(rows), out, **options)
     with pytest.raises(ValueError, match="`--out` is 'x.png', expected a .npz"):
-        generate_file(model.folder, rows, Path("x.png"), **options)
-    with pytest.raises(ValueError, match="config.json is damaged, or no .npy or"):
-        generate_file(model.folder, model.folder / "config.json", out, **options)
+        generate_file(model.folder, RowFiles(rows), Path("x.png"), **options)
+    with pytest.raises(ValueError, match="`--given-file` is .*config.json', expected"):
+        files = RowFiles(model.folder / "config.json")
+        generate_file(model.folder, files, out, **options)
     expected = model.generate(some(5, "assay"), **options)
     with np.load(out) as found:
         assert sorted(found) == ["file", "photo"]
         for t in expected:
             np.testing.assert_array_equal(found[t], expected[t])
+    # The same numbers in a table: the draws are the same, and its ids go with them.
+    lines = [
+        "id,x,y,kind",
+        *(f"p{i},{x},{y},k" for i, (x, y) in enumerate(VIEWS["assay"][:5])),
+    ]
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/assay.csv").write_text("\n".join(lines) + "\n")
+    files = RowFiles(tmp_path / "tables", labels="kind", id_column="id")
+    generate_file(model.folder, files, out, **options)
+    with np.load(out) as found:
+        assert found["rows.ids"].tolist() == ["p0", "p1", "p2", "p3", "p4"]
+        np.testing.assert_array_equal(found["photo"], expected["photo"])
 
 
 def test_how_draws_of_a_product_came_about_stands_beside_them(
@@ -401,7 +433,7 @@ def test_how_draws_of_a_product_came_about_stands_beside_them(
     rows.write_bytes(npz(some(4, "assay", "file")))
     options = {"num_samples": 2, "seed": 3, "noise": False}
     with pytest.warns(UserWarning, match="8 of 8 draws are not to .* 0, 1, 2, 3:"):
-        generate_file(model.folder, rows, out, **options)
+        generate_file(model.folder, RowFiles(rows), out, **options)
     with np.load(out) as found:
         chains = {n.partition(".")[2]: x for n, x in found.items() if "chains." in n}
         assert set(found) - {f"chains.{n}" for n in chains} == {"photo"}

@@ -355,7 +355,7 @@ CASES = [
     Case((*SAMPLE, "--prior=gmm"), "`--prior` is 'gmm', expected one of ('normal',)"),
     Case((*ROWS, "--given=m0"), "`--given-file` goes with neither `--given` nor"),
     Case((*ROWS, "--out=x.png"), "`--out` is 'x.png', expected a .npz with"),
-    Case(ROWS, "rows.npz: No such file or directory"),
+    Case(ROWS, "`--given-file` is 'rows.npz', which is not there, expected a .npz"),
     Case(ROWS, "rows.npz is damaged, or no .npy or .npz", writes("rows.npz", "text")),
     Case(
         ROWS,
@@ -364,7 +364,7 @@ CASES = [
     ),
     Case(
         ROWS,
-        "rows.npz is a .npy, expected a .npz",
+        "rows.npz is a .npy by its content, expected a .npz",
         lambda folder: np.save(open(folder / "rows.npz", "wb"), np.zeros(3)),
     ),
     Case(ROWS, "run has no model.json, which training", rows_file(m0=np.zeros(3))),
@@ -380,10 +380,10 @@ CASES = [
     Case((*IMPUTE, "--num_samples=0"), "flag --num_samples=0: "),
     Case((*IMPUTE, "--out=x.npy"), "`--out` is 'x.npy', expected a .npz"),
     Case((*IMPUTE, "--latent=z"), "`--latent` is 'z', expected a .npz"),
-    Case(IMPUTE, "rows.npz: No such file or directory"),
+    Case(IMPUTE, "`--input` is 'rows.npz', which is not there, expected a .npz"),
     Case(
         IMPUTE,
-        "`--input` rows.npz is a .npy, expected a .npz",
+        "rows.npz is a .npy by its content, expected a .npz",
         lambda folder: np.save(open(folder / "rows.npz", "wb"), np.zeros(3)),
     ),
     Case(IMPUTE, "run has no model.json, which training", rows_file(m0=np.zeros(3))),
