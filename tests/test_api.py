@@ -38,6 +38,7 @@ TINY = {
     "model.joint_hidden_sizes": (8,),
     **{f"model.networks.{m}.hidden_sizes": (8,) for m in VIEWS},
     "model.likelihoods.assay.scale": 0.25,
+    "model.likelihoods.assay.learns_scale": False,
     "flow.hidden_sizes": (8,),
     "flow.num_blocks": 1,
     "flow.context_size": 0,

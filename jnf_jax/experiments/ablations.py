@@ -31,6 +31,9 @@ def faults_of(ablation: Any) -> list[str]:
     ]
     if faults:
         return faults
+    plot = ablation["plot"]
+    if missing := sorted({"x", "y", "log_x"} - set(plot)):
+        return [f"`plot` lacks {missing}"]
     for number, variant in enumerate(ablation["variants"]):
         path = f"variants[{number}]"
         if set(variant["values"]) != set(ablation["axes"]):
@@ -40,7 +43,6 @@ def faults_of(ablation: Any) -> list[str]:
             )
         found = validate(variant["record"])
         faults += [f"{path}.record: {fault}" for fault in found]
-        plot = ablation["plot"]
         over = [] if plot["x"] in ablation["axes"] else [plot["x"]]
         wanted = dict.fromkeys([*ablation["quantities"], *plot["y"], *over])
         for quantity in () if found else wanted:

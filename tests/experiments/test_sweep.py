@@ -201,7 +201,7 @@ def test_seeds_become_a_mean_and_a_spread(base, calls):
     assert stored == json.loads(json.dumps(record))
     points = sweep_plot.points_of(done, "coherence.conditional.1")
     sd = pytest.approx(0.5 / 2**0.5)
-    assert points == {"": [(n, 0.5, sd, sd) for n in (0, 1)]}
+    assert points == {"": [(n, 0.5, sd, sd, n) for n in (0, 1)]}
 
 
 def test_stages_are_shared_by_those_that_agree_on_them(base):

@@ -69,9 +69,12 @@ def get_config():
     with config.unlocked():
         config.model.update(latent_dim=3, head_size=3)
         config.model.joint_hidden_sizes = ({width},) * 2
+        config.model.linear_path = False
         for network in config.model.networks.values():
             network.update(kind="mlp", features=(), hidden_sizes=({width},) * 2)
-            network.activation = "sigmoid"
+            network.update(activation="sigmoid", linear_path=False)
+        for likelihood in config.model.likelihoods.values():
+            likelihood.learns_scale = False
     return config
 """
     )

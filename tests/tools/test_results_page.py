@@ -684,7 +684,11 @@ def test_ablations_have_a_section(repository, record):
             r"`variants\[0\].values` ha",
         ),
         ({"quantities": ["coherence.conditional"]}, "is no number in the record"),
-        ({"plot": {"y": ["a"]}}, "quantity 'a' is not in the record"),
+        ({"plot": {"y": ["a"]}}, r"`plot` lacks \['log_x', 'x'\]"),
+        (
+            {"plot": {"x": "model.beta", "y": ["a"], "log_x": False}},
+            "quantity 'a' is not in the record",
+        ),
         ({"variants": [variant]}, r"`?variants\[0\].record: `dataset` is missing"),
     ):
         path.write_text(json.dumps(ablation | changes))
