@@ -380,7 +380,7 @@ def test_files_of_the_same_views_are_the_same_run(model, tmp_path, capsys):
     assert "own: train 48, validation 6, test 6 tuples of assay, file, photo" in told
     low, high = VIEWS["assay"].min(), VIEWS["assay"].max()
     expected = f"  assay  vector [2], {low:.4g} to {high:.4g}, standardised; mlp (8,) "
-    expected += "and a linear path, identity, normal of scale 0.25, learnt from there\n"
+    expected += "and a linear path, identity, normal of scale 0.25\n"
     assert expected in told
     assert "  z: 2 numbers; stage joint with weight decay 0.021; stage un" in told
     assert "  labels: 2 classes, 2" in told

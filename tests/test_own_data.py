@@ -92,6 +92,15 @@ def test_shapes_choose_networks_and_likelihoods(folder):
     resolve(config)
 
 
+@pytest.mark.parametrize(("num_columns", "rate"), [(200, 1e-2), (201, 1e-3)])
+def test_tables_of_many_columns_learn_slowly(tmp_path, num_columns, rate):
+    """At 1e-2 one of 20,000 diverged within five steps."""
+    x = np.random.default_rng(0).standard_normal((20, num_columns)).astype(np.float32)
+    own.write(tmp_path / "data", {"wide": x[:, 1:], "one": x[:, :1]})
+    config = config_files.load_config(f"own/jnf:{tmp_path / 'data'}")
+    assert config.joint.learning_rate == rate
+
+
 @pytest.mark.parametrize("objective", ["cl", "dcca"])
 def test_jnf_shared_takes_the_same_folder(folder, objective):
     config = config_files.load_config(f"own/jnf_shared:{objective}:{folder}")
