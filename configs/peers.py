@@ -31,19 +31,23 @@ def of_method(
     return config
 
 
+AS_PUBLISHED = dict(learning_rate=1e-4, schedule="constant")
+"""How the code of arXiv 2306.04445 trains the diffusion of MLD."""
+
+
 def latent_diffusion(
     config: ml_collections.ConfigDict, diffusion: dict, **own
 ) -> ml_collections.ConfigDict:
     """``config`` of JNF with MLD: autoencoders are trained as its joint VAE was.
 
-    ``diffusion`` says how stage ``joint`` is trained; ``own`` are settings of the
-    section ``mld``.
+    ``diffusion`` says how stage ``joint`` is trained, of whose parameters the average
+    is kept; ``own`` are settings of the section ``mld``.
     """
     with config.unlocked():
         config.method = "mld"
         config.stages = "autoencoders,joint"
         config.mld = own
         config.autoencoders = config.joint
-        config.joint = diffusion
+        config.joint = dict(ema_decay=0.999, select="last") | diffusion
         del config.flow, config.sampler, config.unimodal
     return config

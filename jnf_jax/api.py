@@ -206,7 +206,7 @@ class Model:
         one flow serves every subset.
         """
         read = self._read(given, "given")
-        own_views = tuple(sorted(set(read) & set(self.modalities)))
+        own_views = new_rows.names_of(read)
         names = coherence.targets_of(own_views, self.modalities)
         if targets is not None:
             names = tuple(targets)
@@ -331,9 +331,8 @@ class Model:
         are those of ``generate``.
         """
         read = self._read(given, "given")
-        own_views = set(read) & set(self.modalities)
-        options = dict(step_size=self._step_size(own_views))
-        options |= _draws(num_samples, seed)
+        step_size = self._step_size(new_rows.names_of(read))
+        options = dict(step_size=step_size, **_draws(num_samples, seed))
         return new_rows.encode(*self._model, read, **options)
 
     def log_likelihood_bound(
@@ -357,7 +356,7 @@ class Model:
         """
         read = self._read(views, "views")
         given = () if given is None else tuple(sorted(given))
-        own_views = tuple(m for m in read if m in self.modalities)
+        own_views = new_rows.names_of(read)
         targets = [m for m in own_views if m not in given]
         if given:
             check_subset(given, own_views, name="given")

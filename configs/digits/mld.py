@@ -15,13 +15,5 @@ from jnf_jax.configs.digits import jnf_paper
 
 def get_config() -> ml_collections.ConfigDict:
     """MLD, 16 numbers a view, on the networks of digits/jnf_paper."""
-    diffusion = dict(
-        num_steps=10_000,
-        batch_size=256,
-        schedule="cosine",
-        ema_decay=0.999,
-        select="last",
-    )
-    return peers.latent_diffusion(
-        jnf_paper.get_config(), diffusion, hidden_size=256, num_layers=3, num_steps=250
-    )
+    diffusion = dict(num_steps=10_000, batch_size=256, schedule="cosine")
+    return peers.latent_diffusion(jnf_paper.get_config(), diffusion)

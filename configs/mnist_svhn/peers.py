@@ -57,23 +57,14 @@ def get_config(argument: str) -> ml_collections.ConfigDict:
 
 
 def _mld() -> ml_collections.ConfigDict:
-    diffusion = dict(
-        num_steps=150 * jnf.STEPS_PER_EPOCH,
-        batch_size=128,
-        learning_rate=1e-4,
-        schedule="constant",
-        ema_decay=0.999,
-        select="last",
-    )
+    diffusion = dict(num_steps=150 * jnf.STEPS_PER_EPOCH, batch_size=128)
     config = peers.latent_diffusion(
         jnf.get_config(),
-        diffusion,
+        diffusion | peers.AS_PUBLISHED,
         latent_dims=(16, 64),
         conditioning_probability=0.5,
         weighting="noise",
         hidden_size=512,
-        num_layers=3,
-        num_steps=250,
     )
     config.model.likelihood_rescaling = False
     config.autoencoders.num_steps = 150 * jnf.STEPS_PER_EPOCH

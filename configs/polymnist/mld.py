@@ -18,22 +18,13 @@ from jnf_jax.configs.polymnist import jnf
 
 def get_config() -> ml_collections.ConfigDict:
     """MLD, 160 numbers a view."""
-    diffusion = dict(
-        num_steps=3_000 * jnf.STEPS_PER_EPOCH,
-        batch_size=256,
-        learning_rate=1e-4,
-        schedule="constant",
-        ema_decay=0.999,
-        select="last",
-    )
+    diffusion = dict(num_steps=3_000 * jnf.STEPS_PER_EPOCH, batch_size=256)
     config = peers.latent_diffusion(
         jnf.get_config(),
-        diffusion,
+        diffusion | peers.AS_PUBLISHED,
         conditioning_probability=0.2,
         weighting="noise",
         hidden_size=1_536,
-        num_layers=3,
-        num_steps=250,
     )
     config.model.latent_dim = 160
     return config

@@ -112,7 +112,7 @@ def encode(
 
     def program(key, draws, rows, views):
         keys, _ = _keys_of(key, draws, rows)
-        return _encode(inference, _names(given), params, keys, views, step_size)[0]
+        return _encode(inference, names_of(given), params, keys, views, step_size)[0]
 
     return _for_each_row(program, given, num_samples, seed, numbers)
 
@@ -143,7 +143,7 @@ def generate(
         infer_keys, noise_keys = _keys_of(key, draws, rows)
         as_if = views.pop(AS_IF, None)
         own = (infer_keys, views, step_size)
-        z, chains = _encode(inference, _names(given), params, *own)
+        z, chains = _encode(inference, names_of(given), params, *own)
         z = z if as_if is None else z._replace(covariates=jnp.asarray(as_if))
         return _show(inference, targets, noise, params, noise_keys, z), chains
 
@@ -217,7 +217,7 @@ def log_bound(
             f"`given` is empty, expected some of {sorted(views)}: the prior {name!r} "
             "is not normalised, and the measure 'likelihood' alone estimates its log Z"
         )
-    subset = given or _names(views)
+    subset = given or names_of(views)
 
     def program(key, draws, rows, views):
         del draws
@@ -232,7 +232,8 @@ def log_bound(
     return _for_each_row(program, views, 1, seed)[0]
 
 
-def _names(views: Rows) -> tuple[str, ...]:
+def names_of(views: Rows) -> tuple[str, ...]:
+    """Names of the views, sorted: covariates beside them are none."""
     return tuple(sorted(m for m in views if m != COVARIATES))
 
 

@@ -122,7 +122,10 @@ def read(folder: str | Path) -> Found:
         raise ValueError(
             f"{folder / 'model.pt'} has no tensor {error}; {SUPPORTED}"
         ) from error
-    config = _config(method, about, theirs, sizes, joint)
+    try:
+        config = _config(method, about, theirs, sizes, joint)
+    except KeyError as error:
+        raise ValueError(f"{path} lacks {error}; {SUPPORTED}") from error
     dataset = Dataset(
         name="multivae",
         shapes={m: _ours(shape) for m, shape in theirs.items()},

@@ -51,6 +51,7 @@ def jump_and_move(
     True
     """
     import blackjax
+    from blackjax.mcmc.random_walk import RWState
 
     jump, move = blackjax.irmh.build_kernel(), blackjax.hmc.build_kernel()
     num, size = proposals.shape
@@ -64,27 +65,29 @@ def jump_and_move(
 
         return finite
 
+    log_target = guarded(log_target)
     log_weight = guarded(lambda z: log_target(z) - log_proposal(z))
 
     def step(carry, of):
-        (z, step_size), (number, proposal, rng_key) = carry, of
+        (z, log_density, step_size), (number, proposal, rng_key) = carry, of
         jump_key, move_key = jax.random.split(rng_key)
-        state = blackjax.irmh.init(z, log_weight)
+        state = RWState(z, guarded(lambda z: log_density - log_proposal(z))(z))
         state, jumped = jump(jump_key, state, log_weight, lambda _: proposal)
-        state = blackjax.hmc.init(state.position, guarded(log_target))
-        how = (guarded(log_target), step_size, mass, NUM_LEAPFROG)
+        state = blackjax.hmc.init(state.position, log_target)
+        how = (log_target, step_size, mass, NUM_LEAPFROG)
         state, moved = move(move_key, state, *how)
         acceptance = jnp.nan_to_num(moved.acceptance_rate)
         change = (acceptance - TARGET_ACCEPTANCE) / jnp.sqrt(number)
         step_size *= jnp.where(number < num_adapting, jnp.exp(change), 1.0)
-        return (state.position, step_size), (jumped.is_accepted, acceptance)
+        carry = state.position, state.logdensity, step_size
+        return carry, (jumped.is_accepted, acceptance)
 
     # As in `tempered_smc`, whose mass is of the same kind.
     first = jnp.asarray(0.8 * size**-0.25, proposals.dtype)
     numbers = jnp.arange(1, num)
-    (end, _), (jumped, acceptance) = jax.lax.scan(
+    (end, *_), (jumped, acceptance) = jax.lax.scan(
         step,
-        (proposals[0], first),
+        (proposals[0], log_target(proposals[0]), first),
         (numbers, proposals[1:], jax.random.split(rng_key, num - 1)),
     )
     is_settled = numbers >= num_adapting

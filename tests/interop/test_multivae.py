@@ -107,6 +107,7 @@ def found_width(folder):
         ("JMVAE", {"name": "MoPoEConfig"}, "has tensors .'joint_encoder"),
         ("MoPoE", {"name": "JMVAEConfig", "alpha": 0.1}, "has no tensor 'joint_enc"),
         ("JMVAE", {"latent_dim": 4}, "model.pt does not fit"),
+        ("MoPoE", {"name": "MVTCAEConfig"}, "model_config.json lacks 'alpha'; supp"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_what_can(
