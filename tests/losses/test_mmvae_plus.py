@@ -234,6 +234,9 @@ def test_it_is_the_equation_written_out(members):
             bound = np.log(mean_weight) + log_weight.max()
             expected[i] += bound / len(members[i])
     np.testing.assert_allclose(terms.objective, expected, rtol=1e-4)
+    # Each expert that a row has is worth as much as the others, all together 1.
+    shares = [[(m in of) / max(len(of), 1) for of in members] for m in "abc"]
+    np.testing.assert_allclose(terms.weights.sum(1), shares, rtol=1e-5)
 
 
 def test_more_draws_tighten_the_bound():

@@ -271,6 +271,20 @@ def test_a_prior_is_fitted_to_draws_of_the_mixture(name):
     assert draws.shared.shape == (5, 2) and draws.private["c"].shape == (5, 3)
 
 
+def test_later_stages_draw_of_the_experts_that_a_row_has():
+    """Of a row with the view b alone q(z|x_b) is all that there is to draw from."""
+    method, params = make()
+    joint = method.inference.joint
+    present = {m: jnp.full(4_000, m == "b") for m in SHAPES}
+    cached = jax.jit(joint.cached_posterior)(params, one(4_000), present)
+    z = np.asarray(jax.jit(joint.draw_cached)(jax.random.key(0), cached))
+    mean = np.asarray(cached["mean"])[0]
+    b = sorted(SHAPES).index("b")
+    error = z.std(0) / np.sqrt(len(z))
+    assert (np.abs(z.mean(0) - mean[b]) < 4 * error).all()
+    assert np.abs(z.mean(0) - mean.mean(0)).max() > 8 * error.max()
+
+
 def test_every_fault_of_the_experts_is_told():
     with pytest.raises(ValueError) as error:
         make(private_dim=-1, family="cauchy", scale="relu", num_importance_samples=0)

@@ -113,14 +113,14 @@ def test_tempering_carries_a_wider_proposal_to_both_modes():
     check_both_modes(drawn)
 
 
-def jumped(num, num_proposals, scale, at, log_target):
+def jumped(num, num_proposals, scale, at, log_target, size=2):
     """Ends of ``num`` chains whose proposals are N(at, scale² I), and how they went."""
 
     @jax.jit
     @jax.vmap
     def one_datum(rng_key):
         draw_key, run_key = jax.random.split(rng_key)
-        z = at + scale * jax.random.normal(draw_key, (num_proposals, 2))
+        z = at + scale * jax.random.normal(draw_key, (num_proposals, size))
         return jump_and_move(run_key, z, normal_of(scale, at), log_target)
 
     return map(np.asarray, one_datum(jax.random.split(jax.random.key(0), num)))
@@ -132,6 +132,19 @@ def test_jumps_in_turn_with_moves_find_both_modes():
     check_both_modes(drawn)
     assert 0.02 < accepted.mean() < 0.9
     assert abs(moved.mean() - 0.7) < 0.1  # what the step is adapted to
+
+
+def test_jumps_alone_lead_from_mode_to_mode():
+    """Modes 1 : 3 at -8 and 4, of sd .5: no move crosses. Of N(0, 4²) the rarer one is
+    seldom proposed, which the weights make up for."""
+
+    def log_target(z):
+        left, right = normal_of(0.5, -8.0)(z), normal_of(0.5, 4.0)(z)
+        return jnp.logaddexp(left, right + jnp.log(3.0))
+
+    drawn, _, _ = jumped(1_500, 400, 4.0, 0.0, log_target, size=1)
+    error = np.sqrt(0.25 * 0.75 / 1_500)
+    assert abs((drawn[:, 0] < 0).mean() - 0.25) < 4 * error
 
 
 def test_moves_arrive_where_no_jump_leads():
