@@ -5,6 +5,7 @@ batches, decodes, and classifies decoder means. Written once against
 ``methods.Inference``.
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,9 @@ from jnf_jax.names import join_names
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 from jnf_jax.types import Params
+
+TOLD_AHEAD = 12
+"""Of more subsets than these it is said how long they take, before they are drawn."""
 
 NUM_KEYS = 2**16
 """Keys of a protocol: each subset's, by number, then the ceiling's and the priors'."""
@@ -111,7 +115,9 @@ def evaluate_coherence(
     keys, report, judged = _keys(subject), subject.report, subject.judged
     accuracies, shown, sampler, rates, warnings = {}, {}, {}, {}, []
     draws, asked = Draws({}, {}), [*_subsets_asked_for(subject, keys)]
-    says_when = True
+    says_when = len(asked) <= TOLD_AHEAD
+    if not says_when:
+        _tell_how_long(subject, *asked[-1], len(asked))
     for subset, key in asked:
         name, size = join_names(subset), len(subset)
         if is_new := size not in map(len, draws.given):
@@ -200,6 +206,26 @@ def _subsets_asked_for(
         key = next(keys)
         if subset in asked:
             yield subset, key
+
+
+def _tell_how_long(
+    subject: Subject, subset: tuple[str, ...], rng_key: jax.Array, num_subsets: int
+) -> None:
+    """Says how long ``num_subsets`` take, if each batch takes as long as one of these.
+
+    ``subset`` is one of the largest: chains of others have fewer experts. One batch is
+    drawn twice, because the first time compiles it.
+    """
+    size = min(subject.protocol.batch_size, subject.num_tuples)
+    subject.report(f"timing {num_subsets} subsets by one batch given {len(subset)}…")
+    of_one = dataclasses.replace(subject.protocol, num_tuples=size)
+    for _ in range(2):
+        begin = time.monotonic()
+        _draw_given(subject._replace(protocol=of_one), subset, rng_key)
+    seconds = time.monotonic() - begin
+    seconds *= num_subsets * -(-subject.num_tuples // size)
+    told = f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.0f} min"
+    subject.report(f"  at most {told}, beside compiling each size once")
 
 
 def _draw_given(

@@ -77,7 +77,10 @@ class TrainSettings:
         below=1,
     )
     checkpoint_every: int = option(
-        0, "Steps between checkpoints; 0 is as `evaluate_every`.", at_least=0
+        0,
+        "Steps between checkpoints; 0 is as `evaluate_every`, but not within a minute "
+        "of the one before. The last step, and one that a signal stops, are saved too.",
+        at_least=0,
     )
     keep_checkpoints: int = option(
         2, "Checkpoints that are kept; 2 leave a spare.", at_least=1, of_identity=False

@@ -3,8 +3,9 @@
     from jnf_jax.training import Stage, TrainSettings, train
 
 The step is pure (``train_step.py``); this file decides when to log, to validate and to
-save. All of these moments, and the order of the data, are functions of the step number,
-so that a run that was killed and resumed ends with the same bits as one that was not.
+save. The first two, and the order of the data, are functions of the step number, so
+that a run that was killed and resumed ends with the same bits as one that was not; when
+it is saved changes none of them.
 """
 
 import contextlib
@@ -25,6 +26,9 @@ from jnf_jax.training import feed, stage_run, stopping
 from jnf_jax.training.optimizers import TrainSettings
 from jnf_jax.training.progress import Clock, MetricsWindow, Progress
 from jnf_jax.training.train_step import TrainState
+
+SECONDS_BETWEEN_SAVES = 60.0
+"""At least, where ``checkpoint_every`` is 0: a save takes as long as many a step."""
 
 
 class TrainResult(NamedTuple):
@@ -248,7 +252,7 @@ def _loop(
     step, batch_size = int(state.step), run.settings.batch_size
     advance, validate = stage_run.make_advance(run, rows), stage_run.make_validate(run)
     begin, window = time.monotonic() - seconds, MetricsWindow(step, clock)
-    running = None  # the losses of the latest call
+    running, saved = None, time.monotonic()  # the losses of the latest call; when
     while step < plan.num_steps:
         count = plan.next_count(step)
         state, metrics = advance(state, step, count)
@@ -269,10 +273,14 @@ def _loop(
             with clock.paused():
                 state = validate(state, step)
         number = asked_to_stop() if step < plan.num_steps else 0
+        if saving and step < plan.num_steps and not run.settings.checkpoint_every:
+            is_late = time.monotonic() - saved >= SECONDS_BETWEEN_SAVES
+            saving = processes.any_of_all(is_late)
         if saving or number:
             spent, position = time.monotonic() - begin, rows.position()
             with clock.paused():
                 stage_run.save_if_finite(run, state, window, step, spent, position)
+            saved = time.monotonic()
         if number:
             processes.say(
                 f"stage {run.stage.name}: step {step:,} of {plan.num_steps:,} is saved "

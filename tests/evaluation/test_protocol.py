@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import re
+import time
 from typing import NamedTuple
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from bare_inference import BareInference
 
+from jnf_jax.evaluation import coherence
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.coherence import draw_latents, evaluate_coherence
 from jnf_jax.evaluation.protocol import SUBSETS, ProtocolSettings, protocol_name
@@ -155,6 +158,32 @@ def test_protocol_counts_what_it_says(batch_size):
     assert report.joint_entropy == pytest.approx({"uniform": entropy, "ones": 0})
     assert abs(entropy - math.log(3)) < 0.1
     assert report.sampler == {"subsets": {}, "warnings": []}
+
+
+def test_how_long_many_subsets_take_is_said_before_they_are_drawn(monkeypatch):
+    settings = ProtocolSettings(
+        num_prior_samples=400, batch_size=50, num_diagnostic_data=2
+    )
+    lines, drawn = [], []
+
+    class Watched(LabelModel):
+        def infer(self, params, rng_key, views, subset, step_size=None):
+            drawn.append((subset, len(lines)))
+            time.sleep(0.06)
+            return super().infer(params, rng_key, views, subset)
+
+    judged = subject(Watched(), settings)._replace(report=lines.append)
+    few = evaluate_coherence(judged)
+    assert not any("at most" in line for line in lines)
+    lines.clear(), drawn.clear()
+    monkeypatch.setattr(coherence, "TOLD_AHEAD", 5)
+    many = evaluate_coherence(judged)
+    assert lines[0] == "timing 6 subsets by one batch given 2…"
+    # 6 subsets of 3 batches, at .06 s and more each.
+    told = re.fullmatch(r"  at most (\d+) s, beside compiling each size once", lines[1])
+    assert 1 <= int(told[1]) <= 20
+    assert [subset for subset, said in drawn if said == 1] == [("b", "c")] * 2
+    assert many.table == few.table and many.joint == few.joint
 
 
 def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jnf_jax import checkpoint
-from jnf_jax.training import batches, stage_run, train_step
+from jnf_jax.training import batches, stage_run, train_step, trainer
 from jnf_jax.training.optimizers import make_optimizer
 from jnf_jax.training.progress import MetricsWindow
 from jnf_jax.training.trainer import (
@@ -270,6 +270,15 @@ def test_trains_outside_the_main_thread(tmp_path):
     thread.start()
     thread.join()
     assert results[0].step == 60
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(60.0, [60]), (0.0, [15, 30, 45, 60])])
+def test_saves_of_its_own_accord_are_apart(tmp_path, monkeypatch, seconds, steps):
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", seconds)
+    records = []
+    run(tmp_path, log=records.append, checkpoint_every=0)
+    saved = [r["step"] for r in records if r["event"] == "checkpoint"]
+    assert saved == steps
 
 
 def test_a_finished_stage_is_read_not_trained(tmp_path):
