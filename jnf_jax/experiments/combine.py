@@ -34,8 +34,8 @@ def combine(records: Sequence[Record]) -> dict[str, Any]:
     has a worst, the mean otherwise. Those diagnostics of ``refinement.subsets`` do too,
     all else there is measured. ``key`` is a single run's: the record has none.
     ``stage1_checkpoint`` lists one id a seed, ``command`` each that was run; entries of
-    ``continued`` tell their ``seed``; sentences (notes, warnings) are those of any
-    seed; null stays null if any seed has it.
+    ``continued`` tell their ``seed``; sentences (notes, warnings, what stands in for an
+    improper quotient) are those of any seed; null stays null if any seed has it.
 
     Args:
         records: Valid records of one config, on the same data and commit, one a seed;
@@ -79,14 +79,22 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
         return pick(values) if pick else sum(values) / len(values)
     measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
-        found = {key for value in values for key in value}
-        lacking = sorted(k for k in found if any(k not in value for value in values))
+        found = {k: v for value in values for k, v in value.items()}
+        lacking = sorted(
+            key
+            for key, last in found.items()
+            # What is told of a seed where there is cause to.
+            if not isinstance(last, str) and any(key not in value for value in values)
+        )
         if lacking:
             raise ValueError(
                 f"`{path or 'record'}` has {lacking} in some of the records only"
             )
         below = f"{path}." if path else ""
-        return {k: _merge(below + k, [value[k] for value in values]) for k in first}
+        return {
+            k: _merge(below + k, [value[k] for value in values if k in value])
+            for k in found
+        }
     if measured and all(isinstance(value, float) for value in values):
         return summarise(values)
     if all(value == first for value in values):

@@ -62,6 +62,17 @@ def test_what_one_seed_continued_is_told_with_its_seed(records):
     assert combine(records)["continued"] == [{"seed": 1, **entry}]
 
 
+def test_what_is_told_of_one_seed_is_told_of_all_and_its_numbers_are_not(records):
+    told = "where 100 transitions of a chain end"
+    records[1]["sampler"]["stand_in"] = told
+    combined = combine(records)
+    validate(combined)
+    assert combined["sampler"]["stand_in"] == told
+    records[1]["coherence"]["by_chance"] = 0.1
+    with pytest.raises(ValueError, match=r"`coherence` has \['by_chance'\] in some of"):
+        combine(records)
+
+
 def test_measured_numbers_are_summarised(records):
     record = combine(records)
     assert validate(record) == []
