@@ -102,6 +102,16 @@ def test_no_program_is_compiled_for_other_rows(model, num_compiled):
     assert num_compiled() > before
 
 
+def test_what_decodes_a_view_serves_whatever_is_given(model):
+    rest = {"assay", "file", "photo"}
+    for m in sorted(rest):
+        model.generate(some(3, m), targets=sorted(rest - {m}), num_samples=2)
+    before = new_rows._show._cache_size()
+    for m in sorted(rest):
+        model.generate(some(3, *rest - {m}), targets=[m], num_samples=2)
+    assert new_rows._show._cache_size() == before
+
+
 def test_noise_is_the_likelihoods(model):
     """0.25 standard deviations of the data, as `overrides` say; 8,000 numbers."""
     given = some(20, "file")

@@ -190,7 +190,7 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         learning_rate=1e-2 if num_numbers <= MOST_COLUMNS else 1e-3,
         gradient_clip=50.0,
     )
-    config.optimizer.weight_decay = decay
+    config.optimizer.update(weight_decay=decay, decay_by_inputs=True)
     config.subset_posterior.update(
         name="amortised", hidden_sizes=(width, width), linear_path=True
     )

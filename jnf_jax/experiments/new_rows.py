@@ -2,7 +2,7 @@
 
 Draw k of row i depends on (seed, k, i), on that row and on the parameters, on nothing
 else: every row has a key of its own and is inferred under `vmap` as a batch of one. How
-many rows there are changes neither their draws nor, once both sizes of ``BATCH_SIZES``
+many rows there are changes neither their draws nor, once all sizes of ``BATCH_SIZES``
 were met, what is compiled: rows are padded to them. (Programs of different sizes may
 round differently: draws agree to float32's accuracy, not to the last bit.)
 
@@ -31,8 +31,11 @@ Rows = Mapping[str, np.ndarray]
 AS_IF = "(as if)"
 """The covariates that rows are decoded as; no view has parentheses in its name."""
 
-BATCH_SIZES = (16, 256)
-"""Rows in one call: the first where it holds all that is asked for, else the second."""
+BATCH_SIZES = (16, 256, 4_096)
+"""Rows in one call: few, most of what is asked for, or tables times many draws."""
+
+MOST_NUMBERS = 500
+"""Of a row that is drawn, for the largest of ``BATCH_SIZES``: pictures have more."""
 
 NUM_AT_ONCE = 16
 """Importance samples of a row in one call."""
@@ -145,7 +148,9 @@ def generate(
         own = (infer_keys, views, step_size)
         z, chains = _encode(inference, names_of(given), params, *own)
         z = z if as_if is None else z._replace(covariates=jnp.asarray(as_if))
-        return _show(inference, targets, noise, params, noise_keys, z), chains
+        # A program a view, which all subsets share.
+        shown = (inference, noise, params, noise_keys, z)
+        return {t: _show(t, *shown) for t in targets}, chains
 
     return _for_each_row(program, read, num_samples, seed, numbers)
 
@@ -252,7 +257,6 @@ def _for_each_row(
         numbers = np.arange(len(next(iter(views.values()))))
     num_rows = len(numbers)
     num_pairs = num_samples * num_rows
-    batch_size = next((b for b in BATCH_SIZES if b >= num_pairs), BATCH_SIZES[-1])
     key = jax.random.key(seed)
 
     def one_batch(number: int, pairs: np.ndarray) -> Any:
@@ -261,11 +265,24 @@ def _for_each_row(
         own = {m: x[rows] for m, x in views.items()}
         return program(key, draws, numbers[rows], own)
 
+    batch_size = _batch_size(num_pairs, one_batch)
     padded = -(-num_pairs // batch_size) * batch_size
     found = map_batches(one_batch, padded, batch_size)
     return jax.tree.map(
         lambda a: a[:num_pairs].reshape(num_samples, num_rows, *a.shape[1:]), found
     )
+
+
+def _batch_size(num_pairs: int, one_batch: Callable[[int, np.ndarray], Any]) -> int:
+    """See ``BATCH_SIZES``: the largest if it is filled, and rows are of few numbers."""
+    smallest, middle, largest = BATCH_SIZES
+    if num_pairs <= smallest:
+        return smallest
+    if num_pairs < largest:
+        return middle
+    shapes = jax.eval_shape(lambda: one_batch(0, np.arange(smallest)))
+    of_row = sum(leaf.size for leaf in jax.tree.leaves(shapes)) // smallest
+    return largest if of_row <= MOST_NUMBERS else middle
 
 
 @jax.jit
@@ -335,18 +352,16 @@ def _nearest(inference, subset, params, views, z) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _show(inference, targets, noise, params, keys, z):
-    """{t: means of p(x_t|z), or draws of it, f32[B, *shape]}."""
-    known = sorted(inference.modalities)
+def _show(target, inference, noise, params, keys, z):
+    """Means of p(x_t|z), or draws of it, f32[B, *shape]."""
+    place = sorted(inference.modalities).index(target)
 
     def of_row(key, z):
-        decoded = inference.decode(params, jax.tree.map(lambda leaf: leaf[None], z))
+        one = jax.tree.map(lambda leaf: leaf[None], z)
+        decoded = inference.decode(params, one)[target]
         if not noise:
-            return {t: decoded[t].mean()[0] for t in targets}
-        return {
-            t: decoded[t].sample(seed=jax.random.fold_in(key, known.index(t)))[0]
-            for t in targets
-        }
+            return decoded.mean()[0]
+        return decoded.sample(seed=jax.random.fold_in(key, place))[0]
 
     return jax.vmap(of_row)(keys, z)
 

@@ -114,7 +114,7 @@ NAMED = {"data": DATA, "model.prior": PRIORS, "fitted_prior": PRIORS}
 _OF_OPTIMIZER = (
     *("optimizer", "learning_rate", "schedule", "warmup_steps", "b1", "b2"),
     *("gradient_clip", "ema_decay", "plateau_patience_epochs", "plateau_factor"),
-    *("weight_decay", "prior_rate_factor", "prior_start_step"),
+    *("weight_decay", "decay_by_inputs", "prior_rate_factor", "prior_start_step"),
 )
 _OF_STAGE = ("num_steps", "batch_size", "seed")
 

@@ -1,6 +1,7 @@
 """Training settings, and the optax transformation that they name."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,12 @@ class TrainSettings:
         "λ of ½ λ ‖W‖² over all kernels, added to the loss: with λ = 1/(N s²) the best "
         "of N data is that under weights which are N(0, s²) a priori.",
         at_least=0,
+        came_later=True,
+    )
+    decay_by_inputs: bool = option(
+        False,
+        "Whether λ is multiplied by a kernel's number of inputs n. Weights are then "
+        "N(0, s²/n) a priori: what a layer gives varies alike, however wide it is.",
         came_later=True,
     )
     ema_decay: float = option(
@@ -167,13 +174,16 @@ def _by_group(
     return optax.partition({**parts, "others": scaled()}, labels)
 
 
-def _kernels(params: Any) -> Any:
-    """Whether each leaf is one of a layer: its name is "kernel"."""
+def _add_decay(settings: TrainSettings, gradients: Any, params: Any) -> Any:
+    """Gradients of the loss and of the penalty on kernels: leaves of that name."""
 
-    def is_kernel(path: tuple, leaf: Any) -> bool:
-        return getattr(path[-1], "key", "") == "kernel"
+    def of_leaf(path: tuple, gradient: jax.Array, leaf: jax.Array) -> jax.Array:
+        if getattr(path[-1], "key", "") != "kernel":
+            return gradient
+        num_inputs = leaf.size // leaf.shape[-1] if settings.decay_by_inputs else 1
+        return gradient + settings.weight_decay * num_inputs * leaf
 
-    return jax.tree_util.tree_map_with_path(is_kernel, params)
+    return jax.tree_util.tree_map_with_path(of_leaf, gradients, params)
 
 
 MUON_RMS = 0.2
@@ -241,7 +251,7 @@ def make_optimizer(
         parts = [*clipped, scaled()]
     if settings.weight_decay:
         # Before the moments, unlike AdamW's: the loss that is stationary has it.
-        parts.insert(0, optax.add_decayed_weights(settings.weight_decay, _kernels))
+        parts.insert(0, optax.stateless(functools.partial(_add_decay, settings)))
     parts.append(optax.scale_by_learning_rate(make_schedule(settings)))
     if settings.schedule == "plateau":
         parts.append(

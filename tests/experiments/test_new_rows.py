@@ -240,3 +240,23 @@ def test_step_sizes_come_from_the_stored_tuples_alone():
     first, again = (new_rows.step_size_of(Exact(), {}, VIEWS, ("a",)) for _ in range(2))
     assert first == again and first - VIEWS["a"].sum() == pytest.approx(0.5, abs=0.5)
     assert new_rows.step_size_of(Exact(), {}, {}, ("a",)) is None
+
+
+def test_many_draws_of_few_numbers_are_made_at_once(monkeypatch):
+    """They are those of small batches; rows of many numbers are not."""
+    sizes, map_batches = [], new_rows.map_batches
+
+    def watched(program, size, batch_size):
+        sizes.append(batch_size)
+        return map_batches(program, size, batch_size)
+
+    monkeypatch.setattr(new_rows, "map_batches", watched)
+    given = {"a": VIEWS["a"][:30]}
+    many = generate(given, num_samples=140)
+    few = generate(given, num_samples=7)
+    monkeypatch.setattr(new_rows, "MOST_NUMBERS", 4)  # targets have five
+    generate(given, num_samples=140)
+    generate({"a": VIEWS["a"][:3]}, num_samples=5)
+    assert sizes == [4_096, 256, 256, 16]
+    for m, x in few.items():
+        np.testing.assert_allclose(many[m][:7], x, rtol=1e-5, atol=1e-6)

@@ -54,13 +54,16 @@ def test_each_optimizer_descends_a_parabola(name):
     assert abs(float(params["w"])) < 0.2
 
 
-def test_weight_decay_is_the_gradient_of_a_penalty_on_kernels():
-    params = {"kernel": jnp.array([[2.0, -1.0]]), "bias": jnp.array([3.0])}
-    kernels, biases = jnp.array([[[0.1, 0.2]], [[-0.7, 0.4]]]), jnp.array([[-0.3], [1]])
-    penalty = 0.25 * params["kernel"]
+@pytest.mark.parametrize("by_inputs", [False, True])
+def test_weight_decay_is_the_gradient_of_a_penalty_on_kernels(by_inputs):
+    params = {"kernel": jnp.array([[[2.0, -1.0]] * 3] * 2), "bias": jnp.array([3.0])}
+    kernels = jnp.array([[0.1, 0.2], [-0.7, 0.4]])[:, None, None] + jnp.zeros((2, 3, 2))
+    biases = jnp.array([[-0.3], [1]])
+    penalty = 0.25 * params["kernel"] * (6 if by_inputs else 1)
     updates = []
     for decay, own in ((0.25, 0.0), (0.0, penalty)):
         changes = {"learning_rate": 0.1, "gradient_clip": 0.4, "weight_decay": decay}
+        changes["decay_by_inputs"] = by_inputs
         optimizer = make_optimizer(settings(**changes), 5)
         state = optimizer.init(params)
         for kernel, bias in zip(kernels, biases, strict=True):
