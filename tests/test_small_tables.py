@@ -28,4 +28,4 @@ def test_a_hundred_rows_with_a_rare_class_and_a_constant_column(tmp_path):
     assert r2 > 0.75, r2
     np.testing.assert_allclose(filled.views["assay"][:, 3], 7.25, atol=0.01)
     ill = filled.views["ill"].ravel()
-    assert ill[label == 1].mean() > ill[label == 0].mean() + 0.5
+    assert ill[label == 1].mean() > 2 * ill[label == 0].mean()  # from four rows
