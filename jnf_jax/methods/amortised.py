@@ -396,10 +396,11 @@ class AmortisedInference(JointInference):
         """Features of every view, zeros where it is not given, and the mask."""
         beside = {n: views[n] for n in (COVARIATES,) if n in views}
         read = {m: self._read_one(params, {m: views[m]} | beside)[m] for m in subset}
-        # Placed on devices as what is read, or each subset would compile its own.
+        # Placed on devices, and mapped over, as what is read is: or each subset would
+        # compile its own.
         zeros = jnp.zeros(batch)
         if read:
-            zeros += jnp.zeros_like(next(iter(read.values()))[:, 0])
+            zeros = jnp.where(False, next(iter(read.values()))[:, 0], zeros)
         features = {
             m: read[m] if m in read else zeros[:, None] + jnp.zeros(size)
             for m, size in self.posterior.sizes

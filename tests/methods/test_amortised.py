@@ -276,16 +276,28 @@ def test_draws_have_the_density_that_is_told():
         assert (np.abs(np.asarray(z).mean(0) - moments) < 5 * error + 0.02).all()
 
 
-def test_one_program_draws_for_every_subset(num_compiled):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_one_program_draws_for_every_subset(num_compiled, mapped):
+    """Of rows that are mapped over too: new ones are inferred one by one."""
     method, params = make()
-    inference, views = method.inference, make_views(4)
-    key = jax.random.key(0)
+    views, keys = make_views(4), jax.random.split(jax.random.key(0), 4)
+
+    def draw_given(subset):
+        given = {m: views[m] for m in subset}
+        if not mapped:
+            return method.inference.infer(params, keys[0], given, subset)[0]
+
+        def of_row(key, row):
+            one = {m: x[None] for m, x in row.items()}
+            return method.inference.infer(params, key, one, subset)[0][0]
+
+        return jax.vmap(of_row)(keys, given)
+
     for m in SHAPES:
-        inference.infer(params, key, views, (m,))
+        draw_given((m,))
     before = num_compiled()
     for pair in itertools.combinations(SHAPES, 2):
-        z, _ = inference.infer(params, key, views, pair)
-        assert z.shape == (4, 2)
+        assert draw_given(pair).shape == (4, 2)
     assert num_compiled() == before
 
 
