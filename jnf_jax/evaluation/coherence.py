@@ -21,7 +21,6 @@ from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.names import join_names
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
-from jnf_jax.types import Params
 
 TOLD_AHEAD = 12
 """Of more subsets than these it is said how long they take, before they are drawn."""
@@ -269,15 +268,17 @@ def _draw_from_prior(
 ) -> tuple[dict[str, np.ndarray], Any]:
     """Draws from the prior ``name``, classified; and they themselves."""
     inference, num = subject.inference, subject.protocol.num_prior_samples
-
-    @functools.partial(jax.jit, static_argnums=2)
-    def sample(params: dict[str, Params], rng_key: jax.Array, num: int) -> Any:
-        z = inference.sample_prior(params, rng_key, num, name)
-        return parallel.constrain_batch(z, subject.held_out.mesh)
+    how = (inference, name, subject.held_out.mesh, subject.params)
 
     def draw(number: int, rows: np.ndarray) -> tuple[dict[str, Any], Any]:
-        z = sample(subject.params, jax.random.fold_in(rng_key, number), len(rows))
+        z = _sample_prior(len(rows), *how, jax.random.fold_in(rng_key, number))
         return {"drawn": z}, z
 
     predicted, z = draw_and_judge(subject, draw, inference.modalities, num)
     return predicted["drawn"], z
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _sample_prior(num, inference, name, mesh, params, rng_key) -> Any:
+    z = inference.sample_prior(params, rng_key, num, name)
+    return parallel.constrain_batch(z, mesh)
