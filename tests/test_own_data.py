@@ -85,6 +85,7 @@ def test_shapes_choose_networks_and_likelihoods(folder):
     assert config.joint.batch_size == 64 and config.model.latent_dim == 16
     assert config.model.networks.assay.hidden_sizes == (32,)  # of 320 rows
     assert config.optimizer.weight_decay == 1 / 320
+    assert not config.optimizer.decay_by_inputs  # which is for fewer rows
     assert not config.model.likelihoods.photo.learns_scale
     assert jnf.sizes_of(1_120, 24) == (12, 128, 1 / 1_120)
     assert jnf.sizes_of(80, 2) == (2, 32, 1 / 80)

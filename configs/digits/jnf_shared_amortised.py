@@ -4,7 +4,8 @@
 
 The flow reads embeddings of what the modalities share, beside the heads of the joint
 encoder. Stage ``joint`` is that of digits/jnf and stage ``shared`` that of
-digits/jnf_shared: ``--config.init.joint=DIR``, ``--config.init.shared=DIR``.
+digits/jnf_shared: ``--config.init.joint=DIR``, ``--config.init.shared=DIR``. Numbers of
+``:cl``: docs/results.md; ``:dcca`` is not yet run.
 """
 
 import ml_collections

@@ -48,6 +48,12 @@ MOST_COLUMNS = 200
 """Of all views together, up to which the joint stage learns at the rate that learnt
 scales want. A picture has more."""
 
+FEW_ROWS = 200
+"""Below so many to train on, weights are N(0, 1/n) a priori, n the inputs of a layer.
+With N(0, 1), as above, wine's 100 rows gave R² .30 and 90 % intervals that cover .77; so
+.33 and .84 (seeds 0 and 1, three tenths of the views missing). Of covariates a decoder
+learns less by it, and z carries more of them."""
+
 RULES = {
     "picture": "u8 or in [0, 1], [H, W, 1 or 3], sides that 4 divides, 16 and more",
     "vector": "[F]",
@@ -190,7 +196,7 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         learning_rate=1e-2 if num_numbers <= MOST_COLUMNS else 1e-3,
         gradient_clip=50.0,
     )
-    config.optimizer.update(weight_decay=decay, decay_by_inputs=True)
+    config.optimizer.update(weight_decay=decay, decay_by_inputs=size < FEW_ROWS)
     config.subset_posterior.update(
         name="amortised", hidden_sizes=(width, width), linear_path=True
     )
