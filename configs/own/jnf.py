@@ -50,9 +50,9 @@ scales want. A picture has more."""
 
 FEW_ROWS = 200
 """Below so many to train on, weights are N(0, 1/n) a priori, n the inputs of a layer.
-With N(0, 1), as above, wine's 100 rows gave R² .30 and 90 % intervals that cover .77; so
-.33 and .84 (seeds 0 and 1, three tenths of the views missing). Of covariates a decoder
-learns less by it, and z carries more of them."""
+With N(0, 1), as above, wine's 100 rows gave R² .30 and 90 % intervals that cover .77;
+so .33 and .84 (seeds 0 and 1, three tenths of the views missing). Of covariates a
+decoder learns less by it, and z carries more of them."""
 
 RULES = {
     "picture": "u8 or in [0, 1], [H, W, 1 or 3], sides that 4 divides, 16 and more",
