@@ -22,8 +22,8 @@ from jnf_jax.names import join_names
 from jnf_jax.runtime import parallel
 from jnf_jax.runtime.batching import map_batches
 
-TOLD_AHEAD = 12
-"""Of more subsets than these it is said how long they take, before they are drawn."""
+TOLD_AHEAD = 20
+"""Batches of draws from which on it is said how long they take, before any is drawn."""
 
 NUM_KEYS = 2**16
 """Keys of a protocol: each subset's, by number, then the ceiling's and the priors'."""
@@ -114,15 +114,20 @@ def evaluate_coherence(
     keys, report, judged = _keys(subject), subject.report, subject.judged
     accuracies, shown, sampler, rates, warnings = {}, {}, {}, {}, []
     draws, asked = Draws({}, {}), [*_subsets_asked_for(subject, keys)]
-    says_when = len(asked) <= TOLD_AHEAD
-    if not says_when:
-        _tell_how_long(subject, *asked[-1], len(asked))
+    is_told = False
+
+    def draw(subset: tuple[str, ...], key: jax.Array) -> SubsetDraws:
+        nonlocal is_told
+        if not is_told:  # once, of what is not known from before
+            _tell_how_long(subject, asked[len(draws.given) :])
+            is_told = True
+        return _draw_given(subject, subset, key)
+
     for subset, key in asked:
         name, size = join_names(subset), len(subset)
-        if is_new := size not in map(len, draws.given):
+        if size not in map(len, draws.given):
             report(f"compiling draws given {size} of {len(inference.modalities)}…")
-        begin = time.monotonic()
-        work = functools.partial(_draw_given, subject, subset, key)
+        work = functools.partial(draw, subset, key)
         predicted, draws.given[subset], quality, rates[name] = remember(name, work)
         found = "no label to agree on"
         if subset in judged:
@@ -131,12 +136,6 @@ def evaluate_coherence(
             mean = np.mean([a.macro for a in accuracies[subset].values()])
             found = f"coherence {mean:.3f}"
         report(f"given {', '.join(subset)}: {found}")
-        seconds = time.monotonic() - begin
-        # Not of one that was compiled, nor of one that was kept from before.
-        if says_when and quality is not None and not is_new and seconds > 1:
-            says_when = False
-            left = len(asked) - len(draws.given)
-            report(f"  in {seconds:.0f} s; {left} more, {left * seconds / 60:.0f} min")
         if quality is not None:
             for text in quality.pop("warnings"):
                 warnings.append(f"given {name}: {text}")
@@ -208,21 +207,23 @@ def _subsets_asked_for(
 
 
 def _tell_how_long(
-    subject: Subject, subset: tuple[str, ...], rng_key: jax.Array, num_subsets: int
+    subject: Subject, left: Sequence[tuple[tuple[str, ...], jax.Array]]
 ) -> None:
-    """Says how long ``num_subsets`` take, if each batch takes as long as one of these.
+    """Says how long the subsets ``left``, with their keys, take; not of a few batches.
 
-    ``subset`` is one of the largest: chains of others have fewer experts. One batch is
-    drawn twice, because the first time compiles it.
+    One batch given the last is drawn twice, because the first time compiles it: chains
+    given fewer views have fewer experts.
     """
     size = min(subject.protocol.batch_size, subject.num_tuples)
-    subject.report(f"timing {num_subsets} subsets by one batch given {len(subset)}…")
-    of_one = dataclasses.replace(subject.protocol, num_tuples=size)
+    num_batches = len(left) * -(-subject.num_tuples // size)
+    if num_batches < TOLD_AHEAD:
+        return
+    subject.report(f"timing {len(left)} subsets by a batch given {len(left[-1][0])}…")
+    one = dataclasses.replace(subject.protocol, num_tuples=size)
     for _ in range(2):
         begin = time.monotonic()
-        _draw_given(subject._replace(protocol=of_one), subset, rng_key)
-    seconds = time.monotonic() - begin
-    seconds *= num_subsets * -(-subject.num_tuples // size)
+        _draw_given(subject._replace(protocol=one), *left[-1])
+    seconds = (time.monotonic() - begin) * num_batches
     told = f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.0f} min"
     subject.report(f"  at most {told}, beside compiling each size once")
 

@@ -9,6 +9,9 @@ from jnf_jax.experiments.schema import Record, is_list_of
 
 _NOT_MEASURED = ("data", "versions")
 
+_OF_SOME = ("sampler.stand_in",)
+"""Told of the seeds that have cause to: the others' records lack it."""
+
 
 def summarise(values: Sequence[float]) -> float | dict[str, float | int]:
     """One seed's quantity as it is; of several mean, sd (divisor n − 1) and n.
@@ -79,18 +82,17 @@ def _merge(path: str, values: Sequence[Any]) -> Any:
         return pick(values) if pick else sum(values) / len(values)
     measured = keys[0] not in _NOT_MEASURED and "settings" not in keys
     if measured and all(isinstance(value, dict) for value in values):
-        found = {k: v for value in values for k, v in value.items()}
+        below = f"{path}." if path else ""
+        found = dict.fromkeys(key for value in values for key in value)
         lacking = sorted(
             key
-            for key, last in found.items()
-            # What is told of a seed where there is cause to.
-            if not isinstance(last, str) and any(key not in value for value in values)
+            for key in found
+            if below + key not in _OF_SOME and any(key not in value for value in values)
         )
         if lacking:
             raise ValueError(
                 f"`{path or 'record'}` has {lacking} in some of the records only"
             )
-        below = f"{path}." if path else ""
         return {
             k: _merge(below + k, [value[k] for value in values if k in value])
             for k in found

@@ -35,7 +35,7 @@ BATCH_SIZES = (16, 256, 4_096)
 """Rows in one call: few, most of what is asked for, or tables times many draws."""
 
 MOST_NUMBERS = 500
-"""Of a row that is drawn, for the largest of ``BATCH_SIZES``: pictures have more."""
+"""Of a row, given and drawn, for the largest of ``BATCH_SIZES``: pictures have more."""
 
 NUM_AT_ONCE = 16
 """Importance samples of a row in one call."""
@@ -265,7 +265,8 @@ def _for_each_row(
         own = {m: x[rows] for m, x in views.items()}
         return program(key, draws, numbers[rows], own)
 
-    batch_size = _batch_size(num_pairs, one_batch)
+    given = sum(x[0].size for x in views.values())
+    batch_size = _batch_size(num_pairs, given, one_batch)
     padded = -(-num_pairs // batch_size) * batch_size
     found = map_batches(one_batch, padded, batch_size)
     return jax.tree.map(
@@ -273,15 +274,18 @@ def _for_each_row(
     )
 
 
-def _batch_size(num_pairs: int, one_batch: Callable[[int, np.ndarray], Any]) -> int:
-    """See ``BATCH_SIZES``: the largest if it is filled, and rows are of few numbers."""
+def _batch_size(
+    num_pairs: int, given: int, one_batch: Callable[[int, np.ndarray], Any]
+) -> int:
+    """See ``BATCH_SIZES``: the largest if it is filled, and rows are of few numbers.
+
+    ``given`` are the numbers that a row has; what ``one_batch`` makes of it is counted.
+    """
     smallest, middle, largest = BATCH_SIZES
-    if num_pairs <= smallest:
-        return smallest
-    if num_pairs < largest:
-        return middle
-    shapes = jax.eval_shape(lambda: one_batch(0, np.arange(smallest)))
-    of_row = sum(leaf.size for leaf in jax.tree.leaves(shapes)) // smallest
+    if num_pairs < largest or given > MOST_NUMBERS:
+        return smallest if num_pairs <= smallest else middle
+    made = jax.eval_shape(lambda: one_batch(0, np.arange(smallest)))
+    of_row = given + sum(x.size for x in jax.tree.leaves(made)) // smallest
     return largest if of_row <= MOST_NUMBERS else middle
 
 

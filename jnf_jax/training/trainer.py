@@ -28,7 +28,7 @@ from jnf_jax.training.progress import Clock, MetricsWindow, Progress
 from jnf_jax.training.train_step import TrainState
 
 SECONDS_BETWEEN_SAVES = 60.0
-"""At least, where ``checkpoint_every`` is 0: a save takes as long as many a step."""
+"""At least, where ``checkpoint_every`` is 0: a save takes as long as many steps."""
 
 
 class TrainResult(NamedTuple):

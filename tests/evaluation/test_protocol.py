@@ -15,7 +15,12 @@ from bare_inference import BareInference
 from jnf_jax.evaluation import coherence
 from jnf_jax.evaluation.classifiers import Classifiers
 from jnf_jax.evaluation.coherence import draw_latents, evaluate_coherence
-from jnf_jax.evaluation.protocol import SUBSETS, ProtocolSettings, protocol_name
+from jnf_jax.evaluation.protocol import (
+    SUBSETS,
+    ProtocolSettings,
+    SubsetDraws,
+    protocol_name,
+)
 from jnf_jax.evaluation.statistics.bootstrap import macro_interval, share_interval
 from jnf_jax.evaluation.subject import HeldOut, Subject
 from jnf_jax.methods.method import SubsetInfo
@@ -175,15 +180,28 @@ def test_how_long_many_subsets_take_is_said_before_they_are_drawn(monkeypatch):
     judged = subject(Watched(), settings)._replace(report=lines.append)
     few = evaluate_coherence(judged)
     assert not any("at most" in line for line in lines)
-    lines.clear(), drawn.clear()
-    monkeypatch.setattr(coherence, "TOLD_AHEAD", 5)
-    many = evaluate_coherence(judged)
-    assert lines[0] == "timing 6 subsets by one batch given 2…"
-    # 6 subsets of 3 batches, at .06 s and more each.
-    told = re.fullmatch(r"  at most (\d+) s, beside compiling each size once", lines[1])
-    assert 1 <= int(told[1]) <= 20
-    assert [subset for subset, said in drawn if said == 1] == [("b", "c")] * 2
-    assert many.table == few.table and many.joint == few.joint
+    monkeypatch.setattr(coherence, "TOLD_AHEAD", 12)
+    for num_known in (0, 2):  # of six, three batches each
+        lines.clear(), drawn.clear()
+        known = iter(range(6))
+
+        def remember(name, work, known=known, num=num_known):
+            if next(known) < num:
+                lines.append("known")
+                rest = set("abc") - set(name.split("+"))
+                return SubsetDraws(dict.fromkeys(rest, LABELS), LABELS, None)
+            return work()
+
+        many = evaluate_coherence(judged, remember)
+        place = lines.index(f"timing {6 - num_known} subsets by a batch given 2…")
+        assert lines[:place].count("known") == num_known
+        # At .06 s a batch and more.
+        told = re.fullmatch(
+            r"  at most (\d+) s, beside compiling each size once", lines[place + 1]
+        )
+        assert 1 <= int(told[1]) <= 20
+        assert [s for s, said in drawn if said == place + 1] == [("b", "c")] * 2
+    assert many.joint == few.joint
 
 
 def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():

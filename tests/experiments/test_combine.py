@@ -68,9 +68,12 @@ def test_what_is_told_of_one_seed_is_told_of_all_and_its_numbers_are_not(records
     combined = combine(records)
     validate(combined)
     assert combined["sampler"]["stand_in"] == told
-    records[1]["coherence"]["by_chance"] = 0.1
-    with pytest.raises(ValueError, match=r"`coherence` has \['by_chance'\] in some of"):
-        combine(records)
+    for by_chance in (0.1, "a word"):
+        records[1]["coherence"]["by_chance"] = by_chance
+        with pytest.raises(
+            ValueError, match=r"`coherence` has \['by_chance'\] in some"
+        ):
+            combine(records)
 
 
 def test_measured_numbers_are_summarised(records):

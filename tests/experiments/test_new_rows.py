@@ -254,9 +254,10 @@ def test_many_draws_of_few_numbers_are_made_at_once(monkeypatch):
     given = {"a": VIEWS["a"][:30]}
     many = generate(given, num_samples=140)
     few = generate(given, num_samples=7)
-    monkeypatch.setattr(new_rows, "MOST_NUMBERS", 4)  # targets have five
-    generate(given, num_samples=140)
+    for most in (6, 1):  # two are given and five are drawn
+        monkeypatch.setattr(new_rows, "MOST_NUMBERS", most)
+        generate(given, num_samples=140)
     generate({"a": VIEWS["a"][:3]}, num_samples=5)
-    assert sizes == [4_096, 256, 256, 16]
+    assert sizes == [4_096, 256, 256, 256, 16]
     for m, x in few.items():
         np.testing.assert_allclose(many[m][:7], x, rtol=1e-5, atol=1e-6)

@@ -26,14 +26,15 @@ def test_they_are_numpys(batch, size):
         np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-4)
 
 
-def test_one_root_serves_many_right_sides():
-    root = jnp.asarray(np.linalg.cholesky(matrices((4,), 3)))
-    right = jnp.asarray(np.random.default_rng(1).standard_normal((7, 4, 3)), "f4")
-    found = solve_lower(root, right, transposed=True)
-    assert found.shape == (7, 4, 3)
-    np.testing.assert_allclose(
-        jnp.einsum("bji,sbj->sbi", root, found), right, rtol=1e-4, atol=1e-5
-    )
+@pytest.mark.parametrize("num", [7, 10_000])
+def test_one_root_serves_many_right_sides(num):
+    """A sum over what is solved would be wrong of more than 32,768, see there."""
+    root = np.linalg.cholesky(matrices((4,), 3))
+    x = np.random.default_rng(1).standard_normal((num, 4, 3)).astype(np.float32)
+    for transposed, product in ((False, "bij,sbj->sbi"), (True, "bji,sbj->sbi")):
+        right = np.einsum(product, root, x)
+        found = jax.jit(solve_lower, static_argnums=2)(root, right, transposed)
+        np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_those_of_jax():
