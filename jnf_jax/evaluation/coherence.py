@@ -163,10 +163,9 @@ def evaluate_coherence(
 def draw_latents(subject: Subject) -> Draws:
     """The draws of ``evaluate_coherence``, where there is nothing to judge them by."""
     subject, keys = subject._replace(classifiers=None), _keys(subject)
-    given = {
-        subset: _draw_given(subject, subset, key).z
-        for subset, key in _subsets_asked_for(subject, keys)
-    }
+    asked = [*_subsets_asked_for(subject, keys)]
+    _tell_how_long(subject, asked)
+    given = {subset: _draw_given(subject, subset, key).z for subset, key in asked}
     next(keys)  # the ceiling's
     names = subject.inference.prior_names
     return Draws(

@@ -202,6 +202,9 @@ def test_how_long_many_subsets_take_is_said_before_they_are_drawn(monkeypatch):
         assert 1 <= int(told[1]) <= 20
         assert [s for s, said in drawn if said == place + 1] == [("b", "c")] * 2
     assert many.joint == few.joint
+    lines.clear()
+    draw_latents(judged)
+    assert lines[0] == "timing 6 subsets by a batch given 2…"
 
 
 def test_intervals_are_those_of_the_targets_and_of_the_tuples_that_count():
