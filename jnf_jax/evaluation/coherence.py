@@ -7,6 +7,7 @@ batches, decodes, and classifies decoder means. Written once against
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -114,19 +115,19 @@ def evaluate_coherence(
     keys, report, judged = _keys(subject), subject.report, subject.judged
     accuracies, shown, sampler, rates, warnings = {}, {}, {}, {}, []
     draws, asked = Draws({}, {}), [*_subsets_asked_for(subject, keys)]
-    is_told = False
+    sizes: set[int] = set()  # of subsets that were drawn here, not kept from before
 
     def draw(subset: tuple[str, ...], key: jax.Array) -> SubsetDraws:
-        nonlocal is_told
-        if not is_told:  # once, of what is not known from before
+        size = len(subset)
+        if not sizes:
             _tell_how_long(subject, asked[len(draws.given) :])
-            is_told = True
+        if size not in sizes:
+            report(f"compiling draws given {size} of {len(inference.modalities)}…")
+        sizes.add(size)
         return _draw_given(subject, subset, key)
 
     for subset, key in asked:
-        name, size = join_names(subset), len(subset)
-        if size not in map(len, draws.given):
-            report(f"compiling draws given {size} of {len(inference.modalities)}…")
+        name = join_names(subset)
         work = functools.partial(draw, subset, key)
         predicted, draws.given[subset], quality, rates[name] = remember(name, work)
         found = "no label to agree on"
@@ -222,8 +223,8 @@ def _tell_how_long(
     for _ in range(2):
         begin = time.monotonic()
         _draw_given(subject._replace(protocol=one), *left[-1])
-    seconds = (time.monotonic() - begin) * num_batches
-    told = f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.0f} min"
+    seconds = math.ceil((time.monotonic() - begin) * num_batches)
+    told = f"{seconds} s" if seconds < 180 else f"{seconds / 60:.0f} min"
     subject.report(f"  at most {told}, beside compiling each size once")
 
 
