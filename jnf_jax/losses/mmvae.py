@@ -24,7 +24,8 @@ experts are drawn from one and weighed by all: it is right where experts agree, 
 K = 1 in the looser bound, and biased elsewhere (docs/math.md has numbers).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -110,19 +111,23 @@ def mmvae(
         reconstruction = weighted_sum(log_likelihood, likelihood_weights)
         return reconstruction - beta * ratio, (log_likelihood, ratio)
 
-    is_looser = bound == "looser"
+    is_looser, frozen = bound == "looser", jax.lax.stop_gradient(experts)
     if gradient == "plain":
         log_weights, parts = weigh(z, experts)
         objective, _, weights = _bound(log_weights, experts, is_looser)
+    elif gradient == "dreg_published":
+        log_weights, parts = _pulled_by_share(
+            lambda z: weigh(z, frozen), z, lambda x: _bound(x[0], frozen, is_looser)[1]
+        )
+        objective, _, weights = _bound(log_weights, frozen, is_looser)
     else:
-        frozen = jax.lax.stop_gradient(experts)
         log_weights, pull, parts = jax.vjp(
             lambda z: weigh(z, frozen), jax.lax.stop_gradient(z), has_aux=True
         )
         (slope,) = pull(jnp.ones_like(log_weights))
         objective, share, weights = _bound(log_weights, frozen, is_looser)
-        how = _published if gradient == "dreg_published" else _generalised
-        surrogate = how(model, experts, z, share, jax.lax.stop_gradient(slope), beta)
+        slope = jax.lax.stop_gradient(slope)
+        surrogate = _generalised(model, experts, z, share, slope, beta)
         surrogate = jnp.sum(weights * surrogate, axis=(0, 1))
         objective += surrogate - jax.lax.stop_gradient(surrogate)
 
@@ -164,10 +169,30 @@ def _bound(
     return jnp.where(num > 0, value, 0.0), share, share
 
 
-def _published(model, experts, z, share, slope, beta) -> Weights:
-    """What has the gradient w ∂T_j ℓ' in the experts."""
-    del model, experts, beta
-    return jnp.sum(share[..., None] * slope * z, axis=-1)
+def _pulled_by_share(weigh: Callable, z: Draws, share_of: Callable) -> Any:
+    """``weigh(z)``; where a ℓ' would reach z_jk, a_jk w_jk ℓ' does.
+
+    Decoders are differentiated once, for z and for their own parameters together.
+    ``share_of`` gives w of what ``weigh`` gives.
+    """
+    # What is closed over and learnt becomes an argument, or it would get no gradient.
+    weigh, learnt = jax.closure_convert(weigh, z)
+
+    @jax.custom_vjp
+    def pulled(z: Draws, learnt: list) -> Any:
+        return weigh(z, *learnt)
+
+    def forward(z, learnt):
+        found, pull = jax.vjp(weigh, z, *learnt)
+        return found, (pull, share_of(found))
+
+    def backward(kept, cotangents):
+        pull, share = kept
+        of_z, *of_learnt = pull(cotangents)
+        return share[..., None] * of_z, of_learnt
+
+    pulled.defvjp(forward, backward)
+    return pulled(z, learnt)
 
 
 def _generalised(model, experts, z, share, slope, beta) -> Weights:

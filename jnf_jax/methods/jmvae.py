@@ -70,8 +70,10 @@ def _init(joint: JointVAE, experts: Experts, rng_key: jax.Array) -> Params:
 
 def _loss(params, frozen, rng_key, batch, *memory, joint, experts, alpha) -> tuple:
     """loss = −mean objective of the joint VAE + α Σ_m mean KL(q ‖ q_m)."""
-    loss, metrics, *memory = joint.loss(params, frozen, rng_key, batch, *memory)
     posterior = joint.encode(params, batch.views, batch.present)
+    loss, metrics, *memory = joint.loss(
+        params, frozen, rng_key, batch, *memory, posterior=posterior
+    )
     kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], batch.views))
     if batch.present is not None:
         kl = {m: value * batch.present[m] for m, value in kl.items()}

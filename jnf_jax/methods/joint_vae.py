@@ -198,16 +198,20 @@ class JointVAE:
         rng_key: jax.Array,
         views: Views,
         present: Mask | None = None,
+        posterior: distrax.Distribution | None = None,
     ) -> ObjectiveTerms:
         """``joint_elbo`` with this model's λ and β.
 
         The KL is free of sampling noise as far as the prior is Gaussian. A prior that
         learns apart gets no gradient from here; where that is an energy, the objective
-        misses its log Z.
+        misses its log Z. ``posterior`` is q(z|X) where the caller has it already:
+        encoded again, it would be differentiated again.
         """
         model, views = self.model, dict(views)
         if self.num_covariates:
             model = self.model_given(views.pop(COVARIATES))
+        if posterior is not None:
+            model = dataclasses.replace(model, encode=lambda *_: posterior)
         return joint_elbo(
             without_own_prior(self.prior, params),
             rng_key,
@@ -219,16 +223,26 @@ class JointVAE:
             present=present,
         )
 
-    def loss(self, params, frozen, rng_key, batch: Batch, *memory) -> tuple:
-        """As a ``Stage`` has it: see ``stage_loss``."""
+    def loss(
+        self,
+        params,
+        frozen,
+        rng_key,
+        batch: Batch,
+        *memory,
+        posterior: distrax.Distribution | None = None,
+    ) -> tuple:
+        """``stage_loss``, as a ``Stage`` has it; ``posterior`` as in ``objective``."""
+        if posterior is None:
+            posterior = self.encode(params, batch.views, batch.present)
 
         def prior_loss() -> tuple:
-            # The draw that the objective takes as well: XLA computes it once.
-            z = self.encode(params, batch.views, batch.present).sample(seed=rng_key)
+            # The draw that the objective takes as well.
+            z = posterior.sample(seed=rng_key)
             key = jax.random.fold_in(rng_key, 1)
             return self.prior.loss(params["prior"], key, z, *memory)
 
-        terms = self.objective(params, rng_key, batch.views, batch.present)
+        terms = self.objective(params, rng_key, batch.views, batch.present, posterior)
         own_loss = prior_loss if self.prior.learns_apart else None
         return stage_loss(terms, own_loss, batch.present)
 
