@@ -44,8 +44,9 @@ class Stage:
             parameters are; of the stage's identity.
         cache: ``(params by stage, views) -> pytree of [B, ...]``: computed once for the
             whole set and handed to ``loss`` in ``batch.cached``; None: nothing cached.
-            With a cache ``frozen`` is None: the cache is all that the stage reads. Of
-            rows that lack views it takes ``present`` {m: bool[B]} as well.
+            Of rows that lack views it takes ``present`` {m: bool[B]} as well.
+        reads_beside_cache: Whether the loss of a stage with a cache reads ``frozen``
+            too, which otherwise is None: the cache is then all that the stage reads.
         prepare: ``cached -> members of params`` from the cache of all training data, on
             the host, in place of those of ``init``; None: none. The loss must give
             them no gradient.
@@ -80,6 +81,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     cache: Callable[[dict[str, Params], Views], Any] | None = None
+    reads_beside_cache: bool = False
     prepare: Callable[[Any], Params] | None = None
     fit: Callable[..., Params] | None = None
     init_memory: Callable[[jax.Array], tuple] = lambda rng_key: ()
@@ -97,6 +99,11 @@ class Stage:
     num_epochs: int = 1
     frozen: Any = None
     groups: Mapping[str, Group] = dataclasses.field(default_factory=dict)
+
+    @property
+    def reads_frozen(self) -> bool:
+        """Whether the loss is handed the parameters of the stages in ``needs``."""
+        return bool(self.needs) and (self.cache is None or self.reads_beside_cache)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Steps in one pass over the data, at least 1."""

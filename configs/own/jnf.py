@@ -46,7 +46,8 @@ RELATIVE_SCALE = 0.3
 
 MOST_COLUMNS = 200
 """Of all views together, up to which the joint stage learns at the rate that learnt
-scales want. A picture has more."""
+scales want, and half of the loss of stage ``subsets`` is on rows that the decoders
+draw. A picture has more."""
 
 FEW_ROWS = 200
 """Below so many to train on, weights are N(0, 1/n) a priori, n the inputs of a layer.
@@ -198,7 +199,10 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
     )
     config.optimizer.update(weight_decay=decay, decay_by_inputs=size < FEW_ROWS)
     config.subset_posterior.update(
-        name="amortised", hidden_sizes=(width, width), linear_path=True
+        name="amortised",
+        hidden_sizes=(width, width),
+        linear_path=True,
+        simulated_share=0.5 if 0 < num_numbers <= MOST_COLUMNS else 0.0,
     )
     config.flow.update(
         num_blocks=2, hidden_sizes=(64, 64), context_size=64, num_posterior_samples=2

@@ -69,9 +69,8 @@ def _try_stage(
     needed, cached = {name: params[name] for name in stage.needs}, None
     if stage.cache is not None:
         cached = jax.eval_shape(stage.cache, needed, views, *filter(None, [present]))
-        needed = {}
-    batch = Batch(views, cached, present)
-    jax.eval_shape(stage.loss, own, needed or None, key, batch, *memory)
+    frozen = needed if stage.reads_frozen else None
+    jax.eval_shape(stage.loss, own, frozen, key, Batch(views, cached, present), *memory)
     return own
 
 

@@ -102,7 +102,7 @@ def _bind(
         stage,
         fetch=fetch,
         num_epochs=dataset.splits["train"].num_epochs,
-        frozen=None if cached or not frozen else frozen,
+        frozen=frozen if stage.reads_frozen else None,
         groups=parameter_groups(settings) if settings else {},
         **changed,
     )

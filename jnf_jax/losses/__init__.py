@@ -32,7 +32,12 @@ from jnf_jax.losses.mopoe import mopoe
 from jnf_jax.losses.multi_time import MultiTimeScore, multi_time_denoising_loss
 from jnf_jax.losses.mvae import mvae
 from jnf_jax.losses.mvtcae import mvtcae
-from jnf_jax.losses.subsets import SubsetModel, proper_subsets, subset_nll
+from jnf_jax.losses.subsets import (
+    SubsetModel,
+    proper_subsets,
+    simulated_subset_nll,
+    subset_nll,
+)
 from jnf_jax.losses.unimodal import UnimodalModel, UnimodalTerms, unimodal_nll
 
 __all__ = [
@@ -69,6 +74,7 @@ __all__ = [
     "nt_xent",
     "proper_subsets",
     "sampled_log_ratio",
+    "simulated_subset_nll",
     "subset_nll",
     "symmetric_info_nce",
     "tilted_kl",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jnf_jax.types import Mask, Params
+from jnf_jax.types import Latents, Mask, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +21,14 @@ class SubsetModel:
             reader of its cached output.
         posterior: ``(params, batch, given) -> q(z|x_S)``, where S is what the mask
             ``given`` lets through, row by row.
+        redraw: ``(frozen, rng_key, batch, z f32[B, D]) -> batch`` with x ~ p(x|z) in
+            place of what it has, covariates kept; only ``simulated_subset_nll`` calls
+            it.
     """
 
     joint_posterior: Callable[[Params, Any], distrax.Distribution]
     posterior: Callable[[Params, Any, Mask], distrax.Distribution]
+    redraw: Callable[[Params, jax.Array, Any, Latents], Any] | None = None
 
 
 def proper_subsets(rng_key: jax.Array, present: Mask) -> Mask:
@@ -95,3 +99,41 @@ def subset_nll(
     joint = model.joint_posterior(frozen, batch)
     z = jax.lax.stop_gradient(joint.sample(seed=rng_key, sample_shape=num_samples))
     return -jnp.mean(model.posterior(params, batch, given).log_prob(z), axis=0)
+
+
+def simulated_subset_nll(
+    params: Params,
+    frozen: Params,
+    rng_key: jax.Array,
+    batch: Any,
+    given: Mask,
+    *,
+    model: SubsetModel,
+) -> Float[Array, " batch"]:
+    """Cross-entropy of the subsets' posterior under the model itself, nats; minimised.
+
+    ::
+
+        loss = − log q(z|x̃_S),     z ~ q(z|X),   x̃ ~ p(x|z), no gradient
+
+    With the aggregate posterior q̂(z) = E[q(z|X)] its optimum is what the decoders make
+    of x_S, q(z|x_S) ∝ q̂(z) Π_{m∈S} p(x_m|z), where that of ``subset_nll`` is an average
+    over the data that have x_S. The noise is fresh at every step, so that few rows are
+    not learnt by heart; what the decoders get wrong is learnt with the rest. S may have
+    views that the row lacks, since z decodes to all of them.
+
+    Args:
+        params: Parameters of the posterior.
+        frozen: Parameters of joint encoder and decoders; never updated.
+        rng_key: Typed key of the draws.
+        batch: Modality -> f32[B, ...], or whatever ``model`` reads.
+        given: S of every row, {m: bool[B]}; see ``proper_subsets``.
+        model: The apply-functions, ``redraw`` among them.
+
+    Returns:
+        f32[B], un-reduced.
+    """
+    z_key, x_key = jax.random.split(rng_key)
+    z = model.joint_posterior(frozen, batch).sample(seed=z_key)
+    drawn = jax.lax.stop_gradient((model.redraw(frozen, x_key, batch, z), z))
+    return -model.posterior(params, drawn[0], given).log_prob(drawn[1])

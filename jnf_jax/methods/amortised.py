@@ -9,6 +9,7 @@ scale are, are nearly all that q(z|x_S) needs: no step reads a pixel. Related: M
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import distrax
@@ -19,7 +20,12 @@ from jaxtyping import Array, Float
 
 from jnf_jax.flows import coloured
 from jnf_jax.flows.triangular import solve_lower
-from jnf_jax.losses import SubsetModel, proper_subsets, subset_nll
+from jnf_jax.losses import (
+    SubsetModel,
+    proper_subsets,
+    simulated_subset_nll,
+    subset_nll,
+)
 from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.joint_vae import JointVAE, posterior_from_cache
 from jnf_jax.methods.method import (
@@ -105,6 +111,13 @@ class SubsetPosteriorSettings:
         False,
         "Whether base and flow of the amortised one are of what a linear-Gaussian "
         "model leaves open, see `networks/linear_experts.py`.",
+        came_later=True,
+    )
+    simulated_share: float = option(
+        0.0,
+        "Of the amortised flow's loss, that on rows which the decoders drew; the rest "
+        "is on rows of the data. For views that cost little to decode.",
+        between=(0, 1),
         came_later=True,
     )
 
@@ -240,7 +253,11 @@ def build_amortised(
         STAGE,
         posterior.init,
         functools.partial(
-            _loss, posterior=posterior, num_samples=flow.num_posterior_samples
+            _loss,
+            posterior=posterior,
+            num_samples=flow.num_posterior_samples,
+            simulated_share=settings.simulated_share,
+            redraw=functools.partial(_redraw, joint=joint, features=features),
         ),
         needs=tuple(stage.name for stage in stages),
         settings=(
@@ -248,44 +265,79 @@ def build_amortised(
             *dict.fromkeys(name for stage in stages for name in stage.settings),
         ),
         cache=cache,
+        reads_beside_cache=settings.simulated_share > 0,
         prepare=posterior.prepare,
         has_convolutions=False,
     )
     return Method((*stages, stage), AmortisedInference(joint, posterior, features))
 
 
+def _redraw(
+    frozen: StageParams,
+    rng_key: jax.Array,
+    batch: Batch,
+    z: Latents,
+    *,
+    joint: JointVAE,
+    features: Features,
+) -> Batch:
+    """The batch with features of x ~ p(x|z), given the row's covariates if it has any.
+
+    Of all views, whether the row has them or not.
+    """
+    beside = {n: batch.views[n] for n in (COVARIATES,) if n in batch.views}
+    decoded = joint.decode(frozen["joint"], z, beside.get(COVARIATES))
+    keys = jax.random.split(rng_key, len(decoded))
+    views = {
+        m: decoded[m].sample(seed=key)
+        for m, key in zip(sorted(decoded), keys, strict=True)
+    }
+    read = features(frozen, views | beside)
+    return batch._replace(cached=batch.cached | {"features": read})
+
+
 def _loss(
     params: Params,
-    frozen: None,
+    frozen: StageParams | None,
     rng_key: jax.Array,
     batch: Batch,
     *,
     posterior: SubsetPosterior,
     num_samples: int,
+    simulated_share: float,
+    redraw: Callable[[Params, jax.Array, Batch, Latents], Batch],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean ``subset_nll`` over random subsets, one a row; unbiased, by size too.
 
-    Rows that lack views are fitted to q(z|x_O), given S ⊊ O.
+    Rows that lack views are fitted to q(z|x_O), given S ⊊ O. Of the loss
+    ``simulated_share`` is ``simulated_subset_nll``, of all S.
     """
     features = batch.cached["features"]
     model = SubsetModel(
         joint_posterior=posterior_from_cache,
         posterior=lambda params, batch, given: posterior.distribution(
-            params, posterior.encode(params, features, given)
+            params, posterior.encode(params, batch.cached["features"], given)
         ),
+        redraw=redraw,
     )
     mask_key, draw_key = jax.random.split(rng_key)
-    present = batch.present
-    if present is None:
-        present = {m: jnp.ones(x.shape[0], bool) for m, x in features.items()}
-    given = proper_subsets(mask_key, present)
+    everything = {m: jnp.ones(x.shape[0], bool) for m, x in features.items()}
+    given = proper_subsets(mask_key, batch.present or everything)
     nll = subset_nll(
         params, frozen, draw_key, batch, given, model=model, num_samples=num_samples
     )
     # A size has a share of 1/M of the rows: in one step more, in another less, or none.
     size, num = sum(chosen.astype(jnp.int32) for chosen in given.values()), len(given)
     metrics = {f"nll/{k}": num * jnp.mean(nll * (size == k)) for k in range(num)}
-    return jnp.mean(nll), metrics
+    if not simulated_share:
+        return jnp.mean(nll), metrics
+    mask_key, draw_key = jax.random.split(jax.random.fold_in(rng_key, 1))
+    given = proper_subsets(mask_key, everything)
+    simulated = jnp.mean(
+        simulated_subset_nll(params, frozen, draw_key, batch, given, model=model)
+    )
+    loss = (1 - simulated_share) * jnp.mean(nll) + simulated_share * simulated
+    return loss, metrics | {"nll/simulated": simulated}
 
 
 @dataclasses.dataclass(frozen=True)

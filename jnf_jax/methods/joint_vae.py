@@ -305,7 +305,7 @@ def mean_where_present(x: Nats, m: str, present: Mask | None) -> jax.Array:
     return jnp.sum(x) / jnp.maximum(jnp.sum(present[m]), 1)
 
 
-def posterior_from_cache(frozen: None, batch: Any) -> distrax.MultivariateNormalDiag:
+def posterior_from_cache(frozen: Any, batch: Any) -> distrax.MultivariateNormalDiag:
     """q(z|X) from what ``JointVAE.cached_posterior`` kept of it; reads no pixel."""
     del frozen
     return distrax.MultivariateNormalDiag(batch.cached["mean"], batch.cached["scale"])

@@ -10,6 +10,7 @@ from jnf_jax.losses import (
     SubsetModel,
     UnimodalModel,
     proper_subsets,
+    simulated_subset_nll,
     subset_nll,
     unimodal_nll,
 )
@@ -74,6 +75,56 @@ def test_no_gradient_reaches_the_frozen_side():
     own, frozen = jax.grad(loss, argnums=(0, 1))(PARAMS, JOINT)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(frozen))
     assert own["a"] != 0 and own["b"] == 0  # b is not given
+
+
+DECODED = {"a": (0.8, 0.5), "b": (-0.6, 0.3)}
+
+
+def redraw(frozen, rng_key, batch, z):
+    """x_m = w_m z + s_m ξ; as NaN what it stands in for would be seen."""
+    keys = jax.random.split(rng_key, len(DECODED))
+    return {
+        m: frozen["decoders"] * (w * z + s * jax.random.normal(key, z.shape))
+        for (m, (w, s)), key in zip(DECODED.items(), keys, strict=True)
+    }
+
+
+SIMULATED = SubsetModel(joint_posterior, posterior, redraw)
+
+
+def test_simulated_mean_is_the_cross_entropy_under_the_decoders():
+    """z − Σ_{m∈S} p_m x̃_m is normal, with mean and variance in closed form."""
+    given = {"a": jnp.arange(5) % 2 == 0, "b": jnp.arange(5) > 2}
+    frozen = JOINT | {"decoders": jnp.float32(1)}
+    broken = {m: jnp.full_like(x, jnp.nan) for m, x in VIEWS.items()}
+
+    def loss(key):
+        return simulated_subset_nll(PARAMS, frozen, key, broken, given, model=SIMULATED)
+
+    draws = jax.vmap(loss)(jax.random.split(jax.random.key(0), 20_000))
+    chosen = np.array([[given[m][i] for m in "ab"] for i in range(5)], float)
+    pulls = np.array([float(PARAMS[m]) for m in "ab"])
+    slopes, noises = np.array(list(DECODED.values())).T
+    left = (1 - chosen @ (pulls * slopes))[:, None]
+    mean, spread = left * JOINT["mean"], left * JOINT["scale"]
+    variance = spread**2 + (chosen @ (pulls * noises) ** 2)[:, None]
+    own = float(PARAMS["scale"])
+    terms = (mean**2 + variance) / own**2 + np.log(2 * np.pi * own**2)
+    error = np.asarray(draws.std(0)) / 20_000**0.5
+    assert (np.abs(draws.mean(0) - 0.5 * terms.sum(-1)) < 4 * error).all()
+
+
+def test_no_gradient_reaches_encoder_and_decoders_by_simulated_rows():
+    def loss(params, frozen):
+        key = jax.random.key(0)
+        return simulated_subset_nll(
+            params, frozen, key, VIEWS, only("a"), model=SIMULATED
+        ).sum()
+
+    frozen = JOINT | {"decoders": jnp.float32(1)}
+    own, of_frozen = jax.grad(loss, argnums=(0, 1))(PARAMS, frozen)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(of_frozen))
+    assert own["a"] != 0 and own["b"] == 0
 
 
 def test_less_than_one_draw_is_refused():

@@ -28,7 +28,9 @@ from jnf_jax.sampling import ChainSettings
 SHAPES = {"a": (3,), "b": (2, 2), "c": (5,)}
 
 
-def make(name="jnf", num_blocks=2, context_size=4, linear_path=False, **options):
+def make(
+    name="jnf", num_blocks=2, context_size=4, linear_path=False, share=0.0, **options
+):
     method = build_method(
         name,
         SHAPES,
@@ -41,7 +43,9 @@ def make(name="jnf", num_blocks=2, context_size=4, linear_path=False, **options)
         ),
         flow=FlowSettings(num_blocks, (8,), context_size),
         sampler=ChainSettings(),
-        subset_posterior=SubsetPosteriorSettings("amortised", 3, (8,), linear_path),
+        subset_posterior=SubsetPosteriorSettings(
+            "amortised", 3, (8,), linear_path, share
+        ),
         **options,
     )
     params = {
@@ -370,6 +374,46 @@ def test_features_are_standardised_by_the_training_data():
     assert not np.allclose(
         found, log_prob(posterior, params["subsets"], features, given_to("abc", 50), z)
     )
+
+
+def test_simulated_rows_have_what_decoders_draw_and_features_of_that():
+    """Every view, whether the row has it or not; z is known by it, noise and all."""
+    method, params = make(share=0.5)
+    stage, inference, num = method.stages[-1], method.inference, 20_000
+    cached = {"features": {m: jnp.full((num, 4), jnp.nan) for m in SHAPES}}
+    batch, z = Batch({}, cached), jnp.broadcast_to(jnp.array([0.7, -0.4]), (num, 2))
+    redraw = stage.loss.keywords["redraw"]
+    read = redraw({"joint": params["joint"]}, jax.random.key(0), batch, z)
+    decoded = inference.joint.decode(params["joint"], z)
+    drawn = {
+        m: law.sample(seed=jax.random.key(i))
+        for i, (m, law) in enumerate(decoded.items())
+    }
+    expected = inference.features(params, drawn)
+    for m, x in read.cached["features"].items():
+        spread = np.std(expected[m], axis=0)
+        error = 5 * spread * (2 / num) ** 0.5 + 1e-6
+        assert (np.abs(x.mean(0) - expected[m].mean(0)) < error).all()
+        np.testing.assert_allclose(np.std(x, axis=0), spread, rtol=0.05)
+        assert (spread > 0.01).any()
+
+
+def test_the_simulated_share_of_the_loss():
+    """0 reads no decoder; between 0 and 1 the loss is linear in it."""
+    (plain, params), views = make(), make_views(50)
+    cache = {"joint": params["joint"]}
+    batch = Batch(views, plain.stages[-1].cache(cache, views))
+    assert not plain.stages[-1].reads_frozen
+
+    def loss(share):
+        stage = make(share=share)[0].stages[-1]
+        assert stage.reads_frozen == (share > 0)
+        frozen = cache if stage.reads_frozen else None
+        return stage.loss(params["subsets"], frozen, jax.random.key(0), batch)[0]
+
+    none, some, every = loss(0.0), loss(0.25), loss(1.0)
+    np.testing.assert_allclose(some, 0.75 * none + 0.25 * every, rtol=1e-5)
+    assert abs(every - none) > 0.01
 
 
 @pytest.mark.parametrize("linear_path", [False, True])

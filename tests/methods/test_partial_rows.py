@@ -44,6 +44,8 @@ def make(name, subset_posterior="product", model=MODEL, **options):
     if subset_posterior == "linear":
         own = SubsetPosteriorSettings("amortised", 3, (8,), linear_path=True)
         model = dataclasses.replace(model, linear_path=True)
+    if subset_posterior == "simulated":
+        own = SubsetPosteriorSettings("amortised", 3, (8,), simulated_share=0.5)
     options |= {
         "subset_posterior": own,
         "experts": ExpertSettings(2, "normal", "exp"),
@@ -76,7 +78,7 @@ def loss_of(stage, params, views, present):
     """The stage's loss and gradient at ``views`` of which rows have ``present``."""
     masks = () if present is None else (present,)
     cached = stage.cache(params, views, *masks) if stage.cache else None
-    frozen = None if stage.cache else params
+    frozen = params if stage.reads_frozen else None
 
     def loss(own):
         batch = Batch(views, cached, present)
@@ -89,6 +91,7 @@ STAGES = [
     ("jnf", "product", "joint"),
     ("jnf", "product", "unimodal"),
     ("jnf", "amortised", "subsets"),
+    ("jnf", "simulated", "subsets"),
     ("jnf", "linear", "joint"),
     ("jnf", "linear", "subsets"),
     ("jmvae", "product", "joint"),
