@@ -85,6 +85,8 @@ def test_shapes_choose_networks_and_likelihoods(folder):
     assert config.joint.batch_size == 64 and config.model.latent_dim == 16
     assert config.model.networks.assay.hidden_sizes == (32,)  # of 320 rows
     assert config.optimizer.weight_decay == 1 / 320
+    assert config.joint.weight_decay == 8 / 320
+    assert config.subset_posterior.simulated_share == 0  # a photo costs too much
     assert not config.optimizer.decay_by_inputs  # which is for fewer rows
     assert not config.model.likelihoods.photo.learns_scale
     assert jnf.sizes_of(1_120, 24) == (12, 128, 1 / 1_120)
@@ -103,6 +105,8 @@ def test_tables_of_many_columns_learn_slowly(tmp_path, num_columns, rate):
     own.write(tmp_path / "data", {"wide": x[:, 1:], "one": x[:, :1]})
     config = config_files.load_config(f"own/jnf:{tmp_path / 'data'}")
     assert config.joint.learning_rate == rate
+    share = config.subset_posterior.simulated_share
+    assert share == (0.5 if num_columns == 200 else 0)
 
 
 @pytest.mark.parametrize("objective", ["cl", "dcca"])

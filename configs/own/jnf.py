@@ -50,7 +50,7 @@ scales want, and half of the loss of stage ``subsets`` is on rows that the decod
 draw. A picture has more."""
 
 FEW_ROWS, MORE_ROWS = 200, 500
-"""Up to how many rows to train on weights are narrower a priori than N(0, 1): below the
+"""Below how many rows to train on weights are narrower a priori than N(0, 1): below the
 first N(0, 1/n), n the inputs of a layer, and then, in stage ``joint``, N(0, 1/8).
 
 With N(0, 1) wine's 100 rows gave R² .30 and 90 % intervals that cover .77; narrower .33
@@ -107,7 +107,7 @@ def sizes_of(num_rows: int, num_numbers: int) -> tuple[int, int, float]:
 
     ::
 
-        D = F/2, from 2 to 16, of few rows at most N/32;   λ = 1/(N s²), s² = 1/8 or 1
+        D = F/2, of few rows at most N/32, from 2 to 16;   λ = 1/(N s²), s² = 1/8 or 1
         width: N/8 as a power of two, 32 to 256
 
     A run prints them. N rows to train on have F numbers in all of their views together;
@@ -210,11 +210,12 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         # a table of 20,000 columns diverged.
         learning_rate=1e-2 if num_numbers <= MOST_COLUMNS else 1e-3,
         gradient_clip=50.0,
-        weight_decay=decay,
     )
     config.optimizer.update(
         weight_decay=1 / size if folder else 0.0, decay_by_inputs=size < FEW_ROWS
     )
+    if decay != config.optimizer.weight_decay:
+        config.joint.weight_decay = decay
     config.subset_posterior.update(
         name="amortised",
         hidden_sizes=(width, width),

@@ -239,15 +239,19 @@ def _log_densities(subject: Subject) -> dict[str, Any]:
 
 
 def _tell_of_subsets(setup: Setup, subject: Subject) -> None:
-    """Warns of subsets that are inferred and were never trained; says which were."""
+    """Warns of subsets that no training row told of; says of which some did."""
     if "subsets" not in {stage.name for stage in setup.method.stages}:
         return  # experts are of single views
     if wrong := never_trained(setup.dataset, subject.subsets):
-        trained = [join_names(s) for s in subject.subsets if s not in wrong]
+        told = ", ".join(map(join_names, wrong))
+        others = [join_names(s) for s in subject.subsets if s not in wrong]
+        settings = setup.experiment.sections.get("subset_posterior")
+        how = "was never trained"
+        if getattr(settings, "simulated_share", 0):
+            how = "was trained on rows that the decoders drew, and on no others"
         subject.report(
-            f"warning: no training row has {', '.join(map(join_names, wrong))} and "
-            "another view, so that what is inferred from these was never trained; "
-            f"trained were {', '.join(trained)}"
+            f"warning: no training row has {told} and another view, so that what is "
+            f"inferred from these {how}; rows there were for {', '.join(others)}"
         )
 
 

@@ -186,8 +186,9 @@ def never_trained(
 ) -> list[tuple[str, ...]]:
     """Those of ``subsets`` that no training row has beside another view.
 
-    One flow for every subset learns q(z|x_S) from the rows whose views are S and more;
-    of other S it says what the network makes of them.
+    One flow for every subset learns q(z|x_S) from the rows whose views are S and more,
+    and from those that decoders draw; of other S it says what the network makes of
+    them.
     """
     train = dataset.splits.get("train")
     if train is None or train.present is None:

@@ -132,7 +132,12 @@ def simulated_subset_nll(
 
     Returns:
         f32[B], un-reduced.
+
+    Raises:
+        ValueError: ``model`` has no ``redraw``.
     """
+    if model.redraw is None:
+        raise ValueError("`model.redraw` is None, expected a function that draws x")
     z_key, x_key = jax.random.split(rng_key)
     z = model.joint_posterior(frozen, batch).sample(seed=z_key)
     drawn = jax.lax.stop_gradient((model.redraw(frozen, x_key, batch, z), z))

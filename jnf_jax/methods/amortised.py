@@ -3,12 +3,14 @@
 Stage ``subsets`` fits it to the frozen, cached q(z|X), for every S from ∅ to all but
 one; its optimum is E[q(z|X) | x_S]. q(z|X) reads x_m through the few numbers of its
 head alone, so that these heads, frozen and cached for the whole set as its mean and
-scale are, are nearly all that q(z|x_S) needs: no step reads a pixel. Related: MUNITE
-(2026) fits subsets by flow matching, and names JNF; here the density is exact.
+scale are, are nearly all that q(z|x_S) needs: no step reads a pixel, unless a share of
+the loss is on rows that the decoders draw. Related: MUNITE (2026) fits subsets by flow
+matching, and names JNF; here the density is exact.
 """
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -116,7 +118,8 @@ class SubsetPosteriorSettings:
     simulated_share: float = option(
         0.0,
         "Of the amortised flow's loss, that on rows which the decoders drew; the rest "
-        "is on rows of the data. For views that cost little to decode.",
+        "is on rows of the data. For views that cost little to decode. Drawn counts "
+        "have the median total, drawn texts no padding.",
         between=(0, 1),
         came_later=True,
     )
@@ -283,7 +286,8 @@ def _redraw(
 ) -> Batch:
     """The batch with features of x ~ p(x|z), given the row's covariates if it has any.
 
-    Of all views, whether the row has them or not.
+    Of all views, whether the row has them or not; entries that a view of the row lacks
+    are missing in what is drawn of it too.
     """
     beside = {n: batch.views[n] for n in (COVARIATES,) if n in batch.views}
     decoded = joint.decode(frozen["joint"], z, beside.get(COVARIATES))
@@ -292,6 +296,10 @@ def _redraw(
         m: decoded[m].sample(seed=key)
         for m, key in zip(sorted(decoded), keys, strict=True)
     }
+    for view in joint.views:
+        if view.partial_entries and view.name in batch.views:
+            holes = jnp.isnan(batch.views[view.name])
+            views[view.name] = jnp.where(holes, jnp.nan, views[view.name])
     read = features(frozen, views | beside)
     return batch._replace(cached=batch.cached | {"features": read})
 
@@ -331,7 +339,9 @@ def _loss(
     metrics = {f"nll/{k}": num * jnp.mean(nll * (size == k)) for k in range(num)}
     if not simulated_share:
         return jnp.mean(nll), metrics
-    mask_key, draw_key = jax.random.split(jax.random.fold_in(rng_key, 1))
+    # Not a key that the split above gave.
+    own_key = jax.random.fold_in(rng_key, zlib.crc32(b"simulated"))
+    mask_key, draw_key = jax.random.split(own_key)
     given = proper_subsets(mask_key, everything)
     simulated = jnp.mean(
         simulated_subset_nll(params, frozen, draw_key, batch, given, model=model)

@@ -11,7 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.losses import unimodal_kl
+from jnf_jax.losses import hide_absent, unimodal_kl
 from jnf_jax.methods import jnf
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae, mean_where_present
 from jnf_jax.methods.method import Method
@@ -74,12 +74,14 @@ def _loss(params, frozen, rng_key, batch, *memory, joint, experts, alpha) -> tup
     loss, metrics, *memory = joint.loss(
         params, frozen, rng_key, batch, *memory, posterior=posterior
     )
-    kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], batch.views))
-    if batch.present is not None:
-        kl = {m: value * batch.present[m] for m, value in kl.items()}
+    views, present = batch.views, batch.present
+    if present is not None:
+        views = hide_absent(views, present)
+    kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], views))
+    if present is not None:
+        kl = {m: value * present[m] for m, value in kl.items()}
     metrics |= {
-        f"kl/{m}": mean_where_present(value, m, batch.present)
-        for m, value in kl.items()
+        f"kl/{m}": mean_where_present(value, m, present) for m, value in kl.items()
     }
     loss += alpha * sum(jnp.mean(value) for value in kl.values())
     return loss, metrics, *memory

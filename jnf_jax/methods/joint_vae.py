@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jnf_jax.likelihoods import LIKELIHOODS, OfKnownEntries, scale_shape
-from jnf_jax.losses import JointModel, MixtureTerms, joint_elbo
+from jnf_jax.losses import JointModel, MixtureTerms, hide_absent, joint_elbo
 from jnf_jax.methods.method import Batch
 from jnf_jax.methods.settings import ModelSettings
 from jnf_jax.networks.build import Network, build_decoder, build_trunk
@@ -172,7 +172,13 @@ class JointVAE:
     def encode(
         self, params: Params, views: Views, present: Mask | None = None
     ) -> distrax.MultivariateNormalDiag:
-        """q(z|X), or q(z|x_O) where the views O are ``present``."""
+        """q(z|X), or q(z|x_O) where the views O are ``present``.
+
+        What stands in the place of others is not read, even NaN.
+        """
+        if present is not None:
+            shown = hide_absent({m: views[m] for m in present}, present)
+            views = {**views, **shown}
         code = self.code(params, views, present)
         return distrax.MultivariateNormalDiag(code.mean, code.scale)
 

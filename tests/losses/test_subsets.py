@@ -81,7 +81,7 @@ DECODED = {"a": (0.8, 0.5), "b": (-0.6, 0.3)}
 
 
 def redraw(frozen, rng_key, batch, z):
-    """x_m = w_m z + s_m ξ; as NaN what it stands in for would be seen."""
+    """x_m = w_m z + s_m ξ, whatever the batch has."""
     keys = jax.random.split(rng_key, len(DECODED))
     return {
         m: frozen["decoders"] * (w * z + s * jax.random.normal(key, z.shape))
@@ -96,6 +96,7 @@ def test_simulated_mean_is_the_cross_entropy_under_the_decoders():
     """z − Σ_{m∈S} p_m x̃_m is normal, with mean and variance in closed form."""
     given = {"a": jnp.arange(5) % 2 == 0, "b": jnp.arange(5) > 2}
     frozen = JOINT | {"decoders": jnp.float32(1)}
+    # Data are NaN here: that they are read would show.
     broken = {m: jnp.full_like(x, jnp.nan) for m, x in VIEWS.items()}
 
     def loss(key):
@@ -125,6 +126,13 @@ def test_no_gradient_reaches_encoder_and_decoders_by_simulated_rows():
     own, of_frozen = jax.grad(loss, argnums=(0, 1))(PARAMS, frozen)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(of_frozen))
     assert own["a"] != 0 and own["b"] == 0
+
+
+def test_simulated_rows_need_decoders():
+    with pytest.raises(ValueError, match="`model.redraw` is None, expected a function"):
+        simulated_subset_nll(
+            PARAMS, JOINT, jax.random.key(0), VIEWS, only("a"), model=MODEL
+        )
 
 
 def test_less_than_one_draw_is_refused():

@@ -376,14 +376,17 @@ def test_features_are_standardised_by_the_training_data():
     )
 
 
-def test_simulated_rows_have_what_decoders_draw_and_features_of_that():
-    """Every view, whether the row has it or not; z is known by it, noise and all."""
-    method, params = make(share=0.5)
+@pytest.mark.parametrize("name", ["jnf", "jnf_shared"])
+def test_simulated_rows_have_what_decoders_draw_and_features_of_that(name):
+    """Every view, whether the row has it or not; of JNF-Shared embeddings too."""
+    options = {"projectors": ProjectorSettings("dcca", 3)} if name != "jnf" else {}
+    method, params = make(name, share=0.5, **options)
     stage, inference, num = method.stages[-1], method.inference, 20_000
     cached = {"features": {m: jnp.full((num, 4), jnp.nan) for m in SHAPES}}
     batch, z = Batch({}, cached), jnp.broadcast_to(jnp.array([0.7, -0.4]), (num, 2))
     redraw = stage.loss.keywords["redraw"]
-    read = redraw({"joint": params["joint"]}, jax.random.key(0), batch, z)
+    needed = {name: params[name] for name in stage.needs}
+    read = redraw(needed, jax.random.key(0), batch, z)
     decoded = inference.joint.decode(params["joint"], z)
     drawn = {
         m: law.sample(seed=jax.random.key(i))

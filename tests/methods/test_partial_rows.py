@@ -111,15 +111,16 @@ def test_masks_of_ones_change_nothing(name, posterior, stage):
     np.testing.assert_allclose(masked, plain, rtol=1e-6)
 
 
+@pytest.mark.parametrize("filling", [7.0, np.nan])
 @pytest.mark.parametrize(("name", "posterior", "stage"), STAGES)
 def test_views_that_are_not_there_change_neither_loss_nor_gradient(
-    name, posterior, stage
+    name, posterior, stage, filling
 ):
     method, params = make(name, posterior)
     (stage,) = [s for s in method.stages if s.name == stage]
     zeros = hide_absent(views(), PRESENT)
     others = {
-        m: jnp.where(PRESENT[m].reshape(-1, *[1] * (x.ndim - 1)), x, 7.0)
+        m: jnp.where(PRESENT[m].reshape(-1, *[1] * (x.ndim - 1)), x, filling)
         for m, x in views().items()
     }
     (loss, gradient), (again, other) = (
