@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.losses import UnimodalModel, unimodal_nll
+from jnf_jax.losses import UnimodalModel, hide_absent, unimodal_nll
 from jnf_jax.methods.amortised import (
     HeadFeatures,
     SubsetPosteriorSettings,
@@ -134,6 +134,8 @@ def unimodal_loss(
         joint_posterior=posterior_from_cache,
         posteriors=lambda params, batch: posteriors_of(experts, params, batch.views),
     )
+    if batch.present is not None:
+        batch = batch._replace(views=hide_absent(batch.views, batch.present))
     terms = unimodal_nll(
         params,
         frozen,
