@@ -93,7 +93,7 @@ def test_shapes_choose_networks_and_likelihoods(folder):
     assert jnf.sizes_of(80, 2) == (2, 32, 1 / 80)
     assert jnf.sizes_of(100, 13) == (3, 32, 1 / 100)
     assert jnf.sizes_of(20, 13) == (2, 32, 1 / 20)
-    assert jnf.sizes_of(320, 30) == (15, 32, 8 / 320)
+    assert jnf.sizes_of(320, 30) == (15, 32, 1 / 320)
     assert jnf.sizes_of(10**6, 10**4) == (16, 256, 1e-6)
     resolve(config)
 

@@ -39,8 +39,8 @@ from jnf_jax.experiments.console import console_table
 from jnf_jax.experiments.experiment import (
     Setup,
     cache_dir_of,
-    never_trained,
     record_key,
+    warning_of,
 )
 from jnf_jax.methods.method import PosteriorDensity, shared_latent
 from jnf_jax.names import COVARIATES, file_name, join_names
@@ -239,20 +239,13 @@ def _log_densities(subject: Subject) -> dict[str, Any]:
 
 
 def _tell_of_subsets(setup: Setup, subject: Subject) -> None:
-    """Warns of subsets that no training row told of; says of which some did."""
+    """Warns of subsets that no training row told of."""
     if "subsets" not in {stage.name for stage in setup.method.stages}:
         return  # experts are of single views
-    if wrong := never_trained(setup.dataset, subject.subsets):
-        told = ", ".join(map(join_names, wrong))
-        others = [join_names(s) for s in subject.subsets if s not in wrong]
-        settings = setup.experiment.sections.get("subset_posterior")
-        how = "was never trained"
-        if getattr(settings, "simulated_share", 0):
-            how = "was trained on rows that the decoders drew, and on no others"
-        subject.report(
-            f"warning: no training row has {told} and another view, so that what is "
-            f"inferred from these {how}; rows there were for {', '.join(others)}"
-        )
+    settings = setup.experiment.sections["subset_posterior"]
+    is_simulated = settings.simulated_share > 0
+    if told := warning_of(setup.dataset, subject.subsets, is_simulated):
+        subject.report(told)
 
 
 def _classifiers(

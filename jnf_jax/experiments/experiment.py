@@ -22,6 +22,7 @@ from jnf_jax.methods.joint_inference import JointInference
 from jnf_jax.methods.method import Method, PosteriorDensity
 from jnf_jax.methods.registry import build_method
 from jnf_jax.methods.settings import ModelSettings
+from jnf_jax.names import join_names
 from jnf_jax.options import identity_of
 from jnf_jax.runtime import switches
 from jnf_jax.runtime.files import user_path
@@ -200,6 +201,26 @@ def never_trained(
         for s in subsets
         if not np.any(np.all([has[m] for m in s], axis=0) & (num > len(s)))
     ]
+
+
+def warning_of(
+    dataset: Dataset, subsets: Sequence[tuple[str, ...]], is_simulated: bool
+) -> str:
+    """A line about subsets that ``never_trained`` tells; "" where there are none.
+
+    ``is_simulated``: Whether rows that the decoders drew were trained on beside.
+    """
+    if not (wrong := never_trained(dataset, subsets)):
+        return ""
+    told = ", ".join(map(join_names, wrong))
+    others = ", ".join(join_names(s) for s in subsets if s not in wrong)
+    how = "was never trained"
+    if is_simulated:
+        how = "was trained on rows that the decoders drew, and on no others"
+    return (
+        f"warning: no training row has {told} and another view, so that what is "
+        f"inferred from these {how}; rows there were for {others}"
+    )
 
 
 def check_own_units(model: ModelSettings, dataset: Dataset) -> None:

@@ -11,7 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.losses import hide_absent, unimodal_kl
+from jnf_jax.losses import unimodal_kl
 from jnf_jax.methods import jnf
 from jnf_jax.methods.joint_vae import JointVAE, build_joint_vae, mean_where_present
 from jnf_jax.methods.method import Method
@@ -75,9 +75,8 @@ def _loss(params, frozen, rng_key, batch, *memory, joint, experts, alpha) -> tup
         params, frozen, rng_key, batch, *memory, posterior=posterior
     )
     views, present = batch.views, batch.present
-    if present is not None:
-        views = hide_absent(views, present)
-    kl = unimodal_kl(posterior, posteriors_of(experts, params["experts"], views))
+    each = posteriors_of(experts, params["experts"], views, present)
+    kl = unimodal_kl(posterior, each)
     if present is not None:
         kl = {m: value * present[m] for m, value in kl.items()}
     metrics |= {

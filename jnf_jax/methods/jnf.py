@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnf_jax.losses import UnimodalModel, hide_absent, unimodal_nll
+from jnf_jax.losses import UnimodalModel, unimodal_nll
 from jnf_jax.methods.amortised import (
     HeadFeatures,
     SubsetPosteriorSettings,
@@ -132,10 +132,10 @@ def unimodal_loss(
     """Mean ``unimodal_nll`` against the cached joint posterior, and its terms."""
     model = UnimodalModel(
         joint_posterior=posterior_from_cache,
-        posteriors=lambda params, batch: posteriors_of(experts, params, batch.views),
+        posteriors=lambda params, batch: posteriors_of(
+            experts, params, batch.views, batch.present
+        ),
     )
-    if batch.present is not None:
-        batch = batch._replace(views=hide_absent(batch.views, batch.present))
     terms = unimodal_nll(
         params,
         frozen,

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jnf_jax.losses import hide_absent
 from jnf_jax.methods.settings import FlowSettings, ModelSettings
 from jnf_jax.networks.build import Network, build_trunk
 from jnf_jax.networks.gaussian import GaussianEncoder
 from jnf_jax.networks.made import Made, init_flow, made_flow, made_stack
-from jnf_jax.types import GaussianCode, Params, Shapes, Views
+from jnf_jax.types import GaussianCode, Mask, Params, Shapes, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +129,17 @@ def init_experts(experts: Experts, rng_key: jax.Array) -> dict[str, Params]:
 
 
 def posteriors_of(
-    experts: Experts, params: dict[str, Params], views: Views
+    experts: Experts,
+    params: dict[str, Params],
+    views: Views,
+    present: Mask | None = None,
 ) -> dict[str, distrax.Distribution]:
-    """{m: q_m(z|x_m)} for every expert, batch [B], event [D]."""
+    """{m: q_m(z|x_m)} for every expert, batch [B], event [D].
+
+    Where a row lacks a view, what stands in its place is not read, even NaN.
+    """
+    if present is not None:
+        views = hide_absent(views, present)
     codes = {q.name: q.encode(params[q.name], views[q.name]) for q in experts}
     return {
         q.name: q.distribution(params[q.name]["flow"], codes[q.name]) for q in experts

@@ -256,3 +256,33 @@ def test_likelihoods_are_chosen_by_kind(tmp_path):
     assert model.networks.n.reads == "log1p" and model.networks.n.partial_entries
     found = record_files.open_dataset(tmp_path / "data")
     assert set(found.scaling) == {"a"}
+
+
+def test_simulated_rows_have_the_holes_of_the_rows_that_they_stand_for():
+    """What is drawn has them too, in a view that may have any; nothing else differs."""
+    settings, key = model(), jax.random.key(3)
+    method = build_method(
+        "jnf",
+        SHAPES,
+        model=settings,
+        flow=FlowSettings(1, (8,)),
+        sampler=ChainSettings(),
+        subset_posterior=SubsetPosteriorSettings("amortised", simulated_share=0.5),
+    )
+    first, stage = method.stages
+    shapes = jax.eval_shape(first.init, jax.random.key(0))
+    params = {"joint": random_like(shapes, 0)}
+    z, cached = jnp.ones((4, 2)), {"features": {}}
+    holed = {m: jnp.where(HOLES[m], jnp.nan, x) for m, x in views().items()}
+    redraw = stage.loss.keywords["redraw"]
+    found = redraw(params, key, Batch(holed, cached), z).cached["features"]
+    whole = redraw(params, key, Batch(views(), cached), z).cached["features"]
+    decoded = method.inference.joint.decode(params["joint"], z)
+    for m, own_key in zip(SHAPES, jax.random.split(key, 2), strict=True):
+        drawn = decoded[m].sample(seed=own_key)
+        drawn = {m: jnp.where(HOLES[m], jnp.nan, drawn)}
+        expected = method.inference.features(params, drawn)[m]
+        np.testing.assert_allclose(found[m], expected, rtol=1e-5, atol=1e-6)
+        has_any = HOLES[m].reshape(4, -1).any(axis=1)
+        differs = np.abs(found[m] - whole[m]).max(axis=-1) > 1e-4
+        np.testing.assert_array_equal(differs, has_any)

@@ -9,7 +9,11 @@ import pytest
 from oracles import random_like
 
 from jnf_jax.data.dataset import Dataset, Split
-from jnf_jax.experiments.experiment import check_partial_rows, never_trained
+from jnf_jax.experiments.experiment import (
+    check_partial_rows,
+    never_trained,
+    warning_of,
+)
 from jnf_jax.losses import hide_absent
 from jnf_jax.methods.amortised import SubsetPosteriorSettings
 from jnf_jax.methods.jnf_shared import ProjectorSettings
@@ -211,3 +215,26 @@ def test_subsets_that_no_row_has_beside_another_view_were_never_trained():
             record={"checksums": {}},
         )
         assert never_trained(data, asked) == wrong
+
+
+@pytest.mark.parametrize(
+    ("is_simulated", "how"),
+    [
+        (False, "was never trained"),
+        (True, "was trained on rows that the decoders drew"),
+    ],
+)
+def test_a_warning_says_what_such_subsets_were_trained_on(is_simulated, how):
+    present = {m: np.array(of, bool) for m, of in (("a", [1, 0]), ("b", [1, 1]))}
+    data = Dataset(
+        name="some",
+        shapes={"a": (1,), "b": (1,)},
+        splits={"train": Split({}, 2, None, present=present)},
+        fetch=lambda arrays, rows: {},
+        num_classes=None,
+        record={"checksums": {}},
+    )
+    assert warning_of(data, [("a",), ("b",)], is_simulated) == ""
+    line = warning_of(data, [("a",), ("a", "b")], is_simulated)
+    assert line.startswith("warning: no training row has a+b and another view")
+    assert how in line and line.endswith("; rows there were for a")
