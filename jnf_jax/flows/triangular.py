@@ -10,29 +10,41 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+@jax.custom_jvp
 def cholesky(
     matrix: Float[Array, "*batch size size"],
 ) -> Float[Array, "*batch size size"]:
     """The lower triangular C with C Cᵀ = ``matrix``, positive definite.
 
-    Its columns one after the other, each taken from what is left of the matrix::
+    Its columns one after the other, each what those before leave of the matrix's::
 
-        c_j = A_·j / √A_jj,    A ← A − c_j c_jᵀ
+        r_j = A_·j − Σ_{k<j} c_k C_jk,    c_j = r_j / √r_jj,  zero above the diagonal
 
     >>> cholesky(jnp.array([[4.0, 2.0], [2.0, 10.0]])).tolist()
     [[2.0, 0.0], [1.0, 3.0]]
     """
     rows = jnp.arange(matrix.shape[-1])
 
-    def eliminate(left, j):
-        pivot = jax.lax.dynamic_index_in_dim(left, j, axis=-1, keepdims=False)
-        root = jax.lax.dynamic_index_in_dim(pivot, j, axis=-1)
-        # Rows above have been eliminated: they are zero but for rounding.
-        column = jnp.where(rows >= j, pivot / jnp.sqrt(root), 0.0)
-        return left - column[..., :, None] * column[..., None, :], column
+    def column(root, j):
+        asked = jax.lax.dynamic_index_in_dim(matrix, j, axis=-1, keepdims=False)
+        known = jax.lax.dynamic_index_in_dim(root, j, axis=-2, keepdims=False)
+        left = asked - jnp.einsum("...ik,...k->...i", root, known)
+        pivot = jax.lax.dynamic_index_in_dim(left, j, axis=-1)
+        found = jnp.where(rows >= j, left / jnp.sqrt(pivot), 0.0)
+        return jax.lax.dynamic_update_index_in_dim(root, found, j, axis=-1), None
 
-    _, columns = jax.lax.scan(eliminate, matrix, rows)
-    return jnp.moveaxis(columns, 0, -1)
+    root, _ = jax.lax.scan(column, jnp.zeros_like(matrix), rows)
+    return root
+
+
+@cholesky.defjvp
+def _(primals, tangents):
+    """dC = C Φ(C⁻¹ dA C⁻ᵀ), Φ(X) the lower triangle of X with half its diagonal."""
+    root, (change,) = cholesky(*primals), tangents
+    eye = jnp.eye(root.shape[-1], dtype=root.dtype)
+    inverse = jnp.swapaxes(solve_lower(root[..., None, :, :], eye), -1, -2)
+    both = inverse @ change @ jnp.swapaxes(inverse, -1, -2)
+    return root, root @ (jnp.tril(both, -1) + 0.5 * eye * both)
 
 
 def solve_lower(
@@ -52,15 +64,25 @@ def solve_lower(
     >>> solve_lower(root, jnp.array([4.0, 6.0]), transposed=True).tolist()
     [1.0, 2.0]
     """
-    order = jnp.arange(root.shape[-1])
     shape = jnp.broadcast_shapes(root.shape[:-1], right.shape)
+    product = f"...{'ji' if transposed else 'ij'},...j->...i"
+    return jax.lax.custom_linear_solve(
+        lambda x: jnp.einsum(product, root, x),
+        jnp.broadcast_to(right, shape),
+        lambda _, b: _substitute(root, b, transposed),
+        lambda _, b: _substitute(root, b, not transposed),
+    )
+
+
+def _substitute(root: jax.Array, right: jax.Array, transposed: bool) -> jax.Array:
+    order = jnp.arange(root.shape[-1])
+    # In front, where each step reads one whole.
+    columns = jnp.moveaxis(root, -2 if transposed else -1, 0)
 
     # No sum over what is known: y − Σ_k r_k x_k of r that has fewer axes than x is
     # wrong beyond 32,768 of them (jaxlib 0.10.2 on CPUs, sums that it fuses).
-    def eliminate(left, j):
-        column = jax.lax.dynamic_index_in_dim(
-            root, j, axis=-2 if transposed else -1, keepdims=False
-        )
+    def eliminate(left, step):
+        j, column = step
         left_j, pivot = (
             jax.lax.dynamic_index_in_dim(a, j, axis=-1, keepdims=False)
             for a in (left, column)
@@ -68,6 +90,5 @@ def solve_lower(
         found = left_j / pivot
         return left - column * found[..., None], found
 
-    steps = order[::-1] if transposed else order
-    _, found = jax.lax.scan(eliminate, jnp.broadcast_to(right, shape), steps)
-    return jnp.moveaxis(found[::-1] if transposed else found, 0, -1)
+    _, found = jax.lax.scan(eliminate, right, (order, columns), reverse=transposed)
+    return jnp.moveaxis(found, 0, -1)

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from jnf_jax.flows.triangular import cholesky, solve_lower
 from jnf_jax.types import LinearCode, Mask
@@ -28,17 +29,35 @@ class LinearExperts(nn.Module):
     def __call__(self, features: dict[str, jax.Array], given: Mask) -> LinearCode:
         """features {m: f32[B, H_m]}, given {m: bool[B]} -> mean and root of Λ."""
         size, small = self.latent_size, nn.initializers.normal(0.02)
-        batch = next(iter(given.values())).shape[0]
-        precision = jnp.broadcast_to(jnp.eye(size), (batch, size, size))
-        pull = jnp.zeros((batch, size))
-        for m in sorted(features):
+        names = sorted(features)
+        flags = jnp.stack([given[m] for m in names], axis=-1)
+        pull = jnp.zeros((len(flags), size))
+        products = []
+        for place, m in enumerate(names):
             factor = self.param(f"precision_{m}", small, (size, size))
             gain = self.param(f"gain_{m}", small, (features[m].shape[-1], size))
             offset = self.param(f"offset_{m}", nn.initializers.zeros, (size,))
-            shown = given[m][:, None]
+            shown = flags[:, place, None]
             pulled = jnp.where(shown, features[m], 0.0) @ gain + offset
             pull += jnp.where(shown, pulled, 0.0)
-            precision += jnp.where(shown[..., None], factor @ factor.T, 0.0)
-        root = cholesky(precision)
+            products.append(factor @ factor.T)
+        root = _roots(jnp.stack(products), flags)
         mean = solve_lower(root, solve_lower(root, pull), transposed=True)
         return LinearCode(mean, root)
+
+
+def _roots(
+    products: Float[Array, "views latent latent"], flags: Bool[Array, "batch views"]
+) -> Float[Array, "batch latent latent"]:
+    """The Cholesky factor of I + Σ_m b_m F_m F_mᵀ of every row b of ``flags``.
+
+    It is of the subset alone: where there are fewer subsets than rows each is
+    factorised once.
+    """
+    num, size = products.shape[:2]
+    if 2**num < len(flags):
+        every = (jnp.arange(2**num)[:, None] >> jnp.arange(num)) & 1 > 0
+        number = flags.astype(jnp.int32) @ (1 << jnp.arange(num))
+        return _roots(products, every)[number]
+    own = jnp.einsum("bm,mij->bij", flags.astype(products.dtype), products)
+    return cholesky(jnp.eye(size) + own)

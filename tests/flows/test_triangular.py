@@ -37,6 +37,23 @@ def test_one_root_serves_many_right_sides(num):
         np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("num", [7, 10_000])
+def test_one_root_gathers_the_gradients_of_many_right_sides(num):
+    """Of Σ w x, with C x = b: C⁻ᵀ w for b, and −Σ (C⁻ᵀ w) xᵀ for C, summed exactly."""
+    root = np.linalg.cholesky(matrices((4,), 3))
+    x, w = np.random.default_rng(1).standard_normal((2, num, 4, 3)).astype(np.float32)
+    right = np.einsum("bij,sbj->sbi", root, x)
+
+    def weighted(root, right):
+        return jnp.sum(w * solve_lower(root, right))
+
+    of_root, of_right = jax.jit(jax.grad(weighted, (0, 1)))(root, right)
+    expected = np.einsum("bji,sbj->sbi", np.linalg.inv(root), w)
+    np.testing.assert_allclose(of_right, expected, rtol=1e-3, atol=1e-4)
+    summed = -np.einsum("sbi,sbj->bij", expected, x, dtype=np.float64)
+    np.testing.assert_allclose(of_root, summed, rtol=1e-3, atol=1e-3 * num**0.5)
+
+
 def test_gradients_are_those_of_jax():
     a, b = jnp.asarray(matrices((), 4)), jnp.arange(1.0, 5.0)
 

@@ -7,6 +7,7 @@ import pytest
 
 from jnf_jax.networks.build import NetworkSettings, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
+from jnf_jax.networks.linear_experts import _roots
 from jnf_jax.options import faults
 
 RNG = np.random.default_rng(0)
@@ -61,6 +62,31 @@ def test_a_joint_encoder_is_exact_without_its_networks(present):
     )
     scale = np.broadcast_to(np.diag(precision) ** -0.5, (5, 2))
     np.testing.assert_allclose(code.scale, scale, rtol=1e-4)
+
+
+def test_subsets_that_many_rows_share_are_factorised_once():
+    """Few rows and many have one root each, and one gradient."""
+    products = jnp.asarray(RNG.normal(size=(3, 4, 4)), jnp.float32)
+    products = products @ jnp.swapaxes(products, 1, 2)
+    flags = jnp.asarray(RNG.random((40, 3)) < 0.5)
+    weights = jnp.asarray(RNG.normal(size=(40, 4, 4)), jnp.float32)
+
+    def total(products, parts):
+        roots = [_roots(products, flags[part]) for part in parts]
+        return jnp.sum(weights * jnp.concatenate(roots))
+
+    shared = jax.value_and_grad(total)(products, [slice(None)])
+    alone = jax.value_and_grad(total)(
+        products, [slice(i, i + 5) for i in range(0, 40, 5)]
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), shared, alone
+    )
+    root = _roots(products, flags)[7]
+    known = np.eye(4) + sum(
+        np.asarray(p) for p, b in zip(products, flags[7], strict=True) if b
+    )
+    np.testing.assert_allclose(root @ root.T, known, rtol=1e-4)
 
 
 def test_dense_layers_alone_have_a_linear_path():
