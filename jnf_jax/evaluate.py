@@ -5,6 +5,11 @@
 The config is the one that the workdir was trained with, or ``--config NAME`` with
 overrides such as ``--config.sampler.kernel=nuts``; a config for other data or another
 model than the checkpoints' is refused. On CPU every core is a device.
+
+    python -m jnf_jax.evaluate --workdir runs/new --against runs/old --out new.json
+
+also records by how much the coherence of `runs/new` is above that of `runs/old`, tuple
+by tuple, with standard errors: ``coherence.against`` in the record.
 """
 
 from absl import flags
@@ -13,6 +18,9 @@ from jnf_jax import programs
 
 _CONFIG = programs.define_config("As in training, if not the workdir's own.")
 _WORKDIR = programs.define_path("workdir", "Of a finished training run.")
+_AGAINST = programs.define_paths(
+    "against", "Workdirs of runs, evaluated on the same tuples, to compare with."
+)
 _OUT = programs.define_path("out", "Also write the record to this file.")
 
 
@@ -57,6 +65,7 @@ def main(argv: list[str]) -> None:
             },
             training_seconds=training_seconds,
             out=_OUT.value,
+            against=_AGAINST.value,
         )
 
 

@@ -77,6 +77,12 @@ def define_path(name: str, description: str) -> flags.FlagHolder:
     return flags.DEFINE(parser, name, None, description, serializer=serializer)
 
 
+def define_paths(name: str, description: str) -> flags.FlagHolder:
+    """The flag ``--NAME PATH``, which may be given again: a list of ``Path``."""
+    parser, serializer = _PathParser(name), flags.ArgumentSerializer()
+    return flags.DEFINE_multi(parser, serializer, name, [], description)
+
+
 def config_of(
     workdir: Path,
     flag: flags.FlagHolder | None = None,

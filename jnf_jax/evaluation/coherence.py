@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jnf_jax.evaluation.paired import Scores
 from jnf_jax.evaluation.protocol import Draws, Remember, SubsetDraws
 from jnf_jax.evaluation.sampler_quality import sampler_quality
 from jnf_jax.evaluation.statistics import bootstrap, coherence
@@ -78,7 +79,8 @@ def accuracies_of(
 
 
 class CoherenceReport(NamedTuple):
-    """Numbers of protocol v1, ready for JSON; ``accuracies`` and ``draws`` are not.
+    """Numbers of protocol v1, ready for JSON; ``accuracies``, ``scores`` and ``draws``
+    are not.
 
     Attributes:
         accuracies: subset -> target -> ``ClassAccuracy``.
@@ -87,6 +89,7 @@ class CoherenceReport(NamedTuple):
         joint_entropy: Entropy of the labels agreed on, nats, likewise.
         ceiling: The same agreement on decoded joint-posterior draws of the tuples.
         interval: ``bootstrap.intervals``.
+        scores: Of each tuple, by subset size.
         sampler: How each subset's chains did, and sentences that warn of it.
         draws: The latents that were decoded.
         draws_per_second: By names of the subset, encoders included; of those that took
@@ -99,6 +102,7 @@ class CoherenceReport(NamedTuple):
     joint_entropy: dict[str, float | None]
     ceiling: float
     interval: dict[str, Any]
+    scores: Scores
     sampler: dict[str, Any]
     draws: Draws
     draws_per_second: dict[str, float]
@@ -148,13 +152,16 @@ def evaluate_coherence(
     for name in inference.prior_names:
         drawn, draws.unconditional[name] = _draw_from_prior(subject, name, next(keys))
         shares[name], entropies[name] = joint_coherence(drawn, held_out)
+    labels = held_out.labels[: subject.num_tuples]
+    right = bootstrap.right_of(shown, labels)
     return CoherenceReport(
         accuracies,
         coherence.coherence_table(accuracies, judged, held_out.unlabelled),
         shares,
         entropies,
         ceiling,
-        bootstrap.intervals(shown, held_out.labels, shares, ceiling, subject.protocol),
+        bootstrap.intervals(right, labels, shares, ceiling, subject.protocol),
+        Scores(bootstrap.scores_by_size(right), labels),
         {"subsets": sampler, "warnings": warnings},
         draws,
         {name: rate for name, rate in rates.items() if rate is not None},

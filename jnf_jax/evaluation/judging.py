@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from jnf_jax.evaluation.coherence import evaluate_coherence
 from jnf_jax.evaluation.energy_report import coherence_by_steps, energy_priors
 from jnf_jax.evaluation.kept import Kept
+from jnf_jax.evaluation.paired import Scores, gains
 from jnf_jax.evaluation.protocol import Draws
 from jnf_jax.evaluation.refinement import BY_CHAINS, evaluate_refinement
 from jnf_jax.evaluation.sampler_record import stand_in
@@ -24,20 +25,25 @@ NOTHING_JUDGED = {
 """A record says so much about coherence where the data have no labels."""
 
 
+class Judged(NamedTuple):
+    """What classifiers found: part of a record; draws and scores of protocol v1."""
+
+    found: dict[str, Any]
+    draws: Draws
+    scores: Scores
+
+
 def judge(
     subject: Subject,
     sampler: dict[str, Any],
     refinement: ChainSettings | Reweighting | None = None,
     kept: Kept | None = None,
-) -> tuple[dict[str, Any], Draws]:
+) -> Judged:
     """Runs the classifiers over protocol v1, over energy priors at several step counts,
     and over draws before and after refinement.
 
     ``sampler`` are settings as the record holds them; ``refinement`` None is none;
     ``kept`` are draws that an evaluation before this one found.
-
-    Returns:
-        Their part of the record, and the draws of protocol v1.
     """
     begin = time.monotonic()
     remember = kept.remember if kept else lambda name, work: work()
@@ -55,6 +61,7 @@ def judge(
             "joint_entropy": measured.joint_entropy,
             "ceiling": measured.ceiling,
             "interval": measured.interval,
+            "gain": gains(measured.scores),
         },
         "subset_coherence": {
             join_names(subset): {t: a.macro for t, a in targets.items()}
@@ -88,4 +95,4 @@ def judge(
         "protocol_seconds": seconds,
         "draws_per_second": measured.draws_per_second,
     }
-    return judged, measured.draws
+    return Judged(judged, measured.draws, measured.scores)

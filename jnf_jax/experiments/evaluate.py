@@ -5,7 +5,7 @@ import functools
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jnf_jax.data.dataset import contents
-from jnf_jax.evaluation import energy_report, explorer, measures, pictures
+from jnf_jax.evaluation import energy_report, explorer, measures, paired, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
 from jnf_jax.evaluation.judging import NOTHING_JUDGED, judge
 from jnf_jax.evaluation.kept import Kept
@@ -64,14 +64,16 @@ def evaluate_and_write(
     provenance: dict[str, Any],
     training_seconds: float,
     out: Path | None = None,
+    against: Sequence[Path] = (),
 ) -> dict[str, Any] | None:
     """Evaluates, prints the table, writes record and pictures.
 
-    ``results.json`` and ``samples/`` go to ``workdir``; so does ``unfinished.json``,
-    the record so far while measures run, which stays where one of them fails. The other
-    arguments are those of ``evaluate``; ``provenance`` is read in the first process
-    alone, the record also goes to ``out``, and as many devices of ``mesh`` share in a
-    batch as divide it.
+    ``results.json``, ``samples/`` and ``scores.npz`` (``evaluation.paired``) go to
+    ``workdir``; so does ``unfinished.json``, the record so far while measures run,
+    which stays where one of them fails. The other arguments are those of ``evaluate``;
+    ``provenance`` is read in the first process alone, the record also goes to ``out``,
+    and as many devices of ``mesh`` share in a batch as divide it. Runs whose workdirs
+    are ``against`` are compared with, tuple by tuple.
 
     Returns:
         The record; None in all processes but the first, which writes it.
@@ -89,6 +91,7 @@ def evaluate_and_write(
         "code": [run["commit"], run["versions"]],
     }
     kept = Kept(workdir / "evaluation", about, processes.say)
+    others = _scores_of(against, test.labels, settings.num_tuples)
     unfinished = workdir / "unfinished.json"
     record = evaluate(
         setup,
@@ -100,6 +103,7 @@ def evaluate_and_write(
         report=processes.say,
         kept=kept,
         write=functools.partial(_keep_so_far, unfinished),
+        compare=functools.partial(_keep_and_compare, workdir, others),
     )
     if processes.is_first():
         _write_record([workdir / "results.json", out], record)
@@ -119,6 +123,31 @@ def evaluate_and_write(
         write_own(workdir, processes.say)
     processes.say(f"To draw more: {_command_that_draws(setup, workdir)}")
     return record if processes.is_first() else None
+
+
+def _scores_of(
+    workdirs: Sequence[Path], labels: np.ndarray | None, num_tuples: int
+) -> dict[str, paired.Scores]:
+    """{name of a workdir: its scores}, of the tuples that will be scored here."""
+    names = [folder.name for folder in workdirs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"`--against` has names {names}, expected no two alike")
+    if names and labels is None:
+        raise ValueError(
+            "`--against` compares coherence, and these data have no labels for it"
+        )
+    own = None if labels is None else labels[: num_tuples or len(labels)]
+    return {folder.name: paired.read(folder, own) for folder in workdirs}
+
+
+def _keep_and_compare(
+    workdir: Path, others: Mapping[str, paired.Scores], scores: paired.Scores
+) -> dict[str, Any]:
+    """Keeps what each tuple scored; {"against": differences from each other run}."""
+    if processes.is_first():
+        paired.keep(workdir, scores)
+    apart = {name: paired.differences(scores, other) for name, other in others.items()}
+    return {"against": apart} if apart else {}
 
 
 def _keep_so_far(path: Path, record: dict[str, Any]) -> None:
@@ -161,6 +190,7 @@ def evaluate(
     report: Callable[[str], None] = lambda line: None,
     kept: Kept | None = None,
     write: Callable[[dict[str, Any]], None] = lambda record: None,
+    compare: Callable[[paired.Scores], dict[str, Any]] = lambda scores: {},
 ) -> dict[str, Any]:
     """Runs the protocol and returns the record; see docs/results_schema.md.
 
@@ -175,8 +205,8 @@ def evaluate(
         mesh: Devices over which batches are split; ``params`` are whole on each.
         report: Called with lines to show.
         kept: Draws that an evaluation before this one found.
-        write: Called with the record so far before each measure, whose names wait under
-            its "unfinished": one that fails loses nothing but itself.
+        write: Called with the record so far before each measure, named "unfinished".
+        compare: Called with what each tuple scored; adds to the record's coherence.
     """
     begin = time.monotonic()
     experiment = setup.experiment
@@ -190,22 +220,21 @@ def evaluate(
     if classifiers:
         sampler = dataclasses.asdict(experiment.sampler)
         sampler |= dataclasses.asdict(experiment.quotient)
-        judged, draws = judge(subject, sampler, experiment.refinement, kept)
+        judged, draws, scores = judge(subject, sampler, experiment.refinement, kept)
+        judged["coherence"] |= compare(scores)
         subject = subject._replace(draws=draws)
     if experiment.evaluation.subsets != "none":
         _tell_of_subsets(setup, subject)
         judged |= _log_densities(subject)
-    size = subject.held_out.size
 
     def record(more: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - begin + (kept.seconds if kept else 0.0)
-        protocol = protocol_name(
-            experiment.evaluation, experiment.sampler, size, setup.dataset.shapes
-        )
+        shapes, size = setup.dataset.shapes, subject.held_out.size
+        settings = (experiment.evaluation, experiment.sampler)
         return {
             "dataset": setup.dataset.name,
             "method": experiment.method,
-            "protocol": protocol,
+            "protocol": protocol_name(*settings, size, shapes),
             "seeds": [experiment.training["joint"].seed],
             "num_tuples": subject.num_tuples,
             "data": setup.dataset.record,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jnf_jax.evaluation import paired
 from jnf_jax.evaluation.measures.tables import find
 from jnf_jax.experiments.records import joint_entropy
 from jnf_jax.experiments.schema import is_summary
@@ -109,6 +110,38 @@ def protocol(runs: Sequence[Run]) -> list[Quantity]:
         for m in _keys(records, "classifiers")
     ]
     return [q for q in found if any(v is not None for v in q.values)]
+
+
+def paired_with_first(runs: Sequence[Run]) -> list[Quantity]:
+    """Coherence less that of the first run on the same tuples.
+
+    A run that kept no scores, or scores of other tuples, is not compared.
+    """
+    first, *others = (paired.find(run.folder) for run in runs)
+    if first is None:
+        return []
+    apart = [
+        paired.differences(other, first)
+        if other is not None and other.is_of(first.labels)
+        else {}
+        for other in others
+    ]
+    return [
+        Quantity(
+            f"given {size}, less that of {runs[0].name}",
+            [None, *(of[size]["difference"] if size in of else None for of in apart)],
+            [None, *(_ends(of.get(size)) for of in apart)],
+        )
+        for size in sorted(_merged(apart), key=int)
+    ]
+
+
+def _ends(found: Mapping[str, float | None] | None) -> dict[str, float] | None:
+    """The 95 % interval of a difference, by its standard error."""
+    if found is None or found["standard_error"] is None:
+        return None
+    half = 1.96 * found["standard_error"]
+    return {"low": found["difference"] - half, "high": found["difference"] + half}
 
 
 def directions(runs: Sequence[Run]) -> list[Quantity]:

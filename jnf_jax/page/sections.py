@@ -129,6 +129,13 @@ def results(runs: Sequence[Run]) -> Html:
         parts.append(_quantities(runs, judged, "", is_bold))
     else:
         parts.append("<p>Nothing was judged: the data have no labels.</p>")
+    if apart := comparison.paired_with_first(runs):
+        said = (
+            "Differences of coherence on the same test tuples, with their 95 % "
+            "intervals, which are narrower than those above: a hard tuple is hard for "
+            "every run"
+        )
+        parts.append(_quantities(runs, apart, said, False))
     if each := comparison.directions(runs):
         inner = _quantities(runs, each, "Given → generated, coherence", is_bold)
         parts.append(f"<details><summary>Every direction</summary>{inner}</details>")

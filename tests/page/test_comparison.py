@@ -1,9 +1,11 @@
 """What is the best of several records, and where none is."""
 
+import numpy as np
 import page_runs
 import pytest
 
-from jnf_jax.evaluation import measures
+from jnf_jax.evaluation import measures, paired
+from jnf_jax.evaluation.paired import Scores
 from jnf_jax.page import comparison, findings
 from jnf_jax.page.runs import read_runs
 
@@ -114,3 +116,21 @@ def test_entropy_is_told_as_classes(runs):
     [told] = [f for said, f in found.items() if said.startswith("Their labels")]
     assert told.said.startswith("Their labels have an entropy of 0.60 of at most 0.69")
     assert "as much as 1.8 of 2 classes" in told.means and told.level == "note"
+
+
+def test_runs_are_compared_on_the_same_tuples(runs):
+    """With the first, where both kept what each tuple scored."""
+    both, labels = runs({}, {}), np.array([0, 0, 1, 1])
+    assert comparison.paired_with_first(both) == []
+    low, high = np.array([0.0, 1, 0, 1]), np.array([0.0, 1, 1, 1])
+    paired.keep(both[0].folder, Scores({"1": low, "2": high}, labels))
+    assert comparison.paired_with_first(both) == []
+    paired.keep(both[1].folder, Scores({"1": high}, labels))
+    (found,) = comparison.paired_with_first(both)
+    assert found.heading == "given 1, less that of run0"
+    # Differences 0 and 0, 1 and 0: the second class has a variance of 1/2, of two rows.
+    half = 1.96 * np.sqrt(0.25) / 2
+    assert found.text(0) == "–" and found.values[1] == 0.25
+    assert found.text(1) == f"0.250 [{0.25 - half:.3f}, {0.25 + half:.3f}]"
+    paired.keep(both[1].folder, Scores({"1": high}, labels[::-1]))
+    assert comparison.paired_with_first(both) == []

@@ -64,6 +64,22 @@ def test_the_table_of_sizes_has_means_over_subsets(record):
     assert two.endswith("| 2 | 0.750 | 4.50 | – | 50 | 212 s |")
 
 
+def test_paired_differences_have_a_table(record):
+    """Between sizes and between runs; several seeds have the spread of theirs."""
+    assert tables.paired_table({"run": record}) == []
+    own = record["coherence"]
+    own["gain"] = {"2": {"difference": 0.0312, "standard_error": 0.004}}
+    alone = {"difference": -0.5, "standard_error": None}
+    twice = {"mean": -0.25, "sd": 0.125, "n": 2}
+    seeds = {"difference": twice, "standard_error": twice}
+    own["against"] = {"product": {"1": alone}, "seeds": {"1": seeds}}
+    *_, head, _, gain, product, of_seeds = tables.paired_table({"run": record})
+    assert head == "| config | less that of | given 1 | given 2 |"
+    assert gain.endswith("| one view fewer | – | +0.031 ± 0.004 |")
+    assert product.endswith("| product | -0.500 | – |")
+    assert of_seeds.endswith("| seeds | -0.250 ± 0.125 | – |")
+
+
 def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
     record["refinement"] = refinement()
     assert validate(record) == []
@@ -126,6 +142,21 @@ def test_the_table_of_refinement_shows_the_worst_chains_of_a_size(record):
             "coherence.interval",
             {"subsets": {"a+b": {"b": {"low": 0.1, "high": 0.5}}}},
             r"interval.subsets.a\+b` has the target 'b', which is given",
+        ),
+        (
+            "coherence.gain",
+            {"2": 0.1},
+            "`coherence.gain.2` is 0.1, expected an object",
+        ),
+        (
+            "coherence.against",
+            {"run": {"one": {"difference": 0.1, "standard_error": None}}},
+            "the key 'one', expected",
+        ),
+        (
+            "coherence.against",
+            {"run": {"1": {"difference": 1.5, "standard_error": None}}},
+            r"run.1.difference` is 1.5, .* \[-1, 1\]",
         ),
         ("coherence.joint_entropy_by_steps", [], r"is \[\], expected an object"),
         ("classifiers", {}, "`classifiers` is empty, expected the accuracy"),

@@ -91,9 +91,20 @@ def scores_by_size(
     return {size: np.mean(of_size, axis=0) for size, of_size in means.items()}
 
 
-def intervals(
+def right_of(
     predicted: Mapping[tuple[str, ...], Mapping[str, Integer[np.ndarray, " rows"]]],
-    labels: Integer[np.ndarray, " labels"],
+    labels: Integer[np.ndarray, " rows"],
+) -> dict[tuple[str, ...], dict[str, Bool[np.ndarray, " rows"]]]:
+    """{S: {t: whether the label read of what a tuple generated is its own}}."""
+    return {
+        subset: {t: own == labels for t, own in of.items()}
+        for subset, of in predicted.items()
+    }
+
+
+def intervals(
+    right: Mapping[tuple[str, ...], Mapping[str, Bool[np.ndarray, " rows"]]],
+    labels: Integer[np.ndarray, " rows"],
     joint: Mapping[str, float],
     ceiling: float,
     settings: Any,
@@ -101,8 +112,8 @@ def intervals(
     """Intervals of everything that protocol v1 quotes, ready for JSON.
 
     Args:
-        predicted: S → t ∉ S → the label read of what each tuple generated, i32[N].
-        labels: i32[≥ N], of which the first N count.
+        right: S → t ∉ S → whether what each tuple generated is read right, bool[N].
+        labels: i32[N].
         joint: prior → share of its ``settings.num_prior_samples`` draws that agree.
         ceiling: share of the N tuples whose reconstructions agree.
         settings: the protocol's; its ``seed`` is that of every resample.
@@ -112,11 +123,6 @@ def intervals(
         …}, "ceiling": …}, each {"low", "high"}.
     """
     seed, num_draws = settings.seed, settings.num_prior_samples
-    labels = labels[: settings.num_tuples or len(labels)]
-    right = {
-        subset: {t: own == labels for t, own in of.items()}
-        for subset, of in predicted.items()
-    }
     found = {
         "conditional": {
             size: macro_interval(scores, labels, seed=seed)._asdict()

@@ -77,7 +77,7 @@ def asking(names, **changes):
     return tiny_config(evaluation__measures=names, **changes)
 
 
-def evaluated(workdir, num_classes, **changes):
+def evaluated(workdir, num_classes, against=(), **changes):
     """The record of a model that is fresh, on data with and without labels."""
     setup = open_experiment(asking("count,recognise", **changes))
     dataset = dataclasses.replace(setup.dataset, num_classes=num_classes)
@@ -91,6 +91,7 @@ def evaluated(workdir, num_classes, **changes):
         provenance={"config": "digits/jnf", "command": "python -m …"}
         | {"commit": "0123abc", "hardware": "some"},
         training_seconds=0.0,
+        against=against,
     )
     return record
 
@@ -125,6 +126,21 @@ def test_each_has_its_own_key_and_shows(tmp_path):
     assert f"m0 {size + 1:.1f} ± 1.4 · m1" in lines[start + 4]
     start = lines.index("Read:")
     assert lines[start + 2] == "| config | read right |"
+
+
+@pytest.mark.slow
+def test_a_run_is_compared_with_others_tuple_by_tuple(tmp_path):
+    """The same parameters and tuples: nothing is apart. Other tuples are refused."""
+    first = evaluated(tmp_path / "first", 10)
+    assert set(first["coherence"]["gain"]) == {"2"}
+    assert "against" not in first["coherence"]
+    found = evaluated(tmp_path / "new", 10, against=[tmp_path / "first"])
+    nothing = {"difference": 0.0, "standard_error": 0.0}
+    expected = {"first": dict.fromkeys(["1", "2"], nothing)}
+    assert found["coherence"]["against"] == expected
+    with pytest.raises(ValueError, match="`--against=.*scored other tuples"):
+        fewer = {"evaluation__num_tuples": 50}
+        evaluated(tmp_path / "few", 10, against=[tmp_path / "first"], **fewer)
 
 
 def test_without_labels_the_rest_is_measured(tmp_path, capsys):

@@ -58,12 +58,12 @@ def test_each_direction_has_its_own_interval():
     """That of its own scores, on the tuples that the sizes are drawn on too."""
     settings = ProtocolSettings(num_tuples=150, num_prior_samples=100, seed=3)
     shown = {s: {t: p[:150] for t, p in of.items()} for s, of in predictions(2).items()}
-    found = bootstrap.intervals(shown, LABELS, {"normal": 0.5}, 0.9, settings)
+    right = bootstrap.right_of(shown, LABELS[:150])
+    found = bootstrap.intervals(right, LABELS[:150], {"normal": 0.5}, 0.9, settings)
     assert set(found) == {"conditional", "subsets", "joint", "ceiling"}
     assert set(found["subsets"]) == {"a", "b", "c", "a+b", "a+c", "b+c"}
     assert set(found["subsets"]["a"]) == {"b", "c"}
-    right = (shown["b",]["c"] == LABELS[:150]).astype(float)
-    expected = macro_interval(right, LABELS[:150], seed=3)
+    expected = macro_interval(right["b",]["c"].astype(float), LABELS[:150], seed=3)
     assert found["subsets"]["b"]["c"] == expected._asdict()
     both, one = found["conditional"]["1"], found["subsets"]["b"]["c"]
     assert both["high"] - both["low"] < one["high"] - one["low"]
