@@ -19,6 +19,7 @@ FORMATS = {
     "stage": 1,  # a method's stage: its objective, initialisation, order of data
     "classifiers": 1,  # the evaluation classifiers: their network and training
     "draws": 1,  # what chains drew given a subset, and what classifiers said of it
+    "scores": 1,  # what each test tuple scored, which other runs are compared with
     "record": 1,  # the record of a finished run
 }
 """Raise a number when the same inputs give other numbers, or are kept otherwise: then

@@ -27,14 +27,13 @@ class Scores(NamedTuple):
         of_size: |S| → for each tuple the share of its generated views that are right,
             f64[N]; ``bootstrap.scores_by_size``.
         labels: i32[N], the tuples' classes.
+        key: The same for all runs that scored these tuples, given these subsets, by
+            these classifiers.
     """
 
     of_size: Mapping[str, Float[np.ndarray, " rows"]]
     labels: Integer[np.ndarray, " rows"]
-
-    def is_of(self, labels: Integer[np.ndarray, " others"]) -> bool:
-        """Whether these are the labels of the tuples, one by one."""
-        return np.array_equal(self.labels, labels)
+    key: str = ""
 
 
 class PairedDifference(NamedTuple):
@@ -105,7 +104,8 @@ def differences(own: Scores, other: Scores) -> dict[str, dict[str, float | None]
 def keep(workdir: Path, scores: Scores) -> None:
     """Writes ``scores`` to the file of ``workdir``."""
     arrays: dict[str, Any] = {f"given/{k}": own for k, own in scores.of_size.items()}
-    write_whole(workdir / FILE, npz(arrays | {"labels": scores.labels}))
+    about = {"labels": scores.labels, "key": np.array(scores.key)}
+    write_whole(workdir / FILE, npz(arrays | about))
 
 
 def find(workdir: Path) -> Scores | None:
@@ -115,15 +115,15 @@ def find(workdir: Path) -> Scores | None:
         return None
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
-    labels = arrays.pop("labels")
-    return Scores({k.removeprefix("given/"): a for k, a in arrays.items()}, labels)
+    labels, key = arrays.pop("labels"), str(arrays.pop("key"))
+    return Scores({k.removeprefix("given/"): a for k, a in arrays.items()}, labels, key)
 
 
-def read(workdir: Path, labels: Integer[np.ndarray, " others"]) -> Scores:
-    """The scores of another run, on tuples with these labels.
+def read(workdir: Path, key: str) -> Scores:
+    """The scores of another run that has the same ``key``.
 
     Raises:
-        ValueError: None were kept there, or other tuples were scored.
+        ValueError: None were kept there, or they are of something else.
     """
     found = find(workdir)
     if found is None:
@@ -131,10 +131,10 @@ def read(workdir: Path, labels: Integer[np.ndarray, " others"]) -> Scores:
             f"`--against={workdir}` has no {FILE}, expected the workdir of a run that "
             "was evaluated on labelled data: `python -m jnf_jax.evaluate` writes it"
         )
-    if not found.is_of(labels):
+    if found.key != key:
         raise ValueError(
-            f"`--against={workdir}` scored other tuples ({len(found.labels):,}), "
-            f"expected the {len(labels):,} of this run: the same data, seed and "
-            "`num_tuples`"
+            f"`--against={workdir}` scored {len(found.labels):,} tuples that are not "
+            "this run's, expected the same data, `evaluation.num_tuples`, "
+            "`evaluation.subsets` and `evaluation.classifier`"
         )
     return found

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jnf_jax.content_keys import content_key
 from jnf_jax.data.dataset import contents
 from jnf_jax.evaluation import energy_report, explorer, measures, paired, pictures
 from jnf_jax.evaluation.classifiers import Classifiers, train_classifiers
@@ -91,7 +92,8 @@ def evaluate_and_write(
         "code": [run["commit"], run["versions"]],
     }
     kept = Kept(workdir / "evaluation", about, processes.say)
-    others = _scores_of(against, test.labels, settings.num_tuples)
+    key = _scores_key(setup)
+    others = _scores_of(against, key, test.labels is not None)
     unfinished = workdir / "unfinished.json"
     record = evaluate(
         setup,
@@ -103,7 +105,7 @@ def evaluate_and_write(
         report=processes.say,
         kept=kept,
         write=functools.partial(_keep_so_far, unfinished),
-        compare=functools.partial(_keep_and_compare, workdir, others),
+        compare=functools.partial(_keep_and_compare, workdir, key, others),
     )
     if processes.is_first():
         _write_record([workdir / "results.json", out], record)
@@ -125,27 +127,38 @@ def evaluate_and_write(
     return record if processes.is_first() else None
 
 
+def _scores_key(setup: Setup) -> str:
+    """Of all that decides which tuples are scored, given what, and by whom."""
+    settings = setup.experiment.evaluation
+    about = {
+        "data": contents(setup.dataset),
+        "num_tuples": settings.num_tuples,
+        "subsets": settings.subsets,
+        "classifier": dataclasses.asdict(setup.experiment.classifier),
+    }
+    return content_key("scores", about)
+
+
 def _scores_of(
-    workdirs: Sequence[Path], labels: np.ndarray | None, num_tuples: int
+    workdirs: Sequence[Path], key: str, has_labels: bool
 ) -> dict[str, paired.Scores]:
-    """{name of a workdir: its scores}, of the tuples that will be scored here."""
+    """{name of a workdir: its scores}, known to be of what is scored here."""
     names = [folder.name for folder in workdirs]
     if len(set(names)) < len(names):
         raise ValueError(f"`--against` has names {names}, expected no two alike")
-    if names and labels is None:
+    if names and not has_labels:
         raise ValueError(
             "`--against` compares coherence, and these data have no labels for it"
         )
-    own = None if labels is None else labels[: num_tuples or len(labels)]
-    return {folder.name: paired.read(folder, own) for folder in workdirs}
+    return {folder.name: paired.read(folder, key) for folder in workdirs}
 
 
 def _keep_and_compare(
-    workdir: Path, others: Mapping[str, paired.Scores], scores: paired.Scores
+    workdir: Path, key: str, others: Mapping[str, paired.Scores], scores: paired.Scores
 ) -> dict[str, Any]:
     """Keeps what each tuple scored; {"against": differences from each other run}."""
     if processes.is_first():
-        paired.keep(workdir, scores)
+        paired.keep(workdir, scores._replace(key=key))
     apart = {name: paired.differences(scores, other) for name, other in others.items()}
     return {"against": apart} if apart else {}
 

@@ -122,7 +122,7 @@ def paired_with_first(runs: Sequence[Run]) -> list[Quantity]:
         return []
     apart = [
         paired.differences(other, first)
-        if other is not None and other.is_of(first.labels)
+        if other is not None and other.key == first.key
         else {}
         for other in others
     ]

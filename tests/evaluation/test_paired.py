@@ -9,7 +9,7 @@ from jnf_jax.evaluation.statistics.coherence import class_accuracy
 
 LABELS = np.array([0, 0, 1, 1])
 ONE, TWO = np.array([1, 0, 0.5, 0.5]), np.array([1, 1, 1, 0.5])
-OWN = Scores({"1": ONE, "2": TWO}, LABELS)
+OWN = Scores({"1": ONE, "2": TWO}, LABELS, "key")
 
 
 def test_a_gain_is_over_the_size_before():
@@ -28,7 +28,8 @@ def test_sizes_that_both_have_are_compared():
 
 def test_what_is_kept_is_read(tmp_path):
     paired.keep(tmp_path, OWN)
-    found = paired.read(tmp_path, LABELS)
+    found = paired.read(tmp_path, "key")
+    assert found.key == "key" and set(found.labels) == {0, 1}
     assert set(found.of_size) == {"1", "2"}
     np.testing.assert_array_equal(found.of_size["2"], TWO)
     assert paired.differences(OWN, found)["2"]["standard_error"] == 0.0
@@ -36,11 +37,10 @@ def test_what_is_kept_is_read(tmp_path):
 
 def test_other_tuples_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`--against=.*has no scores\.npz, expected"):
-        paired.read(tmp_path, LABELS)
+        paired.read(tmp_path, "key")
     paired.keep(tmp_path, OWN)
-    for labels in (LABELS[:3], LABELS[::-1]):
-        with pytest.raises(ValueError, match=r"scored other tuples \(4\), expected"):
-            paired.read(tmp_path, labels)
+    with pytest.raises(ValueError, match="scored 4 tuples that are not this run's"):
+        paired.read(tmp_path, "another")
 
 
 def test_a_paired_difference_is_that_of_the_macro_averages():

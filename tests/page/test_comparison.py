@@ -132,5 +132,5 @@ def test_runs_are_compared_on_the_same_tuples(runs):
     half = 1.96 * np.sqrt(0.25) / 2
     assert found.text(0) == "–" and found.values[1] == 0.25
     assert found.text(1) == f"0.250 [{0.25 - half:.3f}, {0.25 + half:.3f}]"
-    paired.keep(both[1].folder, Scores({"1": high}, labels[::-1]))
+    paired.keep(both[1].folder, Scores({"1": high}, labels, "others"))
     assert comparison.paired_with_first(both) == []

@@ -138,8 +138,8 @@ def test_a_run_is_compared_with_others_tuple_by_tuple(tmp_path):
     nothing = {"difference": 0.0, "standard_error": 0.0}
     expected = {"first": dict.fromkeys(["1", "2"], nothing)}
     assert found["coherence"]["against"] == expected
-    with pytest.raises(ValueError, match="`--against=.*scored other tuples"):
-        fewer = {"evaluation__num_tuples": 50}
+    with pytest.raises(ValueError, match="`--against=.*tuples that are not this run's"):
+        fewer = {"evaluation__num_tuples": 40}
         evaluated(tmp_path / "few", 10, against=[tmp_path / "first"], **fewer)
 
 
