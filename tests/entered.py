@@ -15,7 +15,7 @@ from jnf_jax.runtime import host_memory, parallel
 OWN_FLAGS = {
     *("config", "list", "workdir", "evaluate", "wandb_project", "out", "set", "given"),
     *("prior", "num", "seed", "diffused", "given-file", "num_samples", "noise"),
-    *("input", "latent", "labels", "id_column"),
+    *("input", "latent", "labels", "id_column", "against"),
 }
 """Those of the programs; libraries have others."""
 
