@@ -68,7 +68,7 @@ def _draw_picture() -> None:
 
     from jnf_jax.evaluation.energy_report import checked_draws
     from jnf_jax.evaluation.samples import Drawn, save
-    from jnf_jax.experiments.evaluate import draw_conditional, show
+    from jnf_jax.experiments.draws import draw_conditional, show
     from jnf_jax.experiments.experiment import load_stages, open_experiment
     from jnf_jax.methods.method import check_prior_name, check_subset
 

@@ -13,22 +13,12 @@ at .711 / .820 (043acc7) instead of .733 / .837 (e527d1f).
 
 import ml_collections
 
+from jnf_jax.configs import subsets
 from jnf_jax.configs.digits import jnf_paper
+
+NUM_STEPS = 30_000
 
 
 def get_config() -> ml_collections.ConfigDict:
     """JNF, latent 16, amortised subsets."""
-    config = jnf_paper.get_config()
-    with config.unlocked():
-        del config.unimodal
-        config.stages = "joint,subsets"
-        config.subset_posterior.name = "amortised"
-        config.flow.update(num_blocks=3, context_size=128, num_posterior_samples=2)
-        config.subsets = dict(
-            num_steps=30_000,
-            batch_size=256,
-            warmup_steps=200,
-            ema_decay=0.999,
-            select="last",
-        )
-    return config
+    return subsets.amortised(jnf_paper.get_config(), NUM_STEPS)

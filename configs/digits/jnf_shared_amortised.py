@@ -10,7 +10,7 @@ digits/jnf_shared: ``--config.init.joint=DIR``, ``--config.init.shared=DIR``. Nu
 
 import ml_collections
 
-from jnf_jax.configs import projectors
+from jnf_jax.configs import projectors, subsets
 from jnf_jax.configs.digits import jnf, jnf_shared
 
 ARGUMENTS = projectors.ARGUMENTS
@@ -18,11 +18,4 @@ ARGUMENTS = projectors.ARGUMENTS
 
 def get_config(argument: str) -> ml_collections.ConfigDict:
     """Projectors of digits/jnf_shared, subsets of digits/jnf."""
-    config = jnf_shared.get_config(argument)
-    amortised = jnf.get_config()
-    with config.unlocked():
-        del config.unimodal
-        config.stages = "shared,joint,subsets"
-        for section in ("flow", "subset_posterior", "subsets"):
-            config[section] = amortised[section]
-    return config
+    return subsets.amortised(jnf_shared.get_config(argument), jnf.NUM_STEPS)

@@ -34,11 +34,12 @@ Without ``init.joint`` its stage ``joint`` is trained anew.
         --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
 
 ``:amortised`` has one flow for every subset in place of flows and chains, fitted to the
-joint VAE of a run of this config or to its own. By hand at eb1bf87, on another run of
-the joint VAE (ceiling .51), one seed, 1,000 tuples, with blocks of three times 128
-units and without a linear path: .48 / .64 / .70 / .73, where the flows and chains of
-this config had .58 / .37 / .26 / .19 and ``:gaussian`` .49 / .74 / .76 / .82. Why the
-chains are behind their record, and what projectors change: jnf_shared_amortised.
+joint VAE of a run of this config or to its own. By hand on the way from eb1bf87, on
+another run of the joint VAE (ceiling .51), one seed, 1,000 tuples: with blocks of three
+times 128 units and without a linear path .48 / .64 / .70 / .73, where the flows and
+chains of this config had .58 / .37 / .26 / .19 and ``:gaussian`` .49 / .74 / .76 / .82.
+What may set the chains back behind their record, and what projectors change:
+jnf_shared_amortised.
 
     python -m jnf_jax.train --config polymnist/jnf_cpu:amortised \\
         --config.data.backgrounds_dir=DIR --workdir runs/polymnist/jnf_amortised_cpu \\
@@ -55,7 +56,7 @@ afterwards, which learns its scales too, has .22 on another run of the joint VAE
 
 import ml_collections
 
-from jnf_jax.configs import priors
+from jnf_jax.configs import priors, subsets
 from jnf_jax.configs.polymnist import jnf
 
 ARGUMENTS = {
@@ -89,21 +90,6 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
 
 def amortised(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """``config`` with one flow for every subset instead of unimodal flows."""
-    config.stages = config.stages.replace("unimodal", "subsets")
-    with config.unlocked():
-        del config.unimodal
-        config.subset_posterior.update(name="amortised", linear_path=True)
-        config.flow.update(
-            num_blocks=3,
-            hidden_sizes=(512, 512),
-            context_size=128,
-            num_posterior_samples=2,
-        )
-        config.subsets = dict(
-            num_steps=20_000,
-            batch_size=256,
-            warmup_steps=200,
-            ema_decay=0.999,
-            select="last",
-        )
+    config = subsets.amortised(config, 20_000, hidden_sizes=(512, 512))
+    config.subset_posterior.linear_path = True
     return config

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
-from jnf_jax.runtime.files import npz, write_whole
+from jnf_jax.runtime.files import npz, read_arrays, write_whole
 
 FILE = "scores.npz"
 """Of a workdir."""
@@ -113,8 +113,7 @@ def find(workdir: Path) -> Scores | None:
     path = workdir / FILE
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = dict(stored)
+    arrays = read_arrays(path)
     labels, key = arrays.pop("labels"), str(arrays.pop("key"))
     return Scores({k.removeprefix("given/"): a for k, a in arrays.items()}, labels, key)
 

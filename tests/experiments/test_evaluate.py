@@ -16,7 +16,8 @@ from jnf_jax.configs.cub import jnf as cub
 from jnf_jax.configs.handwriting import jnf as handwriting
 from jnf_jax.evaluation.samples import save
 from jnf_jax.experiments import new_rows
-from jnf_jax.experiments.evaluate import LEAST_ACCURACY, _classifiers, draw_conditional
+from jnf_jax.experiments.draws import draw_conditional
+from jnf_jax.experiments.evaluate import LEAST_ACCURACY, _classifiers
 from jnf_jax.experiments.experiment import open_experiment
 from jnf_jax.methods.method import Batch
 from jnf_jax.runtime import parallel

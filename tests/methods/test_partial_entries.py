@@ -39,14 +39,14 @@ def model(partial_entries=True):
     )
 
 
-def make(settings):
+def make(settings, **posterior):
     method = build_method(
         "jnf",
         SHAPES,
         model=settings,
         flow=FlowSettings(1, (8,)),
         sampler=ChainSettings(),
-        subset_posterior=SubsetPosteriorSettings(),
+        subset_posterior=SubsetPosteriorSettings(**posterior),
     )
     return method, {
         stage.name: random_like(jax.eval_shape(stage.init, jax.random.key(0)), seed)
@@ -260,18 +260,9 @@ def test_likelihoods_are_chosen_by_kind(tmp_path):
 
 def test_simulated_rows_have_the_holes_of_the_rows_that_they_stand_for():
     """What is drawn has them too, in a view that may have any; nothing else differs."""
-    settings, key = model(), jax.random.key(3)
-    method = build_method(
-        "jnf",
-        SHAPES,
-        model=settings,
-        flow=FlowSettings(1, (8,)),
-        sampler=ChainSettings(),
-        subset_posterior=SubsetPosteriorSettings("amortised", simulated_share=0.5),
-    )
-    first, stage = method.stages
-    shapes = jax.eval_shape(first.init, jax.random.key(0))
-    params = {"joint": random_like(shapes, 0)}
+    key = jax.random.key(3)
+    method, params = make(model(), name="amortised", simulated_share=0.5)
+    stage = method.stages[1]
     z, cached = jnp.ones((4, 2)), {"features": {}}
     holed = {m: jnp.where(HOLES[m], jnp.nan, x) for m, x in views().items()}
     redraw = stage.loss.keywords["redraw"]

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnf_jax.flows.triangular import cholesky
+from jnf_jax.networks import linear_experts
 from jnf_jax.networks.build import NetworkSettings, build_decoder, build_trunk
 from jnf_jax.networks.gaussian import JointEncoder
 from jnf_jax.networks.linear_experts import _roots
@@ -64,7 +66,7 @@ def test_a_joint_encoder_is_exact_without_its_networks(present):
     np.testing.assert_allclose(code.scale, scale, rtol=1e-4)
 
 
-def test_subsets_that_many_rows_share_are_factorised_once():
+def test_subsets_that_many_rows_share_are_factorised_once(monkeypatch):
     """Few rows and many have one root each, and one gradient."""
     products = jnp.asarray(RNG.normal(size=(3, 4, 4)), jnp.float32)
     products = products @ jnp.swapaxes(products, 1, 2)
@@ -87,6 +89,13 @@ def test_subsets_that_many_rows_share_are_factorised_once():
         np.asarray(p) for p, b in zip(products, flags[7], strict=True) if b
     )
     np.testing.assert_allclose(root @ root.T, known, rtol=1e-4)
+    factorised = []
+    monkeypatch.setattr(
+        linear_experts, "cholesky", lambda a: factorised.append(len(a)) or cholesky(a)
+    )
+    _roots(products, flags)
+    _roots(products, flags[:5])
+    assert factorised == [2**3, 5]
 
 
 def test_dense_layers_alone_have_a_linear_path():

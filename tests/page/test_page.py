@@ -8,10 +8,13 @@ import sys
 from collections import Counter
 from html.parser import HTMLParser
 
+import numpy as np
 import page_runs
 import pytest
 
 from jnf_jax import report
+from jnf_jax.evaluation import paired
+from jnf_jax.evaluation.paired import Scores
 from jnf_jax.page import embedding
 from jnf_jax.page.page import write_page
 from jnf_jax.page.runs import differences, read_runs
@@ -134,6 +137,19 @@ def test_bold_is_the_best_of_comparable_runs(tmp_path):
     (b / "results.json").write_text(json.dumps(judged))
     text, shown = checked([a, b], tmp_path)
     assert "<strong>" not in text and "different protocols: none is called" in shown
+
+
+def test_runs_of_the_same_tuples_are_told_apart(tmp_path):
+    """A table more, where both kept what each tuple scored."""
+    folders = [
+        page_runs.write(tmp_path / name, judged=page_runs.record()) for name in "ab"
+    ]
+    _, shown = checked(folders, tmp_path)
+    assert "less that of" not in shown
+    for folder, score in zip(folders, (0.25, 0.75), strict=True):
+        paired.keep(folder, Scores({"1": np.full(4, score)}, np.array([0, 0, 1, 1])))
+    text, shown = checked(folders, tmp_path)
+    assert "given 1, less that of a" in shown and "0.500 [0.500, 0.500]" in text
 
 
 def test_runs_that_lack_something_show_the_rest(tmp_path):

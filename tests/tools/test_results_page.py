@@ -73,7 +73,8 @@ def test_paired_differences_have_a_table(record):
     twice = {"mean": -0.25, "sd": 0.125, "n": 2}
     seeds = {"difference": twice, "standard_error": twice}
     own["against"] = {"product": {"1": alone}, "seeds": {"1": seeds}}
-    *_, head, _, gain, product, of_seeds = tables.paired_table({"run": record})
+    *_, head, _, gain, product, of_seeds = table = tables.paired_table({"run": record})
+    assert "\n".join(table) in "\n".join(tables.beside({"run": record}))
     assert head == "| config | less that of | given 1 | given 2 |"
     assert gain.endswith("| one view fewer | – | +0.031 ± 0.004 |")
     assert product.endswith("| product | -0.500 | – |")
