@@ -30,6 +30,9 @@ def programs_here(monkeypatch, capsys):
     known, terminate = forget(), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(host_memory, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(parallel, "make_cores_devices", lambda: None)
+    # runpy would cache the program as jaxtyping's hook compiles it, calls of a checker
+    # within, where processes without the hook look for its bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(experiments_run, "train_stages", lambda *_: pytest.fail("bad"))
     monkeypatch.setattr(
         programs.app,
