@@ -8,10 +8,10 @@ Nothing is shared: β changes stage one. Not yet run on the digits, nor on MNIST
     python -m jnf_jax.sweep --config ablations/beta:polymnist \\
         --set data.backgrounds_dir=DIR --workdir runs/beta_polymnist
 
-Three runs of polymnist/jnf_cpu with a seventh of its updates and the first 500 test
-tuples, half an hour each on a busy core. One seed: from one / four modalities .38 / .44
-at β = 0.5, .42 / .60 at 1, .38 / .43 at 2.5; ceiling .33, .39, .29; joint draws from
-N(0, I) .02 to .04. polymnist/jnf_cpu has 1.
+Three runs of polymnist/jnf_paper_cpu, whose β is 1, with a seventh of its updates and
+the first 500 test tuples, half an hour each on a busy core. One seed: from one / four
+modalities .38 / .44 at β = 0.5, .42 / .60 at 1, .38 / .43 at 2.5; ceiling .33, .39,
+.29; joint draws from N(0, I) .02 to .04.
 """
 
 import ml_collections
@@ -50,7 +50,7 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
         )
     )
     if argument == "polymnist":  # five modalities
-        config.base = "polymnist/jnf_cpu"
+        config.base = "polymnist/jnf_paper_cpu"
         config.overrides = (
             ("joint.num_steps", 6_000),
             ("unimodal.num_steps", 1_500),

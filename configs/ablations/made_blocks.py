@@ -13,7 +13,7 @@ modalities with none, .66 to .68 / .81 with any, the 95 % intervals of which ove
     python -m jnf_jax.sweep --config ablations/made_blocks:polymnist \\
         --set data.backgrounds_dir=DIR --workdir runs/made_blocks_polymnist
 
-is the same on polymnist/jnf_cpu, within the CPU budget. Not yet run.
+is the same on polymnist/jnf_paper_cpu, within the CPU budget. Not yet run.
 """
 
 import ml_collections
@@ -22,7 +22,7 @@ ARGUMENTS = {"polymnist": "on PolyMNIST within the CPU budget"}
 
 
 def get_config(argument: str = "") -> ml_collections.ConfigDict:
-    """All else is digits/jnf_paper, or polymnist/jnf_cpu."""
+    """All else is digits/jnf_paper, or polymnist/jnf_paper_cpu."""
     config = ml_collections.ConfigDict(
         dict(
             base="digits/jnf_paper",
@@ -51,7 +51,7 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
         )
     )
     if argument == "polymnist":  # five modalities
-        config.base = "polymnist/jnf_cpu"
+        config.base = "polymnist/jnf_paper_cpu"
         sizes = tuple(f"coherence.conditional.{size}" for size in (1, 2, 3, 4))
         log_probs = tuple(f"unimodal_log_prob.m{m}" for m in range(5))
         config.quantities = (*sizes, "coherence.ceiling", *log_probs, "wall_seconds")

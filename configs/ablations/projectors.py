@@ -13,9 +13,9 @@ is worse with projectors on both: by 7 to 10 nats on the digits, by 2 to 4 on th
     python -m jnf_jax.sweep --config ablations/projectors:polymnist \\
         --set data.backgrounds_dir=DIR --workdir runs/projectors_polymnist
 
-is polymnist/jnf_cpu and its two JNF-Shared siblings, as they stand, within the CPU
-budget. ``:mnist_svhn`` has the authors' networks, for an accelerator: what one digit
-tells. Both on one joint VAE, neither yet run.
+is polymnist/jnf_paper_cpu and its two JNF-Shared siblings, as they stand, within the
+CPU budget. ``:mnist_svhn`` has the authors' networks, for an accelerator: what one
+digit tells. Both on one joint VAE, neither yet run.
 """
 
 import ml_collections
@@ -55,7 +55,7 @@ def get_config(argument: str = "") -> ml_collections.ConfigDict:
         config.axes = config.axes[1:]
     if argument == "polymnist":  # five modalities
         config.base = "polymnist/{projectors}"
-        names = ("jnf_cpu", "jnf_shared:cl_cpu", "jnf_shared:dcca_cpu")
+        names = ("jnf_paper_cpu", "jnf_shared:cl_cpu", "jnf_shared:dcca_cpu")
         config.axes = (("projectors", names),)
         sizes = tuple(f"coherence.conditional.{size}" for size in (1, 2, 3, 4))
         config.quantities = (*sizes, "coherence.ceiling", "wall_seconds")

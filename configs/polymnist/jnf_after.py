@@ -2,11 +2,11 @@
 
     python -m jnf_jax.train --config polymnist/jnf_after:gmm_cpu \\
         --config.data.backgrounds_dir=DIR --workdir runs/polymnist/gmm_after_cpu \\
-        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
+        --config.init.joint=runs/polymnist/jnf_paper_cpu/checkpoints/joint
 
-Stage ``prior`` alone, on two CPU cores and the joint VAE of polymnist/jnf_cpu; measured
-are joint draws and the ceiling, as subsets are those of that config. One seed; N(0, I)
-has .02 on the same run of the joint VAE, the ceiling is .52 or .53:
+Stage ``prior`` alone, on two CPU cores and the joint VAE of polymnist/jnf_paper_cpu;
+measured are joint draws and the ceiling, as subsets are those of that config. One seed;
+N(0, I) has .02 on the same run of the joint VAE, the ceiling is .52 or .53:
 
 =============  ===============  ================================================
 argument       joint coherence
@@ -37,7 +37,7 @@ updates are ours.
 import ml_collections
 
 from jnf_jax.configs import priors
-from jnf_jax.configs.polymnist import jnf, jnf_cpu
+from jnf_jax.configs.polymnist import jnf, jnf_paper_cpu
 
 ARGUMENTS = {
     "diffusion": f"{priors.ARGUMENTS['diffusion']}, for a GPU",
@@ -46,7 +46,8 @@ ARGUMENTS = {
 
 
 def get_config(argument: str) -> ml_collections.ConfigDict:
-    """A density for the joint draws of polymnist/jnf_cpu, or of polymnist/jnf."""
+    """A density for the joint draws of polymnist/jnf_paper_cpu, or of polymnist/jnf."""
     if argument == "diffusion":
         return priors.on_checkpoints(jnf.get_config(), argument, hidden_size=512)
-    return priors.on_checkpoints(jnf_cpu.get_config(), argument.removesuffix("_cpu"))
+    config = jnf_paper_cpu.get_config()
+    return priors.on_checkpoints(config, argument.removesuffix("_cpu"))

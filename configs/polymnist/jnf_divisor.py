@@ -2,14 +2,14 @@
 
     python -m jnf_jax.train --config polymnist/jnf_divisor:cpu \\
         --workdir runs/polymnist/jnf_divisor_cpu --config.data.backgrounds_dir=DIR \\
-        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
-        --config.init.unimodal=runs/polymnist/jnf_cpu/checkpoints/unimodal
+        --config.init.joint=runs/polymnist/jnf_paper_cpu/checkpoints/joint \\
+        --config.init.unimodal=runs/polymnist/jnf_paper_cpu/checkpoints/unimodal
 
     python -m jnf_jax.train --config polymnist/jnf_divisor:shared_cl_cpu \\
         --workdir runs/polymnist/jnf_shared_cl_divisor_cpu \\
         --config.data.backgrounds_dir=DIR \\
         --config.init.shared=runs/polymnist/jnf_shared_cl_cpu/checkpoints/shared \\
-        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint \\
+        --config.init.joint=runs/polymnist/jnf_paper_cpu/checkpoints/joint \\
         --config.init.unimodal=runs/polymnist/jnf_shared_cl_cpu/checkpoints/unimodal
 
 The quotient's N(0, I) is replaced by one normal with mean and covariance of draws from
@@ -31,10 +31,10 @@ From one modality both of JNF-Shared have .74.
 import ml_collections
 
 from jnf_jax.configs import priors
-from jnf_jax.configs.polymnist import jnf_cpu, jnf_shared
+from jnf_jax.configs.polymnist import jnf_paper_cpu, jnf_shared
 
 ARGUMENTS = {
-    "cpu": "of polymnist/jnf_cpu",
+    "cpu": "of polymnist/jnf_paper_cpu",
     "shared_cl_cpu": "of polymnist/jnf_shared:cl_cpu",
     "shared_dcca_cpu": "of polymnist/jnf_shared:dcca_cpu",
 }
@@ -43,7 +43,7 @@ ARGUMENTS = {
 def get_config(argument: str) -> ml_collections.ConfigDict:
     """A normal, fitted afterwards, as divisor."""
     if argument == "cpu":
-        config = jnf_cpu.get_config()
+        config = jnf_paper_cpu.get_config()
     else:
         config = jnf_shared.get_config(argument.removeprefix("shared_"))
     config = priors.fitted_afterwards(config, "gmm", num_components=1)

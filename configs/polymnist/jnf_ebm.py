@@ -7,7 +7,7 @@ stage ``joint`` and five times as fast as the VAE, which hardly moves by then; i
 chains take 1,000 steps of 0.002. No plateau is looked for, as the loss is no bound. All
 else is polymnist/jnf, and so are the data. Not yet run.
 
-``:cpu`` is the same on the joint VAE of polymnist/jnf_cpu:
+``:cpu`` is the same on the joint VAE of polymnist/jnf_paper_cpu:
 
     python -m jnf_jax.train --config polymnist/jnf_ebm:cpu \\
         --config.data.backgrounds_dir=DIR --workdir runs/polymnist/jnf_ebm_cpu
@@ -15,7 +15,7 @@ else is polymnist/jnf, and so are the data. Not yet run.
 On one core a step takes .11 s, and .21 once chains run. Joint coherence .14 (N(0, I)
 .02; ceiling .52), label entropy 2.03 nats: no run away, but behind what is fitted
 afterwards to whitened draws (.41). From 1 / 2 / 3 / 4 modalities .60 / .66 / .65 / .64,
-where polymnist/jnf_cpu has .59 / .70 / .71 / .74.
+where polymnist/jnf_paper_cpu has .59 / .70 / .71 / .74.
 
 How it was chosen, one seed each, in no record. Draws of the joint encoder have seven
 narrow axes here, of variances from .0046 to .0092, and some as wide as 4.8 (at step
@@ -35,14 +35,14 @@ allow.
 import ml_collections
 
 from jnf_jax.configs import priors
-from jnf_jax.configs.polymnist import jnf, jnf_cpu
+from jnf_jax.configs.polymnist import jnf, jnf_paper_cpu
 
 ARGUMENTS = {"cpu": "on one or two CPU cores"}
 
 
 def get_config(argument: str = "") -> ml_collections.ConfigDict:
-    """The joint VAE of polymnist/jnf, or of polymnist/jnf_cpu, with an energy."""
-    return with_energy((jnf_cpu if argument == "cpu" else jnf).get_config())
+    """The joint VAE of polymnist/jnf, or of polymnist/jnf_paper_cpu, with an energy."""
+    return with_energy((jnf_paper_cpu if argument == "cpu" else jnf).get_config())
 
 
 def with_energy(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

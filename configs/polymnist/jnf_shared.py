@@ -12,28 +12,28 @@ it from a run of that config. Not yet confirmed.
   settings. Expected, from their stored runs (4 seeds, MultiVae's protocol): coherence
   .75 / .89 / .93 / .95 from 1 / 2 / 3 / 4 modalities.
 
-On two CPU cores, beside polymnist/jnf_cpu, whose stage ``joint`` theirs is; without
-``init.joint`` it is trained here:
+On two CPU cores, beside polymnist/jnf_paper_cpu, whose stage ``joint`` theirs is;
+without ``init.joint`` it is trained here:
 
     python -m jnf_jax.train --config polymnist/jnf_shared:cl_cpu \\
         --workdir runs/polymnist/jnf_shared_cl_cpu \\
         --config.data.backgrounds_dir=DIR \\
-        --config.init.joint=runs/polymnist/jnf_cpu/checkpoints/joint
+        --config.init.joint=runs/polymnist/jnf_paper_cpu/checkpoints/joint
 
 - cl_cpu: the flows take two or three minutes, for embeddings are cached. One seed,
-  1,000 test tuples: coherence .74 from one modality, where polymnist/jnf_cpu has .59 on
-  the same joint VAE; but .57 / .55 / .59 from 2 / 3 / 4, where that has .70 / .71 /
-  .74. These experts come near the average of q(z|X), which is not N(0, I), and are
-  divided by powers of N(0, I): given three modalities their bases leave no density for
-  86 % of the data (share_improper in the record). polymnist/jnf_divisor divides by that
-  average.
+  1,000 test tuples: coherence .74 from one modality, where polymnist/jnf_paper_cpu has
+  .59 on the same joint VAE; but .57 / .55 / .59 from 2 / 3 / 4, where that has .70 /
+  .71 / .74. These experts come near the average of q(z|X), which is not N(0, I), and
+  are divided by powers of N(0, I): given three modalities their bases leave no density
+  for 86 % of the data (share_improper in the record). polymnist/jnf_divisor divides by
+  that average.
 - dcca_cpu: the same with the projectors of DCCA.
 """
 
 import ml_collections
 
 from jnf_jax.configs import projectors
-from jnf_jax.configs.polymnist import jnf, jnf_cpu
+from jnf_jax.configs.polymnist import jnf, jnf_paper_cpu
 
 ARGUMENTS = projectors.ARGUMENTS | {
     "cl_cpu": "projectors learnt by a contrastive loss, on two CPU cores",
@@ -42,10 +42,10 @@ ARGUMENTS = projectors.ARGUMENTS | {
 
 
 def get_config(argument: str) -> ml_collections.ConfigDict:
-    """Joint VAE, flows and evaluation of polymnist/jnf, or of polymnist/jnf_cpu."""
+    """Joint VAE, flows and evaluation of polymnist/jnf, or of jnf_paper_cpu."""
     if argument in projectors.ARGUMENTS:
         return with_projectors(jnf.get_config(), argument)
-    config = with_projectors(jnf_cpu.get_config(), argument.removesuffix("_cpu"))
+    config = with_projectors(jnf_paper_cpu.get_config(), argument.removesuffix("_cpu"))
     config.projectors.posterior_hidden_sizes = (256, 256)
     with config.unlocked():
         config.shared = dict(num_steps=1_500, batch_size=512)

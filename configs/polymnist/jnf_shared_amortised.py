@@ -5,7 +5,7 @@
         --config.data.backgrounds_dir=DIR
 
 The flow reads embeddings of what the modalities share, beside the heads of the joint
-encoder. Stage ``joint`` is that of polymnist/jnf_cpu, stage ``shared`` that of
+encoder. Stage ``joint`` is that of polymnist/jnf_paper_cpu, stage ``shared`` that of
 polymnist/jnf_shared: ``--config.init.joint=DIR``, ``--config.init.shared=DIR``.
 
 Coherence of ``--config.evaluation.num_tuples=1000``, by hand on the way from eb1bf87 to
@@ -21,7 +21,7 @@ config                              coherence from 1 / 2 / 3 / 4   log q, one, n
 blocks of three times 128 units     .735 / .768 / .783 / .788      −38
 … and without the linear path       .712 / .753 / .762 / .767      −38
 jnf_divisor:shared_cl_cpu           .725 / .787 / .795 / .775      −70
-jnf_cpu:gaussian                    .494 / .738 / .764 / .818      −84
+jnf_paper_cpu:gaussian              .494 / .738 / .764 / .818      −84
 jnf_cpu                             .575 / .367 / .259 / .189      −51
 ==================================  =============================  =================
 

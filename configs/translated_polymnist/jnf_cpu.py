@@ -1,4 +1,4 @@
-"""JNF on Translated PolyMNIST with the networks of polymnist/jnf_cpu.
+"""JNF on Translated PolyMNIST with the networks of polymnist/jnf_paper_cpu.
 
     python -m jnf_jax.train --config translated_polymnist/jnf_cpu \\
         --config.data.backgrounds_dir=DIR --workdir runs/translated_polymnist/jnf_cpu
@@ -11,11 +11,11 @@ backgrounds and no digit. The classifiers read every picture they agree on as on
 
 import ml_collections
 
-from jnf_jax.configs.polymnist import jnf_cpu
+from jnf_jax.configs.polymnist import jnf_paper_cpu
 
 
 def get_config() -> ml_collections.ConfigDict:
     """The same, but for the digits."""
-    config = jnf_cpu.get_config()
+    config = jnf_paper_cpu.get_config()
     config.data.scale = 0.75
     return config

@@ -34,7 +34,9 @@ RENAMED = (
     (r"digits/jnf_mcmc_posterior", "digits/jnf_refined:hmc"),
     (r"digits/jnf_langevin_posterior", "digits/jnf_refined:langevin"),
     (r"digits/jnf_ebm_mcmc_posterior", "digits/jnf_refined:ebm"),
-    (r"polymnist/jnf_(gaussian|mixture)_cpu", r"polymnist/jnf_cpu:\1"),
+    (r"polymnist/jnf_(gaussian|mixture)_cpu", r"polymnist/jnf_paper_cpu:\1"),
+    (r"polymnist/jnf_cpu:(gaussian|mixture)", r"polymnist/jnf_paper_cpu:\1"),
+    (r"polymnist/jnf_cpu:amortised", "polymnist/jnf_cpu"),
     (r"polymnist/jnf_ebm_cpu", "polymnist/jnf_ebm:cpu"),
     (r"polymnist/jnf_diffusion_prior", "polymnist/jnf_after:diffusion"),
     (r"polymnist/jnf_divisor_cpu", "polymnist/jnf_divisor:cpu"),
@@ -209,6 +211,8 @@ def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple
         if _needs_argument(found["get_config"]):
             raise ValueError(f"{place!r} takes an argument, {expected}")
         return ()
+    if today := _renamed(f"{place}:{argument}"):
+        raise ValueError(f"'{place}:{argument}' is now {today!r}")
     if not inspect.signature(found["get_config"]).parameters:
         raise ValueError(f"{place!r} takes no argument, got {argument!r}")
     # What follows a further colon is the file's own, as a folder of data.

@@ -82,6 +82,8 @@ def test_every_record_names_a_config_and_old_commands_are_understood():
          "with get_config(). Did you mean 'digits/jnf'"),
         ("configs/digits/jnf_maf_after.py", "'configs/digits/jnf_maf_after.py' is now "
          "'digits/jnf_after:maf'"),
+        ("polymnist/jnf_cpu:gaussian", "'polymnist/jnf_cpu:gaussian' is now "
+         "'polymnist/jnf_paper_cpu:gaussian'"),
         ("cub/jnf_shared_cl", "'cub/jnf_shared_cl' is now 'cub/jnf_shared:cl'"),
         ("configs/records/jnf.py", "'configs/records/jnf.py' is now 'own/jnf'"),
         ("digits/jnf_shared", "'digits/jnf_shared' takes an argument, expected one of "
