@@ -251,11 +251,15 @@ def stage_path(setup: Setup, workdir: Path, stage: str) -> Path:
 
 
 def evaluated_stages(setup: Setup) -> tuple[Stage, ...]:
-    """Those that evaluation reads; for joint draws alone, these draws' own."""
+    """Those that evaluation reads; for joint draws alone, theirs and what they need."""
     stages, experiment = setup.method.stages, setup.experiment
     if experiment.evaluation.subsets != "none" or experiment.measures:
         return stages
-    return tuple(stage for stage in stages if stage.name in DRAWS_JOINTLY)
+    read = {*DRAWS_JOINTLY}
+    for stage in reversed(stages):  # what a stage needs comes before it
+        if stage.name in read:
+            read.update(stage.needs)
+    return tuple(stage for stage in stages if stage.name in read)
 
 
 def stage_identity(

@@ -5,7 +5,7 @@ import pytest
 from tiny import tiny_config
 
 import jnf_jax
-from jnf_jax.experiments import experiment
+from jnf_jax.experiments import config_files, experiment
 from jnf_jax.experiments.config import resolve
 from jnf_jax.experiments.run import train_and_evaluate
 
@@ -72,6 +72,21 @@ def test_joint_draws_alone_need_its_stage_too():
     setup = experiment.open_experiment(config)
     found = [stage.name for stage in experiment.evaluated_stages(setup)]
     assert found == ["joint", "subsets"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("digits/jnf_shared_amortised:cl", ["shared", "joint", "subsets"]),
+        ("digits/jnf_shared:cl", ["joint"]),
+        ("digits/mld", ["autoencoders", "joint"]),
+    ],
+)
+def test_joint_draws_alone_need_what_their_stages_need(name, read):
+    config = config_files.load_config(name)
+    config.evaluation.subsets = "none"
+    stages = experiment.evaluated_stages(experiment.open_experiment(config))
+    assert [stage.name for stage in stages] == read
 
 
 def test_its_stage_says_what_it_reads():
