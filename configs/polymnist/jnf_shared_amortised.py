@@ -11,7 +11,7 @@ polymnist/jnf_shared: ``--config.init.joint=DIR``, ``--config.init.shared=DIR``.
 Numbers of this config, beside products on the same joint VAE: docs/results.md. How it
 was chosen, all with projectors learnt by contrast, one seed and one run of the joint
 VAE, whose ceiling is .51; coherence of 1,000 tuples, from 1 / 2 / 3 / 4 modalities. The
-first three by hand on the way from eb1bf87 to cc4c03a, the others at 08c1d32:
+first three by hand on the way from eb1bf87 to cc4c03a, the others at edc69fb:
 
 ========================================  ===============  =========================
 flow                                      validation loss  coherence
