@@ -28,7 +28,6 @@ def get_config() -> ml_collections.ConfigDict:
 
 def amortised(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """``config`` with one flow for every subset instead of unimodal flows."""
-    sizes = dict(num_blocks=5, hidden_sizes=(512, 512))
-    config = subsets.amortised(config, NUM_STEPS, **sizes)
+    config = subsets.amortised(config, NUM_STEPS, num_blocks=5, hidden_sizes=(512, 512))
     config.subset_posterior.update(linear_path=True, num_components=50)
     return config

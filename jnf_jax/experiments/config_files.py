@@ -111,8 +111,8 @@ def name_of(text: str) -> str:
     if _is_file(place):
         ours = _inside(place)
         return text if ours is None else ours + tail
-    named = re.sub(r"^configs/|\.py$", "", place)
-    return _renamed(named) or (
+    named = _bare(place)
+    return _renamed(named + tail) or (
         named + tail if _inside(FOLDER / f"{named}.py") == named else text
     )
 
@@ -177,8 +177,13 @@ def _inside(path: str | Path) -> str | None:
     return f"{path.parent.name}/{path.stem}" if path.stem.isidentifier() else None
 
 
+def _bare(text: str) -> str:
+    """``text`` without folder and ending, where it is a path into this folder."""
+    return re.sub(r"^configs/|\.py(?=:|$)", "", text)
+
+
 def _renamed(name: str) -> str | None:
-    """The name today of a config that had another."""
+    """The name today of a config, with its argument, that had another."""
     for pattern, new in RENAMED:
         if match := re.fullmatch(pattern, name):
             if match.expand(new) in names():
@@ -188,8 +193,8 @@ def _renamed(name: str) -> str | None:
 
 def _not_there(text: str, place: str) -> str:
     """One line on a name or a path that leads to nothing."""
-    named = re.sub(r"^configs/|\.py$", "", place)
-    if today := _renamed(named):
+    named = _bare(place)
+    if today := _renamed(_bare(text)) or _renamed(named):
         return f"{text!r} is now {today!r}"
     asked = re.sub(r":[^:]*/.*", "", text.replace(place, named))  # no folder of data
     hint = near(asked, names(), most=3)
@@ -211,7 +216,7 @@ def _arguments(place: str, argument: str | None, found: dict[str, Any]) -> tuple
         if _needs_argument(found["get_config"]):
             raise ValueError(f"{place!r} takes an argument, {expected}")
         return ()
-    if today := _renamed(f"{place}:{argument}"):
+    if today := _renamed(_bare(f"{place}:{argument}")):
         raise ValueError(f"'{place}:{argument}' is now {today!r}")
     if not inspect.signature(found["get_config"]).parameters:
         raise ValueError(f"{place!r} takes no argument, got {argument!r}")

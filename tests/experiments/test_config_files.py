@@ -40,6 +40,7 @@ def test_a_name_a_path_and_a_copy_are_one_config(tmp_path, monkeypatch):
         (f"{ROOT}/configs/digits/jnf.py", "digits/jnf"),
         (f"{ROOT}/configs/digits/jnf_after.py:gmm", "digits/jnf_after:gmm"),
         ("configs/polymnist/jnf_ebm_cpu.py", "polymnist/jnf_ebm:cpu"),  # of a run
+        ("polymnist/jnf_cpu:gaussian", "polymnist/jnf_paper_cpu:gaussian"),
         ("/elsewhere/mine.py:a", "/elsewhere/mine.py:a"),
     ],
 )
@@ -84,6 +85,8 @@ def test_every_record_names_a_config_and_old_commands_are_understood():
          "'digits/jnf_after:maf'"),
         ("polymnist/jnf_cpu:gaussian", "'polymnist/jnf_cpu:gaussian' is now "
          "'polymnist/jnf_paper_cpu:gaussian'"),
+        ("configs/polymnist/jnf_cpu.py:mixture", "'configs/polymnist/jnf_cpu.py:"
+         "mixture' is now 'polymnist/jnf_paper_cpu:mixture'"),
         ("cub/jnf_shared_cl", "'cub/jnf_shared_cl' is now 'cub/jnf_shared:cl'"),
         ("configs/records/jnf.py", "'configs/records/jnf.py' is now 'own/jnf'"),
         ("digits/jnf_shared", "'digits/jnf_shared' takes an argument, expected one of "
